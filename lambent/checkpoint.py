@@ -1,0 +1,136 @@
+"""Checkpoints: all the state of a loop in one safetensors file; a resumed run ends in the same bits."""
+
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from lambent.callbacks import Quiet
+from lambent.errors import ArtifactError
+from lambent.files import write_whole
+from lambent.loop import Loop
+
+FORMAT = 1
+SCALARS = ("epoch", "position", "step", "skipped", "waited", "best", "history", "sums")
+
+
+class Checkpoint(Quiet):
+    """Write the loop's state after every epoch, every `seconds` within one, and on interruption."""
+
+    def __init__(self, path: str | Path, seconds: float = 60.0) -> None:
+        self.path = Path(path)
+        self.seconds = seconds
+        self.last = time.monotonic()
+
+    def on_start(self, loop: Loop) -> None:
+        self.identity = identity(loop)
+
+    def on_step(self, loop: Loop) -> None:
+        if time.monotonic() - self.last > self.seconds:
+            loop._flush(None)
+            self.write(loop)
+
+    def on_epoch(self, loop: Loop) -> None:
+        self.write(loop)
+
+    def on_interrupt(self, loop: Loop) -> None:
+        loop._flush(None)
+        self.write(loop)
+
+    def write(self, loop: Loop) -> None:
+        state = {name: getattr(loop, name) for name in SCALARS}
+        state["best"] = None if math.isinf(loop.best) else loop.best
+        state["average_steps"] = loop.average.steps if loop.average is not None else 0
+        metadata = {"lambent_checkpoint": str(FORMAT), "state": json.dumps(state), "identity": json.dumps(self.identity)}
+        tensors = {name: t.detach().contiguous().clone() for name, t in _tensors(loop).items()}
+        write_whole(self.path, lambda p: save_file(tensors, p, metadata))
+        self.last = time.monotonic()
+
+
+def identity(loop: Loop) -> dict[str, Any]:
+    """What must not change between a run and its resumption."""
+    names = ("epochs", "learning_rate", "weight_decay", "schedule", "warmup", "clip", "spike", "decay", "patience", "precision", "seed")
+    return {
+        "model": loop.model.spec(),
+        "objective": loop.objective.spec(),
+        "data": loop.batches.fingerprint(),
+        "steps": loop.batches.steps,
+        "batch": getattr(loop.batches, "batch", 0),
+        "device": loop.device.type,
+        **{name: getattr(loop, name) for name in names},
+    }
+
+
+def restore(loop: Loop, path: str | Path) -> None:
+    """Bring a fresh loop to the state in the file; `ArtifactError` lists everything that differs."""
+    path = Path(path)
+    state, then, tensors = _read(path)
+    now = json.loads(json.dumps(identity(loop)))
+    changed = [f"{name}: {then.get(name)!r} then, {now[name]!r} now" for name in now if then.get(name) != now[name]]
+    if changed:
+        raise ArtifactError(f"{path} belongs to another run, so it cannot be resumed exactly: " + "; ".join(changed))
+    for name in SCALARS:
+        setattr(loop, name, state[name])
+    loop.best = math.inf if state["best"] is None else state["best"]
+    if loop.average is not None:
+        loop.average.steps = state["average_steps"]
+    _prime(loop.optimizer, "optimizer", tensors)
+    if loop.opponent is not None:
+        _prime(loop.opponent, "opponent", tensors)
+    if any(name.startswith("kept.") for name in tensors):
+        loop.kept = [t.clone() for t in loop.model.state_dict().values()]
+    targets = _tensors(loop)
+    if missing := sorted(set(targets) ^ set(tensors)):
+        raise ArtifactError(f"{path} does not fit this model: {', '.join(missing[:8])} stand on one side only")
+    with torch.no_grad():
+        for name, target in targets.items():
+            if name != "generator":
+                target.copy_(tensors[name])
+    loop.generator.set_state(tensors["generator"])
+
+
+def _tensors(loop: Loop) -> dict[str, Tensor]:
+    """Every tensor of the loop's state by name, as live references (the generator's state as a copy)."""
+    found = {f"model.{name}": t for name, t in loop.model.state_dict().items()}
+    found |= {f"objective.{name}": t for name, t in loop.objective.state_dict().items()}
+    for title, optimizer in (("optimizer", loop.optimizer), ("opponent", loop.opponent)):
+        parameters = [p for group in optimizer.param_groups for p in group["params"]] if optimizer is not None else []
+        for index, parameter in enumerate(parameters):
+            assert optimizer is not None
+            found |= {f"{title}.{index}.{name}": t for name, t in optimizer.state.get(parameter, {}).items()}
+    if loop.average is not None:
+        found |= {f"average.{index}": t for index, t in enumerate(loop.average.values)}
+    if loop.kept is not None:
+        found |= {f"kept.{index}": t for index, t in enumerate(loop.kept)}
+    return found | {"limit": loop.limit, "generator": loop.generator.get_state()}
+
+
+def _prime(optimizer: torch.optim.Optimizer, title: str, tensors: dict[str, Tensor]) -> None:
+    """Give the optimizer the empty moments that the file has values for."""
+    for index, parameter in enumerate(p for group in optimizer.param_groups for p in group["params"]):
+        if f"{title}.{index}.step" in tensors:
+            optimizer.state[parameter] = {
+                "step": torch.zeros((), dtype=torch.float32, device=parameter.device),
+                "exp_avg": torch.zeros_like(parameter),
+                "exp_avg_sq": torch.zeros_like(parameter),
+            }
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any], dict[str, Tensor]]:
+    if not path.exists():
+        raise ArtifactError(f"there is no checkpoint at {path} to resume from: start the run without resume")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+    except (SafetensorError, OSError) as error:
+        raise ArtifactError(f"{path} is damaged or no checkpoint ({error}): start the run anew") from None
+    if metadata.get("lambent_checkpoint") != str(FORMAT):
+        raise ArtifactError(f"{path} is no checkpoint of this version (format {FORMAT}): start the run anew")
+    return json.loads(metadata["state"]), json.loads(metadata["identity"]), tensors

@@ -1,0 +1,133 @@
+"""Batches: rows in memory shuffled by one permutation an epoch, or any iterable of batches as it comes."""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lambent.errors import DataError, UsageError
+
+Transform = Callable[[Tensor, torch.Generator | None], Tensor]
+Batch = tuple[Tensor, Tensor | None, Tensor | None]  # rows, context, indices of the rows (None when streaming)
+
+
+class Batches(ABC):
+    """What the loop draws from."""
+
+    rows: int  # in one epoch; 0 where unknown
+    steps: int  # batches in one epoch; 0 where unknown
+
+    @abstractmethod
+    def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch, from the `start`-th on; the same number gives the same order."""
+
+    @abstractmethod
+    def examples(self, count: int) -> Tensor:
+        """A few rows, for shapes and for priors that start from data."""
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """SHA-256 of the rows, or of a sample of them where they only stream by."""
+
+
+class InMemory(Batches):
+    """Rows kept as they came (bytes as bytes), on the device; each epoch one permutation, drawn from (seed, epoch)."""
+
+    def __init__(self, x: Tensor, batch: int, seed: int, device: torch.device, context: Tensor | None = None) -> None:
+        self.x = x.to(device).contiguous()
+        self.context = None if context is None else context.to(device).float()
+        self.rows = len(x)
+        self.batch = min(batch, self.rows)
+        self.seed = seed
+        self.steps = -(-self.rows // self.batch)
+
+    def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
+        generator = torch.Generator().manual_seed(mixed_seed(self.seed, number))
+        order = torch.randperm(self.rows, generator=generator).to(self.x.device)
+        buffer = torch.empty((self.batch, *self.x.shape[1:]), dtype=self.x.dtype, device=self.x.device)
+        for rows in order.split(self.batch)[start:]:
+            x = torch.index_select(self.x, 0, rows, out=buffer[: len(rows)])
+            yield x, None if self.context is None else self.context[rows], rows
+
+    def examples(self, count: int) -> Tensor:
+        generator = torch.Generator().manual_seed(mixed_seed(self.seed, -1))
+        rows = torch.randperm(self.rows, generator=generator)[:count]
+        return self.x[rows.to(self.x.device)]
+
+    def fingerprint(self) -> str:
+        digest = hashlib.sha256(f"{self.x.dtype} {list(self.x.shape)}".encode())
+        for piece in self.x.split(max(1, (1 << 26) // max(1, self.x[:1].nbytes))):
+            digest.update(piece.cpu().numpy().tobytes())
+        return digest.hexdigest()
+
+
+class Streaming(Batches):
+    """An iterable of batches: tensors or arrays [rows, *event], or pairs of those and their context."""
+
+    def __init__(self, source: Iterable[Any], steps: int | None, device: torch.device) -> None:
+        self.source = source
+        self.device = device
+        known = len(source) if hasattr(source, "__len__") else None
+        self.steps = steps or known or 0
+        self.rows = 0
+        self._first: Tensor | None = None
+        if not self.steps:
+            raise UsageError(
+                "the number of batches in an epoch is not known: give steps=…, for annealing and schedules count from the real number"
+            )
+
+    def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
+        produced = rows = 0
+        for index, item in enumerate(self.source):
+            if index >= self.steps:
+                break
+            x, context = item if isinstance(item, (tuple, list)) else (item, None)
+            produced += 1
+            rows += len(x)
+            if index >= start:
+                yield as_tensor(x).to(self.device), None if context is None else as_tensor(context).to(self.device), None
+        self.rows = rows
+        if produced == 0:
+            raise DataError(
+                f"the iterable gave no batch in epoch {number + 1}: a generator runs out after one pass; give a list, a DataLoader, "
+                "or an object whose __iter__ starts afresh"
+            )
+
+    def examples(self, count: int) -> Tensor:
+        if self._first is None:
+            if iter(self.source) is self.source:
+                raise DataError("an iterator can be read only once: give a list, a DataLoader, or an object whose __iter__ starts afresh")
+            item = next(iter(self.source), None)
+            if item is None:
+                raise DataError("the iterable of batches is empty")
+            self._first = as_tensor(item[0] if isinstance(item, (tuple, list)) else item)
+        return self._first[:count]
+
+    def fingerprint(self) -> str:
+        first = self.examples(1 << 20)
+        return hashlib.sha256(f"{first.dtype} {list(first.shape)}".encode() + first.numpy().tobytes()).hexdigest()
+
+
+def as_tensor(x: Any) -> Tensor:
+    """Rows as a tensor: bytes and whole numbers as they are, other numbers as float32."""
+    if isinstance(x, Tensor):
+        tensor = x.detach()
+    else:
+        array = np.asarray(x)
+        if array.dtype == object or array.dtype.kind not in "biuf":
+            raise DataError(f"rows must be numbers, and these are of type {array.dtype}")
+        array = array.astype(array.dtype.newbyteorder("="), copy=False)
+        tensor = torch.from_numpy(np.ascontiguousarray(array) if array.flags.writeable else array.copy())
+    if tensor.dtype.is_floating_point:
+        return tensor.float()
+    return tensor.to(torch.uint8) if tensor.dtype == torch.bool else tensor
+
+
+def mixed_seed(*parts: int) -> int:
+    """One seed from several numbers, so that nearby pairs of them give unrelated streams."""
+    digest = hashlib.sha256(" ".join(map(str, parts)).encode()).digest()
+    return int.from_bytes(digest[:8], "little") >> 2

@@ -1,0 +1,97 @@
+"""Files: regular, read whole and unchanged, written whole or not at all."""
+
+import hashlib
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import numpy as np
+
+from lambent.errors import DataError, MachineError
+
+LIMIT_BYTES = 16 * 2**30  # the most that one array or one file may take in memory
+
+
+def regular(path: str | Path) -> Path:
+    """The path of an ordinary file (links are followed); `DataError` for anything else, so that no pipe can hang us."""
+    path = Path(path)
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise DataError(f"{path}: cannot be read ({reason})") from None
+    if not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "a device, pipe or socket"
+        raise DataError(f"{path}: is {kind}, not a file")
+    return path
+
+
+@contextmanager
+def unchanged(path: Path) -> Iterator[None]:
+    """Raises `DataError` at its end if the file was written to, replaced or removed meanwhile."""
+    before = _identity(path)
+    yield
+    if _identity(path) != before:
+        raise DataError(f"{path}: changed while it was read; read it again when its writer is done")
+
+
+def _identity(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def empty(shape: tuple[int, ...], dtype: np.dtype, what: str) -> np.ndarray:
+    """An uninitialized array; `DataError` beyond the size limit, `MachineError` where memory is short."""
+    size = dtype.itemsize
+    for length in shape:
+        size *= int(length)
+    if size > LIMIT_BYTES:
+        raise DataError(f"{what}: would take {size:,} bytes in memory; at most {LIMIT_BYTES:,} are read at once")
+    try:
+        return np.empty(shape, dtype)
+    except MemoryError:
+        raise MachineError(f"{what}: needs {size:,} bytes, more memory than this machine has free") from None
+
+
+def digest(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with regular(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that a reader, or a crash at any moment, sees the old content or the new, never a mixture."""
+    with replacing(path) as file:
+        with os.fdopen(file, "wb", closefd=False) as stream:
+            stream.write(content)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[int]:
+    """The descriptor of a temporary file beside `path` that takes its place, once synced, if the block succeeds."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".part")
+    try:
+        yield descriptor
+        os.fsync(descriptor)
+        os.close(descriptor)
+        descriptor = -1
+        os.chmod(temporary, 0o644)  # temporary files are born private
+        os.replace(temporary, path)
+    except BaseException:
+        if descriptor >= 0:
+            os.close(descriptor)
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise
+    with suppress(OSError):  # not every file system can sync a folder
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

@@ -1,0 +1,77 @@
+"""Modality: raw data ↔ tensors, and the parts that suit it."""
+
+from abc import abstractmethod
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lambent.part import Part, Shape, Spec
+
+
+class Modality(Part):
+    """What kind of data this is: how raw rows become a tensor and come back.
+
+    Its fields are the user's choices; what `fit` learns from the data is its `state`, plain JSON. Both are stored in
+    the model file, so that a loaded model takes the same raw data that it was trained on.
+    """
+
+    @abstractmethod
+    def fit(self, raw: Any) -> Self:
+        """Learn what encoding needs (sizes, columns, means); returns self."""
+
+    @abstractmethod
+    def encode(self, raw: Any) -> Tensor:
+        """Raw data → [rows, *event]; bytes stay bytes (uint8). `DataError` names the file, row or column at fault."""
+
+    @abstractmethod
+    def decode(self, x: Tensor) -> Any:
+        """[rows, *event] in the likelihood's units → raw form (images: uint8 array; tables: a frame)."""
+
+    @property
+    @abstractmethod
+    def event(self) -> Shape:
+        """The shape of one encoded row; known after `fit`."""
+
+    @abstractmethod
+    def state(self) -> dict[str, Any]:
+        """What `fit` learned, as plain JSON."""
+
+    @abstractmethod
+    def restore(self, state: dict[str, Any]) -> Self:
+        """The inverse of `state`; returns self."""
+
+    @abstractmethod
+    def defaults(self) -> dict[str, Spec]:
+        """Its natural parts by field name, {"likelihood": spec, "network": spec}; specs, for data knows only parts."""
+
+    def read(self, raw: Any) -> "Encoded":
+        """`encode`, with the labels that the raw data carries (names of folders, a label column); default: none."""
+        return Encoded(self.encode(raw), self)
+
+    def transform(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """A fresh random view of a batch of encoded rows, drawn anew each time (dynamic binarization); default: none."""
+        return x
+
+
+@dataclass
+class Encoded:
+    """Rows as tensors, with where they came from.
+
+    x: [rows, *event], uint8 or float32. labels: one per row or None; never seen in training unless asked for.
+    factors: [rows, K] ground-truth classes of K known generative factors, for disentanglement metrics; or None.
+    source: plain JSON: name, path, split, rows, sha256 of the encoded array, licence, notices (what was converted).
+    """
+
+    x: Tensor
+    modality: Modality
+    labels: np.ndarray | None = None
+    label_names: list[str] | None = None
+    factors: np.ndarray | None = None
+    factor_names: list[str] | None = None
+    source: dict[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.x)

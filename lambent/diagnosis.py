@@ -1,0 +1,30 @@
+"""Why a loss stopped being finite: look at the rows, the weights and the two parts of the bound, in that order."""
+
+import torch
+from torch import Tensor
+
+from lambent.model import LatentModel
+from lambent.objectives import Objective
+
+
+@torch.no_grad()
+def likeliest_cause(model: LatentModel, objective: Objective, x: Tensor | None, learning_rate: float) -> str:
+    """One sentence: what is at fault and what to do."""
+    if x is not None and x.dtype.is_floating_point and not bool(torch.isfinite(x).all()):
+        bad = (~torch.isfinite(x.flatten(1)).all(1)).nonzero().flatten().tolist()
+        return f"The rows themselves hold numbers that are not finite (at {bad[:5]} of this batch): clean the data."
+    broken = [name for name, p in model.named_parameters() if not bool(torch.isfinite(p).all())]
+    if broken:
+        return (
+            f"The weights of {broken[0]} had already stopped being finite: lower the learning rate (now {learning_rate:g}), "
+            "or clip gradients (clip=1)."
+        )
+    parts = {name: bool(torch.isfinite(value).all()) for name, value in objective.seen.items()}
+    if not parts.get("kl", True):
+        return "The KL overflowed: lower the learning rate, clip gradients, or let the KL weight grow (anneal=linear)."
+    if not parts.get("reconstruction", True):
+        return (
+            f"log p(x|z) of {type(model.likelihood).__name__} overflowed: scale the data to about unit size, raise the "
+            "likelihood's floor, or lower the learning rate."
+        )
+    return f"The gradient overflowed: lower the learning rate (now {learning_rate:g}) or clip gradients (clip=1)."

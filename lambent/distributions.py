@@ -1,0 +1,307 @@
+"""What torch.distributions lacks: explicit generators, per-unit KL, and densities that let the reparameterization go.
+
+Latent distributions here are over vectors (one event dimension). Their draws come from standard-normal noise through
+`from_noise`, so one set of noise vectors can serve every row. Closed KL divergences are registered with torch.
+"""
+
+import math
+from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Self
+
+import torch
+from torch import Size, Tensor
+from torch.distributions import Distribution, constraints, kl_divergence, register_kl
+from torch.nn import functional
+
+LOG_2PI = math.log(2 * math.pi)
+SCALE_RANGE = (-9.0, 7.0)  # log standard deviations outside it are limited: beyond lie infinities, not models
+
+
+@contextmanager
+def seeded(generator: torch.Generator | None, device: torch.device | None = None) -> Iterator[None]:
+    """Run torch's global-generator samplers from `generator`, and leave the global generator as it was."""
+    if generator is None:
+        yield
+        return
+    seed = int(torch.randint(0, 2**62, (), generator=generator, device=generator.device))
+    cuda = [device] if device is not None and device.type == "cuda" else []
+    with torch.random.fork_rng(devices=cuda):
+        torch.manual_seed(seed)
+        yield
+
+
+def sample(
+    d: Distribution, shape: tuple[int, ...] = (), generator: torch.Generator | None = None, temperature: float = 1.0
+) -> Tensor:
+    """A draw of `d`, reparameterized where it can be, [*shape, *batch, *event]; all randomness from `generator`."""
+    if isinstance(d, Explicit):
+        return d.rsample(torch.Size(shape), generator, temperature)
+    device = next((v.device for v in vars(d).values() if isinstance(v, Tensor)), None)
+    with seeded(generator, device):
+        return d.rsample(torch.Size(shape)) if d.has_rsample else d.sample(torch.Size(shape))  # type: ignore[no-untyped-call]
+
+
+class Explicit(Distribution):
+    """A distribution that takes its generator, and a temperature, as arguments."""
+
+    arg_constraints: dict[str, constraints.Constraint] = {}
+
+    def __init__(self, batch_shape: Size, event_shape: Size) -> None:
+        super().__init__(batch_shape, event_shape, validate_args=False)
+
+    @abstractmethod
+    def rsample(
+        self, sample_shape: Size = Size(), generator: torch.Generator | None = None, temperature: float = 1.0
+    ) -> Tensor: ...
+
+    def sample(
+        self, sample_shape: Size = Size(), generator: torch.Generator | None = None, temperature: float = 1.0
+    ) -> Tensor:
+        with torch.no_grad():
+            return self.rsample(sample_shape, generator, temperature)
+
+
+class FromNoise(Explicit):
+    """A distribution over vectors whose draws are a function of standard-normal noise of the same size."""
+
+    has_rsample = True
+
+    @abstractmethod
+    def from_noise(self, noise: Tensor) -> Tensor:
+        """z(ε), [..., size]; differentiable in the parameters."""
+
+    @abstractmethod
+    def _like(self) -> Tensor:
+        """Any tensor of the right dtype and device."""
+
+    def noise(self, shape: tuple[int, ...], generator: torch.Generator | None = None) -> Tensor:
+        like = self._like()
+        return torch.randn(shape, generator=generator, device=like.device, dtype=like.dtype)
+
+    def rsample(
+        self, sample_shape: Size = Size(), generator: torch.Generator | None = None, temperature: float = 1.0
+    ) -> Tensor:
+        noise = self.noise((*sample_shape, *self.batch_shape, *self.event_shape), generator)
+        return self.from_noise(noise if temperature == 1.0 else noise * temperature)
+
+    def detached(self) -> "Self | None":
+        """The same density with its parameters held constant, or None where they cannot be separated."""
+        return None
+
+
+class StandardNormal(FromNoise):
+    """N(0, I) over vectors of `size`."""
+
+    def __init__(self, size: int, like: Tensor) -> None:
+        super().__init__(Size(), Size((size,)))
+        self.like = like
+
+    def _like(self) -> Tensor:
+        return self.like
+
+    def from_noise(self, noise: Tensor) -> Tensor:
+        return noise
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        return -0.5 * (value.square().sum(-1) + value.shape[-1] * LOG_2PI)
+
+    def entropy(self) -> Tensor:
+        return torch.full((), 0.5 * self.event_shape[0] * (1 + LOG_2PI), dtype=self.like.dtype, device=self.like.device)
+
+    @property
+    def mean(self) -> Tensor:
+        return self.like.new_zeros(self.event_shape)
+
+    @property
+    def variance(self) -> Tensor:
+        return self.like.new_ones(self.event_shape)
+
+
+class DiagonalNormal(FromNoise):
+    """N(μ, diag σ²); `location` and `log_scale` are [*batch, size]."""
+
+    def __init__(self, location: Tensor, log_scale: Tensor) -> None:
+        super().__init__(location.shape[:-1], location.shape[-1:])
+        self.location = location
+        self.log_scale = log_scale
+
+    @property
+    def mean(self) -> Tensor:
+        return self.location
+
+    @property
+    def variance(self) -> Tensor:
+        return (2 * self.log_scale).exp()
+
+    def _like(self) -> Tensor:
+        return self.location
+
+    def from_noise(self, noise: Tensor) -> Tensor:
+        return torch.addcmul(self.location, self.log_scale.exp(), noise)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        standardized = (value - self.location) * (-self.log_scale).exp()
+        return -(0.5 * standardized.square() + self.log_scale).sum(-1) - 0.5 * value.shape[-1] * LOG_2PI
+
+    def entropy(self) -> Tensor:
+        return self.log_scale.sum(-1) + 0.5 * self.event_shape[0] * (1 + LOG_2PI)
+
+    def detached(self) -> "DiagonalNormal":
+        return DiagonalNormal(self.location.detach(), self.log_scale.detach())
+
+
+class FullNormal(FromNoise):
+    """N(μ, L Lᵀ); `location` [*batch, size], `factor` the lower-triangular L [*batch, size, size]."""
+
+    def __init__(self, location: Tensor, factor: Tensor) -> None:
+        super().__init__(location.shape[:-1], location.shape[-1:])
+        self.location = location
+        self.factor = factor
+
+    @property
+    def mean(self) -> Tensor:
+        return self.location
+
+    @property
+    def variance(self) -> Tensor:
+        return self.factor.square().sum(-1)
+
+    @property
+    def log_determinant(self) -> Tensor:
+        return self.factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+
+    def _like(self) -> Tensor:
+        return self.location
+
+    def from_noise(self, noise: Tensor) -> Tensor:
+        return self.location + (self.factor @ noise.unsqueeze(-1)).squeeze(-1)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        difference = (value - self.location).unsqueeze(-1)
+        factor = self.factor.expand(*difference.shape[:-2], *self.factor.shape[-2:])
+        standardized = torch.linalg.solve_triangular(factor, difference, upper=False)
+        squares = standardized.square().sum((-2, -1))
+        return -0.5 * (squares + value.shape[-1] * LOG_2PI) - self.log_determinant
+
+    def entropy(self) -> Tensor:
+        return self.log_determinant + 0.5 * self.event_shape[0] * (1 + LOG_2PI)
+
+    def detached(self) -> "FullNormal":
+        return FullNormal(self.location.detach(), self.factor.detach())
+
+
+class Delta(FromNoise):
+    """All mass at one point, [*batch, size]: no density. Its KL to anything counts as zero (an autoencoder pays none)."""
+
+    def __init__(self, point: Tensor) -> None:
+        super().__init__(point.shape[:-1], point.shape[-1:])
+        self.point = point
+
+    @property
+    def mean(self) -> Tensor:
+        return self.point
+
+    @property
+    def variance(self) -> Tensor:
+        return torch.zeros_like(self.point)
+
+    def _like(self) -> Tensor:
+        return self.point
+
+    def from_noise(self, noise: Tensor) -> Tensor:
+        return self.point.expand(noise.shape)
+
+
+class NormalMixture(Explicit):
+    """Σ_c w_c · component_c; `logits` [C], `components` any vector distribution of batch shape [C]."""
+
+    has_rsample = True  # the chosen component's draw is reparameterized; the choice itself is not
+
+    def __init__(self, logits: Tensor, components: FromNoise) -> None:
+        super().__init__(components.batch_shape[:-1], components.event_shape)
+        self.log_weights = functional.log_softmax(logits, -1)
+        self.components = components
+
+    @property
+    def mean(self) -> Tensor:
+        return (self.log_weights.exp().unsqueeze(-1) * self.components.mean).sum(-2)
+
+    @property
+    def variance(self) -> Tensor:
+        weights, means = self.log_weights.exp().unsqueeze(-1), self.components.mean
+        second = (weights * (self.components.variance + means.square())).sum(-2)
+        return second - self.mean.square()
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        return torch.logsumexp(self.log_weights + self.components.log_prob(value.unsqueeze(-2)), -1)
+
+    def rsample(
+        self, sample_shape: Size = Size(), generator: torch.Generator | None = None, temperature: float = 1.0
+    ) -> Tensor:
+        shape = (*sample_shape, *self.batch_shape)
+        count = int(torch.tensor(shape).prod()) if shape else 1
+        weights = self.log_weights.exp().detach()
+        chosen = torch.multinomial(weights, count, replacement=True, generator=generator).reshape(shape)
+        noise = self.components.noise((*shape, 1, *self.event_shape), generator) * temperature
+        every = self.components.from_noise(noise.expand(*shape, *self.components.batch_shape[-1:], *self.event_shape))
+        index = chosen[..., None, None].expand(*shape, 1, *self.event_shape)
+        return every.gather(-2, index).squeeze(-2)
+
+
+def unit_kl(q: Distribution, p: Distribution) -> Tensor | None:
+    """KL(q ‖ p) of each unit, [*batch, size], where both factorize; None elsewhere.
+
+    ½(σ²/s² + (μ−m)²/s² − 1) − log σ/s
+    """
+    if not isinstance(q, DiagonalNormal):
+        return None
+    if isinstance(p, StandardNormal):
+        return 0.5 * (q.location.square() + q.variance - 1) - q.log_scale
+    if isinstance(p, DiagonalNormal):
+        precision = (-2 * p.log_scale).exp()
+        spread = (q.location - p.location).square() + q.variance
+        return 0.5 * (spread * precision - 1) + p.log_scale - q.log_scale
+    return None
+
+
+@register_kl(DiagonalNormal, StandardNormal)
+@register_kl(DiagonalNormal, DiagonalNormal)
+def _kl_diagonal(q: DiagonalNormal, p: Distribution) -> Tensor:
+    units = unit_kl(q, p)
+    assert units is not None
+    return units.sum(-1)
+
+
+@register_kl(FullNormal, StandardNormal)
+def _kl_full_standard(q: FullNormal, p: StandardNormal) -> Tensor:
+    squares = q.location.square().sum(-1) + q.factor.square().sum((-2, -1))
+    return 0.5 * (squares - q.event_shape[0]) - q.log_determinant
+
+
+@register_kl(FullNormal, DiagonalNormal)
+def _kl_full_diagonal(q: FullNormal, p: DiagonalNormal) -> Tensor:
+    precision = (-2 * p.log_scale).exp()
+    spread = ((q.location - p.location).square() + q.variance) * precision
+    return 0.5 * (spread.sum(-1) - q.event_shape[0]) + p.log_scale.sum(-1) - q.log_determinant
+
+
+@register_kl(Delta, Distribution)
+def _kl_delta(q: Delta, p: Distribution) -> Tensor:
+    return q.point.new_zeros(q.batch_shape)
+
+
+_unknown: set[tuple[type, type]] = set()
+
+
+def closed_kl(q: Distribution, p: Distribution) -> Tensor | None:
+    """KL(q ‖ p) in closed form, in nats, or None where none is known."""
+    pair = (type(q), type(p))
+    if pair in _unknown:
+        return None
+    try:
+        return kl_divergence(q, p)
+    except NotImplementedError:
+        _unknown.add(pair)
+        return None

@@ -1,0 +1,170 @@
+"""fit: train a model on data by an objective."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from lambent.callbacks import Callback, Progress
+from lambent.checkpoint import Checkpoint, restore
+from lambent.data.batches import Batches, InMemory, Streaming, Transform, as_tensor, mixed_seed
+from lambent.data.modality import Encoded
+from lambent.errors import DataError, UsageError
+from lambent.loop import History, Loop
+from lambent.model import LatentModel, check
+from lambent.objectives import Objective
+from lambent.precision import Precision, device_of, resolved
+
+
+def fit(
+    model: LatentModel,
+    objective: Objective,
+    data: Any,
+    *,
+    epochs: int = 30,
+    batch: int = 128,
+    learning_rate: float = 1e-3,
+    weight_decay: float = 0.0,
+    schedule: Literal["constant", "linear", "cosine"] = "constant",
+    warmup: float = 0.0,
+    clip: float = 0.0,
+    spike: float = 20.0,
+    average: float = 0.999,
+    validation: Any = 0.0,
+    patience: int = 0,
+    precision: Precision = "auto",
+    device: str = "auto",
+    seed: int = 0,
+    context: Any = None,
+    transform: Transform | None = None,
+    steps: int | None = None,
+    checkpoint: str | Path | None = None,
+    resume: bool = False,
+    progress: bool = False,
+    callbacks: Sequence[Callback] = (),
+) -> History:
+    """Train `model` by `objective`; returns the history, a dict of lists with one entry per epoch.
+
+    Args:
+        data: rows [n, *event] as array or tensor (what fits in memory stays there as it came, bytes as bytes, on the
+            device), an `Encoded` file, or any iterable of batches [rows, *event] or (rows, context).
+        epochs: passes over the data.
+        batch: rows in each step.
+        learning_rate: of AdamW, at its highest.
+        weight_decay: of AdamW.
+        schedule: of the learning rate after the warm-up.
+        warmup: share of all steps over which the learning rate rises to its highest.
+        clip: the largest norm of the gradient; 0 for no limit.
+        spike: a step whose loss lies this many standard deviations above the last epoch's mean is skipped, and counted;
+            0 to skip none.
+        average: decay per step of the exponential average of the weights, which evaluation uses; 0 for none.
+        validation: a share of the rows to hold out, or rows to validate on, as in `data`.
+        patience: epochs without a better validation loss after which training stops, keeping the best weights; 0 to go on.
+        precision: fp32; bf16 for matrix products in bfloat16; auto takes the latter where the processor has units for it.
+        device: cpu, cuda, mps; auto takes a GPU where there is one.
+        seed: of weights, order and noise. The same seed gives the same bits on the same machine.
+        context: [n, width], for a model with context.
+        transform: a random view of each batch, drawn anew every time.
+        steps: batches in one epoch of an iterable that does not tell its length.
+        checkpoint: a file that holds the whole state, for resuming.
+        resume: go on from `checkpoint` to the bit.
+        progress: a progress bar on standard error.
+        callbacks: objects that watch the training.
+
+    Raises:
+        UsageError: parts that cannot go together, settings out of range. DataError: rows outside the likelihood's support.
+        DivergedError: the loss was not finite. InterruptedRun: Ctrl-C or SIGTERM, after the state was kept.
+        ArtifactError: a checkpoint of another run. MachineError: no such device; no space.
+    """
+    _check_settings(locals())
+    where = device_of(device)
+    if isinstance(data, Encoded):
+        transform = transform or data.modality.transform
+        data = data.x
+    batches, held_out = _batches(data, validation, batch, seed, where, context, steps)
+    examples = batches.examples(1000)
+    if not model.ready:
+        model.setup(tuple(examples.shape[1:]), _seen(examples, transform, seed), seed)
+    elif tuple(examples.shape[1:]) != model.event_shape:
+        raise DataError(f"this model was set up for rows of shape {list(model.event_shape)}; these have {list(examples.shape[1:])}")
+    check(model, objective)
+    _check_rows(model, batches, held_out, transform, seed)
+    model.to(where)
+    if model.network.convolutional:
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    objective.setup(model, seed)
+    objective.to(where)
+    watchers = [*([Progress()] if progress else []), *([Checkpoint(checkpoint)] if checkpoint else []), *callbacks]
+    loop = Loop(
+        model, objective, batches, held_out, epochs, learning_rate, weight_decay, schedule, warmup, clip, spike, average,
+        patience, resolved(precision, where), where, seed, transform, watchers,
+    )  # fmt: skip
+    if resume:
+        if checkpoint is None:
+            raise UsageError("to resume, name the checkpoint")
+        restore(loop, checkpoint)
+    return loop.run()
+
+
+def _batches(
+    data: Any, validation: Any, batch: int, seed: int, device: torch.device, context: Any, steps: int | None
+) -> tuple[Batches, Batches | None]:
+    if not (isinstance(data, Tensor) or hasattr(data, "__array__") or hasattr(data, "dtype")):
+        if isinstance(validation, float) and validation:
+            raise UsageError("a share cannot be held out of an iterable: give validation rows of their own")
+        return Streaming(data, steps, device), _held_out(validation, batch, seed, device)
+    x = as_tensor(data)
+    if x.dim() < 2 or len(x) == 0:
+        raise DataError(f"rows must be an array [rows, …] with at least one row; this one has shape {list(x.shape)}")
+    given = None if context is None else as_tensor(context)
+    if given is not None and len(given) != len(x):
+        raise DataError(f"{len(given)} rows of context were given for {len(x)} rows")
+    if not isinstance(validation, (int, float)):
+        return InMemory(x, batch, seed, device, given), _held_out(validation, batch, seed, device)
+    count = int(len(x) * validation)
+    if not count:
+        return InMemory(x, batch, seed, device, given), None
+    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(mixed_seed(seed, 0x59117)))
+    kept, out = order[count:].sort().values, order[:count].sort().values
+    train = InMemory(x[kept], batch, seed, device, None if given is None else given[kept])
+    return train, InMemory(x[out], 4 * batch, seed, device, None if given is None else given[out])
+
+
+def _held_out(validation: Any, batch: int, seed: int, device: torch.device) -> Batches | None:
+    if isinstance(validation, (int, float)):
+        return None
+    rows, context = validation if isinstance(validation, tuple) else (validation, None)
+    rows = rows.x if isinstance(rows, Encoded) else rows
+    return InMemory(as_tensor(rows), 4 * batch, seed, device, None if context is None else as_tensor(context))
+
+
+def _seen(examples: Tensor, transform: Transform | None, seed: int) -> Tensor:
+    """Examples as the model will meet them."""
+    generator = torch.Generator(examples.device).manual_seed(mixed_seed(seed, 0x5EE))
+    return examples if transform is None else transform(examples, generator)
+
+
+def _check_rows(model: LatentModel, train: Batches, held_out: Batches | None, transform: Transform | None, seed: int) -> None:
+    """Refuse rows outside the likelihood's support before the first step; of a stream, its first batch."""
+    for batches in (train, held_out):
+        if batches is not None:
+            rows = batches.x if isinstance(batches, InMemory) else batches.examples(1000)
+            model.likelihood.check(rows if transform is None else _seen(rows[:4096], transform, seed))
+
+
+def _check_settings(given: dict[str, Any]) -> None:
+    ranges = {
+        "epochs": (1, 10**7), "batch": (1, 10**7), "learning_rate": (0, 100), "weight_decay": (0, 100), "warmup": (0, 1),
+        "clip": (0, float("inf")), "spike": (0, float("inf")), "average": (0, 0.999999), "patience": (0, 10**9), "seed": (0, 2**63 - 1),
+    }  # fmt: skip
+    for name, (low, high) in ranges.items():
+        value = given[name]
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+            raise UsageError(f"{name} must lie in {low} … {high}, not {value!r}")
+    if given["schedule"] not in ("constant", "linear", "cosine"):
+        raise UsageError(f"no schedule is called {given['schedule']!r}: constant, linear or cosine")
+    share = given["validation"]
+    if isinstance(share, (int, float)) and not 0 <= share < 1:
+        raise UsageError(f"validation must be a share in 0 … 1 (1 excluded) or rows, not {share!r}")

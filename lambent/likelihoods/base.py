@@ -1,0 +1,102 @@
+"""Likelihood: p(x | z), from the decoder's raw output to a distribution over data."""
+
+from abc import abstractmethod
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution, Independent
+
+from lambent.errors import DataError
+from lambent.part import Part, Shape
+
+
+class Likelihood(Part):
+    """p(x | z) over one event of a fixed shape.
+
+    `observe` turns stored rows into values of its support, `embed` turns those into what the encoder reads.
+    """
+
+    discrete: ClassVar[bool] = False  # True: probabilities (bits are meaningful); False: densities
+    domain: ClassVar[str] = "finite numbers"
+
+    @abstractmethod
+    def setup(self, event: Shape) -> Shape:
+        """Make the weights, if any; returns the raw shape that the decoder must emit."""
+
+    @abstractmethod
+    def forward(self, raw: Tensor) -> Distribution:
+        """p(x | z) from [*batch, *raw]; batch shape [*batch], event shape as set up."""
+
+    def observe(self, x: Tensor) -> Tensor:
+        """Stored rows → values in the support. Bytes are 255ths by default."""
+        return x.float() / 255 if x.dtype == torch.uint8 else _floating(x)
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Observed values → the encoder's input, of about unit scale."""
+        return x
+
+    def check(self, x: Tensor) -> None:
+        """Refuse rows outside the support, saying what was found and which likelihood would hold them."""
+        if x.dtype.is_floating_point and not bool(torch.isfinite(x).all()):
+            row = int((~torch.isfinite(x.flatten(1)).all(1)).nonzero()[0])
+            raise DataError(f"row {row} holds a number that is not finite; {type(self).__name__} takes {self.domain}")
+
+    def refuse(self, x: Tensor, instead: str) -> None:
+        low, high = float(x.min()), float(x.max())
+        raise DataError(
+            f"{type(self).__name__} is a likelihood of {self.domain}; these data lie in {low:g} … {high:g}. Use {instead}"
+        )
+
+    def calibrated(self, px: Distribution, x: Tensor) -> Distribution | None:
+        """`px` with the scale that fits `x` best, for likelihoods whose own scale makes λ superfluous; else None."""
+        return None
+
+
+def event_of(shape: Shape, channels: int) -> Shape:
+    """The raw shape of `channels` numbers per element, stacked along the first axis: what any network can emit."""
+    return (channels * shape[0], *shape[1:])
+
+
+def independent(d: Distribution, event: Shape) -> Distribution:
+    """Every element of the event on its own; log-probabilities sum over it."""
+    return Independent(d, len(event), validate_args=False)  # type: ignore[no-untyped-call]
+
+
+def chunks(raw: Tensor, count: int, event: Shape) -> tuple[Tensor, ...]:
+    return raw.chunk(count, -len(event))
+
+
+def _floating(x: Tensor) -> Tensor:
+    return x if x.dtype.is_floating_point else x.float()
+
+
+class Scaled(nn.Module):
+    """A positive number per element: fixed, one learned for all, one learned for each, or predicted by the decoder."""
+
+    def __init__(self, how: str, event: Shape, initial: float) -> None:
+        super().__init__()
+        self.how = how
+        self.event = event
+        start = torch.full((), initial).log()
+        if how == "fixed":
+            self.register_buffer("log_scale", start)
+        elif how != "predicted":
+            self.log_scale = nn.Parameter(start if how == "one" else start.expand(event).clone())
+
+    @property
+    def channels(self) -> int:
+        """Numbers per element that the decoder must emit for location and scale."""
+        return 2 if self.how == "predicted" else 1
+
+    def forward(self, raw: Tensor, low: float, high: float) -> tuple[Tensor, Tensor]:
+        """Location and log scale, the latter limited to [low, high]."""
+        if self.how == "predicted":
+            location, log_scale = chunks(raw, 2, self.event)
+            return location, log_scale.clamp(low, high)
+        return raw, self.log_scale.clamp(low, high)
+
+
+def constructed(cls: type[Distribution], *args: Any, **kwargs: Any) -> Distribution:
+    """One of torch's distributions without its argument checks, which cost a synchronization each."""
+    return cls(*args, **kwargs, validate_args=False)

@@ -1,0 +1,132 @@
+"""Likelihoods with a density: real numbers, and numbers in [0, 1]."""
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.distributions import ContinuousBernoulli as TorchContinuousBernoulli
+from torch.distributions import Distribution, Independent
+from torch.distributions import Laplace as TorchLaplace
+from torch.distributions import Normal
+from torch.distributions import StudentT as TorchStudentT
+from torch.nn import functional
+
+from lambent.likelihoods.base import Likelihood, Scaled, chunks, constructed, event_of, independent
+from lambent.part import Shape, option
+
+ScaleRule = Literal["fixed", "one", "each", "predicted"]
+SCALE_MEANING = "standard deviation: fixed, one learned for all, one learned for each element, or predicted"
+
+
+class Gaussian(Likelihood):
+    """N(x; μ(z), σ²), with its constant. `scale="one"` is the calibrated σ-VAE of Rybkin et al., 2021."""
+
+    scale: ScaleRule = option(SCALE_MEANING, default="one")
+    value: float = option("the scale, if fixed; where it starts, if learned", default=1.0, above=0)
+    floor: float = option("the least scale; keeps constant columns from infinite density", default=0.001, above=0)
+
+    def setup(self, event: Shape) -> Shape:
+        self.event = event
+        self.width = Scaled(self.scale, event, self.value)
+        return event_of(event, self.width.channels)
+
+    def forward(self, raw: Tensor) -> Distribution:
+        location, log_scale = self.width(raw, math.log(self.floor), 10.0)
+        return independent(constructed(Normal, location, log_scale.exp()), self.event)
+
+    def calibrated(self, px: Distribution, x: Tensor) -> Distribution | None:
+        """One shared scale: N(μ, σ*²), σ*² the mean squared error of the batch, the maximum of the likelihood.
+
+        The learned scale follows a running average of σ*. A scale for each element, or a predicted one, is calibrated by
+        learning already; a fixed one is not to be touched (None).
+        """
+        if self.scale == "fixed":
+            return None
+        if self.scale != "one":
+            return px
+        assert isinstance(px, Independent)
+        location = px.base_dist.mean
+        scale = (x - location).square().mean().sqrt().clamp_min(self.floor)
+        with torch.no_grad():
+            self.width.log_scale.lerp_(scale.log(), 0.05)
+        return independent(constructed(Normal, location, scale), self.event)
+
+
+class StudentT(Likelihood):
+    """Student's t with location μ(z): a Gaussian with heavy tails, for data with outliers. Takahashi et al., Student-t VAE, 2018."""
+
+    scale: ScaleRule = option(SCALE_MEANING, default="each")
+    value: float = option("the scale, if fixed; where it starts, if learned", default=1.0, above=0)
+    floor: float = option("the least scale", default=0.001, above=0)
+
+    def setup(self, event: Shape) -> Shape:
+        self.event = event
+        self.width = Scaled(self.scale, event, self.value)
+        self.log_degrees = torch.nn.Parameter(torch.full(event, 1.0))
+        return event_of(event, self.width.channels)
+
+    def forward(self, raw: Tensor) -> Distribution:
+        location, log_scale = self.width(raw, math.log(self.floor), 10.0)
+        degrees = 2 + functional.softplus(self.log_degrees)  # above 2, so that a variance exists
+        return independent(constructed(TorchStudentT, degrees, location, log_scale.exp()), self.event)
+
+
+class Laplace(Likelihood):
+    """Laplace with location μ(z): absolute instead of squared error."""
+
+    scale: ScaleRule = option(SCALE_MEANING.replace("standard deviation", "scale b"), default="one")
+    value: float = option("the scale, if fixed; where it starts, if learned", default=1.0, above=0)
+    floor: float = option("the least scale", default=0.001, above=0)
+
+    def setup(self, event: Shape) -> Shape:
+        self.event = event
+        self.width = Scaled(self.scale, event, self.value)
+        return event_of(event, self.width.channels)
+
+    def forward(self, raw: Tensor) -> Distribution:
+        location, log_scale = self.width(raw, math.log(self.floor), 10.0)
+        return independent(constructed(TorchLaplace, location, log_scale.exp()), self.event)
+
+
+class ContinuousBernoulli(Likelihood):
+    """C(λ) λˣ (1−λ)¹⁻ˣ on [0, 1], normalized. Loaiza-Ganem & Cunningham, The continuous Bernoulli, 2019."""
+
+    domain = "numbers in [0, 1]"
+
+    def setup(self, event: Shape) -> Shape:
+        self.event = event
+        return event
+
+    def forward(self, raw: Tensor) -> Distribution:
+        return independent(UnitInterval(raw), self.event)
+
+    def embed(self, x: Tensor) -> Tensor:
+        return 2 * x - 1
+
+    def check(self, x: Tensor) -> None:
+        super().check(x)
+        if x.dtype != torch.uint8 and (float(x.min()) < 0 or float(x.max()) > 1):
+            self.refuse(x, "the Gaussian likelihood, or bring the data to [0, 1]")
+
+
+class UnitInterval(TorchContinuousBernoulli):
+    """torch's continuous Bernoulli from logits, with a log-normalizer that keeps its precision at every logit.
+
+    log C = log(l / tanh(l/2)), l the logit; torch's form through the probability loses |l| > 17 in float32.
+    """
+
+    def __init__(self, logits: Tensor) -> None:
+        super().__init__(logits=logits, validate_args=False)
+
+    def expand(self, batch_shape: torch.Size, _instance: object = None) -> "UnitInterval":
+        return UnitInterval(self.logits.expand(batch_shape))
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        size = self.logits.abs()
+        safe = torch.where(size < 1e-2, torch.ones_like(size), size)
+        # log(l / tanh(l/2)) = log 2 + l²/12 − 7l⁴/1440 … near nought
+        far = safe.log() - torch.tanh(safe / 2).log()
+        near = math.log(2) + size.square() / 12 - 7 * size.pow(4) / 1440
+        log_normalizer = torch.where(size < 1e-2, near, far)
+        return value * self.logits - functional.softplus(self.logits) + log_normalizer

@@ -1,0 +1,282 @@
+"""The one loop: it serves every objective, with or without an opponent, and can be resumed to the bit."""
+
+import math
+import time
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lambent.averaging import Average
+from lambent.callbacks import Callback
+from lambent.data.batches import Batches, Transform, mixed_seed
+from lambent.draws import from_posterior
+from lambent.errors import DivergedError, InterruptedRun
+from lambent.model import LatentModel
+from lambent.objectives import Objective
+from lambent.precision import computing
+from lambent.signals import Stop, stopping
+
+History = dict[str, list[float | None]]
+FLUSH = 256  # steps between sums of the per-example records; bounds their memory
+
+
+@dataclass
+class Loop:
+    """A training in progress: everything that a checkpoint must hold, and the step."""
+
+    model: LatentModel
+    objective: Objective
+    batches: Batches
+    validation: Batches | None
+    epochs: int
+    learning_rate: float
+    weight_decay: float
+    schedule: str
+    warmup: float
+    clip: float
+    spike: float
+    decay: float
+    patience: int
+    precision: str
+    device: torch.device
+    seed: int
+    transform: Transform | None
+    callbacks: Sequence[Callback]
+    epoch: int = 0
+    position: int = 0
+    step: int = 0
+    skipped: int = 0
+    waited: int = 0
+    best: float = math.inf
+    history: History = field(default_factory=dict)
+    sums: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.total = max(1, self.epochs * self.batches.steps)
+        fused = self.device.type in ("cpu", "cuda")
+        settings: dict[str, Any] = {"weight_decay": self.weight_decay, "fused": fused, "foreach": None if fused else True}
+        opponent = list(self.objective.opponent.parameters()) if hasattr(self.objective, "opponent") else []
+        rivals = {id(p) for p in opponent}
+        own = [p for p in (*self.model.parameters(), *self.objective.parameters()) if id(p) not in rivals]
+        self.optimizer = torch.optim.AdamW(own, lr=self.learning_rate, **settings)
+        self.opponent = torch.optim.AdamW(opponent, lr=self.learning_rate, **settings) if opponent else None
+        self.generator = torch.Generator(self.device).manual_seed(mixed_seed(self.seed, 0x10015E))
+        self.average = Average(self.model, self.decay) if self.decay else None
+        self.kept: list[Tensor] | None = None  # the best weights on the validation split
+        self.limit = torch.full((), torch.finfo(torch.float32).max, device=self.device)
+        self._records: list[tuple[Tensor, dict[str, Tensor]]] = []
+        self.objective.rows = self.batches.rows
+
+    # ---- running -------------------------------------------------------------------------------------------------
+
+    def run(self) -> History:
+        """Train to the end, or raise `InterruptedRun` or `DivergedError` with the last good state kept."""
+        self._tell("on_start")
+        try:
+            with stopping() as stop, computing(self.model, self.precision, self.device):
+                while self.epoch < self.epochs and not self._out_of_patience():
+                    self._run_epoch(stop)
+        except KeyboardInterrupt:
+            self._tell("on_interrupt")
+            raise
+        finally:
+            self.model.eval()
+            for parameter in self.model.parameters():
+                parameter.grad = None
+        self._settle()
+        self._tell("on_end")
+        return self.history
+
+    def _run_epoch(self, stop: Stop) -> None:
+        self.model.train()
+        self.objective.train()
+        started = time.monotonic() - self.sums.get("seconds", 0.0)
+        steppers = [c.on_step for c in self.callbacks if hasattr(c, "on_step")]
+        for x, context, rows in self.batches.epoch(self.epoch, self.position):
+            self._take_step(x, context, rows)
+            self.position += 1
+            self.step += 1
+            if len(self._records) >= FLUSH:
+                self._flush(rows)
+            for on_step in steppers:
+                self.sums["seconds"] = time.monotonic() - started
+                on_step(self)
+            if stop.signal is not None:
+                self._flush(rows)
+                self.sums["seconds"] = time.monotonic() - started
+                raise InterruptedRun(f"stopped by {stop.name} in epoch {self.epoch + 1}, after step {self.step}", stop.exit_status)
+        self._flush(None)
+        self._end_epoch(time.monotonic() - started)
+
+    def _take_step(self, x: Tensor, context: Tensor | None, rows: Tensor | None) -> None:
+        progress = self.step / self.total
+        self.objective.progress = progress
+        rate = self.learning_rate * scheduled(self.schedule, self.warmup, progress)
+        if self.transform is not None:
+            x = self.transform(x, self.generator)
+        losses = self.objective(self.model, x, self.generator, context)
+        loss = losses.mean()
+        loss.backward()
+        self._update(self.optimizer, loss, rate)
+        if self.opponent is not None:
+            self.opponent.zero_grad(set_to_none=True)  # the first loss passed through it
+            rival = self.objective.rival(self.model, x, self.generator)
+            assert rival is not None
+            rival.mean().backward()
+            self._update(self.opponent, rival.mean().detach(), rate)
+        if self.average is not None:
+            self.average.step()
+        self._records.append((losses.detach(), self.objective.seen))
+        if self.device.type == "cpu" and not loss.item() <= self.limit.item():
+            self._inspect(x, rows)
+
+    def _update(self, optimizer: torch.optim.Optimizer, loss: Tensor, rate: float) -> None:
+        """One step, left out on the device itself where the loss is not finite or far above the last epoch's."""
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        fused = optimizer.defaults.get("fused")
+        if self.clip:
+            parameters = [p for group in optimizer.param_groups for p in group["params"]]
+            torch.nn.utils.clip_grad_norm_(parameters, self.clip)
+        if fused:
+            optimizer.found_inf = (~(loss.detach() <= self.limit)).float()  # type: ignore[attr-defined]
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    # ---- keeping count -------------------------------------------------------------------------------------------
+
+    def _flush(self, rows: Tensor | None) -> None:
+        """Add the records since the last flush to the epoch's sums; on a GPU this is where faults come to light."""
+        if not self._records:
+            return
+        means = torch.stack([losses.mean() for losses, _ in self._records]).double()
+        over = ~(means <= self.limit.double())
+        if bool(over.any()):
+            if self.device.type != "cpu" and not bool(torch.isfinite(means).all()):
+                self._diverged(None, rows, "the loss was not finite")
+            self.skipped += int(over.sum())
+            if int(over.sum()) * 2 > len(over):  # no spike but a new level: let it pass from here on
+                self.limit.fill_(torch.finfo(torch.float32).max)
+        kept = [record for record, bad in zip(self._records, over.tolist(), strict=True) if not bad]
+        for name in ("loss", *(kept[0][1] if kept else ())):
+            values = torch.cat([losses if name == "loss" else seen[name] for losses, seen in kept]).double()
+            self.sums[name] = self.sums.get(name, 0.0) + float(values.sum())
+            if name == "loss":
+                self.sums["rows"] = self.sums.get("rows", 0.0) + len(values)
+        good = means[~over]
+        for name, amount in (("steps", len(good)), ("mean", float(good.sum())), ("square", float(good.square().sum()))):
+            self.sums[name] = self.sums.get(name, 0.0) + amount
+        self._records.clear()
+
+    def _end_epoch(self, seconds: float) -> None:
+        rows = max(1.0, self.sums.get("rows", 0.0))
+        row: dict[str, float | None] = {"epoch": self.epoch + 1, "step": self.step, "loss": self.sums.get("loss", 0.0) / rows}
+        for name in ("reconstruction", "kl"):
+            row[name] = self.sums[name] / rows if name in self.sums else None
+        row["elbo"] = None if row["kl"] is None else -(row["reconstruction"] or 0.0) - row["kl"]
+        row["learning_rate"] = self.optimizer.param_groups[0]["lr"]
+        row |= self._validated()
+        row |= {"skipped": self.skipped, "seconds": (self.history.get("seconds") or [0.0])[-1] + seconds}  # type: ignore[operator]
+        for name, value in row.items():
+            self.history.setdefault(name, []).append(value)
+        self._raise_limit()
+        self._drop_subnormals()
+        self.epoch += 1
+        self.position = 0
+        self.sums = {}
+        self.objective.progress = self.step / self.total
+        self._judge(row.get("validation_loss"))
+        self._tell("on_epoch")
+
+    def _raise_limit(self) -> None:
+        """Where the next epoch's losses count as spikes: `spike` standard deviations above this epoch's mean."""
+        steps = self.sums.get("steps", 0.0)
+        if not self.spike or steps < 8:
+            return
+        mean = self.sums["mean"] / steps
+        spread = math.sqrt(max(0.0, self.sums["square"] / steps - mean * mean))
+        self.limit.fill_(mean + self.spike * max(spread, 1e-3 * abs(mean), 1e-3))
+
+    def _drop_subnormals(self) -> None:
+        """Moments that have decayed below 1e-30 cost a fifth of the speed for ever, and move nothing."""
+        for optimizer in (self.optimizer, self.opponent):
+            for state in optimizer.state.values() if optimizer is not None else ():
+                for moment in (state["exp_avg"], state["exp_avg_sq"]):
+                    moment[moment.abs() < 1e-30] = 0.0
+
+    @torch.no_grad()
+    def _validated(self) -> dict[str, float | None]:
+        """The bound's parts on the validation split, one sample, the same noise each time, with the averaged weights."""
+        if self.validation is None:
+            return {}
+        self.model.eval()
+        generator = torch.Generator(self.device).manual_seed(mixed_seed(self.seed, 0x7A11D))
+        sums, rows = torch.zeros(2, dtype=torch.float64), 0
+        with self.average.applied() if self.average is not None else nullcontext():
+            for x, context, _ in self.validation.epoch(0):
+                x = self.transform(x, generator) if self.transform is not None else x
+                trace = self.model.trace(x, 1, from_posterior(generator), context)
+                kl = trace.kl.expand(1, len(x))
+                sums += torch.stack([-trace.log_px.sum(), kl.sum()]).double().cpu()
+                rows += len(x)
+        self.model.train()
+        reconstruction, kl_mean = (float(value) / rows for value in sums)
+        beta = getattr(self.objective, "beta", 1.0)
+        weighted = reconstruction + (beta if isinstance(beta, float) else 1.0) * kl_mean
+        names = ("validation_reconstruction", "validation_kl", "validation_elbo", "validation_loss")
+        return dict(zip(names, (reconstruction, kl_mean, -reconstruction - kl_mean, weighted), strict=True))
+
+    # ---- judging -------------------------------------------------------------------------------------------------
+
+    def _judge(self, loss: float | None) -> None:
+        """Keep the best weights on the validation split, once the objective has stopped changing."""
+        if loss is None or not self.patience or not self.objective.settled:
+            return
+        if loss < self.best:
+            self.best, self.waited = loss, 0
+            with self.average.applied() if self.average is not None else nullcontext():
+                self.kept = [p.detach().clone() for p in self.model.state_dict().values()]
+        else:
+            self.waited += 1
+
+    def _out_of_patience(self) -> bool:
+        return bool(self.patience) and self.waited >= self.patience
+
+    def _settle(self) -> None:
+        """Leave the model with the weights to use: the best on validation, else the averaged, else the last."""
+        with torch.no_grad():
+            if self.kept is not None:
+                for target, value in zip(self.model.state_dict().values(), self.kept, strict=True):
+                    target.copy_(value)
+            elif self.average is not None:
+                self.average.assign()
+
+    def _inspect(self, x: Tensor, rows: Tensor | None) -> None:
+        """A loss over the limit: a finite one is a spike, already skipped; the other kind ends the run."""
+        if not bool(torch.isfinite(self._records[-1][0].mean())):
+            self._diverged(x, rows, "the loss was not finite")
+
+    def _diverged(self, x: Tensor | None, rows: Tensor | None, what: str) -> None:
+        from lambent.diagnosis import likeliest_cause
+
+        cause = likeliest_cause(self.model, self.objective, x, self.optimizer.param_groups[0]["lr"])
+        which = "" if rows is None or x is None else f", rows {rows.tolist()}"
+        if self.average is not None and all(bool(torch.isfinite(t).all()) for t in self.average.values):
+            self.average.assign()
+        raise DivergedError(f"step {self.step + 1} (epoch {self.epoch + 1}{which}): {what}. {cause}")
+
+    def _tell(self, event: str) -> None:
+        for callback in self.callbacks:
+            getattr(callback, event, lambda loop: None)(self)
+
+
+def scheduled(schedule: str, warmup: float, progress: float) -> float:
+    """The factor on the learning rate at `progress` from 0 to 1: a linear rise over `warmup`, then the schedule."""
+    if warmup and progress < warmup:
+        return max(progress / warmup, 1e-3)
+    after = (progress - warmup) / max(1e-12, 1 - warmup)
+    return {"constant": 1.0, "linear": 1 - after, "cosine": 0.5 * (1 + math.cos(math.pi * min(1.0, after)))}[schedule]

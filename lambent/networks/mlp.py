@@ -1,0 +1,28 @@
+"""Fully connected halves, for rows of any shape."""
+
+from torch import nn
+
+from lambent.networks.base import ACTIVATIONS, Activation, Half, Network, elements
+from lambent.part import Shape, option
+
+
+class Mlp(Network):
+    """`depth` hidden layers of `width` units in each half."""
+
+    width: int = option("units in each hidden layer", default=512, minimum=1)
+    depth: int = option("hidden layers in each half", default=2, minimum=1)
+    activation: Activation = option("non-linearity", default="silu")
+
+    def encoder(self, event: Shape) -> Half:
+        return Half(nn.Flatten(), *self._layers(elements(event)), shape=(self.width,))
+
+    def decoder(self, hidden: Shape, raw: Shape) -> Half:
+        last = nn.Linear(self.width, elements(raw))
+        return Half(nn.Flatten(), *self._layers(elements(hidden)), last, nn.Unflatten(1, raw), shape=raw)
+
+    def _layers(self, inputs: int) -> list[nn.Module]:
+        layers: list[nn.Module] = []
+        for _ in range(self.depth):
+            layers += [nn.Linear(inputs, self.width), ACTIVATIONS[self.activation]()]
+            inputs = self.width
+        return layers

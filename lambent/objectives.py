@@ -1,0 +1,283 @@
+"""Objectives: the loss of each example in nats, from the trace of one pass. Only the loop averages.
+
+A weighted number is never called an ELBO: what `forward` returns is a loss, and the two parts of the bound that it saw are
+recorded beside it, unweighted.
+"""
+
+import math
+from abc import abstractmethod
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from lambent.draws import Node, from_posterior, from_prior
+from lambent.model import LatentModel, Trace
+from lambent.part import Part, option
+
+
+class Objective(Part):
+    """What training minimizes."""
+
+    needs_density: ClassVar[bool] = False  # log q(z|x) must exist
+    needs_single: ClassVar[bool] = False  # one latent vector, Gaussian given x
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.progress = 0.0  # share of the training done; the loop keeps it, from the real number of steps
+        self.rows = 0  # rows in the training set; the loop sets it
+        self.seen: dict[str, Tensor] = {}  # parts of the last bound, per example, for the history
+
+    def setup(self, model: LatentModel, seed: int = 0) -> None:
+        """Make what weights or state the objective has, once the model is set up."""
+
+    @abstractmethod
+    def forward(
+        self, model: LatentModel, x: Tensor, generator: torch.Generator | None = None, context: Tensor | None = None
+    ) -> Tensor:
+        """Loss of each row, [rows], in nats; its randomness from `generator`."""
+
+    def rival(self, model: LatentModel, x: Tensor, generator: torch.Generator | None = None) -> Tensor | None:
+        """The opponent's loss, [rows], where there is one."""
+        return None
+
+    @property
+    def settled(self) -> bool:
+        """Whether the objective has stopped changing, so that losses of different epochs can be compared."""
+        return True
+
+    def refusal(self, whole: Part) -> str | None:
+        latent = getattr(whole, "latent", None)
+        posterior = getattr(latent, "posterior", None)
+        name = type(self).__name__
+        if self.needs_density and posterior is not None and not posterior.density:
+            return f"{name} needs log q(z|x), and a {type(posterior).__name__} posterior has none: use Diagonal, or the Elbo or Wae objective"
+        if self.needs_single and latent is not None:
+            if not latent.single:
+                return f"{name} is defined for one latent vector, not for {type(latent).__name__}: use Flat, or the Elbo objective"
+            if not (posterior.density and posterior.separable):
+                return f"{name} needs a Gaussian posterior, not {type(posterior).__name__}: use Diagonal, or the Elbo objective"
+        return None
+
+    def record(self, trace: Trace, reconstruction: Tensor, kl: Tensor) -> None:
+        """Keep the bound's parts, [samples, rows], for whoever reports progress."""
+        self.seen = {"reconstruction": -reconstruction.detach().mean(0), "kl": kl.detach()}
+        if self.seen["kl"].dim() > 1:
+            self.seen["kl"] = self.seen["kl"].mean(0)
+
+
+class Annealing(Objective):
+    """Objectives whose weight on the KL grows from 0 to 1 over a share of the real number of steps."""
+
+    anneal: Literal["none", "linear", "cyclical"] = option("how the KL weight grows", default="none")
+    warmup: float = option("share of all steps (of each cycle) during which it grows", default=0.2, above=0, maximum=1)
+    cycles: int = option("number of cycles, if cyclical", default=4, minimum=1)
+
+    @property
+    def ramp(self) -> float:
+        """The factor on the KL weight now, from 0 to 1; 1 at the end whatever the length of training."""
+        if self.anneal == "none":
+            return 1.0
+        progress = self.progress if self.anneal == "linear" else (self.progress * self.cycles) % 1.0
+        if self.progress >= 1:
+            return 1.0
+        return min(1.0, progress / self.warmup)
+
+    @property
+    def settled(self) -> bool:
+        if self.anneal == "cyclical":
+            return self.progress >= (self.cycles - 1 + self.warmup) / self.cycles
+        return self.anneal == "none" or self.progress >= self.warmup
+
+
+class Elbo(Annealing):
+    """−log p(x|z) + λ KL(q(z|x) ‖ p(z)), λ = `beta`. Kingma & Welling, 2014; β: Higgins et al., β-VAE, 2017.
+
+    free_bits: nats below which a unit's mean KL is not pushed (Kingma et al., 2016). capacity: λ |KL − C|, C growing to
+    `capacity` nats (Burgess et al., 2018). beta="auto": for a Gaussian that learns its scale, the optimal scale, which is
+    λ = σ² (Rybkin et al., σ-VAE, 2021); elsewhere λ follows a constraint on the reconstruction (Rezende & Viola, GECO, 2018):
+    it may not be worse than `target`, or, if that is not given, than the level reached in the first tenth of training under a
+    light λ of 0.1.
+    """
+
+    beta: float | Literal["auto"] = option("weight λ of the KL, or auto", default=1.0, minimum=0)
+    free_bits: float = option("nats of KL per unit that cost the same as none", default=0.0, minimum=0)
+    capacity: float | None = option("nats of KL to steer towards; none to minimize it", default=None, minimum=0)
+    target: float | None = option("for auto: reconstruction to hold, −log p(x|z) in nats per row", default=None)
+
+    settling: ClassVar[float] = 0.1  # share of the steps in which auto looks for its target
+    speed: ClassVar[float] = 0.02
+
+    def setup(self, model: LatentModel, seed: int = 0) -> None:
+        self.register_buffer("log_beta", torch.tensor(math.log(0.1) if self.target is None else 0.0))
+        self.register_buffer("average", torch.tensor(float("nan")))  # of the reconstruction, over recent batches
+        self.register_buffer("goal", torch.tensor(float("nan") if self.target is None else self.target))
+
+    def forward(
+        self, model: LatentModel, x: Tensor, generator: torch.Generator | None = None, context: Tensor | None = None
+    ) -> Tensor:
+        trace = model.trace(x, 1, from_posterior(generator), context)
+        calibrated = model.likelihood.calibrated(trace.px, trace.x) if self.beta == "auto" else None
+        log_px = trace.log_px if calibrated is None else calibrated.log_prob(trace.x)
+        kl, penalty = self._penalties(trace)
+        self.record(trace, log_px, kl)
+        weight: float | Tensor = self.ramp
+        if self.beta != "auto":
+            weight = self.beta * self.ramp
+        elif calibrated is None:
+            weight = self._steered(-log_px.detach().mean())
+        if self.capacity is not None:
+            penalty = (penalty - self.capacity * min(1.0, self.progress / self.warmup)).abs()
+        return (weight * penalty - log_px).squeeze(0)
+
+    def _penalties(self, trace: Trace) -> tuple[Tensor, Tensor]:
+        """The KL, [.., rows], and the KL with its free part."""
+        kl = trace.kl
+        if not self.free_bits:
+            return kl, kl
+        penalty = sum((self._freed(node) for node in trace.nodes), start=kl.new_zeros(()))
+        return kl, penalty.expand_as(kl)
+
+    def _freed(self, node: Node) -> Tensor:
+        units = node.unit_kl
+        if units is None:  # no closed form per unit: the allowance is for the whole vector
+            whole = node.kl
+            return torch.where(whole.mean() < self.free_bits * node.z.shape[-1], whole.new_tensor(self.free_bits * node.z.shape[-1]), whole)
+        low = units.flatten(0, -2).mean(0) < self.free_bits
+        return torch.where(low, units.new_tensor(self.free_bits), units).sum(-1)
+
+    @torch.no_grad()
+    def _steered(self, reconstruction: Tensor) -> Tensor:
+        """One step of λ: up while the reconstruction is better than the goal, down while it is worse."""
+        first = torch.isnan(self.average)
+        self.average.copy_(torch.where(first, reconstruction, 0.99 * self.average + 0.01 * reconstruction))
+        if self.target is None and self.progress < self.settling:
+            self.goal.copy_(self.average)
+        else:
+            slack = (self.goal - self.average) / self.goal.abs().clamp_min(1.0)
+            self.log_beta.add_(self.speed * torch.tanh(20 * slack)).clamp_(-9.0, 7.0)
+        return self.log_beta.exp()
+
+    @property
+    def settled(self) -> bool:
+        searching = self.beta == "auto" and self.target is None and self.progress < self.settling
+        growing = self.capacity is not None and self.progress < self.warmup
+        return super().settled and not searching and not growing
+
+    def refusal(self, whole: Part) -> str | None:
+        posterior = getattr(getattr(whole, "latent", None), "posterior", None)
+        if posterior is not None and not posterior.density and (self.beta == "auto" or self.free_bits or self.capacity):
+            return "Elbo has no KL to weigh under a Point posterior: leave beta, free_bits and capacity alone, or use Diagonal"
+        if self.capacity is not None and self.beta == "auto":
+            return "Elbo cannot both steer the KL to a capacity and set beta by itself: give beta a number, or leave capacity out"
+        return None
+
+
+class BetaTc(Annealing):
+    """ELBO with the total correlation of q(z) weighted by `beta`, estimated from the batch. Chen et al., β-TCVAE, 2018.
+
+    KL = mutual information + total correlation + Σ dimension-wise KL, by minibatch-weighted sampling over N rows.
+    """
+
+    needs_density = True
+    needs_single = True
+
+    beta: float = option("weight of the total correlation", default=6.0, minimum=0)
+
+    def forward(
+        self, model: LatentModel, x: Tensor, generator: torch.Generator | None = None, context: Tensor | None = None
+    ) -> Tensor:
+        trace = model.trace(x, 1, from_posterior(generator), context)
+        node, log_px = trace.nodes[0], trace.log_px[0]
+        total_correlation = self._total_correlation(node, max(self.rows, len(x)))
+        kl = trace.kl
+        self.record(trace, trace.log_px, kl)
+        # The three terms sum to the KL, so only the surplus of the weighted one is added to the closed form.
+        return self.ramp * (kl.reshape(-1, len(x))[0] + (self.beta - 1) * total_correlation) - log_px
+
+    @staticmethod
+    def _total_correlation(node: Node, rows: int) -> Tensor:
+        """log q(z) − Σ_j log q(z_j), [rows of the batch]."""
+        q, z = node.q, node.z[0]
+        location, log_scale = q.location, q.log_scale  # type: ignore[union-attr]
+        standardized = (z.unsqueeze(1) - location) * (-log_scale).exp()
+        each = -0.5 * (standardized.square() + math.log(2 * math.pi)) - log_scale  # [batch, batch, units]
+        log_batch = math.log(len(z) * rows)
+        joint = torch.logsumexp(each.sum(-1), 1) - log_batch
+        marginals = torch.logsumexp(each, 1) - log_batch
+        return joint - marginals.sum(-1)
+
+    def refusal(self, whole: Part) -> str | None:
+        posterior = getattr(getattr(whole, "latent", None), "posterior", None)
+        if posterior is not None and type(posterior).__name__ == "Full":
+            return "BetaTc splits the KL over units, which a Full posterior ties together: use Diagonal, or the DipVae objective"
+        return super().refusal(whole)
+
+
+class DipVae(Annealing):
+    """ELBO plus a penalty that draws the covariance of codes to the identity. Kumar et al., DIP-VAE, 2018.
+
+    λ_od Σ_{i≠j} C_ij² + λ_d Σ_i (C_ii − 1)²; C = Cov(μ) for I, and that plus E[Σ(x)] for II.
+    """
+
+    needs_density = True
+    needs_single = True
+
+    version: Literal["I", "II"] = option("covariance of the means (I) or of the codes (II)", default="II")
+    off_diagonal: float = option("weight of the off-diagonal entries", default=10.0, minimum=0)
+    diagonal: float = option("weight of the diagonal entries", default=5.0, minimum=0)
+
+    def forward(
+        self, model: LatentModel, x: Tensor, generator: torch.Generator | None = None, context: Tensor | None = None
+    ) -> Tensor:
+        trace = model.trace(x, 1, from_posterior(generator), context)
+        q, kl, log_px = trace.nodes[0].q, trace.kl, trace.log_px[0]
+        assert q is not None
+        self.record(trace, trace.log_px, kl)
+        centred = q.mean - q.mean.mean(0)
+        covariance = centred.T @ centred / len(x)
+        if self.version == "II":
+            factor = getattr(q, "factor", None)
+            spread = torch.diag_embed(q.variance) if factor is None else factor @ factor.mT
+            covariance = covariance + spread.mean(0)
+        diagonal = covariance.diagonal()
+        off = covariance.square().sum() - diagonal.square().sum()
+        penalty = self.off_diagonal * off + self.diagonal * (diagonal - 1).square().sum()
+        return self.ramp * kl.reshape(-1, len(x))[0] - log_px + penalty
+
+
+class Wae(Objective):
+    """−log p(x|z) + λ MMD(q(z), p(z)): codes match the prior as a whole, not row by row. Tolstikhin et al., WAE, 2018.
+
+    MMD with the inverse multiquadric kernel Σ_s 2ds / (2ds + ‖z − z'‖²), s from 0.1 to 10, the unbiased estimate.
+    """
+
+    weight: float = option("λ, the weight of the discrepancy", default=100.0, minimum=0)
+
+    scales: ClassVar[tuple[float, ...]] = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+
+    def forward(
+        self, model: LatentModel, x: Tensor, generator: torch.Generator | None = None, context: Tensor | None = None
+    ) -> Tensor:
+        trace = model.trace(x, 1, from_posterior(generator), context)
+        _, nodes = model.latent(None, from_prior(generator), len(x), model._features)
+        prior = torch.cat([node.z for node in nodes], -1)[0]
+        log_px = trace.log_px[0]
+        self.record(trace, trace.log_px, trace.kl)
+        return self.weight * self.discrepancy(trace.z[0], prior) - log_px
+
+    @classmethod
+    def discrepancy(cls, codes: Tensor, prior: Tensor) -> Tensor:
+        """The squared MMD between two sets of n codes, an unbiased estimate; 0 for fewer than two."""
+        n = len(codes)
+        if n < 2:
+            return codes.new_zeros(())
+        within = cls._kernel(codes, codes) + cls._kernel(prior, prior)
+        within = (within.sum() - within.diagonal().sum()) / (n * (n - 1))
+        return within - 2 * cls._kernel(codes, prior).mean()
+
+    @classmethod
+    def _kernel(cls, a: Tensor, b: Tensor) -> Tensor:
+        squares = (a.square().sum(-1, keepdim=True) + b.square().sum(-1) - 2 * a @ b.T).clamp_min(0)
+        widths = [2 * a.shape[-1] * scale for scale in cls.scales]
+        return sum((width / (width + squares) for width in widths), start=torch.zeros_like(squares))

@@ -1,0 +1,262 @@
+"""Part: a module whose dataclass fields are its configuration.
+
+The command line's flags, the YAML of a run and the JSON in a model file are all derived from these fields; there is no
+second description of a part anywhere. No `from __future__ import annotations` here or in any file that defines parts:
+the command line resolves the annotations.
+"""
+
+import dataclasses
+import inspect
+import math
+import types
+import typing
+from abc import ABC
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from numbers import Integral, Real
+from typing import Any, ClassVar, Literal, Self, TypeVar, dataclass_transform
+
+from torch import nn
+
+from lambent.errors import UsageError, nearest
+
+Shape = tuple[int, ...]
+Spec = dict[str, Any]
+P = TypeVar("P", bound="Part")
+
+_describing: ContextVar[bool] = ContextVar("describing", default=False)
+
+
+@contextmanager
+def describing() -> Iterator[None]:
+    """While active, the default of a part-valued field is its description, not a new part (for building parsers)."""
+    token = _describing.set(True)
+    try:
+        yield
+    finally:
+        _describing.reset(token)
+
+
+class _Default:
+    """The default of a part-valued field: builds a fresh part for each owner."""
+
+    def __init__(self, build: Callable[[], Any]) -> None:
+        self.build = build
+
+    def __call__(self) -> Any:
+        if _describing.get() and inspect.isclass(self.build):
+            return {"class_path": f"{self.build.__module__}.{self.build.__qualname__}", "init_args": {}}
+        return self.build()
+
+
+def option(
+    meaning: str,
+    *,
+    default: Any = dataclasses.MISSING,
+    factory: Callable[[], Any] | None = None,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+) -> Any:
+    """A field of a part: its one-line meaning, its default (or a factory for one), and the range it must lie in."""
+    limits = {"minimum": minimum, "maximum": maximum, "above": above, "below": below}
+    metadata = {"meaning": meaning, **{k: v for k, v in limits.items() if v is not None}}
+    if factory is not None:
+        return dataclasses.field(default_factory=_Default(factory), metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclass_transform(eq_default=False, field_specifiers=(option,))
+class Part(nn.Module, ABC):
+    """A module whose fields are its hyper-parameters and whose weights appear at `setup`, when shapes are known.
+
+    Subclassing registers it: a direct abstract child of `Part` opens a family (Likelihood, Prior, …), and every
+    concrete class below is known by its name within that family.
+    """
+
+    _classes: ClassVar[list[type["Part"]]] = []
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        # Before the dataclass assigns its fields: a field may be a module, and modules need their registry first.
+        self = super().__new__(cls)
+        nn.Module.__init__(self)
+        return self
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        dataclasses.dataclass(eq=False, repr=False)(cls)
+        same = [c for c in Part._classes if (c.__module__, c.__qualname__) == (cls.__module__, cls.__qualname__)]
+        for old in same:  # a notebook cell run twice defines its part twice; the later one counts
+            Part._classes.remove(old)
+        Part._classes.append(cls)
+
+    def __post_init__(self) -> None:
+        hints = _hints(type(self))
+        for field in dataclasses.fields(self):
+            value = _checked(type(self), field, hints[field.name], getattr(self, field.name))
+            setattr(self, field.name, value)
+            if isinstance(value, tuple) and value and all(isinstance(v, Part) for v in value):
+                self.add_module(f"{field.name}_parts", nn.ModuleList(value))  # a tuple alone would hide their weights
+
+    def spec(self) -> Spec:
+        """The part as plain data, `{"type": name, field: value, …}`; `from_spec` is its inverse."""
+        return {"type": type(self).__name__, **{f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}}
+
+    @classmethod
+    def from_spec(cls, spec: "Spec | str | Part") -> Self:
+        """The part of this family that `spec` describes; a bare name stands for all defaults.
+
+        Raises `UsageError` for an unknown name or field, with the nearest one.
+        """
+        if isinstance(spec, Part):
+            if not isinstance(spec, cls):
+                raise UsageError(f"{type(spec).__name__} is no {cls.__name__}. {nearest('', registered(cls))}")
+            return spec
+        if isinstance(spec, str):
+            spec = {"type": spec}
+        if not isinstance(spec, dict) or not isinstance(spec.get("type"), str):
+            raise UsageError(f"a {cls.__name__} is described by its name or by {{'type': name, …}}, not by {spec!r}")
+        chosen = find(cls, spec["type"])
+        fields = {f.name: f for f in dataclasses.fields(chosen)}
+        for name in spec:
+            if name != "type" and name not in fields:
+                raise UsageError(f"{chosen.__name__} has no field {name!r}; {nearest(str(name), fields)}")
+        return typing.cast(Self, chosen(**{k: v for k, v in spec.items() if k != "type"}))
+
+    def refusal(self, whole: "Part") -> str | None:
+        """Why this part cannot serve in `whole`: one sentence that names both and an alternative; None where it can."""
+        return None
+
+    def __repr__(self) -> str:
+        shown = (f"{f.name}={getattr(self, f.name)!r}" for f in dataclasses.fields(self))
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def family(cls: type[Part]) -> type[Part]:
+    """The family a class belongs to: its ancestor just below `Part`."""
+    return next(c for c in reversed(cls.__mro__) if issubclass(c, Part) and c is not Part)
+
+
+def registered(kind: type[P]) -> dict[str, type[P]]:
+    """Every concrete class of a family (or of any abstract class in it), by name, in the order of definition."""
+    return {c.__name__: c for c in Part._classes if issubclass(c, kind) and not inspect.isabstract(c)}
+
+
+def find(kind: type[P], name: str) -> type[P]:
+    """The class of that name within the family; `UsageError` with the nearest name otherwise."""
+    known = registered(kind)
+    if name not in known:
+        raise UsageError(f"no {kind.__name__} is called {name!r}; {nearest(name, known)}")
+    return known[name]
+
+
+def families() -> list[type[Part]]:
+    """The abstract classes just below `Part`, in the order of definition."""
+    return [c for c in Part._classes if Part in c.__bases__ and inspect.isabstract(c)]
+
+
+def _hints(cls: type[Part]) -> dict[str, Any]:
+    cached = cls.__dict__.get("_resolved_hints")
+    if cached is None:
+        cached = typing.get_type_hints(cls)
+        cls._resolved_hints = cached  # type: ignore[attr-defined]
+    return typing.cast(dict[str, Any], cached)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Part):
+        return value.spec()
+    if isinstance(value, tuple):
+        return [_plain(v) for v in value]
+    return value
+
+
+def _checked(owner: type[Part], field: "dataclasses.Field[Any]", hint: Any, value: Any) -> Any:
+    where = f"{owner.__name__}.{field.name}"
+    try:
+        value = _coerced(value, hint)
+    except TypeError:
+        raise UsageError(f"{where} takes {_named(hint)}, not {value!r} ({field.metadata.get('meaning', '')})") from None
+    for number in value if isinstance(value, tuple) else (value,):
+        if isinstance(number, (int, float)) and not isinstance(number, bool):
+            _ranged(where, field.metadata, number)
+    return value
+
+
+def _ranged(where: str, limits: typing.Mapping[str, Any], number: float) -> None:
+    rules = {
+        "minimum": ("at least", lambda n, limit: n >= limit),
+        "maximum": ("at most", lambda n, limit: n <= limit),
+        "above": ("above", lambda n, limit: n > limit),
+        "below": ("below", lambda n, limit: n < limit),
+    }
+    for key, (words, holds) in rules.items():
+        if key in limits and not holds(number, limits[key]):
+            raise UsageError(f"{where} must be {words} {limits[key]}, not {number} ({limits.get('meaning', '')})")
+
+
+def _coerced(value: Any, hint: Any) -> Any:
+    """`value` as the annotation wants it, or TypeError."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        # Exact members first, so that "auto" is not tried as a number and 3 stays an int.
+        for argument in arguments:
+            try:
+                return _coerced(value, argument)
+            except (TypeError, UsageError) as error:
+                if isinstance(error, UsageError) and isinstance(value, dict):
+                    raise
+        raise TypeError
+    if origin is Literal:
+        if value in arguments:
+            return value
+        raise TypeError
+    if origin is tuple:
+        if isinstance(value, (str, bytes)) or not isinstance(value, (list, tuple)):
+            raise TypeError
+        if len(arguments) == 2 and arguments[1] is Ellipsis:
+            return tuple(_coerced(v, arguments[0]) for v in value)
+        if len(value) != len(arguments):
+            raise TypeError
+        return tuple(_coerced(v, a) for v, a in zip(value, arguments, strict=True))
+    if inspect.isclass(hint) and issubclass(hint, Part):
+        if not isinstance(value, (str, dict, Part)):
+            raise TypeError
+        return hint.from_spec(value)
+    return _scalar(value, hint)
+
+
+def _scalar(value: Any, hint: Any) -> Any:
+    if hint is Any or (hint is type(None) and value is None):
+        return value
+    if hint is bool and isinstance(value, bool):
+        return value
+    if hint is str and isinstance(value, str):
+        return value
+    if hint is int and isinstance(value, Integral) and not isinstance(value, bool):
+        return int(value)
+    if hint is float:
+        if isinstance(value, str):  # YAML reads 1e-3 as text
+            try:
+                value = float(value)
+            except ValueError:
+                raise TypeError from None
+        if isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value):
+            return float(value)
+    raise TypeError
+
+
+def _named(hint: Any) -> str:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(_named(a) for a in arguments)
+    if origin is Literal:
+        return " or ".join(repr(a) for a in arguments)
+    if origin is tuple:
+        return f"a list of {_named(arguments[0])}" if arguments else "a list"
+    if inspect.isclass(hint) and issubclass(hint, Part):
+        return f"a {hint.__name__} ({', '.join(registered(hint))})"
+    names = {int: "a whole number", float: "a finite number", bool: "true or false", str: "text", type(None): "nothing"}
+    return names.get(hint, str(hint))

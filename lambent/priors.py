@@ -1,0 +1,106 @@
+"""Priors p(z): where codes come from before any data is seen."""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from lambent.distributions import SCALE_RANGE, DiagonalNormal, FromNoise, FullNormal, NormalMixture, StandardNormal
+from lambent.flows import FlowNormal, coupling_flow
+from lambent.part import Part, option
+
+Encode = Callable[[Tensor], Distribution]
+
+
+class Prior(Part):
+    """p(z) over vectors."""
+
+    learned = True
+
+    @abstractmethod
+    def setup(self, size: int, examples: Tensor) -> None:
+        """Make the weights for codes of `size`; `examples` [n, *event] are rows as the encoder sees them."""
+
+    @abstractmethod
+    def forward(self, posterior: Encode) -> Distribution:
+        """The distribution itself, batch shape (); only Vamp looks at `posterior`, which maps rows to q(z|x)."""
+
+
+class Standard(Prior):
+    """N(0, I): nothing to learn. Kingma & Welling, Auto-Encoding Variational Bayes, 2014."""
+
+    learned = False
+
+    def setup(self, size: int, examples: Tensor) -> None:
+        self.size = size
+        self.register_buffer("anchor", torch.zeros(0), persistent=False)  # knows the device and the dtype
+
+    def forward(self, posterior: Encode) -> Distribution:
+        return StandardNormal(self.size, self.anchor)
+
+
+class Mixture(Prior):
+    """Σ_c w_c N(μ_c, Σ_c), trained with the rest. Dilokthanakul et al., Deep Unsupervised Clustering with GMVAEs, 2016."""
+
+    components: int = option("number of Gaussians", default=10, minimum=1)
+    covariance: Literal["diagonal", "full"] = option("shape of each Gaussian", default="diagonal")
+
+    def setup(self, size: int, examples: Tensor) -> None:
+        self.logits = nn.Parameter(torch.zeros(self.components))
+        self.location = nn.Parameter(torch.randn(self.components, size))
+        self.log_scale = nn.Parameter(torch.zeros(self.components, size))
+        if self.covariance == "full":
+            self.below = nn.Parameter(torch.zeros(self.components, size, size))
+
+    def forward(self, posterior: Encode) -> Distribution:
+        log_scale = self.log_scale.clamp(*SCALE_RANGE)
+        if self.covariance == "diagonal":
+            components: FromNoise = DiagonalNormal(self.location, log_scale)
+        else:
+            components = FullNormal(self.location, self.below.tril(-1) + torch.diag_embed(log_scale.exp()))
+        return NormalMixture(self.logits, components)
+
+
+class Vamp(Prior):
+    """Σ_c w_c q(z | u_c): a mixture of posteriors at learned pseudo-inputs u. Tomczak & Welling, VAE with a VampPrior, 2018."""
+
+    components: int = option("number of pseudo-inputs", default=50, minimum=1)
+
+    def setup(self, size: int, examples: Tensor) -> None:
+        picked = examples[torch.randint(len(examples), (self.components,))].float()
+        # Exact copies of rows would be a kernel density of the training set from the first step on.
+        self.inputs = nn.Parameter(picked + 0.01 * torch.randn_like(picked))
+        self.logits = nn.Parameter(torch.zeros(self.components))
+
+    def forward(self, posterior: Encode) -> Distribution:
+        components = posterior(self.inputs)
+        assert isinstance(components, FromNoise)
+        return NormalMixture(self.logits, components)
+
+    def refusal(self, whole: Part) -> str | None:
+        posterior = getattr(getattr(whole, "latent", None), "posterior", None)
+        if posterior is not None and not posterior.density:
+            return (
+                f"a Vamp prior is a mixture of posteriors, and {type(posterior).__name__} has no density to mix: "
+                "use the Diagonal posterior with Vamp, or the Standard prior and fit_prior afterwards"
+            )
+        if getattr(whole, "context", 0):
+            return "a Vamp prior has no context for its pseudo-inputs: use the Mixture prior in a model with context"
+        return None
+
+
+class Flow(Prior):
+    """A normalizing flow (coupling layers, from zuko). Rezende & Mohamed, Variational Inference with Normalizing Flows, 2015."""
+
+    transforms: int = option("number of coupling layers", default=4, minimum=1)
+    width: int = option("hidden width of each coupling network", default=128, minimum=1)
+    coupling: Literal["affine", "spline"] = option("map of each unit: RealNVP's affine, or rational-quadratic", default="affine")
+
+    def setup(self, size: int, examples: Tensor) -> None:
+        self.flow = coupling_flow(self.coupling, size, 0, self.transforms, self.width)
+
+    def forward(self, posterior: Encode) -> Distribution:
+        return FlowNormal(self.flow(), next(self.flow.parameters()))

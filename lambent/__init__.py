@@ -1,3 +1,147 @@
 """Lambent: from a file of data to a trained variational autoencoder, and from there to everything one is good for."""
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+_HOMES = {
+    "lambent.bounds": ("Ciwae", "Iwae", "Miwae", "Piwae"),
+    "lambent.data": ("CATALOG", "Encoded", "Image", "Modality", "Sprites", "Table"),
+    "lambent.errors": (
+        "ArtifactError", "DataError", "DivergedError", "InterruptedRun", "LambentError", "MachineError", "UsageError",
+    ),
+    "lambent.estimators": ("VAE",),
+    "lambent.fit": ("fit",),
+    "lambent.latents": ("Flat", "Ladder", "Latent"),
+    "lambent.likelihoods": (
+        "Bernoulli", "Categorical", "ContinuousBernoulli", "DiscretizedLogistics", "Gaussian", "Laplace", "Likelihood", "Mixed",
+        "NegativeBinomial", "Poisson", "StudentT", "ZeroInflatedNegativeBinomial",
+    ),
+    "lambent.model": ("LatentModel", "Trace"),
+    "lambent.networks": ("Conv", "Mlp", "Network", "ResNet"),
+    "lambent.objectives": ("BetaTc", "DipVae", "Elbo", "Objective", "Wae"),
+    "lambent.part": ("Part",),
+    "lambent.posteriors": ("Diagonal", "Full", "Point", "Posterior"),
+    "lambent.priors": ("Mixture", "Prior", "Standard", "Vamp"),
+    "lambent.rivals": ("Factor",),
+    "lambent.store": ("save",),
+    "lambent.tasks.evaluate": ("evaluate",),
+    "lambent.tasks.prior": ("fit_prior",),
+}  # fmt: skip
+_RENAMED = {"load": ("lambent.estimators", "load_estimator")}
+_FOUND = {name: (module, name) for module, names in _HOMES.items() for name in names} | _RENAMED
+
+if TYPE_CHECKING:
+    from lambent.bounds import Ciwae, Iwae, Miwae, Piwae
+    from lambent.data import CATALOG, Encoded, Image, Modality, Sprites, Table
+    from lambent.errors import (
+        ArtifactError,
+        DataError,
+        DivergedError,
+        InterruptedRun,
+        LambentError,
+        MachineError,
+        UsageError,
+    )
+    from lambent.estimators import VAE
+    from lambent.estimators import load_estimator as load
+    from lambent.fit import fit
+    from lambent.latents import Flat, Ladder, Latent
+    from lambent.likelihoods import (
+        Bernoulli,
+        Categorical,
+        ContinuousBernoulli,
+        DiscretizedLogistics,
+        Gaussian,
+        Laplace,
+        Likelihood,
+        Mixed,
+        NegativeBinomial,
+        Poisson,
+        StudentT,
+        ZeroInflatedNegativeBinomial,
+    )
+    from lambent.model import LatentModel, Trace
+    from lambent.networks import Conv, Mlp, Network, ResNet
+    from lambent.objectives import BetaTc, DipVae, Elbo, Objective, Wae
+    from lambent.part import Part
+    from lambent.posteriors import Diagonal, Full, Point, Posterior
+    from lambent.priors import Mixture, Prior, Standard, Vamp
+    from lambent.rivals import Factor
+    from lambent.store import save
+    from lambent.tasks.evaluate import evaluate
+    from lambent.tasks.prior import fit_prior
+
+__all__ = [
+    "CATALOG",
+    "VAE",
+    "ArtifactError",
+    "Bernoulli",
+    "BetaTc",
+    "Categorical",
+    "Ciwae",
+    "ContinuousBernoulli",
+    "Conv",
+    "DataError",
+    "Diagonal",
+    "DipVae",
+    "DiscretizedLogistics",
+    "DivergedError",
+    "Elbo",
+    "Encoded",
+    "Factor",
+    "Flat",
+    "Full",
+    "Gaussian",
+    "Image",
+    "InterruptedRun",
+    "Iwae",
+    "Ladder",
+    "LambentError",
+    "Laplace",
+    "Latent",
+    "LatentModel",
+    "Likelihood",
+    "MachineError",
+    "Miwae",
+    "Mixed",
+    "Mixture",
+    "Mlp",
+    "Modality",
+    "NegativeBinomial",
+    "Network",
+    "Objective",
+    "Part",
+    "Piwae",
+    "Point",
+    "Poisson",
+    "Posterior",
+    "Prior",
+    "ResNet",
+    "Sprites",
+    "Standard",
+    "StudentT",
+    "Table",
+    "Trace",
+    "UsageError",
+    "Vamp",
+    "Wae",
+    "ZeroInflatedNegativeBinomial",
+    "evaluate",
+    "fit",
+    "fit_prior",
+    "load",
+    "save",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _FOUND:
+        raise AttributeError(f"module 'lambent' has no attribute {name!r}")
+    module, attribute = _FOUND[name]
+    return getattr(importlib.import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -45,4 +45,3 @@ class Average:
         finally:
             with torch.no_grad():
                 torch._foreach_copy_([p.detach() for p in self.live], own)
-

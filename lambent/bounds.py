@@ -58,7 +58,10 @@ class Weighted(Objective):
         if self.gradient == "doubly" and isinstance(whole, LatentModel) and not _separable(whole):
             latent = whole.latent
             what = type(latent.posterior).__name__ if latent.single else type(latent).__name__
-            return f"the doubly reparameterized gradient of {type(self).__name__} needs Flat with a Gaussian posterior, not {what}: use gradient=plain"
+            return (
+                f"the doubly reparameterized gradient of {type(self).__name__} needs Flat with a Gaussian posterior, "
+                f"not {what}: use gradient=plain"
+            )
         return super().refusal(whole)
 
 
@@ -127,7 +130,7 @@ def _log_mean(log_weight: Tensor, axis: int) -> Tensor:
 
 
 def _separable(model: LatentModel) -> bool:
-    posterior = getattr(model.latent, "posterior", None)
+    posterior = model.latent.posterior
     return model.latent.single and posterior is not None and posterior.separable
 
 

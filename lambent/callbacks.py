@@ -47,7 +47,13 @@ class Progress(Quiet):
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[seen]}"))
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[seen]}"),
+        )
         self.bar = Progress(*columns, console=Console(stderr=True), refresh_per_second=4)
         self.bar.start()
         self.task = self.bar.add_task("training", total=loop.total, completed=loop.step, seen="")
@@ -97,7 +103,7 @@ class TensorBoard(Quiet):
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
             raise MachineError("TensorBoard is not installed: pip install 'lambent[track]'") from None
-        self.writer: Any = SummaryWriter(str(folder))  # type: ignore[no-untyped-call]
+        self.writer: Any = SummaryWriter(str(folder))
 
     def on_epoch(self, loop: "Loop") -> None:
         for name, values in loop.history.items():

@@ -47,7 +47,11 @@ class Checkpoint(Quiet):
         state = {name: getattr(loop, name) for name in SCALARS}
         state["best"] = None if math.isinf(loop.best) else loop.best
         state["average_steps"] = loop.average.steps if loop.average is not None else 0
-        metadata = {"lambent_checkpoint": str(FORMAT), "state": json.dumps(state), "identity": json.dumps(self.identity)}
+        metadata = {
+            "lambent_checkpoint": str(FORMAT),
+            "state": json.dumps(state),
+            "identity": json.dumps(self.identity),
+        }
         tensors = {name: t.detach().contiguous().clone() for name, t in _tensors(loop).items()}
         write_whole(self.path, lambda p: save_file(tensors, p, metadata))
         self.last = time.monotonic()
@@ -55,7 +59,19 @@ class Checkpoint(Quiet):
 
 def identity(loop: Loop) -> dict[str, Any]:
     """What must not change between a run and its resumption."""
-    names = ("epochs", "learning_rate", "weight_decay", "schedule", "warmup", "clip", "spike", "decay", "patience", "precision", "seed")
+    names = (
+        "epochs",
+        "learning_rate",
+        "weight_decay",
+        "schedule",
+        "warmup",
+        "clip",
+        "spike",
+        "decay",
+        "patience",
+        "precision",
+        "seed",
+    )
     return {
         "model": loop.model.spec(),
         "objective": loop.objective.spec(),
@@ -128,7 +144,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any], dict[str, Tensor]
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise ArtifactError(f"{path} is damaged or no checkpoint ({error}): start the run anew") from None
     if metadata.get("lambent_checkpoint") != str(FORMAT):

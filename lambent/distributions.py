@@ -6,15 +6,16 @@ Latent distributions here are over vectors (one event dimension). Their draws co
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Self
+from typing import Self
 
 import torch
 from torch import Size, Tensor
 from torch.distributions import Distribution, constraints, kl_divergence, register_kl
 from torch.nn import functional
 
+Axes = Size | list[int] | tuple[int, ...]
 LOG_2PI = math.log(2 * math.pi)
 SCALE_RANGE = (-9.0, 7.0)  # log standard deviations outside it are limited: beyond lie infinities, not models
 
@@ -40,7 +41,7 @@ def sample(
         return d.rsample(torch.Size(shape), generator, temperature)
     device = next((v.device for v in vars(d).values() if isinstance(v, Tensor)), None)
     with seeded(generator, device):
-        return d.rsample(torch.Size(shape)) if d.has_rsample else d.sample(torch.Size(shape))  # type: ignore[no-untyped-call]
+        return d.rsample(torch.Size(shape)) if d.has_rsample else d.sample(torch.Size(shape))
 
 
 class Explicit(Distribution):
@@ -53,11 +54,11 @@ class Explicit(Distribution):
 
     @abstractmethod
     def rsample(
-        self, sample_shape: Size = Size(), generator: torch.Generator | None = None, temperature: float = 1.0
+        self, sample_shape: Axes = Size(), generator: torch.Generator | None = None, temperature: float = 1.0
     ) -> Tensor: ...
 
     def sample(
-        self, sample_shape: Size = Size(), generator: torch.Generator | None = None, temperature: float = 1.0
+        self, sample_shape: Axes = Size(), generator: torch.Generator | None = None, temperature: float = 1.0
     ) -> Tensor:
         with torch.no_grad():
             return self.rsample(sample_shape, generator, temperature)
@@ -81,7 +82,7 @@ class FromNoise(Explicit):
         return torch.randn(shape, generator=generator, device=like.device, dtype=like.dtype)
 
     def rsample(
-        self, sample_shape: Size = Size(), generator: torch.Generator | None = None, temperature: float = 1.0
+        self, sample_shape: Axes = Size(), generator: torch.Generator | None = None, temperature: float = 1.0
     ) -> Tensor:
         noise = self.noise((*sample_shape, *self.batch_shape, *self.event_shape), generator)
         return self.from_noise(noise if temperature == 1.0 else noise * temperature)
@@ -182,7 +183,7 @@ class FullNormal(FromNoise):
         difference = (value - self.location).unsqueeze(-1)
         factor = self.factor.expand(*difference.shape[:-2], *self.factor.shape[-2:])
         standardized = torch.linalg.solve_triangular(factor, difference, upper=False)
-        squares = standardized.square().sum((-2, -1))
+        squares: Tensor = standardized.square().sum((-2, -1))
         return -0.5 * (squares + value.shape[-1] * LOG_2PI) - self.log_determinant
 
     def entropy(self) -> Tensor:
@@ -238,7 +239,7 @@ class NormalMixture(Explicit):
         return torch.logsumexp(self.log_weights + self.components.log_prob(value.unsqueeze(-2)), -1)
 
     def rsample(
-        self, sample_shape: Size = Size(), generator: torch.Generator | None = None, temperature: float = 1.0
+        self, sample_shape: Axes = Size(), generator: torch.Generator | None = None, temperature: float = 1.0
     ) -> Tensor:
         shape = (*sample_shape, *self.batch_shape)
         count = int(torch.tensor(shape).prod()) if shape else 1
@@ -266,31 +267,36 @@ def unit_kl(q: Distribution, p: Distribution) -> Tensor | None:
     return None
 
 
-@register_kl(DiagonalNormal, StandardNormal)
-@register_kl(DiagonalNormal, DiagonalNormal)
 def _kl_diagonal(q: DiagonalNormal, p: Distribution) -> Tensor:
     units = unit_kl(q, p)
     assert units is not None
     return units.sum(-1)
 
 
-@register_kl(FullNormal, StandardNormal)
 def _kl_full_standard(q: FullNormal, p: StandardNormal) -> Tensor:
     squares = q.location.square().sum(-1) + q.factor.square().sum((-2, -1))
     return 0.5 * (squares - q.event_shape[0]) - q.log_determinant
 
 
-@register_kl(FullNormal, DiagonalNormal)
 def _kl_full_diagonal(q: FullNormal, p: DiagonalNormal) -> Tensor:
     precision = (-2 * p.log_scale).exp()
     spread = ((q.location - p.location).square() + q.variance) * precision
     return 0.5 * (spread.sum(-1) - q.event_shape[0]) + p.log_scale.sum(-1) - q.log_determinant
 
 
-@register_kl(Delta, Distribution)
 def _kl_delta(q: Delta, p: Distribution) -> Tensor:
     return q.point.new_zeros(q.batch_shape)
 
+
+CLOSED: dict[tuple[type[Distribution], type[Distribution]], Callable[..., Tensor]] = {
+    (DiagonalNormal, StandardNormal): _kl_diagonal,
+    (DiagonalNormal, DiagonalNormal): _kl_diagonal,
+    (FullNormal, StandardNormal): _kl_full_standard,
+    (FullNormal, DiagonalNormal): _kl_full_diagonal,
+    (Delta, Distribution): _kl_delta,
+}
+for (q_kind, p_kind), closed in CLOSED.items():
+    register_kl(q_kind, p_kind)(closed)
 
 _unknown: set[tuple[type, type]] = set()
 

@@ -24,7 +24,9 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[Path], object]) -
         _flush_folder(path.parent)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise MachineError(f"cannot write {path}: {error.strerror or error}. Nothing was changed; choose another place") from error
+        raise MachineError(
+            f"cannot write {path}: {error.strerror or error}. Nothing was changed; choose another place"
+        ) from error
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

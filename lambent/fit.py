@@ -23,7 +23,7 @@ def fit(
     objective: Objective,
     data: Any,
     *,
-    epochs: int = 30,
+    epochs: int | None = None,
     batch: int = 128,
     learning_rate: float = 1e-3,
     weight_decay: float = 0.0,
@@ -50,7 +50,7 @@ def fit(
     Args:
         data: rows [n, *event] as array or tensor (what fits in memory stays there as it came, bytes as bytes, on the
             device), an `Encoded` file, or any iterable of batches [rows, *event] or (rows, context).
-        epochs: passes over the data.
+        epochs: passes over the data; none: as many as make 10,000 steps, between 10 and 300.
         batch: rows in each step.
         learning_rate: of AdamW, at its highest.
         weight_decay: of AdamW.
@@ -84,11 +84,14 @@ def fit(
         transform = transform or data.modality.transform
         data = data.x
     batches, held_out = _batches(data, validation, batch, seed, where, context, steps)
+    epochs = epochs or min(300, max(10, -(-10_000 // batches.steps)))
     examples = batches.examples(1000)
     if not model.ready:
         model.setup(tuple(examples.shape[1:]), _seen(examples, transform, seed), seed)
     elif tuple(examples.shape[1:]) != model.event_shape:
-        raise DataError(f"this model was set up for rows of shape {list(model.event_shape)}; these have {list(examples.shape[1:])}")
+        raise DataError(
+            f"this model was set up for rows of shape {list(model.event_shape)}; these have {list(examples.shape[1:])}"
+        )
     check(model, objective)
     _check_rows(model, batches, held_out, transform, seed)
     model.to(where)
@@ -146,7 +149,9 @@ def _seen(examples: Tensor, transform: Transform | None, seed: int) -> Tensor:
     return examples if transform is None else transform(examples, generator)
 
 
-def _check_rows(model: LatentModel, train: Batches, held_out: Batches | None, transform: Transform | None, seed: int) -> None:
+def _check_rows(
+    model: LatentModel, train: Batches, held_out: Batches | None, transform: Transform | None, seed: int
+) -> None:
     """Refuse rows outside the likelihood's support before the first step; of a stream, its first batch."""
     for batches in (train, held_out):
         if batches is not None:
@@ -157,10 +162,13 @@ def _check_rows(model: LatentModel, train: Batches, held_out: Batches | None, tr
 def _check_settings(given: dict[str, Any]) -> None:
     ranges = {
         "epochs": (1, 10**7), "batch": (1, 10**7), "learning_rate": (0, 100), "weight_decay": (0, 100), "warmup": (0, 1),
-        "clip": (0, float("inf")), "spike": (0, float("inf")), "average": (0, 0.999999), "patience": (0, 10**9), "seed": (0, 2**63 - 1),
+        "clip": (0, float("inf")), "spike": (0, float("inf")), "average": (0, 0.999999), "patience": (0, 10**9),
+        "seed": (0, 2**63 - 1),
     }  # fmt: skip
     for name, (low, high) in ranges.items():
         value = given[name]
+        if name == "epochs" and value is None:
+            continue
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
             raise UsageError(f"{name} must lie in {low} … {high}, not {value!r}")
     if given["schedule"] not in ("constant", "linear", "cosine"):

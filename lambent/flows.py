@@ -27,6 +27,7 @@ class FlowNormal(FromNoise):
 
     def from_noise(self, noise: Tensor) -> Tensor:
         noise = self._over_batch(noise)
+        z: Tensor
         z, log_determinant = self.flow.transform.inv.call_and_ladj(noise)
         base = -0.5 * (noise.square().sum(-1) + noise.shape[-1] * LOG_2PI)
         self._drawn = (z, base - log_determinant)
@@ -36,7 +37,8 @@ class FlowNormal(FromNoise):
         if self._drawn is not None and self._drawn[0] is value:
             return self._drawn[1]
         noise, log_determinant = self.flow.transform.call_and_ladj(self._over_batch(value))
-        return -0.5 * (noise.square().sum(-1) + noise.shape[-1] * LOG_2PI) + log_determinant
+        density: Tensor = -0.5 * (noise.square().sum(-1) + noise.shape[-1] * LOG_2PI) + log_determinant
+        return density
 
     def _over_batch(self, value: Tensor) -> Tensor:
         """zuko's conditional transforms do not broadcast: give the value every batch axis that the flow has."""
@@ -46,11 +48,14 @@ class FlowNormal(FromNoise):
     def mean(self) -> Tensor:
         """The image of the base's mean: the flow's centre, not its first moment (which has no closed form)."""
         zeros = self.like.new_zeros((*self.batch_shape, *self.event_shape))
-        return self.flow.transform.inv(zeros)
+        centre: Tensor = self.flow.transform.inv(zeros)
+        return centre
 
 
 def coupling_flow(kind: str, size: int, context: int, transforms: int, width: int) -> nn.Module:
     """A zuko flow of coupling layers over `size` units, given `context` numbers; fast in both directions."""
     build = {"affine": zuko.flows.MAF, "spline": zuko.flows.NSF}[kind]
     passes = min(2, size)  # two passes make an autoregressive layer a coupling; one unit has nothing to couple
-    return build(features=size, context=context, transforms=transforms, passes=passes, hidden_features=(width, width))
+    hidden = (width, width)
+    flow: nn.Module = build(size, context, transforms=transforms, passes=passes, hidden_features=hidden)
+    return flow

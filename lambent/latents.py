@@ -84,15 +84,19 @@ class Ladder(Latent):
         below = range(1, self.levels)
         self.prior.setup(self.sizes[0], examples)
         # ups[l] carries the features of level l+1 up to level l
-        self.ups = nn.ModuleList(_block(width if level == self.levels - 2 else self.width, self.width) for level in range(self.levels - 1))
+        self.ups = nn.ModuleList(
+            _block(width if level == self.levels - 2 else self.width, self.width) for level in range(self.levels - 1)
+        )
         self.posterior.setup(self.width if self.levels > 1 else width, self.sizes[0])
-        self.posteriors = nn.ModuleList(Posterior.from_spec(self.posterior.spec()) for _ in below)
-        for level, posterior in zip(below, self.posteriors, strict=True):
+        posteriors = [Posterior.from_spec(self.posterior.spec()) for _ in below]
+        for level, posterior in zip(below, posteriors, strict=True):
             posterior.setup((width if level == self.levels - 1 else self.width) + self.width, self.sizes[level])
-        self.priors = nn.ModuleList(nn.Linear(self.width, 2 * self.sizes[level]) for level in below)
-        for head in self.priors:  # from the standard normal on, so that no level starts with a huge KL
+        self.posteriors = nn.ModuleList(posteriors)
+        heads = [nn.Linear(self.width, 2 * self.sizes[level]) for level in below]
+        for head in heads:  # from the standard normal on, so that no level starts with a huge KL
             nn.init.zeros_(head.weight)
             nn.init.zeros_(head.bias)
+        self.priors = nn.ModuleList(heads)
         self.first = _block(self.sizes[0], self.width)
         self.downs = nn.ModuleList(_block(self.width + self.sizes[level], self.width) for level in below)
         return (self.width,)

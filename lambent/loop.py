@@ -58,7 +58,11 @@ class Loop:
     def __post_init__(self) -> None:
         self.total = max(1, self.epochs * self.batches.steps)
         fused = self.device.type in ("cpu", "cuda")
-        settings: dict[str, Any] = {"weight_decay": self.weight_decay, "fused": fused, "foreach": None if fused else True}
+        settings: dict[str, Any] = {
+            "weight_decay": self.weight_decay,
+            "fused": fused,
+            "foreach": None if fused else True,
+        }
         opponent = list(self.objective.opponent.parameters()) if hasattr(self.objective, "opponent") else []
         rivals = {id(p) for p in opponent}
         own = [p for p in (*self.model.parameters(), *self.objective.parameters()) if id(p) not in rivals]
@@ -70,6 +74,7 @@ class Loop:
         self.limit = torch.full((), torch.finfo(torch.float32).max, device=self.device)
         self._records: list[tuple[Tensor, dict[str, Tensor]]] = []
         self.objective.rows = self.batches.rows
+        self.whole = True  # between two steps, so that the state may be kept
 
     # ---- running -------------------------------------------------------------------------------------------------
 
@@ -97,44 +102,52 @@ class Loop:
         started = time.monotonic() - self.sums.get("seconds", 0.0)
         steppers = [c.on_step for c in self.callbacks if hasattr(c, "on_step")]
         for x, context, rows in self.batches.epoch(self.epoch, self.position):
+            self.whole = False
             self._take_step(x, context, rows)
             self.position += 1
             self.step += 1
-            if len(self._records) >= FLUSH:
+            self.whole = True
+            if self.position % FLUSH == 0:  # by position, so that a resumed run judges at the same steps
                 self._flush(rows)
+                self._judge_level()
             for on_step in steppers:
                 self.sums["seconds"] = time.monotonic() - started
                 on_step(self)
             if stop.signal is not None:
                 self._flush(rows)
                 self.sums["seconds"] = time.monotonic() - started
-                raise InterruptedRun(f"stopped by {stop.name} in epoch {self.epoch + 1}, after step {self.step}", stop.exit_status)
+                raise InterruptedRun(
+                    f"stopped by {stop.name} in epoch {self.epoch + 1}, after step {self.step}", stop.exit_status
+                )
+        self.whole = False
         self._flush(None)
         self._end_epoch(time.monotonic() - started)
 
     def _take_step(self, x: Tensor, context: Tensor | None, rows: Tensor | None) -> None:
-        progress = self.step / self.total
-        self.objective.progress = progress
-        rate = self.learning_rate * scheduled(self.schedule, self.warmup, progress)
+        rate = self.learning_rate * scheduled(self.schedule, self.warmup, self.step / self.total)
+        self.objective.progress = (self.step + 1) / self.total  # this step included: the last one has progress 1
         if self.transform is not None:
             x = self.transform(x, self.generator)
         losses = self.objective(self.model, x, self.generator, context)
         loss = losses.mean()
         loss.backward()
-        self._update(self.optimizer, loss, rate)
+        taken = loss.detach() <= self.limit
+        self._update(self.optimizer, taken, rate)
         if self.opponent is not None:
             self.opponent.zero_grad(set_to_none=True)  # the first loss passed through it
             rival = self.objective.rival(self.model, x, self.generator)
             assert rival is not None
             rival.mean().backward()
-            self._update(self.opponent, rival.mean().detach(), rate)
+            # The limit is of the first loss: the opponent's own is on another scale, and need only be finite.
+            self._update(self.opponent, taken & torch.isfinite(rival.detach().mean()), rate)
+        self.objective.after(self.model, taken)
         if self.average is not None:
             self.average.step()
         self._records.append((losses.detach(), self.objective.seen))
-        if self.device.type == "cpu" and not loss.item() <= self.limit.item():
+        if self.device.type == "cpu" and not taken.item():
             self._inspect(x, rows)
 
-    def _update(self, optimizer: torch.optim.Optimizer, loss: Tensor, rate: float) -> None:
+    def _update(self, optimizer: torch.optim.Optimizer, taken: Tensor, rate: float) -> None:
         """One step, left out on the device itself where the loss is not finite or far above the last epoch's."""
         for group in optimizer.param_groups:
             group["lr"] = rate
@@ -143,7 +156,7 @@ class Loop:
             parameters = [p for group in optimizer.param_groups for p in group["params"]]
             torch.nn.utils.clip_grad_norm_(parameters, self.clip)
         if fused:
-            optimizer.found_inf = (~(loss.detach() <= self.limit)).float()  # type: ignore[attr-defined]
+            optimizer.found_inf = (~taken).float()  # type: ignore[attr-defined]
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
@@ -159,23 +172,35 @@ class Loop:
             if self.device.type != "cpu" and not bool(torch.isfinite(means).all()):
                 self._diverged(None, rows, "the loss was not finite")
             self.skipped += int(over.sum())
-            if int(over.sum()) * 2 > len(over):  # no spike but a new level: let it pass from here on
-                self.limit.fill_(torch.finfo(torch.float32).max)
+        self._add("window", len(over))
+        self._add("window_over", int(over.sum()))
         kept = [record for record, bad in zip(self._records, over.tolist(), strict=True) if not bad]
-        for name in ("loss", *(kept[0][1] if kept else ())):
-            values = torch.cat([losses if name == "loss" else seen[name] for losses, seen in kept]).double()
-            self.sums[name] = self.sums.get(name, 0.0) + float(values.sum())
-            if name == "loss":
-                self.sums["rows"] = self.sums.get("rows", 0.0) + len(values)
-        good = means[~over]
-        for name, amount in (("steps", len(good)), ("mean", float(good.sum())), ("square", float(good.square().sum()))):
-            self.sums[name] = self.sums.get(name, 0.0) + amount
+        # Step by step, for a sum in other portions, as after a resumption, would round to other bits.
+        for name in ("loss", *kept[0][1]) if kept else ():
+            every = [losses if name == "loss" else seen[name] for losses, seen in kept]
+            for total in torch.stack([values.double().sum() for values in every]).tolist():
+                self._add(name, total)
+        self._add("rows", sum(len(losses) for losses, _ in kept))
+        for mean in means[~over].tolist():
+            self._add("steps", 1)
+            self._add("mean", mean)
+            self._add("square", mean * mean)
         self._records.clear()
+
+    def _add(self, name: str, amount: float) -> None:
+        self.sums[name] = self.sums.get(name, 0.0) + amount
+
+    def _judge_level(self) -> bool:
+        """Where most losses since the last look were over the limit, it is no spike but a new level: let it pass."""
+        new = self.sums.pop("window_over", 0.0) * 2 > self.sums.pop("window", 0.0)
+        if new:
+            self.limit.fill_(torch.finfo(torch.float32).max)
+        return new
 
     def _end_epoch(self, seconds: float) -> None:
         rows = max(1.0, self.sums.get("rows", 0.0))
-        row: dict[str, float | None] = {"epoch": self.epoch + 1, "step": self.step, "loss": self.sums.get("loss", 0.0) / rows}
-        for name in ("reconstruction", "kl"):
+        row: dict[str, float | None] = {"epoch": self.epoch + 1, "step": self.step}
+        for name in ("loss", "reconstruction", "kl"):
             row[name] = self.sums[name] / rows if name in self.sums else None
         row["elbo"] = None if row["kl"] is None else -(row["reconstruction"] or 0.0) - row["kl"]
         row["learning_rate"] = self.optimizer.param_groups[0]["lr"]
@@ -183,13 +208,15 @@ class Loop:
         row |= {"skipped": self.skipped, "seconds": (self.history.get("seconds") or [0.0])[-1] + seconds}  # type: ignore[operator]
         for name, value in row.items():
             self.history.setdefault(name, []).append(value)
-        self._raise_limit()
+        if not self._judge_level():
+            self._raise_limit()
         self._drop_subnormals()
         self.epoch += 1
         self.position = 0
         self.sums = {}
         self.objective.progress = self.step / self.total
         self._judge(row.get("validation_loss"))
+        self.whole = True
         self._tell("on_epoch")
 
     def _raise_limit(self) -> None:
@@ -225,8 +252,7 @@ class Loop:
                 rows += len(x)
         self.model.train()
         reconstruction, kl_mean = (float(value) / rows for value in sums)
-        beta = getattr(self.objective, "beta", 1.0)
-        weighted = reconstruction + (beta if isinstance(beta, float) else 1.0) * kl_mean
+        weighted = self.objective.weighed(reconstruction, kl_mean)
         names = ("validation_reconstruction", "validation_kl", "validation_elbo", "validation_loss")
         return dict(zip(names, (reconstruction, kl_mean, -reconstruction - kl_mean, weighted), strict=True))
 
@@ -257,14 +283,17 @@ class Loop:
 
     def _inspect(self, x: Tensor, rows: Tensor | None) -> None:
         """A loss over the limit: a finite one is a spike, already skipped; the other kind ends the run."""
-        if not bool(torch.isfinite(self._records[-1][0].mean())):
-            self._diverged(x, rows, "the loss was not finite")
+        losses = self._records[-1][0]
+        if not bool(torch.isfinite(losses.mean())):
+            self._diverged(x, None if rows is None else rows[~torch.isfinite(losses)], "the loss was not finite")
 
     def _diverged(self, x: Tensor | None, rows: Tensor | None, what: str) -> None:
         from lambent.diagnosis import likeliest_cause
 
         cause = likeliest_cause(self.model, self.objective, x, self.optimizer.param_groups[0]["lr"])
-        which = "" if rows is None or x is None else f", rows {rows.tolist()}"
+        which = ""
+        if rows is not None and x is not None and len(rows):
+            which = f", rows {rows[:8].tolist()}{' and more' if len(rows) > 8 else ''}"
         if self.average is not None and all(bool(torch.isfinite(t).all()) for t in self.average.values):
             self.average.assign()
         raise DivergedError(f"step {self.step + 1} (epoch {self.epoch + 1}{which}): {what}. {cause}")

@@ -68,12 +68,14 @@ class LatentModel(Part):
     network: Network = option("the architecture of encoder and decoder", factory=Mlp)
     context: int = option("width of the vector that conditions both halves; 0 for none", default=0, minimum=0)
 
-    def setup(self, event: Shape, examples: Tensor | None = None, seed: int = 0) -> Self:
+    def setup(self, event: Shape, examples: Tensor | None = None, seed: int = 0, refuse: bool = True) -> Self:
         """Make all weights for rows of shape `event`; `examples` are stored rows, for priors that start from data.
 
-        Refuses parts that cannot go together (`UsageError`). The same seed gives the same weights.
+        Refuses parts that cannot be trained together (`UsageError`), unless told that they were trained already. The same
+        seed gives the same weights.
         """
-        check(self)
+        if refuse:
+            check(self)
         event = tuple(int(n) for n in event)
         if not event or min(event) < 1:
             raise UsageError(f"rows of shape {list(event)} hold nothing to learn from")
@@ -85,6 +87,7 @@ class LatentModel(Part):
             self.encoder: nn.Module = half
             hidden = self.latent.setup(elements(half.shape) + self.context, embedded)
             self.decoder: nn.Module = self.network.decoder((elements(hidden) + self.context,), raw)
+        self.register_buffer("anchor", torch.zeros(0), persistent=False)  # knows the device and the dtype
         self.raw_shape = raw
         self.event_shape = event
         self.low_precision: torch.dtype | None = None  # set by the loop for its own duration
@@ -96,30 +99,36 @@ class LatentModel(Part):
 
     def trace(self, x: Tensor, samples: int = 1, draw: Draw | None = None, context: Tensor | None = None) -> Trace:
         """One pass over stored rows [rows, *event], `samples` codes of each."""
-        observed = self.likelihood.observe(x)
+        observed = self._observed(x)
         hidden, nodes = self._infer(observed, samples, draw, context)
         return Trace(observed, self._decode(hidden, (samples, len(x)), context), nodes, samples)
 
     def infer(self, x: Tensor, samples: int = 1, draw: Draw | None = None, context: Tensor | None = None) -> list[Node]:
         """The codes alone, without decoding: one node per level."""
-        return self._infer(self.likelihood.observe(x), samples, draw, context)[1]
+        return self._infer(self._observed(x), samples, draw, context)[1]
 
     def generate(self, n: int, draw: Draw | None = None, context: Tensor | None = None) -> Distribution:
         """p(x | z) for n rows with z from the prior, or from wherever `draw` takes it; batch shape [n]."""
         hidden, _ = self.latent(None, draw or from_prior(), n, self._features)
         return self._decode(hidden, (n,), context)
 
-    def _infer(self, observed: Tensor, samples: int, draw: Draw | None, context: Tensor | None) -> tuple[Tensor, list[Node]]:
+    def _infer(
+        self, observed: Tensor, samples: int, draw: Draw | None, context: Tensor | None
+    ) -> tuple[Tensor, list[Node]]:
         features = self._features(self.likelihood.embed(observed))
         if self.context:
             features = torch.cat((features, self._given(context, len(observed))), -1)
         hidden, nodes = self.latent(features, draw or from_posterior(), samples, self._features)
         return hidden, nodes
 
+    def _observed(self, x: Tensor) -> Tensor:
+        observed = self.likelihood.observe(x)
+        return observed.to(self.anchor.dtype) if observed.dtype.is_floating_point else observed
+
     def _features(self, embedded: Tensor) -> Tensor:
         with self._precision(embedded):
-            features: Tensor = self.encoder(embedded)
-        return features.float().flatten(1) if features.dtype != embedded.dtype else features.flatten(1)
+            features: Tensor = self.encoder(embedded.to(self.anchor.dtype))
+        return features.to(self.anchor.dtype).flatten(1)
 
     def _decode(self, hidden: Tensor, batch: tuple[int, ...], context: Tensor | None) -> Distribution:
         hidden = hidden.flatten(1)
@@ -128,15 +137,17 @@ class LatentModel(Part):
             hidden = torch.cat((hidden, given.repeat(len(hidden) // len(given), 1)), -1)
         with self._precision(hidden):
             raw: Tensor = self.decoder(hidden)
-        raw = raw.float() if raw.dtype != hidden.dtype else raw
-        px: Distribution = self.likelihood(raw.view(*batch, *self.raw_shape) if len(batch) > 1 else raw)
+        raw = raw.to(self.anchor.dtype)
+        px: Distribution = self.likelihood(raw.reshape(*batch, *self.raw_shape) if len(batch) > 1 else raw)
         return px
 
     def _given(self, context: Tensor | None, rows: int) -> Tensor:
         if context is None or tuple(context.shape) != (rows, self.context):
             found = "none" if context is None else f"one of shape {list(context.shape)}"
-            raise UsageError(f"this model takes a context of shape [{rows}, {self.context}] with its rows; {found} was given")
-        return context.to(next(self.parameters()).dtype)
+            raise UsageError(
+                f"this model takes a context of shape [{rows}, {self.context}] with its rows; {found} was given"
+            )
+        return context.to(self.anchor.dtype)
 
     def _precision(self, like: Tensor) -> AbstractContextManager[Any]:
         if self.low_precision is None:
@@ -145,7 +156,8 @@ class LatentModel(Part):
 
     @property
     def device(self) -> torch.device:
-        return next(self.parameters()).device
+        device: torch.device = self.anchor.device
+        return device
 
 
 def check(model: LatentModel, *others: Part) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor
 from lambent.draws import Node, from_posterior, from_prior
 from lambent.model import LatentModel, Trace
 from lambent.part import Part, option
+from lambent.posteriors import Full
 
 
 class Objective(Part):
@@ -47,16 +48,19 @@ class Objective(Part):
         return True
 
     def refusal(self, whole: Part) -> str | None:
-        latent = getattr(whole, "latent", None)
-        posterior = getattr(latent, "posterior", None)
-        name = type(self).__name__
-        if self.needs_density and posterior is not None and not posterior.density:
-            return f"{name} needs log q(z|x), and a {type(posterior).__name__} posterior has none: use Diagonal, or the Elbo or Wae objective"
-        if self.needs_single and latent is not None:
-            if not latent.single:
-                return f"{name} is defined for one latent vector, not for {type(latent).__name__}: use Flat, or the Elbo objective"
-            if not (posterior.density and posterior.separable):
-                return f"{name} needs a Gaussian posterior, not {type(posterior).__name__}: use Diagonal, or the Elbo objective"
+        if not isinstance(whole, LatentModel):
+            return None
+        name, latent, posterior = type(self).__name__, whole.latent, whole.latent.posterior
+        given = type(posterior).__name__
+        if self.needs_density and not posterior.density:
+            return (
+                f"{name} needs log q(z|x), and a {given} posterior has none: use Diagonal, or the Elbo or Wae objective"
+            )
+        if self.needs_single and not latent.single:
+            levels = type(latent).__name__
+            return f"{name} is defined for one latent vector, not for {levels}: use Flat, or the Elbo objective"
+        if self.needs_single and not (posterior.density and posterior.separable):
+            return f"{name} needs a Gaussian posterior, not {given}: use Diagonal, or the Elbo objective"
         return None
 
     def record(self, trace: Trace, reconstruction: Tensor, kl: Tensor) -> None:
@@ -142,7 +146,11 @@ class Elbo(Annealing):
         units = node.unit_kl
         if units is None:  # no closed form per unit: the allowance is for the whole vector
             whole = node.kl
-            return torch.where(whole.mean() < self.free_bits * node.z.shape[-1], whole.new_tensor(self.free_bits * node.z.shape[-1]), whole)
+            return torch.where(
+                whole.mean() < self.free_bits * node.z.shape[-1],
+                whole.new_tensor(self.free_bits * node.z.shape[-1]),
+                whole,
+            )
         low = units.flatten(0, -2).mean(0) < self.free_bits
         return torch.where(low, units.new_tensor(self.free_bits), units).sum(-1)
 
@@ -156,7 +164,8 @@ class Elbo(Annealing):
         else:
             slack = (self.goal - self.average) / self.goal.abs().clamp_min(1.0)
             self.log_beta.add_(self.speed * torch.tanh(20 * slack)).clamp_(-9.0, 7.0)
-        return self.log_beta.exp()
+        weight: Tensor = self.log_beta.exp()
+        return weight
 
     @property
     def settled(self) -> bool:
@@ -165,8 +174,8 @@ class Elbo(Annealing):
         return super().settled and not searching and not growing
 
     def refusal(self, whole: Part) -> str | None:
-        posterior = getattr(getattr(whole, "latent", None), "posterior", None)
-        if posterior is not None and not posterior.density and (self.beta == "auto" or self.free_bits or self.capacity):
+        weighed = self.beta == "auto" or self.free_bits or self.capacity
+        if weighed and isinstance(whole, LatentModel) and not whole.latent.posterior.density:
             return "Elbo has no KL to weigh under a Point posterior: leave beta, free_bits and capacity alone, or use Diagonal"
         if self.capacity is not None and self.beta == "auto":
             return "Elbo cannot both steer the KL to a capacity and set beta by itself: give beta a number, or leave capacity out"
@@ -208,8 +217,7 @@ class BetaTc(Annealing):
         return joint - marginals.sum(-1)
 
     def refusal(self, whole: Part) -> str | None:
-        posterior = getattr(getattr(whole, "latent", None), "posterior", None)
-        if posterior is not None and type(posterior).__name__ == "Full":
+        if isinstance(whole, LatentModel) and isinstance(whole.latent.posterior, Full):
             return "BetaTc splits the KL over units, which a Full posterior ties together: use Diagonal, or the DipVae objective"
         return super().refusal(whole)
 

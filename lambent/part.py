@@ -8,6 +8,7 @@ the command line resolves the annotations.
 import dataclasses
 import inspect
 import math
+import operator
 import types
 import typing
 from abc import ABC
@@ -100,9 +101,18 @@ class Part(nn.Module, ABC):
             if isinstance(value, tuple) and value and all(isinstance(v, Part) for v in value):
                 self.add_module(f"{field.name}_parts", nn.ModuleList(value))  # a tuple alone would hide their weights
 
+    if typing.TYPE_CHECKING:
+        # Weights and buffers appear at setup, so a type checker cannot know them; Module would make each a union.
+        __dataclass_fields__: ClassVar[dict[str, Any]]
+
+        def __getattr__(self, name: str) -> Any: ...
+
     def spec(self) -> Spec:
         """The part as plain data, `{"type": name, field: value, …}`; `from_spec` is its inverse."""
-        return {"type": type(self).__name__, **{f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}}
+        return {
+            "type": type(self).__name__,
+            **{f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)},
+        }
 
     @classmethod
     def from_spec(cls, spec: "Spec | str | Part") -> Self:
@@ -123,7 +133,7 @@ class Part(nn.Module, ABC):
         for name in spec:
             if name != "type" and name not in fields:
                 raise UsageError(f"{chosen.__name__} has no field {name!r}; {nearest(str(name), fields)}")
-        return typing.cast(Self, chosen(**{k: v for k, v in spec.items() if k != "type"}))
+        return chosen(**{k: v for k, v in spec.items() if k != "type"})
 
     def refusal(self, whole: "Part") -> str | None:
         """Why this part cannot serve in `whole`: one sentence that names both and an alternative; None where it can."""
@@ -141,13 +151,20 @@ def family(cls: type[Part]) -> type[Part]:
 
 def registered(kind: type[P]) -> dict[str, type[P]]:
     """Every concrete class of a family (or of any abstract class in it), by name, in the order of definition."""
-    return {c.__name__: c for c in Part._classes if issubclass(c, kind) and not inspect.isabstract(c)}
+    return {c.__name__: c for c in Part._classes if issubclass(c, kind) and _public(c)}
+
+
+def _public(cls: type[Part]) -> bool:
+    return not inspect.isabstract(cls) and not cls.__name__.startswith("_")
 
 
 def find(kind: type[P], name: str) -> type[P]:
-    """The class of that name within the family; `UsageError` with the nearest name otherwise."""
+    """The class of that name within the family, in whatever case; `UsageError` with the nearest name otherwise."""
     known = registered(kind)
     if name not in known:
+        for proper, cls in known.items():
+            if proper.lower() == name.lower():
+                return cls
         raise UsageError(f"no {kind.__name__} is called {name!r}; {nearest(name, known)}")
     return known[name]
 
@@ -185,14 +202,16 @@ def _checked(owner: type[Part], field: "dataclasses.Field[Any]", hint: Any, valu
     return value
 
 
+RULES: dict[str, tuple[str, Callable[[float, float], bool]]] = {
+    "minimum": ("at least", operator.ge),
+    "maximum": ("at most", operator.le),
+    "above": ("above", operator.gt),
+    "below": ("below", operator.lt),
+}
+
+
 def _ranged(where: str, limits: typing.Mapping[str, Any], number: float) -> None:
-    rules = {
-        "minimum": ("at least", lambda n, limit: n >= limit),
-        "maximum": ("at most", lambda n, limit: n <= limit),
-        "above": ("above", lambda n, limit: n > limit),
-        "below": ("below", lambda n, limit: n < limit),
-    }
-    for key, (words, holds) in rules.items():
+    for key, (words, holds) in RULES.items():
         if key in limits and not holds(number, limits[key]):
             raise UsageError(f"{where} must be {words} {limits[key]}, not {number} ({limits.get('meaning', '')})")
 

@@ -61,7 +61,9 @@ class Flow(Posterior):
 
     transforms: int = option("number of coupling layers", default=2, minimum=1)
     width: int = option("hidden width of each coupling network", default=64, minimum=1)
-    coupling: Literal["affine", "spline"] = option("map of each unit: RealNVP's affine, or rational-quadratic", default="affine")
+    coupling: Literal["affine", "spline"] = option(
+        "map of each unit: RealNVP's affine, or rational-quadratic", default="affine"
+    )
 
     def setup(self, width: int, size: int) -> None:
         self.narrow = nn.Linear(width, self.width)

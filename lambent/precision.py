@@ -20,7 +20,9 @@ def device_of(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise UsageError(f"no device is called {name!r}; {nearest(name, ('auto', 'cpu', 'cuda', 'cuda:0', 'mps'))}") from None
+        raise UsageError(
+            f"no device is called {name!r}; {nearest(name, ('auto', 'cpu', 'cuda', 'cuda:0', 'mps'))}"
+        ) from None
     if device.type == "cuda" and not torch.cuda.is_available():
         raise MachineError("this machine has no CUDA device that PyTorch can use: take device cpu or auto")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():

@@ -97,7 +97,9 @@ class Flow(Prior):
 
     transforms: int = option("number of coupling layers", default=4, minimum=1)
     width: int = option("hidden width of each coupling network", default=128, minimum=1)
-    coupling: Literal["affine", "spline"] = option("map of each unit: RealNVP's affine, or rational-quadratic", default="affine")
+    coupling: Literal["affine", "spline"] = option(
+        "map of each unit: RealNVP's affine, or rational-quadratic", default="affine"
+    )
 
     def setup(self, size: int, examples: Tensor) -> None:
         self.flow = coupling_flow(self.coupling, size, 0, self.transforms, self.width)

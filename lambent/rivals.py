@@ -1,5 +1,7 @@
 """Objectives with an opponent: one loop serves them all."""
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -25,7 +27,7 @@ class Factor(Objective):
         sizes = [sum(model.latent.sizes_of_levels), *[self.width] * self.depth]
         layers: list[nn.Module] = []
         with seeded(torch.Generator().manual_seed(seed + 1)):
-            for inputs, outputs in zip(sizes, sizes[1:], strict=False):
+            for inputs, outputs in itertools.pairwise(sizes):
                 layers += [nn.Linear(inputs, outputs), nn.LeakyReLU(0.2)]
             self.opponent = nn.Sequential(*layers, nn.Linear(sizes[-1], 1))
         self.opponent.to(model.device)
@@ -38,8 +40,9 @@ class Factor(Objective):
         log_px, kl = trace.log_px, trace.kl
         self.record(trace, log_px, kl)
         self._codes = codes.detach()
-        total_correlation = self.opponent(codes).squeeze(-1)
-        return kl.reshape(-1, len(x))[0] - log_px[0] + self.gamma * total_correlation
+        total_correlation: Tensor = self.opponent(codes).squeeze(-1)
+        loss: Tensor = kl.reshape(-1, len(x))[0] - log_px[0] + self.gamma * total_correlation
+        return loss
 
     def rival(self, model: LatentModel, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Cross-entropy of telling the codes of the last pass from shuffled ones."""
@@ -50,9 +53,13 @@ class Factor(Objective):
         return 0.5 * (functional.softplus(-real) + functional.softplus(fake))
 
     def refusal(self, whole: Part) -> str | None:
-        latent = getattr(whole, "latent", None)
-        if latent is not None and sum(latent.sizes_of_levels) < 2:
-            return "Factor weighs the dependence between units, and a Flat latent of size 1 has one unit: use the Elbo objective, or a larger latent"
-        if latent is not None and not latent.posterior.density:
+        if not isinstance(whole, LatentModel):
+            return None
+        if sum(whole.latent.sizes_of_levels) < 2:
+            return (
+                f"Factor weighs the dependence between units, and this {type(whole.latent).__name__} latent has only one: "
+                "use the Elbo objective, or a larger latent"
+            )
+        if not whole.latent.posterior.density:
             return "Factor adds to the ELBO, which a Point posterior does not have: use Diagonal, or the Wae objective"
         return None

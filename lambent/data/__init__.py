@@ -1,0 +1,50 @@
+"""Data: files, arrays and frames → tensors, and named data sets. Loaded lazily, for torch is slow to import."""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lambent.data.catalog import CATALOG
+    from lambent.data.image import Image
+    from lambent.data.loading import encode_like, load
+    from lambent.data.modality import Encoded, Modality
+    from lambent.data.rows import distinct, overlap, split
+    from lambent.data.sprites import Sprites
+    from lambent.data.table import Table
+
+_HOMES = {
+    "CATALOG": "catalog",
+    "Image": "image",
+    "encode_like": "loading",
+    "load": "loading",
+    "Encoded": "modality",
+    "Modality": "loading",  # not its own module: whoever asks for the family needs its members registered
+    "distinct": "rows",
+    "overlap": "rows",
+    "split": "rows",
+    "Sprites": "sprites",
+    "Table": "table",
+}
+__all__ = [
+    "CATALOG",
+    "Encoded",
+    "Image",
+    "Modality",
+    "Sprites",
+    "Table",
+    "distinct",
+    "encode_like",
+    "load",
+    "overlap",
+    "split",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

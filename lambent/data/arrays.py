@@ -27,14 +27,14 @@ RATIO_MATTERS = 64 * 2**20  # below this many bytes any ratio is harmless
 
 
 def is_array_file(path: str | Path) -> bool:
-    """Whether the path names a .npy or .npz file, by its first bytes; "file.npz:key" counts."""
+    """Whether the path names a .npy file, by its first bytes, or a zip called .npz; "file.npz:key" counts."""
     file, _ = divided(path)
     try:
         with files.regular(file).open("rb") as stream:
             start = stream.read(6)
     except (DataError, OSError):
         return False
-    return start == npy.MAGIC_PREFIX or (start[:2] == b"PK" and file.suffix.lower() != ".xlsx")
+    return start == npy.MAGIC_PREFIX or (start[:2] == b"PK" and file.suffix.lower() == ".npz")
 
 
 def divided(path: str | Path) -> tuple[Path, str | None]:
@@ -73,7 +73,7 @@ def _explained(file: Path) -> Iterator[None]:
         yield
     except (LambentError, MemoryError):
         raise
-    except Exception as error:  # zipfile meets bad bytes with almost any error
+    except Exception as error:
         raise DataError(f"{file}: is damaged or no archive of arrays ({str(error)[:100]})") from None
 
 
@@ -158,7 +158,7 @@ def _array(stream: IO[bytes], size: int, where: str) -> np.ndarray:
         shape, fortran, dtype = header(stream)
     except DataError:
         raise
-    except Exception as error:  # numpy parses the header as Python source: bad bytes raise almost anything
+    except Exception as error:
         raise DataError(f"{where}: has a damaged .npy header ({str(error)[:100]})") from None
     if dtype.hasobject or dtype.kind not in KINDS or dtype.itemsize == 0:
         raise DataError(f"{where}: holds {dtype} values; numbers, booleans and text are read, never pickled objects")
@@ -186,7 +186,7 @@ def shaped(flat: np.ndarray, shape: tuple[int, ...], where: str, order: Literal[
 
 def fill(stream: IO[bytes], flat: np.ndarray, where: str) -> None:
     """Read exactly as many bytes as the array holds; `DataError` if the stream ends early or goes on."""
-    view, position = memoryview(flat.view(np.uint8) if flat.size else b"").cast("B"), 0
+    view, position = flat.view(np.uint8).data if flat.size else memoryview(b""), 0
     while position < len(view):
         piece = stream.read(min(2**20, len(view) - position))
         if not piece:

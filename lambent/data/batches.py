@@ -2,7 +2,7 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import Any
 
 import numpy as np
@@ -71,13 +71,14 @@ class Streaming(Batches):
     def __init__(self, source: Iterable[Any], steps: int | None, device: torch.device) -> None:
         self.source = source
         self.device = device
-        known = len(source) if hasattr(source, "__len__") else None
+        known = len(source) if isinstance(source, Sized) else None
         self.steps = steps or known or 0
         self.rows = 0
         self._first: Tensor | None = None
         if not self.steps:
             raise UsageError(
-                "the number of batches in an epoch is not known: give steps=…, for annealing and schedules count from the real number"
+                "the number of batches in an epoch is not known: give steps=…, "
+                "for annealing and schedules count from the real number"
             )
 
     def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
@@ -89,18 +90,24 @@ class Streaming(Batches):
             produced += 1
             rows += len(x)
             if index >= start:
-                yield as_tensor(x).to(self.device), None if context is None else as_tensor(context).to(self.device), None
+                yield (
+                    as_tensor(x).to(self.device),
+                    None if context is None else as_tensor(context).to(self.device),
+                    None,
+                )
         self.rows = rows
         if produced == 0:
             raise DataError(
-                f"the iterable gave no batch in epoch {number + 1}: a generator runs out after one pass; give a list, a DataLoader, "
-                "or an object whose __iter__ starts afresh"
+                f"the iterable gave no batch in epoch {number + 1}: a generator runs out after one pass; "
+                "give a list, a DataLoader, or an object whose __iter__ starts afresh"
             )
 
     def examples(self, count: int) -> Tensor:
         if self._first is None:
             if iter(self.source) is self.source:
-                raise DataError("an iterator can be read only once: give a list, a DataLoader, or an object whose __iter__ starts afresh")
+                raise DataError(
+                    "an iterator can be read only once: give a list, a DataLoader, or an object whose __iter__ starts afresh"
+                )
             item = next(iter(self.source), None)
             if item is None:
                 raise DataError("the iterable of batches is empty")

@@ -78,7 +78,7 @@ class Numeric(Column):
         values = numbers(table, name)
         mean, deviation = float(values.mean()), float(values.std())
         # Rounding alone gives a constant column a deviation of this order, and dividing by it would blow up noise.
-        constant = deviation <= 10 * np.finfo(np.float64).eps * abs(mean)
+        constant = bool(deviation <= 10 * np.finfo(np.float64).eps * abs(mean))
         if scale == "none":
             return cls(name, constant=constant)
         if scale == "robust" and not constant:

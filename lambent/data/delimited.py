@@ -13,11 +13,12 @@ import numpy as np
 
 from lambent.data import files
 from lambent.data.frames import LARGEST_INTEGER, LIMIT_COLUMNS, Columns, from_frame
-from lambent.errors import DataError
+from lambent.errors import DataError, UsageError
 
 LIMIT_LINE = 2**24  # bytes
 DELIMITERS = ",;\t|"
 _MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
 _WHOLE = re.compile(r"\s*[+-]?\d+\s*")
 
 
@@ -32,7 +33,10 @@ def read_csv(path: Path, delimiter: str | None = None, header: str = "auto") -> 
     del content
     first = _first_row(text, path, delimiter)
     delimiter = delimiter or _likeliest(text)
-    fields = next(csv.reader([first], delimiter=delimiter), [])
+    try:
+        fields = next(csv.reader([first], delimiter=delimiter), [])
+    except csv.Error as error:
+        raise DataError(f"{path}, line 1: {error}; is it a CSV file?") from None
     if len(fields) > LIMIT_COLUMNS:
         raise DataError(f"{path}: its first line has {len(fields):,} fields; at most {LIMIT_COLUMNS:,} are taken")
     named = header == "first-row" or (header == "auto" and not _is_data(fields))
@@ -56,10 +60,11 @@ def _read(path: Path) -> bytes:
         while piece := stream.read(2**22):
             codes = np.frombuffer(piece, np.uint8)
             ends = np.flatnonzero((codes == 10) | (codes == 13))
-            longest = int(np.diff(ends).max(initial=0))
-            if max(longest, open_line + (int(ends[0]) if len(ends) else len(piece))) > LIMIT_LINE:
+            inner = int(np.diff(ends).max(initial=0))
+            head = open_line + (int(ends[0]) if len(ends) else len(piece))
+            open_line = len(piece) - int(ends[-1]) - 1 if len(ends) else head
+            if max(inner, head, open_line) > LIMIT_LINE:
                 raise DataError(f"{path}: has a line longer than {LIMIT_LINE:,} bytes; is it a CSV file?")
-            open_line = len(piece) - int(ends[-1]) - 1 if len(ends) else open_line + len(piece)
             pieces.append(piece)
     return b"".join(pieces)
 
@@ -71,7 +76,7 @@ def _utf8(content: bytes, path: Path) -> tuple[bytes, bool]:
             try:
                 return content.decode(encoding).encode(), False
             except UnicodeError as error:
-                raise DataError(f"{path}: begins as {encoding} but breaks off ({error.reason})") from None
+                raise DataError(f"{path}: begins as {encoding} but breaks off ({error})") from None
     if b"\0" in content:
         raise DataError(f"{path}: holds NUL bytes; it is binary, or UTF-16 without a mark: save it as UTF-8")
     try:
@@ -86,7 +91,7 @@ def _utf8(content: bytes, path: Path) -> tuple[bytes, bool]:
 
 def _first_row(text: bytes, path: Path, delimiter: str | None) -> str:
     if delimiter is not None and len(delimiter.encode()) != 1:
-        raise DataError(f"the delimiter must be one ASCII character, not {delimiter!r}")
+        raise UsageError(f"the delimiter must be one ASCII character, not {delimiter!r}")
     for line in io.BytesIO(text):
         if line.strip():
             return line.decode().strip("\r\n").split("\r")[0]
@@ -101,13 +106,13 @@ def _likeliest(text: bytes) -> str:
 
 
 def _is_data(fields: list[str]) -> bool:
-    """Whether a first row is data: all numbers, and not the evenly stepped ones of column numbers or years."""
-    try:
-        values = [float(f) for f in fields]
-    except ValueError:
-        return False
-    steps = set(np.diff(values))
-    return not (len(values) > 1 and len(steps) == 1 and steps.pop() > 0 and all(v.is_integer() for v in values))
+    """Whether a first row is data: it holds numbers that are no names, as ascending column numbers or years are."""
+    steps = np.diff([float(f) for f in fields if _NUMBER.fullmatch(f)])
+    count = sum(_NUMBER.fullmatch(f) is not None for f in fields)
+    if count == len(fields):
+        whole = all(_WHOLE.fullmatch(f) for f in fields)
+        return not (whole and len(steps) > 0 and steps[0] > 0 and bool((steps == steps[0]).all()))
+    return any(_NUMBER.fullmatch(f) and not _WHOLE.fullmatch(f) for f in fields) or bool((steps <= 0).any())
 
 
 def _parsed(text: bytes, path: Path, delimiter: str, named: bool, **convert: Any) -> Any:
@@ -122,7 +127,7 @@ def _parsed(text: bytes, path: Path, delimiter: str, named: bool, **convert: Any
             parse_options=reader.ParseOptions(delimiter=delimiter, newlines_in_values=b'"' in text),
             convert_options=reader.ConvertOptions(strings_can_be_null=False, **convert),
         )
-    except (arrow.ArrowInvalid, arrow.ArrowKeyError) as error:
+    except arrow.ArrowException as error:
         _explain_ragged(text, path, delimiter)
         raise DataError(f"{path}: cannot be parsed as CSV ({str(error)[:200]})") from None
 
@@ -162,12 +167,13 @@ def _refuse_long_integers(columns: Columns, table: Any, text: bytes, delimiter: 
         if not arrow.types.is_floating(table.schema.types[place]):
             continue
         values = columns.read(place)
-        large = np.flatnonzero(np.abs(values) > LARGEST_INTEGER)
+        large = np.flatnonzero(np.abs(values) >= LARGEST_INTEGER)
         if not len(large):
             continue
         raw = table.column_names[place] if named else f"f{place}"
         kept = {"include_columns": [raw], "column_types": {raw: arrow.string()}}
         written = _parsed(text, Path(columns.origin), delimiter, named, **kept).column(0)
         for row in large:
-            if _WHOLE.fullmatch(written[int(row)].as_py()):
+            cell = written[int(row)].as_py()
+            if _WHOLE.fullmatch(cell) and (len(cell) > 40 or abs(int(cell)) > LARGEST_INTEGER):
                 raise DataError(f"{columns.cell(name, int(row))}: is an integer beyond 2^53, which no float can hold")

@@ -67,9 +67,8 @@ def digest(path: Path) -> str:
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file so that a reader, or a crash at any moment, sees the old content or the new, never a mixture."""
-    with replacing(path) as file:
-        with os.fdopen(file, "wb", closefd=False) as stream:
-            stream.write(content)
+    with replacing(path) as file, os.fdopen(file, "wb", closefd=False) as stream:
+        stream.write(content)
 
 
 @contextmanager

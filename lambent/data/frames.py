@@ -39,7 +39,9 @@ class Columns:
             raise DataError(f"{self.origin}: has {len(self.names):,} columns; at most {LIMIT_COLUMNS:,} are taken")
         repeated = [name for name, n in Counter(self.names).items() if n > 1]
         if repeated:
-            raise DataError(f"{self.origin}: several columns are called {_listed(repeated)}; give each its own name")
+            raise DataError(
+                f"{self.origin}: several columns are called {_listed(repeated)}; give each its own name, or set header to none if the file has no row of names"
+            )
         if not self.names or self.rows == 0:
             raise DataError(f"{self.origin}: has {self.rows} rows and {len(self.names)} columns; there is no data")
         self._place = {name: i for i, name in enumerate(self.names)}
@@ -50,7 +52,7 @@ class Columns:
     def values(self, name: str) -> np.ndarray:
         """The column of that name; `DataError` with the nearest name if there is none."""
         if name not in self._place:
-            raise DataError(f"{self.origin}: has no column {name!r}; {nearest(name, self.names[:200])}")
+            raise DataError(f"{self.origin}: has no column {name!r}; {nearest(name, filter(None, self.names[:200]))}")
         return self.read(self._place[name])
 
     def cell(self, name: str, row: int) -> str:
@@ -107,8 +109,9 @@ def first_text(values: np.ndarray) -> int | None:
 
 def from_array(array: np.ndarray) -> Columns:
     """A 2-D numeric array; its columns are called x0, x1, …"""
-    if array.dtype.names:
-        return Columns(list(array.dtype.names), len(array), lambda i: array[array.dtype.names[i]], "the array", "array")
+    fields = array.dtype.names
+    if fields:
+        return Columns(list(fields), len(array), lambda i: array[fields[i]], "the array", "array")
     if array.ndim != 2:
         hint = "; reshape(-1, 1) makes one column of it" if array.ndim == 1 else ""
         raise DataError(f"a table has two axes, rows and columns, not the shape {array.shape}{hint}")
@@ -135,7 +138,10 @@ def is_frame(raw: Any) -> bool:
     """Whether narwhals knows it as a data frame (pandas, polars, pyarrow, …)."""
     import narwhals as nw
 
-    return isinstance(nw.from_native(raw, pass_through=True), (nw.DataFrame, nw.LazyFrame))
+    try:
+        return isinstance(nw.from_native(raw, pass_through=True), (nw.DataFrame, nw.LazyFrame))
+    except nw.exceptions.DuplicateError:
+        return True
 
 
 def from_frame(raw: Any, origin: str | None = None, backend: str | None = None) -> Columns:
@@ -143,8 +149,9 @@ def from_frame(raw: Any, origin: str | None = None, backend: str | None = None) 
     import narwhals as nw
 
     origin = origin or f"the {type(raw).__module__.split('.')[0]} frame"
-    listed = getattr(raw, "column_names", None) or getattr(raw, "columns", None) or ["-"]
-    Columns([str(n) for n in listed], 1, lambda i: np.empty(0), origin, "")  # checks the names
+    if not hasattr(raw, "collect"):  # listing a lazy frame's columns is slow, and they cannot repeat
+        listed = raw.column_names if hasattr(raw, "column_names") else getattr(raw, "columns", ["-"])
+        Columns([str(n) for n in listed], 1, lambda i: np.empty(0), origin, "")  # checks the names
     wrapped = nw.from_native(raw)
     frame = wrapped.collect() if isinstance(wrapped, nw.LazyFrame) else wrapped
     names = list(frame.columns)

@@ -26,6 +26,8 @@ class Image(Modality):
     `size`, flat. Dynamic binarization draws each pixel anew with P(1) = x/255 (Salakhutdinov & Murray 2008).
     """
 
+    of_bytes = True
+
     size: tuple[int, int] | None = option(
         "height and width to bring all images to; none: the size they share", default=None, minimum=1, maximum=16384
     )
@@ -57,9 +59,28 @@ class Image(Modality):
         """Whether a pixel is 0 or 1 by the time a model sees it."""
         return self.binarize != "none" or self._two_level
 
+    def open(self, raw: Any) -> Pictures | np.ndarray:
+        """Any accepted raw form → pictures on disk, or one array."""
+        if isinstance(raw, Pictures):
+            return raw
+        if isinstance(raw, (str, Path)):
+            if arrays.is_array_file(raw):
+                return arrays.read(raw).array
+            return idx.read_idx(raw) if idx.is_idx_file(raw) else pictures.find(raw)
+        if isinstance(raw, (list, tuple)) and (not raw or isinstance(raw[0], (str, Path))):
+            return pictures.find(raw)
+        if isinstance(raw, Tensor):
+            raw = raw.detach().cpu()
+            raw = (raw.float() if raw.dtype == torch.bfloat16 else raw).numpy()
+        try:
+            return np.asarray(raw)
+        except (ValueError, TypeError):
+            kind = type(raw).__name__
+            raise DataError(f"a {kind} holds no images; give a folder, a list of files, or an array") from None
+
     def fit(self, raw: Any) -> Self:
         """Learn the size, the number of channels, and whether the data are binary as they stand."""
-        raw = _resolved(raw)
+        raw = self.open(raw)
         self.notices = {}
         if isinstance(raw, Pictures):
             self._fit_pictures(raw)
@@ -73,7 +94,7 @@ class Image(Modality):
 
     def read(self, raw: Any) -> Encoded:
         """`encode`, with the names of the folders as labels, and the conversions counted in `source["notices"]`."""
-        raw = _resolved(raw)
+        raw = self.open(raw)
         notices: Counter[str] = Counter()
         if not isinstance(raw, Pictures):
             values = self._pixels(raw, notices)
@@ -88,7 +109,9 @@ class Image(Modality):
     def decode(self, x: Tensor) -> np.ndarray:
         """[N, C, H, W] → uint8 [N, H, W] or [N, H, W, 3]; takes 0…255, or 0…1 when binary; clamped and rounded."""
         if x.ndim != 4 or tuple(x.shape[1:]) != self.event:
-            raise DataError(f"images to decode have shape {tuple(x.shape)}; [N, {', '.join(map(str, self.event))}] fits")
+            raise DataError(
+                f"images to decode have shape {tuple(x.shape)}; [N, {', '.join(map(str, self.event))}] fits"
+            )
         x = x.detach().cpu()
         as_encoded = x.dtype == torch.uint8 and self.binarize == "dynamic" and bool((x > 1).any())
         x = x.double() * (255.0 if self.binary and not as_encoded else 1.0)
@@ -151,7 +174,9 @@ class Image(Modality):
             raise DataError(f"none of the {len(found.files)} files could be decoded")
         if len(sizes) > 1 and self.size is None:
             shown = ", ".join(f"{h}×{w} ({n})" for (h, w), n in sizes.most_common(4))
-            raise DataError(f"the images have {len(sizes)} sizes, height × width: {shown}; set size to bring them to one")
+            raise DataError(
+                f"the images have {len(sizes)} sizes, height × width: {shown}; set size to bring them to one"
+            )
         height, width = self.size or next(iter(sizes))
         self._event = (self._channels(grey), height, width)
         self._two_level = two_level and self.colour != "rgb"
@@ -224,25 +249,6 @@ class Image(Modality):
         elif self.binarize == "none" and self._two_level:
             values = values // np.uint8(255)
         return torch.from_numpy(np.ascontiguousarray(values))
-
-
-def _resolved(raw: Any) -> "Pictures | np.ndarray":
-    """Any accepted raw form → pictures on disk, or one array."""
-    if isinstance(raw, Pictures):
-        return raw
-    if isinstance(raw, (str, Path)):
-        if arrays.is_array_file(raw):
-            return arrays.read(raw).rows  # type: ignore[no-any-return]
-        return idx.read_idx(raw) if idx.is_idx_file(raw) else pictures.find(raw)
-    if isinstance(raw, (list, tuple)) and (not raw or isinstance(raw[0], (str, Path))):
-        return pictures.find(raw)
-    if isinstance(raw, Tensor):
-        raw = raw.detach().cpu()
-        return (raw.float() if raw.dtype == torch.bfloat16 else raw).numpy()
-    try:
-        return np.asarray(raw)
-    except (ValueError, TypeError):
-        raise DataError(f"a {type(raw).__name__} holds no images; give a folder, a list of files, or an array") from None
 
 
 def _facts(x: Tensor, notices: Counter[str]) -> dict[str, Any]:

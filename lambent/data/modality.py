@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -17,6 +17,8 @@ class Modality(Part):
     Its fields are the user's choices; what `fit` learns from the data is its `state`, plain JSON. Both are stored in
     the model file, so that a loaded model takes the same raw data that it was trained on.
     """
+
+    of_bytes: ClassVar[bool] = False  # encoded rows are bytes 0 … 255, whatever scale a likelihood reads them on
 
     @abstractmethod
     def fit(self, raw: Any) -> Self:
@@ -46,6 +48,10 @@ class Modality(Part):
     @abstractmethod
     def defaults(self) -> dict[str, Spec]:
         """Its natural parts by field name, {"likelihood": spec, "network": spec}; specs, for data knows only parts."""
+
+    def open(self, raw: Any) -> Any:
+        """Raw data in a form that `fit` and `read` take too, so that files are read once for both; default: as given."""
+        return raw
 
     def read(self, raw: Any) -> "Encoded":
         """`encode`, with the labels that the raw data carries (names of folders, a label column); default: none."""

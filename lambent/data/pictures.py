@@ -168,6 +168,7 @@ def decode(path: Path, wanted: Target) -> tuple[np.ndarray, list[str]]:
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     from PIL import Image as Pil
+    from PIL import UnidentifiedImageError
 
     files.regular(path)
     claimed = SUFFIXES.get(path.suffix.lower())
@@ -184,19 +185,19 @@ def _opened(path: Path) -> Iterator[Any]:
         raise
     except (Pil.DecompressionBombError, Pil.DecompressionBombWarning) as error:
         raise DataError(f"{path}: refused as a decompression bomb, over {LIMIT_PIXELS:,} pixels ({error})") from None
-    except Pil.UnidentifiedImageError:
+    except UnidentifiedImageError:
         empty = path.stat().st_size == 0
         raise DataError(f"{path}: {'is empty' if empty else 'holds no image of a known format'}") from None
     except MemoryError:
         raise
-    except Exception as error:  # decoders meet bad bytes with almost any error
+    except Exception as error:
         raise DataError(f"{path}: damaged or cut short ({str(error)[:100]})") from None
 
 
 def _orientation(picture: Any) -> int:
     try:
         turn = picture.getexif().get(0x0112, 1)
-    except Exception:  # broken EXIF beside sound pixels
+    except Exception:
         return 1
     return turn if turn in _TURNS else 1
 
@@ -236,6 +237,6 @@ def _plain(picture: Any, path: Path) -> Any:
 def _to_eight_bits(values: np.ndarray, path: Path) -> np.ndarray:
     low, high = float(values.min()), float(values.max())
     limit = 1.0 if values.dtype.kind == "f" else 65535.0
-    if not (0 <= low and high <= limit):
+    if not (low >= 0 and high <= limit):
         raise DataError(f"{path}: its pixels go from {low:g} to {high:g}; 0…{limit:g} is what such a file may hold")
     return np.rint(values * (255.0 / limit)).astype(np.uint8)

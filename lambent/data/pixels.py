@@ -45,16 +45,13 @@ def layout(array: np.ndarray, size: Size | None) -> np.ndarray:
     if array.ndim != 4:
         raise DataError(f"an array of shape {array.shape} holds no images; {allowed}")
     last, first = array.shape[3] in (1, 3, 4), array.shape[1] in (1, 3, 4)
-    if last and first and size is not None:
-        last = tuple(array.shape[1:3]) == size
-        first = tuple(array.shape[2:4]) == size
-    if last and first and array.shape[1:] != (1, 1, 1):
-        raise DataError(f"shape {array.shape} can be read as [N,H,W,C] and as [N,C,H,W]; set size to (height, width)")
-    if last:
-        return array.transpose(0, 3, 1, 2)
-    if first:
-        return array
-    raise DataError(f"an array of shape {array.shape} holds no images; {allowed}")
+    if last and first:  # only a size can tell; where it fits both, channels come last
+        last, first = array.shape[1:3] == size, array.shape[2:4] == size
+        if not last and not first:
+            raise DataError(f"shape {array.shape} can be read as [N,H,W,C] and as [N,C,H,W]; set size to (height, width)")
+    if not last and not first:
+        raise DataError(f"an array of shape {array.shape} holds no images; {allowed}")
+    return array.transpose(0, 3, 1, 2) if last else array
 
 
 def as_bytes(array: np.ndarray, notices: Counter[str]) -> Bytes:
@@ -93,9 +90,9 @@ def _range(array: np.ndarray) -> tuple[float, float]:
 
 
 def _remedy(low: float, high: float) -> str:
-    if 0 <= low and high <= 255:
+    if low >= 0 and high <= 255:
         return "Divide by 255, or give them as uint8."
-    if -1 <= low and high <= 1:
+    if low >= -1 and high <= 1:
         return "They look centred on 0: give (x + 1) / 2."
     return "Rescale them."
 
@@ -116,13 +113,15 @@ def on_white(values: np.ndarray) -> np.ndarray:
     """RGBA bytes [N, 4, H, W] → RGB over a white ground: round((α·v + (255 − α)·255) / 255)."""
     alpha = values[:, 3:].astype(np.uint32)
     mixed = alpha * values[:, :3] + (255 - alpha) * 255
-    return ((mixed + 127) // 255).astype(np.uint8)
+    whole: np.ndarray = (mixed + 127) // 255
+    return whole.astype(np.uint8)
 
 
 def grey(values: np.ndarray) -> np.ndarray:
     """RGB bytes [N, 3, H, W] → luma [N, 1, H, W], 0.299 R + 0.587 G + 0.114 B in Pillow's fixed point (ITU-R 601-2)."""
     red, green, blue = (values[:, i : i + 1].astype(np.uint32) for i in range(3))
-    return ((red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16).astype(np.uint8)
+    luma: np.ndarray = (red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16
+    return luma.astype(np.uint8)
 
 
 def with_channels(values: np.ndarray, channels: int, notices: Counter[str]) -> np.ndarray:

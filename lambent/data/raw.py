@@ -21,3 +21,9 @@ class Raw:
     factors: np.ndarray | None = None
     factor_names: list[str] | None = None
     facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def array(self) -> np.ndarray:
+        """The rows as the array that they are."""
+        assert isinstance(self.rows, np.ndarray)
+        return self.rows

@@ -15,7 +15,7 @@ def digest(x: Tensor) -> str:
     """SHA-256 of a tensor's values in C order, little-endian, in hexadecimal."""
     values = x.detach().cpu().contiguous().numpy()
     little = values.astype(values.dtype.newbyteorder("<"), copy=False)
-    return hashlib.sha256(memoryview(little.reshape(-1).view(np.uint8))).hexdigest()
+    return hashlib.sha256(little.reshape(-1).view(np.uint8).data).hexdigest()
 
 
 def take(encoded: Encoded, index: np.ndarray, **facts: object) -> Encoded:

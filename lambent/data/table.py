@@ -32,7 +32,9 @@ class Table(Modality):
     )
     drop: tuple[str, ...] = option("columns to leave out", default=())
     label: str | None = option("the column of labels: kept beside the data, never trained on", default=None)
-    delimiter: str | None = option("what separates the fields of a CSV file; none: found from its first line", default=None)
+    delimiter: str | None = option(
+        "what separates the fields of a CSV file; none: found from its first line", default=None
+    )
     header: Literal["auto", "first-row", "none"] = option(
         "where a CSV file has its column names; auto: in the first row unless that is all numbers", default="auto"
     )
@@ -53,10 +55,12 @@ class Table(Modality):
 
     def fit(self, raw: Any) -> Self:
         """Learn names, centres and scales; `DataError` names the columns that hold text and the first such cell."""
-        table = self._opened(raw)
+        table = self.open(raw)
         for name in (*self.drop, *([self.label] if self.label else [])):
             if name not in table:
-                raise UsageError(f"{table.origin}: has no column {name!r}; {nearest(name, table.names[:200])}")
+                raise UsageError(
+                    f"{table.origin}: has no column {name!r}; {nearest(name, filter(None, table.names[:200]))}"
+                )
         notices = Counter(table.notices)
         left_out = {*self.drop, self.label}
         index = table.index_like()
@@ -81,7 +85,7 @@ class Table(Modality):
     def read(self, raw: Any) -> Encoded:
         """`encode`, with the label column as labels where the data have it."""
         width = self.event[0]
-        table = self._opened(raw)
+        table = self.open(raw)
         notices = Counter(table.notices)
         table = self._matched(table, notices)
         out = files.empty((table.rows, width), np.dtype(np.float32), table.origin)
@@ -144,13 +148,15 @@ class Table(Modality):
         self.columns, self.label_names, self.notices, self._backend = found, label_names, notices, backend
         return self
 
-    def _opened(self, raw: Any) -> Columns:
+    def open(self, raw: Any) -> Columns:
+        """Any accepted raw form → its columns, read but not yet scaled."""
         if isinstance(raw, Columns):
             return raw
         if isinstance(raw, (str, Path)):
             return self._file(Path(raw), raw)
         if isinstance(raw, Tensor):
-            return frames.from_array(raw.detach().cpu().double().numpy())
+            raw = raw.detach().cpu()
+            return frames.from_array((raw.float() if raw.dtype == torch.bfloat16 else raw).numpy())
         if isinstance(raw, np.ndarray):
             return frames.from_array(raw)
         if hasattr(raw, "toarray"):
@@ -187,9 +193,13 @@ class Table(Modality):
             return Columns(names, table.rows, table.read, table.origin, table.backend, table.line)
         if missing:
             shown = ", ".join(repr(name) for name in missing[:8]) + (" …" if len(missing) > 8 else "")
-            hint = nearest(missing[0], table.names[:50])
+            hint = nearest(missing[0], filter(None, table.names[:50]))
             raise DataError(f"{table.origin}: lacks {len(missing)} of {len(self.columns)} columns: {shown}; {hint}")
         known = {column.name for column in self.columns} | {self.label, *self.drop}
+        index = table.index_like()
+        if index is not None and index not in known:
+            notices["dropped_index"] += 1
+            known.add(index)
         ignored = sum(name not in known for name in table.names)
         if ignored:
             notices["ignored_columns"] += ignored

@@ -1,6 +1,7 @@
 """Likelihood: p(x | z), from the decoder's raw output to a distribution over data."""
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
@@ -19,6 +20,7 @@ class Likelihood(Part):
 
     discrete: ClassVar[bool] = False  # True: probabilities (bits are meaningful); False: densities
     domain: ClassVar[str] = "finite numbers"
+    unit_bytes: ClassVar[bool] = True  # bytes are read as 255ths
 
     @abstractmethod
     def setup(self, event: Shape) -> Shape:
@@ -29,8 +31,14 @@ class Likelihood(Part):
         """p(x | z) from [*batch, *raw]; batch shape [*batch], event shape as set up."""
 
     def observe(self, x: Tensor) -> Tensor:
-        """Stored rows → values in the support. Bytes are 255ths by default."""
-        return x.float() / 255 if x.dtype == torch.uint8 else _floating(x)
+        """Stored rows → values in the support, floating-point but for tokens."""
+        if x.dtype == torch.uint8 and self.unit_bytes:
+            return x.float() / 255
+        return x if x.dtype.is_floating_point else x.float()
+
+    def stored(self, x: Tensor, of_bytes: bool) -> Tensor:
+        """The inverse of `observe`, for rows that are stored as bytes or not; still floating-point."""
+        return x * 255 if of_bytes and self.unit_bytes else x
 
     def embed(self, x: Tensor) -> Tensor:
         """Observed values → the encoder's input, of about unit scale."""
@@ -41,6 +49,8 @@ class Likelihood(Part):
         if x.dtype.is_floating_point and not bool(torch.isfinite(x).all()):
             row = int((~torch.isfinite(x.flatten(1)).all(1)).nonzero()[0])
             raise DataError(f"row {row} holds a number that is not finite; {type(self).__name__} takes {self.domain}")
+        if x.dtype == torch.uint8 and self.unit_bytes and int(x.max()) <= 1:
+            self.refuse(x, "the Bernoulli likelihood for binary data")
 
     def refuse(self, x: Tensor, instead: str) -> None:
         low, high = float(x.min()), float(x.max())
@@ -60,15 +70,11 @@ def event_of(shape: Shape, channels: int) -> Shape:
 
 def independent(d: Distribution, event: Shape) -> Distribution:
     """Every element of the event on its own; log-probabilities sum over it."""
-    return Independent(d, len(event), validate_args=False)  # type: ignore[no-untyped-call]
+    return Independent(d, len(event), validate_args=False)
 
 
 def chunks(raw: Tensor, count: int, event: Shape) -> tuple[Tensor, ...]:
     return raw.chunk(count, -len(event))
-
-
-def _floating(x: Tensor) -> Tensor:
-    return x if x.dtype.is_floating_point else x.float()
 
 
 class Scaled(nn.Module):
@@ -97,6 +103,6 @@ class Scaled(nn.Module):
         return raw, self.log_scale.clamp(low, high)
 
 
-def constructed(cls: type[Distribution], *args: Any, **kwargs: Any) -> Distribution:
+def constructed(cls: Callable[..., Distribution], *args: Any, **kwargs: Any) -> Distribution:
     """One of torch's distributions without its argument checks, which cost a synchronization each."""
     return cls(*args, **kwargs, validate_args=False)

@@ -6,13 +6,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 from torch.distributions import ContinuousBernoulli as TorchContinuousBernoulli
-from torch.distributions import Distribution, Independent
+from torch.distributions import Distribution, Independent, Normal
 from torch.distributions import Laplace as TorchLaplace
-from torch.distributions import Normal
 from torch.distributions import StudentT as TorchStudentT
 from torch.nn import functional
 
-from lambent.likelihoods.base import Likelihood, Scaled, chunks, constructed, event_of, independent
+from lambent.distributions import Axes
+from lambent.likelihoods.base import Likelihood, Scaled, constructed, event_of, independent
 from lambent.part import Shape, option
 
 ScaleRule = Literal["fixed", "one", "each", "predicted"]
@@ -54,7 +54,10 @@ class Gaussian(Likelihood):
 
 
 class StudentT(Likelihood):
-    """Student's t with location μ(z): a Gaussian with heavy tails, for data with outliers. Takahashi et al., Student-t VAE, 2018."""
+    """Student's t with location μ(z): a Gaussian with heavy tails, for data with outliers.
+
+    Takahashi et al., Student-t VAE, 2018.
+    """
 
     scale: ScaleRule = option(SCALE_MEANING, default="each")
     value: float = option("the scale, if fixed; where it starts, if learned", default=1.0, above=0)
@@ -119,7 +122,7 @@ class UnitInterval(TorchContinuousBernoulli):
     def __init__(self, logits: Tensor) -> None:
         super().__init__(logits=logits, validate_args=False)
 
-    def expand(self, batch_shape: torch.Size, _instance: object = None) -> "UnitInterval":
+    def expand(self, batch_shape: Axes, _instance: object = None) -> "UnitInterval":
         return UnitInterval(self.logits.expand(batch_shape))
 
     def log_prob(self, value: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from torch.distributions import NegativeBinomial as TorchNegativeBinomial
 from torch.distributions import Poisson as TorchPoisson
 from torch.nn import functional
 
-from lambent.distributions import Explicit, sample
+from lambent.distributions import Axes, Explicit, sample
 from lambent.likelihoods.base import Likelihood, Scaled, constructed, event_of, independent
 from lambent.likelihoods.continuous import ScaleRule
 from lambent.part import Shape, option
@@ -20,10 +20,8 @@ class Counts(Likelihood):
     """What all count likelihoods share."""
 
     discrete = True
+    unit_bytes = False
     domain = "whole numbers from 0 up"
-
-    def observe(self, x: Tensor) -> Tensor:
-        return x if x.dtype.is_floating_point else x.float()
 
     def embed(self, x: Tensor) -> Tensor:
         return x.log1p()
@@ -97,7 +95,7 @@ class ZeroInflated(Explicit):
         self.gate = gate
         self.counting = counting
 
-    def expand(self, batch_shape: Size, _instance: object = None) -> "ZeroInflated":
+    def expand(self, batch_shape: Axes, _instance: object = None) -> "ZeroInflated":
         return ZeroInflated(self.gate.expand(batch_shape), self.counting.expand(batch_shape))
 
     def log_prob(self, value: Tensor) -> Tensor:
@@ -114,10 +112,8 @@ class ZeroInflated(Explicit):
         return kept * (self.counting.variance + (1 - kept) * self.counting.mean.square())
 
     def rsample(
-        self, sample_shape: Size = Size(), generator: torch.Generator | None = None, temperature: float = 1.0
+        self, sample_shape: Axes = Size(), generator: torch.Generator | None = None, temperature: float = 1.0
     ) -> Tensor:
         counts = sample(self.counting, tuple(sample_shape), generator)
         uniform = torch.rand(counts.shape, generator=generator, device=counts.device, dtype=counts.dtype)
         return torch.where(uniform < torch.sigmoid(self.gate), torch.zeros_like(counts), counts)
-
-

@@ -14,6 +14,7 @@ class Bernoulli(Likelihood):
     """Binary data: λ(z)ˣ (1−λ(z))¹⁻ˣ. Grey images are not binary: binarize them, or choose another likelihood."""
 
     discrete = True
+    unit_bytes = False
     domain = "zeros and ones"
 
     def setup(self, event: Shape) -> Shape:
@@ -22,9 +23,6 @@ class Bernoulli(Likelihood):
 
     def forward(self, raw: Tensor) -> Distribution:
         return independent(constructed(TorchBernoulli, logits=raw), self.event)
-
-    def observe(self, x: Tensor) -> Tensor:
-        return x if x.dtype.is_floating_point else x.float()
 
     def embed(self, x: Tensor) -> Tensor:
         return 2 * x - 1
@@ -43,6 +41,7 @@ class Categorical(Likelihood):
     """Tokens: one of `levels` values at every position, π(z) from a softmax."""
 
     discrete = True
+    unit_bytes = False
     domain = "whole numbers from 0 to levels − 1"
 
     levels: int = option("how many values a position can take", default=2, minimum=2)
@@ -71,5 +70,3 @@ def most_likely(px: Distribution) -> Tensor:
     """The value to show for p(x | z): its mean, or for tokens its mode (a mean of names has no meaning)."""
     base = getattr(px, "base_dist", px)
     return px.mode if isinstance(base, TorchCategorical) else px.mean
-
-

@@ -1,12 +1,11 @@
 """Likelihoods of 8-bit pixels: exact probabilities on 0 … 255."""
 
-
 import torch
 from torch import Size, Tensor
 from torch.distributions import Distribution
 from torch.nn import functional
 
-from lambent.distributions import Explicit
+from lambent.distributions import Axes, Explicit
 from lambent.errors import UsageError
 from lambent.likelihoods.base import Likelihood
 from lambent.part import Shape, option
@@ -22,6 +21,7 @@ class DiscretizedLogistics(Likelihood):
     """
 
     discrete = True
+    unit_bytes = False
     domain = "bytes from 0 to 255"
 
     components: int = option("number of logistics mixed at every pixel", default=1, minimum=1)
@@ -47,9 +47,6 @@ class DiscretizedLogistics(Likelihood):
         # Started at a tenth of the range, the scale learns at once; the floor is a fifth of a grey level.
         return LogisticPixels(logits, location, (log_scale - 2).clamp(-7.0, 3.0), coupling.tanh(), self.event)
 
-    def observe(self, x: Tensor) -> Tensor:
-        return x if x.dtype.is_floating_point else x.float()
-
     def embed(self, x: Tensor) -> Tensor:
         return x / 127.5 - 1
 
@@ -59,7 +56,9 @@ class DiscretizedLogistics(Likelihood):
             if float(x.min()) < 0 or float(x.max()) > 255 or not bool((x == x.round()).all()):
                 self.refuse(x, "8-bit images, or the ContinuousBernoulli or Gaussian likelihood")
             if float(x.max()) <= 1:
-                self.refuse(x, "8-bit images (these look like numbers in [0, 1]: multiply by 255), or the Bernoulli likelihood")
+                self.refuse(
+                    x, "8-bit images (these look like numbers in [0, 1]: multiply by 255), or the Bernoulli likelihood"
+                )
 
 
 class LogisticPixels(Explicit):
@@ -71,7 +70,9 @@ class LogisticPixels(Explicit):
 
     has_rsample = False
 
-    def __init__(self, logits: Tensor | None, location: Tensor, log_scale: Tensor, coupling: Tensor, event: Shape) -> None:
+    def __init__(
+        self, logits: Tensor | None, location: Tensor, log_scale: Tensor, coupling: Tensor, event: Shape
+    ) -> None:
         super().__init__(location.shape[:-4], Size(event))
         self.log_weights = None if logits is None else functional.log_softmax(logits, -3)
         self.location = location
@@ -126,22 +127,27 @@ class LogisticPixels(Explicit):
         return total
 
     def rsample(
-        self, sample_shape: Size = Size(), generator: torch.Generator | None = None, temperature: float = 1.0
+        self, sample_shape: Axes = Size(), generator: torch.Generator | None = None, temperature: float = 1.0
     ) -> Tensor:
         location, log_scale, coupling = self._chosen(sample_shape, generator)
         uniform = torch.rand(location.shape, generator=generator, device=location.device, dtype=location.dtype)
         tiny = torch.finfo(uniform.dtype).eps
         noise = torch.logit(uniform.clamp(tiny, 1 - tiny)) * temperature
-        chosen = LogisticPixels(None, location.unsqueeze(-4), log_scale.unsqueeze(-4), coupling.unsqueeze(-4), self.event_shape)
+        chosen = LogisticPixels(
+            None, location.unsqueeze(-4), log_scale.unsqueeze(-4), coupling.unsqueeze(-4), self.event_shape
+        )
         x = torch.zeros_like(location).unsqueeze(-4)
         for channel in range(location.shape[-3]):
-            drawn = chosen._locations(x)[..., 0, channel, :, :] + log_scale[..., channel, :, :].exp() * noise[..., channel, :, :]
+            drawn = (
+                chosen._locations(x)[..., 0, channel, :, :]
+                + log_scale[..., channel, :, :].exp() * noise[..., channel, :, :]
+            )
             grey = ((drawn + 1) * 127.5).round().clamp(0, LEVELS - 1)
             x = x.clone()
             x[..., 0, channel, :, :] = grey / 127.5 - 1
         return ((x.squeeze(-4) + 1) * 127.5).round()
 
-    def _chosen(self, sample_shape: Size, generator: torch.Generator | None) -> tuple[Tensor, Tensor, Tensor]:
+    def _chosen(self, sample_shape: Axes, generator: torch.Generator | None) -> tuple[Tensor, Tensor, Tensor]:
         """Parameters of one component per pixel, drawn by weight: [*sample, *batch, …, height, width]."""
         parameters = (self.location, self.log_scale, self.coupling)
         if self.log_weights is None:
@@ -157,5 +163,3 @@ class LogisticPixels(Explicit):
             return p.gather(-4, wanted).squeeze(-4)
 
         return pick(self.location), pick(self.log_scale), pick(self.coupling)
-
-

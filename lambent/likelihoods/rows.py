@@ -1,10 +1,12 @@
 """Likelihood of a row whose columns are of different kinds."""
 
+from typing import Any
+
 import torch
 from torch import Size, Tensor
 from torch.distributions import Distribution
 
-from lambent.distributions import Explicit, sample
+from lambent.distributions import Axes, Explicit, sample
 from lambent.errors import UsageError
 from lambent.likelihoods.base import Likelihood
 from lambent.likelihoods.continuous import Gaussian
@@ -15,17 +17,22 @@ from lambent.part import Part, Shape, option
 class Mixed(Likelihood):
     """p(x | z) = Π_j p_j(x_j | z), one likelihood per column; columns of equal description share one, for speed."""
 
+    unit_bytes = False
+
     columns: tuple[Likelihood, ...] = option("one likelihood for every column", factory=lambda: (Gaussian(),))
 
     def setup(self, event: Shape) -> Shape:
         if event != (len(self.columns),):
-            raise UsageError(f"Mixed has {len(self.columns)} columns and the rows have shape {list(event)}: give one for every column")
+            raise UsageError(
+                f"Mixed has {len(self.columns)} columns and the rows have shape {list(event)}: give one for every column"
+            )
         groups: dict[str, list[int]] = {}
         for index, column in enumerate(self.columns):
             groups.setdefault(repr(column), []).append(index)
-        self.groups = torch.nn.ModuleList(Likelihood.from_spec(self.columns[g[0]].spec()) for g in groups.values())
+        parts = [Likelihood.from_spec(self.columns[group[0]].spec()) for group in groups.values()]
         self.places = list(groups.values())
-        self.shapes = [part.setup((len(g),)) for part, g in zip(self.groups, self.places, strict=True)]
+        self.shapes = [part.setup((len(group),)) for part, group in zip(parts, self.places, strict=True)]
+        self.groups: Any = torch.nn.ModuleList(parts)
         return (sum(Size(s).numel() for s in self.shapes),)
 
     @property
@@ -80,6 +87,6 @@ class Columns(Explicit):
         return self._joined([most_likely(part) for part in self.parts])
 
     def rsample(
-        self, sample_shape: Size = Size(), generator: torch.Generator | None = None, temperature: float = 1.0
+        self, sample_shape: Axes = Size(), generator: torch.Generator | None = None, temperature: float = 1.0
     ) -> Tensor:
         return self._joined([sample(part, tuple(sample_shape), generator) for part in self.parts])

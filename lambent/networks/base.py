@@ -59,7 +59,9 @@ class Crop(nn.Module):
 def image_shape(name: str, shape: Shape) -> tuple[int, int, int]:
     """The shape as channels, height, width, or a refusal."""
     if len(shape) != 3:
-        raise UsageError(f"{name} is for images, [channels, height, width], not for rows of shape {list(shape)}: use the Mlp network")
+        raise UsageError(
+            f"{name} is for images, [channels, height, width], not for rows of shape {list(shape)}: use the Mlp network"
+        )
     return (shape[0], shape[1], shape[2])
 
 
@@ -69,7 +71,9 @@ def halved(height: int, width: int, times: int, name: str) -> list[tuple[int, in
     for _ in range(times):
         sizes.append(((sizes[-1][0] + 1) // 2, (sizes[-1][1] + 1) // 2))
     if sizes[-2:] and times and sizes[-2] == sizes[-1]:
-        raise UsageError(f"{name} halves an image of {height} × {width} {times} times, which leaves nothing: give fewer channels")
+        raise UsageError(
+            f"{name} halves an image of {height} × {width} {times} times, which leaves nothing: give fewer channels"
+        )
     return sizes
 
 

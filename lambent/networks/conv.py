@@ -29,10 +29,17 @@ class Conv(Network):
         outputs, height, width = image_shape("Conv", raw)
         sizes = halved(height, width, len(self.channels), "Conv")
         start = (self.channels[-1], *sizes[-1])
-        layers: list[nn.Module] = [nn.Flatten(), nn.Linear(elements(hidden), self.width), ACTIVATIONS[self.activation]()]
+        layers: list[nn.Module] = [
+            nn.Flatten(),
+            nn.Linear(elements(hidden), self.width),
+            ACTIVATIONS[self.activation](),
+        ]
         layers += [nn.Linear(self.width, elements(start)), ACTIVATIONS[self.activation](), nn.Unflatten(1, start)]
         ways = list(zip(self.channels[::-1], (*self.channels[-2::-1], self.channels[0]), sizes[-2::-1], strict=True))
         for before, after, size in ways:
-            layers += [nn.ConvTranspose2d(before, after, 4, stride=2, padding=1), Crop(*size), ACTIVATIONS[self.activation]()]
+            layers += [
+                nn.ConvTranspose2d(before, after, 4, stride=2, padding=1),
+                Crop(*size),
+                ACTIVATIONS[self.activation](),
+            ]
         return Half(*layers, nn.Conv2d(self.channels[0], outputs, 3, padding=1), shape=raw)
-

@@ -10,7 +10,9 @@ from lambent.part import Shape, option
 class ResNet(Network):
     """Residual blocks at every resolution. He et al., 2016; without normalization as in Zhang et al., Fixup, 2019."""
 
-    channels: tuple[int, ...] = option("channels at each resolution, the finest first", default=(32, 64, 128), minimum=1)
+    channels: tuple[int, ...] = option(
+        "channels at each resolution, the finest first", default=(32, 64, 128), minimum=1
+    )
     blocks: int = option("residual blocks at each resolution", default=2, minimum=1)
     width: int = option("units of the fully connected layer at the bottom", default=256, minimum=1)
     activation: Activation = option("non-linearity", default="silu")

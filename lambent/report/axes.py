@@ -53,7 +53,8 @@ def columns(scale: Scale, marks: Ticks, grid: bool = False) -> str:
 
 def inner(content: str) -> str:
     """The stretched drawing area: coordinates from 0 to SPAN, clipped at the frame."""
-    return f'<svg class="inner" viewBox="0 0 {SPAN} {SPAN}" preserveAspectRatio="none" width="100%" height="100%">{content}</svg>'
+    stretch = f'viewBox="0 0 {SPAN} {SPAN}" preserveAspectRatio="none" width="100%" height="100%"'
+    return f'<svg class="inner" {stretch}>{content}</svg>'
 
 
 def chart(label: str, parts: Iterable[str]) -> Markup:

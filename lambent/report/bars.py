@@ -27,8 +27,10 @@ class Level:
 def levels(findings: Findings) -> list[Level]:
     """A chart per latent level; a level without units has words only."""
     every = findings.levels()
-    top = max((kl for units in every for kl, _ in units), default=0.0)
-    titles = ["KL per unit"] if len(every) == 1 else [f"Level {i + 1}" for i in range(len(every))]
+    # a code of nothing but unused units must not fill the frame
+    top = max([2 * (findings.active_threshold or 0.0)] + [kl for units in every for kl, _ in units])
+    titles = [f"Level {i + 1}" + (", the top" if i == 0 else "") for i in range(len(every))]
+    titles = ["KL per unit"] if len(every) == 1 else titles
     return [_level(title, units, top, findings.active_threshold) for title, units in zip(titles, every, strict=True)]
 
 
@@ -42,12 +44,12 @@ def _level(title: str, units: list[tuple[float, bool]], top: float, threshold: f
     summary = f"{used} of {count(len(units), 'unit')} active · {show(total)} nats in all"
     note = f"The {MOST_BARS} largest of {len(units):,} units are drawn." if len(shown) < len(units) else ""
     data = json.dumps([[i, float(f"{units[i][0]:.4g}"), int(units[i][1])] for i in shown], separators=(",", ":"))
-    return Level(title, summary, _drawing(title, summary, [units[i] for i in shown], shown, top, threshold), data, note)
+    label = f"{title}: bars of KL in nats, largest first; {summary}."
+    drawing = axes.chart(label, _drawing([units[i] for i in shown], shown, top, threshold))
+    return Level(title, summary, drawing, data, note)
 
 
-def _drawing(
-    title: str, summary: str, units: list[tuple[float, bool]], ranks: list[int], top: float, threshold: float | None
-) -> Markup:
+def _drawing(units: list[tuple[float, bool]], ranks: list[int], top: float, threshold: float | None) -> list[str]:
     """Bars of equal width on a common scale, so that levels can be compared."""
     up = Scale(0.0, top * 1.08 or 1.0)
     parts = [axes.rows(up, ticks(up.low, up.high, 4)), _names(ranks)]
@@ -60,7 +62,7 @@ def _drawing(
     if threshold is not None and 0.02 < up.place(threshold) < 1:  # nearer to the base it would only blur it
         y = axes.percent(1 - up.place(threshold))
         parts.append(f'<line class="threshold" x1="0" x2="100%" y1="{y}" y2="{y}"/>')
-    return axes.chart(f"{title}: bars of KL in nats, largest first; {summary}.", parts)
+    return parts
 
 
 def _bars(kind: str, which: list[int], units: list[tuple[float, bool]], up: Scale) -> str:
@@ -85,10 +87,10 @@ def _border(at: float) -> str:
 
 def _names(ranks: list[int]) -> str:
     """The unit's own number under each bar where there is room, else the rank."""
-    if len(ranks) > 16:
+    if len(ranks) > 12:
         return axes.columns(Scale(0.5, len(ranks) + 0.5), whole_ticks(1, len(ranks), 8))
     places = [(i + 0.5) / len(ranks) for i in range(len(ranks))]
     return "".join(
-        f'<text class="tick" x="{axes.percent(x)}" y="100%" dy="1.6em" text-anchor="middle">z{unit + 1}</text>'
+        f'<text class="tick" x="{axes.percent(x)}" y="100%" dy="1.6em" text-anchor="middle">z{unit}</text>'
         for x, unit in zip(places, ranks, strict=True)
     )

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from lambent.report.findings import Findings, Metric, Tables, finite, last
+from lambent.report.findings import Findings, Metric, Tables
+from lambent.report.lookup import finite, last
 from lambent.report.numerals import MISSING, show, show_seconds, show_with_error
 from lambent.report.scales import thinned
 
@@ -57,9 +58,17 @@ class Rows:
     rows: list[tuple[str, list[Cell]]]
     note: str = ""
 
+    def numeric(self, column: int) -> bool:
+        """Whether a column of cells holds numbers, so that its head stands at the right."""
+        cells = [cells[column] for _, cells in self.rows if column < len(cells)]
+        return any(c.number for c in cells) and all(c.number or c.text == MISSING for c in cells)
+
 
 def title(key: str) -> str:
     """A key as a reader's words: 'bits_per_dim' is 'Bits per dimension'."""
+    if key.startswith("validation_"):
+        name = title(key.removeprefix("validation_"))
+        return f"Validation {name if name.isupper() else name[:1].lower() + name[1:]}"
     return NAMES.get(key) or key[:1].upper() + key[1:].replace("_", " ")
 
 
@@ -103,7 +112,9 @@ def _is_list(value: Any) -> bool:
 
 def headlines(findings: Findings) -> list[Headline]:
     """The run's six most telling numbers, as far as they are known."""
-    chosen = [_headline(key, findings.metrics[key]) for key in ("elbo", "bound", "bits_per_dim") if key in findings.metrics]
+    chosen = [
+        _headline(key, findings.metrics[key]) for key in ("elbo", "bound", "bits_per_dim") if key in findings.metrics
+    ]
     if "elbo" not in findings.metrics:
         bounds = [("Validation ELBO", "validation_elbo"), ("Training ELBO", "elbo"), ("Training loss", "loss")]
         known = [(name, last(findings.series(column))) for name, column in bounds]
@@ -113,7 +124,11 @@ def headlines(findings: Findings) -> list[Headline]:
     units = [active for level in findings.levels() for _, active in level]
     if units:
         chosen.append(Headline("Active units", show(sum(units)), f"of {show(len(units))}"))
-    chosen += [_headline(k, m) for k, m in findings.metrics.items() if k not in ("elbo", "bound", "bits_per_dim", "kl", "active_units")]
+    chosen += [
+        _headline(k, m)
+        for k, m in findings.metrics.items()
+        if k not in ("elbo", "bound", "bits_per_dim", "kl", "active_units")
+    ]
     chosen = chosen[:5]
     for key, name in (("seconds", "Training time"), ("parameters", "Parameters")):
         if finite(findings.training.get(key)) is not None and len(chosen) < 6:
@@ -130,7 +145,7 @@ def _headline(key: str, metric: Metric) -> Headline:
 def _short(value: object) -> str:
     """A large count in thousands or millions."""
     number = finite(value) or 0.0
-    for size, letter in ((1e9, " bn"), (1e6, " m"), (1e4, " k")):
+    for size, letter in ((1e9, " bn"), (1e6, " M"), (1e4, " k")):
         if number >= size:
             return show(number / (1e3 if letter == " k" else size), 3) + letter
     return show(number)
@@ -153,7 +168,10 @@ def history(findings: Findings) -> Rows | None:
     kept = thinned(findings.epochs, 50)
     epochs = findings.series("epoch")
     values = {c: findings.series(c) for c in columns if c != "epoch"}
-    rows = [(show(epochs[i] or i + 1), [Cell(show(v[i], 5, aligned=True), number=True) for v in values.values()]) for i in kept]
+    rows = [
+        (show(epochs[i] or i + 1), [Cell(show(v[i], 5, aligned=True), number=True) for v in values.values()])
+        for i in kept
+    ]
     note = f"{len(kept)} of {findings.epochs:,} epochs." if len(kept) < findings.epochs else ""
     return Rows(["Epoch", *(title(c) for c in values)], rows, note)
 

@@ -1,12 +1,12 @@
 """Everything the report of a run shows, already computed: plain data, no tensors."""
 
-import math
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Required, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
+
+from lambent.report.lookup import finite, kind
 
 
 class Metric(TypedDict, total=False):
@@ -59,12 +59,12 @@ class LatentMap:
 class Findings:
     """A run, as the report shows it; everything but the name may be missing.
 
-    `history` holds columns of equal length: epoch, loss, elbo, reconstruction, kl, learning_rate, validation_elbo,
-    validation_reconstruction, validation_kl, seconds. Bounds are in nats per example, so that
-    elbo = reconstruction − kl with reconstruction = E[log p(x | z)]; None and NaN are gaps.
-    `kl_per_unit` and `active` have one list per latent level (a flat latent has one level). Where `active` is missing,
-    a unit counts as active when its KL exceeds `active_threshold` nats; None draws no threshold, and `active_rule`
-    then says in words how activity was judged.
+    `history` holds columns of equal length: epoch, loss, elbo, reconstruction, kl, learning_rate, validation_loss,
+    validation_elbo, validation_reconstruction, validation_kl, step, skipped, seconds. Bounds are in nats per example,
+    so that elbo = reconstruction − kl with reconstruction = E[log p(x | z)]; None and NaN are gaps.
+    `kl_per_unit` and `active` have one list per latent level, the top first (a flat latent has one level). Where
+    `active` is missing, a unit counts as active when its KL exceeds `active_threshold` nats; None draws no threshold,
+    and `active_rule` then says in words how activity was judged.
     """
 
     name: str
@@ -87,18 +87,28 @@ class Findings:
 
     def series(self, column: str) -> list[float | None]:
         """A column of the history, one value per epoch; what is missing or not finite is None."""
-        values = [finite(v) for v in self.history.get(column) or []]
+        values = [finite(v) for v in self.raw(column)]
         return values + [None] * (self.epochs - len(values))
+
+    def raw(self, column: str) -> list[object]:
+        """A column of the history as it was given; empty where it is missing."""
+        given = self.history.get(column)
+        return [] if given is None else list(given)
 
     @property
     def epochs(self) -> int:
         """The number of epochs in the history."""
-        return max((len(column or []) for column in self.history.values()), default=0)
+        return max((len(self.raw(column)) for column in self.history), default=0)
 
     def metric(self, *names: str) -> float | None:
         """The value of the first metric among `names` that is present and finite."""
         values = (finite(self.metrics[name].get("value")) for name in names if name in self.metrics)
         return next((v for v in values if v is not None), None)
+
+    @property
+    def autoencoder(self) -> bool:
+        """Whether the encoder gives points: there is then no KL and no bound, whatever the history holds."""
+        return kind(self.spec, "posterior") == "Point"
 
     def levels(self) -> list[list[tuple[float, bool]]]:
         """Per latent level, the units as (KL in nats, active?); a level without units is an empty list."""
@@ -110,17 +120,3 @@ class Findings:
             active = [bool(given[i]) if i < len(given) else kl > threshold for i, kl in enumerate(nats)]
             levels.append(list(zip(nats, active, strict=True)))
         return levels
-
-
-def finite(value: object) -> float | None:
-    """`value` as a finite float, or None for anything else."""
-    try:
-        number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) else None
-
-
-def last(values: Iterable[float | None]) -> float | None:
-    """The last value that is present, or None."""
-    return next((v for v in reversed(list(values)) if v is not None), None)

@@ -87,7 +87,7 @@ def traversals(pictures: Pictures) -> Grid | None:
     if moved is None:
         return None
     steps = thinned(moved.shape[1], 15)
-    values = pictures.traversal_values or []
+    values = list(pictures.traversal_values) if pictures.traversal_values is not None else []
     moved = _strip(moved, 12)
     names = [str(name) for name in pictures.traversal_units[: len(moved)]]
     names += [f"unit {i + 1}" for i in range(len(names), len(moved))]

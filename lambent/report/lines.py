@@ -1,24 +1,50 @@
 """Curves over the epochs: training muted, validation in the accent colour."""
 
 import json
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
 from lambent.report import axes
-from lambent.report.findings import Findings, last
+from lambent.report.findings import Findings
+from lambent.report.lookup import last
 from lambent.report.numerals import count, show
 from lambent.report.scales import Scale, frame, outside, padded, thinned, ticks, whole_ticks
 
 MOST_POINTS = 600  # per curve: more than a screen can show
 
+
+class Plan(NamedTuple):
+    """What one chart shows: columns of the history, and the words around them; `zero` draws down to zero where near."""
+
+    column: str
+    validation: str
+    title: str
+    unit: str
+    meaning: str
+    zero: bool = False
+
+
+BOUND = "nats per example"
 CHARTS = (
-    ("elbo", "validation_elbo", "ELBO", "nats per example", "Higher is better. Both lines should rise, then level off together."),
-    ("reconstruction", "validation_reconstruction", "Reconstruction", "nats per example", "E[log p(x | z)]: how well the decoder explains the data."),
-    ("kl", "validation_kl", "KL", "nats per example", "What the latent code costs. It should settle well above zero."),
-    ("learning_rate", None, "Learning rate", "", "The optimizer's step size."),
-)  # fmt: skip
+    Plan(
+        "elbo", "validation_elbo", "ELBO", BOUND, "Higher is better. Both lines should rise, then level off together."
+    ),
+    Plan(
+        "reconstruction",
+        "validation_reconstruction",
+        "Reconstruction",
+        BOUND,
+        "E[log p(x | z)]: how well the decoder does.",
+    ),
+    Plan(
+        "kl", "validation_kl", "KL", BOUND, "What the latent code costs. It should settle well above zero.", zero=True
+    ),
+    Plan("loss", "validation_loss", "Loss", "per example", "What training made smaller."),
+    Plan("learning_rate", "", "Learning rate", "", "The optimizer's step size.", zero=True),
+)
 
 
 @dataclass
@@ -41,21 +67,23 @@ class Curves:
     readings: list[tuple[str, str, str]]
     data: str
     note: str = ""
-    series: list[Series] = field(default_factory=list)
 
 
 def curves(findings: Findings) -> list[Curves]:
     """The charts whose columns hold at least one number."""
     epochs = epoch_numbers(findings)
-    charts = []
-    for column, validation, title, unit, meaning in CHARTS:
-        series = [Series("train", "train", findings.series(column))]
-        if validation:
-            series.append(Series("validation", "validation", findings.series(validation)))
+    charts: list[Curves] = []
+    for plan in CHARTS:
+        if plan.column == "loss" and any(chart.title == "ELBO" for chart in charts):
+            continue  # beside the bound the loss says nothing new
+        if findings.autoencoder and plan.column in ("elbo", "kl"):
+            continue  # numbers under these names would not be what the names say
+        series = [Series("train", "train", findings.series(plan.column))]
+        if plan.validation:
+            series.append(Series("validation", "validation", findings.series(plan.validation)))
         series = [s for s in series if last(s.values) is not None]
         if series:
-            best = title == "ELBO" and len(epochs) > 1
-            charts.append(_curves(title, unit, meaning, epochs, series, best))
+            charts.append(_curves(plan, epochs, series))
     return charts
 
 
@@ -63,26 +91,26 @@ def epoch_numbers(findings: Findings) -> list[float]:
     """The epochs' numbers, counted from 1 where the history does not give them in rising order."""
     given = findings.series("epoch")
     numbers = [v for v in given if v is not None]
-    if len(numbers) == len(given) and all(a < b for a, b in zip(numbers, numbers[1:], strict=False)):
+    if len(numbers) == len(given) and all(a < b for a, b in pairwise(numbers)):
         return numbers
     return [float(i + 1) for i in range(findings.epochs)]
 
 
-def _curves(title: str, unit: str, meaning: str, epochs: list[float], series: list[Series], best: bool) -> Curves:
+def _curves(plan: Plan, epochs: list[float], series: list[Series]) -> Curves:
     kept = thinned(len(epochs), MOST_POINTS)
     across = Scale(epochs[0], epochs[-1]) if len(epochs) > 1 else padded(epochs[0], epochs[0])
     up = frame(v for s in series for v in s.values)
-    if title in ("KL", "Learning rate"):
+    if plan.zero:
         up = _from_zero(up)
     parts = [axes.rows(up, ticks(up.low, up.high, 4)), axes.columns(across, whole_ticks(across.low, across.high, 5))]
     parts.append(axes.inner("".join(_path(s, epochs, kept, across, up) for s in series)))
     parts += [_end(s, epochs, across, up) for s in series]
-    if best:
+    if plan.column == "elbo":
         parts.append(_best(series, epochs, across, up))
     shown = [(s.kind, s.name if len(series) > 1 else "", show(last(s.values), 5)) for s in series]
-    label = f"{title} by epoch, {count(len(epochs), 'epoch')}. " + "; ".join(_words(s) for s in series) + "."
-    data = _readable(epochs, series, kept, across, up)
-    return Curves(title, unit, meaning, axes.chart(label, parts), shown, data, _left_out(series, up), series)
+    label = f"{plan.title} by epoch, {count(len(epochs), 'epoch')}. " + "; ".join(_words(s) for s in series) + "."
+    drawing, data = axes.chart(label, parts), _readable(epochs, series, kept, across, up)
+    return Curves(plan.title, plan.unit, plan.meaning, drawing, shown, data, _left_out(series, up))
 
 
 def _from_zero(scale: Scale) -> Scale:
@@ -124,7 +152,10 @@ def _best(series: list[Series], epochs: list[float], across: Scale, up: Scale) -
     x, y = axes.percent(place), axes.percent(1 - up.place(value))
     anchor = "start" if place < 0.12 else "end" if place > 0.88 else "middle"
     ring = f'<circle class="ring" cx="{x}" cy="{y}" r="4.5"/>'
-    return ring + f'<text class="mark" x="{x}" y="{y}" dy="1.9em" text-anchor="{anchor}">best, epoch {show(epochs[at])}</text>'
+    return (
+        ring
+        + f'<text class="mark" x="{x}" y="{y}" dy="1.9em" text-anchor="{anchor}">best, epoch {show(epochs[at])}</text>'
+    )
 
 
 def _words(series: Series) -> str:

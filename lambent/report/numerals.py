@@ -3,7 +3,7 @@
 import math
 from datetime import datetime
 
-from lambent.report.findings import finite
+from lambent.report.lookup import finite
 
 MISSING = "–"
 
@@ -43,7 +43,9 @@ def show_fixed(value: float, step: float) -> str:
     if size < -3 or max(abs(value), step) >= 1e6:
         mantissa, exponent = f"{value:.2e}".split("e")
         return "0" if value == 0 else signed(f"{_trimmed(mantissa)}e{int(exponent)}")
-    decimals = next(d for d in range(max(0, -size), max(0, -size) + 3) if _whole(step * 10**d) or d == max(0, -size) + 2)
+    decimals = next(
+        d for d in range(max(0, -size), max(0, -size) + 3) if _whole(step * 10**d) or d == max(0, -size) + 2
+    )
     return signed(f"{value:,.{decimals}f}" if round(value, decimals) else "0")
 
 

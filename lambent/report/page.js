@@ -26,7 +26,8 @@
 
   function themes() {
     const button = document.querySelector(".theme");
-    const dark = () => (root.dataset.theme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
+    const wished = () => (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+    const dark = () => (root.dataset.theme || wished()) === "dark";
     const label = () => { button.textContent = dark() ? "Light" : "Dark"; };
     const before = kept("lambent-theme");
     if (before && !root.dataset.theme) root.dataset.theme = before;
@@ -103,7 +104,7 @@
     const read = (i) => {
       const [unit, nats, active] = data[i];
       reading.setAttribute("aria-live", "polite");
-      reading.textContent = `unit z${unit + 1} · ${show(nats)} nats · ${active ? "active" : "unused"}`;
+      reading.textContent = `unit z${unit} · ${show(nats)} nats · ${active ? "active" : "unused"}`;
     };
     readable(plot, data.length, nearest, read, () => { reading.textContent = before; });
   }
@@ -111,8 +112,8 @@
   function map(plot) {
     const axes = plot.querySelector(".axes");
     const dots = [...plot.querySelectorAll(".dots")];
-    const points = dots.flatMap((path) =>
-      [...path.getAttribute("d").matchAll(/M(-?\d+) (-?\d+)/g)].map((m) => [m[1] / 1000, m[2] / 1000, path.dataset.name]));
+    const places = (path) => [...path.getAttribute("d").matchAll(/M(-?\d+) (-?\d+)/g)];
+    const points = dots.flatMap((path) => places(path).map((m) => [m[1] / 1000, m[2] / 1000, path]));
     const tip = document.createElement("div");
     tip.className = "tip";
     tip.hidden = true;
@@ -122,14 +123,15 @@
       let best = null;
       let least = 144;
       for (const point of points) {
+        if (point[2].classList.contains("faded")) continue;
         const x = point[0] * box.width - (event.clientX - box.left);
         const y = point[1] * box.height - (event.clientY - box.top);
         if (x * x + y * y < least) [best, least] = [point, x * x + y * y];
       }
-      tip.hidden = !best || !best[2];
+      tip.hidden = !best || !best[2].dataset.name;
       if (tip.hidden) return;
       const outer = plot.getBoundingClientRect();
-      tip.textContent = best[2];
+      tip.textContent = best[2].dataset.name;
       tip.style.left = `${box.left - outer.left + best[0] * box.width}px`;
       tip.style.top = `${box.top - outer.top + best[1] * box.height}px`;
     });
@@ -141,8 +143,11 @@
   function legend(list, dots, plot) {
     if (!list) return;
     const entries = [...list.children];
+    list.setAttribute("role", "group");
+    list.setAttribute("aria-label", "Single out a label");
     const single = (chosen) => {
-      for (const path of dots) path.classList.toggle("faded", chosen !== null && !path.classList.contains(`k${chosen}`));
+      const other = (path) => chosen !== null && !path.classList.contains(`k${chosen}`);
+      for (const path of dots) path.classList.toggle("faded", other(path));
       for (const text of plot.querySelectorAll(".caption")) text.style.opacity = chosen === null ? "" : ".25";
       for (const entry of entries) entry.setAttribute("aria-pressed", String(entry.dataset.colour === chosen));
     };
@@ -164,5 +169,4 @@
   document.querySelectorAll("[data-curve]").forEach(curve);
   document.querySelectorAll("[data-bars]").forEach(bars);
   document.querySelectorAll("[data-map]").forEach(map);
-  addEventListener("beforeprint", () => { for (const node of document.querySelectorAll("details")) node.open = true; });
 })();

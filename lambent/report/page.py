@@ -4,7 +4,6 @@ import base64
 import hashlib
 import json
 import os
-import tempfile
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from lambent.files import write_bytes
 from lambent.report import bars, facts, grids, lines
 from lambent.report.findings import Findings, Pictures
 from lambent.report.numerals import show, show_moment
@@ -27,29 +27,9 @@ def render(findings: Findings) -> str:
 
 
 def write(findings: Findings, path: str | os.PathLike[str]) -> Path:
-    """Write the page to `path`, whole or not at all."""
-    target = Path(path)
+    """Write the page to `path`, whole or not at all; `MachineError` where the folder or the disk refuses."""
     # a lone surrogate from a file's name cannot be written as UTF-8
-    page = render(findings).encode("utf-8", "replace")
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(page)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    return target
-
-
-def _umask() -> int:
-    """The process's file mode mask, which can only be read by setting it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    return write_bytes(path, render(findings).encode("utf-8", "replace"))
 
 
 def _resource(name: str) -> str:
@@ -79,7 +59,9 @@ def _context(findings: Findings) -> dict[str, Any]:
         "spec_json": json.dumps(findings.spec, indent=2, ensure_ascii=False, default=str) if findings.spec else "",
         "settings": _settings(findings),
     }
-    return context | _pictures(findings.pictures) | _tables(findings) | {"version": findings.versions.get("lambent", "")}
+    return (
+        context | _pictures(findings.pictures) | _tables(findings) | {"version": findings.versions.get("lambent", "")}
+    )
 
 
 def _subtitle(findings: Findings) -> list[str]:
@@ -108,15 +90,29 @@ def _settings(findings: Findings) -> list[tuple[str, list[facts.Fact]]]:
         "Training": findings.training,
         "Versions": findings.versions,
     }
-    return [(name, facts.facts(block)) for name, block in blocks.items() if block]
+    lists = [(name, facts.facts(block)) for name, block in blocks.items() if block]
+    for name, entries in lists:
+        if name == "Versions":  # packages keep their own spelling
+            for fact, package in zip(entries, findings.versions, strict=True):
+                fact.name = package
+    return lists
 
 
 def _pictures(pictures: Pictures | None) -> dict[str, Any]:
-    makers = {"pairs": grids.pairs, "samples": grids.samples, "traversals": grids.traversals, "interpolation": grids.interpolation}
+    makers = {
+        "pairs": grids.pairs,
+        "samples": grids.samples,
+        "traversals": grids.traversals,
+        "interpolation": grids.interpolation,
+    }
     return {name: make(pictures) if pictures is not None else None for name, make in makers.items()}
 
 
 def _tables(findings: Findings) -> dict[str, Any]:
     tables = findings.tables
     paired = facts.paired_rows(tables) if tables else None
-    return {"paired_rows": paired, "sampled_rows": facts.sampled_rows(tables) if tables else None, "spec_facts": facts.facts(findings.spec)}
+    return {
+        "paired_rows": paired,
+        "sampled_rows": facts.sampled_rows(tables) if tables else None,
+        "spec_facts": facts.facts(findings.spec),
+    }

@@ -1,10 +1,8 @@
-"""What a verdict is made of, and how a rule looks things up in a run's settings."""
+"""What a verdict is made of."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
-
-from lambent.report.findings import finite
+from typing import Literal
 
 Weight = Literal["good", "notice", "problem"]
 
@@ -21,32 +19,6 @@ class Remark:
     text: str
     advice: str = ""
     answer: str = ""
-
-
-def settings(tree: Any) -> Iterator[tuple[str, Any]]:
-    """Every (key, value) of a nested specification, outermost first."""
-    if isinstance(tree, Mapping):
-        for key, value in tree.items():
-            yield str(key), value
-        for value in tree.values():
-            yield from settings(value)
-    elif isinstance(tree, Sequence) and not isinstance(tree, str | bytes):
-        for value in tree:
-            yield from settings(value)
-
-
-def number(tree: Any, *names: str) -> float | None:
-    """The first number stored under one of `names` in a nested specification."""
-    found = (finite(value) for key, value in settings(tree) if key in names and not isinstance(value, bool))
-    return next((value for value in found if value is not None), None)
-
-
-def kind(tree: Any, family: str) -> str:
-    """The type of the part stored under `family` ('posterior', 'prior', …), or the empty string."""
-    for key, value in settings(tree):
-        if key == family:
-            return str(value.get("type", "")) if isinstance(value, Mapping) else str(value)
-    return ""
 
 
 def joined(parts: Sequence[str]) -> str:

@@ -13,6 +13,7 @@ from lambent.report.numerals import count
 from lambent.report.scales import SPAN, Scale, frame, thinned, ticks
 
 MOST_POINTS = 3000
+PLAIN = -1
 COLOURS = 10  # the style sheet's label colours; further labels share a grey
 ASPECT = 1.5  # width over height of the drawing: one unit is equally long along both axes
 
@@ -21,7 +22,10 @@ Points = NDArray[np.float64]
 
 @dataclass
 class Group:
-    """The dots of one label: its name, its colour's number (COLOURS for the shared grey) and how many there are."""
+    """The dots of one label: its name, its colour's number (COLOURS for the shared grey) and how many there are.
+
+    A map without labels has one group, in the accent colour (PLAIN).
+    """
 
     name: str
     colour: int
@@ -47,10 +51,12 @@ def scatter(latent: LatentMap | None) -> Scatter | None:
     if not len(points):
         return None
     across, up = _frame(points)
-    groups, colours = _groups(labels)
-    names = [labels[i] for i in range(len(points))] if labels else []
-    parts = [axes.rows(up, ticks(up.low, up.high, 5), base=False), axes.columns(across, ticks(across.low, across.high, 7), grid=True)]
-    dots = [_dots(g, points[colours == g.colour], names, across, up) for g in reversed(groups)]
+    groups, colours = _groups(labels, len(points))
+    parts = [
+        axes.rows(up, ticks(up.low, up.high, 5), base=False),
+        axes.columns(across, ticks(across.low, across.high, 7), grid=True),
+    ]
+    dots = [_dots(g, points[colours == g.colour], across, up) for g in reversed(groups)]
     parts.append(axes.inner("".join(dots)))
     parts += _captions(groups, points, colours, across, up)
     return Scatter(
@@ -86,10 +92,10 @@ def _widened(scale: Scale, length: float) -> Scale:
     return Scale(middle - length / 2, middle + length / 2)
 
 
-def _groups(labels: list[str]) -> tuple[list[Group], NDArray[np.int64]]:
-    """The groups in the order of their names and the colour of every point; rare labels beyond the palette share one."""
+def _groups(labels: list[str], size: int) -> tuple[list[Group], NDArray[np.int64]]:
+    """The groups in the order of their names, and every point's colour; labels beyond the palette share one."""
     if not labels:
-        return [Group("", 0, 0)], np.zeros(MOST_POINTS, dtype=np.int64)
+        return [Group("", PLAIN, size)], np.full(size, PLAIN)
     sizes = Counter(labels)
     common = [name for name, _ in sizes.most_common(COLOURS)]
     common.sort(key=lambda name: (len(name), name) if name.isdigit() else (0, name))
@@ -101,12 +107,12 @@ def _groups(labels: list[str]) -> tuple[list[Group], NDArray[np.int64]]:
     return groups, np.array([colour.get(label, COLOURS) for label in labels])
 
 
-def _dots(group: Group, points: Points, names: list[str], across: Scale, up: Scale) -> str:
+def _dots(group: Group, points: Points, across: Scale, up: Scale) -> str:
     """All dots of a group as one path of empty segments: round caps make them circles in any stretch."""
     places = [(round(SPAN * across.place(x)), round(SPAN * (1 - up.place(y)))) for x, y in points.tolist()]
     path = "".join(f"M{x} {y}h0" for x, y in places)
-    name = escape(group.name) if names else ""
-    return f'<path class="dots k{group.colour}" data-name="{name}" d="{path}"/>'
+    colour = "plain" if group.colour == PLAIN else f"k{group.colour}"
+    return f'<path class="dots {colour}" data-name="{escape(group.name)}" d="{path}"/>'
 
 
 def _captions(groups: list[Group], points: Points, colours: NDArray[np.int64], across: Scale, up: Scale) -> list[str]:
@@ -116,7 +122,7 @@ def _captions(groups: list[Group], points: Points, colours: NDArray[np.int64], a
     if len(groups) < 2 or max(len(g.name) for g in groups) > 24:
         return parts
     for group in sorted(groups, key=lambda g: -g.size):
-        mine = points[colours[: len(points)] == group.colour]
+        mine = points[colours == group.colour]
         x, y = across.place(float(np.median(mine[:, 0]))), 1 - up.place(float(np.median(mine[:, 1])))
         half = 0.0055 * len(group.name) + 0.01
         if group.colour == COLOURS or any(abs(x - a) < half + b and abs(y - c) < 0.05 for a, b, c in taken):
@@ -124,7 +130,8 @@ def _captions(groups: list[Group], points: Points, colours: NDArray[np.int64], a
         taken.append((x, half, y))
         place = f'x="{axes.percent(x)}" y="{axes.percent(y)}"'
         parts.append(f'<text class="caption" {place} dy=".32em" text-anchor="middle">{escape(group.name)}</text>')
-    return parts
+    # a few names in the middle of a mixed crowd would mislead; the legend names all
+    return parts if 2 * len(parts) >= len(groups) else []
 
 
 def _label(latent: LatentMap, size: int, groups: list[Group]) -> str:

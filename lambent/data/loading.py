@@ -1,0 +1,125 @@
+"""Loading: any source → encoded rows, with the modality that suits it."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from lambent.data import arrays, catalog, files, idx, pictures
+from lambent.data.image import Image
+from lambent.data.modality import Encoded, Modality
+from lambent.data.raw import Raw
+from lambent.data.rows import as_labels
+from lambent.data.table import Table
+from lambent.errors import DataError, nearest
+from lambent.part import Spec
+
+TABLES = (".csv", ".tsv", ".txt", ".data", ".parquet", ".pq")
+
+
+def load(source: Any, split: str = "train", modality: Modality | Spec | str | None = None) -> Encoded:
+    """Rows of a catalog name, a path, an array, a tensor or a frame, by a modality fitted to them.
+
+    A modality that is not given is guessed: 3 and 4 axes and folders are images; 2 axes, frames, CSV and Parquet are
+    tables. Raises `DataError` for what cannot be read, with the nearest name of the catalog.
+    """
+    raw = find(source, split)
+    if modality is None and raw.facts.get("name") is not None:
+        modality = catalog.find(raw.facts["name"])[0].modality
+    chosen = guess(raw.rows) if modality is None else Modality.from_spec(modality)
+    rows = chosen.open(raw.rows)
+    encoded = _encoded(chosen.fit(rows), replace(raw, rows=rows))
+    learned: dict[str, int] = getattr(chosen, "notices", {})
+    encoded.source["notices"] = learned | encoded.source.get("notices", {})
+    return encoded
+
+
+def encode_like(modality: Modality, source: Any, split: str = "train") -> Encoded:
+    """Rows of any source that `load` takes, encoded by a modality that is fitted already."""
+    return _encoded(modality, find(source, split, several=False))
+
+
+def guess(rows: Any) -> Modality:
+    """The modality that the form of the data suggests; `DataError` if it suggests none."""
+    if isinstance(rows, np.ndarray):
+        if rows.ndim in (3, 4):
+            return Image()
+        if rows.ndim == 2 or rows.dtype.names:
+            return Table()
+        raise DataError(f"an array of shape {rows.shape} is no table [N, D] and no images [N, H, W]")
+    if isinstance(rows, (pictures.Pictures, list)) or (isinstance(rows, Path) and rows.is_dir()):
+        return Image()
+    if isinstance(rows, Path):
+        return Table() if rows.suffix.lower() not in pictures.SUFFIXES else Image()
+    return Table()
+
+
+def find(source: Any, split: str = "train", several: bool = True) -> Raw:
+    """A source's raw rows with what lies beside them; `several`: one picture alone is too little to learn from."""
+    if isinstance(source, str) and source.partition("?")[0] in catalog.CATALOG:
+        return catalog.raw(source, split)
+    if isinstance(source, (str, Path)):
+        return _from_path(source, split, several)
+    if isinstance(source, Raw):
+        return source
+    if isinstance(source, Tensor):
+        values = source.detach().cpu()
+        return Raw((values if values.dtype.itemsize != 2 else values.float()).numpy(), facts={"name": None})
+    if isinstance(source, (list, tuple)) and source and isinstance(source[0], (str, Path)):
+        return Raw([Path(p) for p in source])
+    if isinstance(source, (list, tuple)):
+        try:
+            return Raw(np.asarray(source))
+        except ValueError:
+            raise DataError("a ragged list is no table: all rows need the same length") from None
+    return Raw(source)
+
+
+def _from_path(source: str | Path, split: str, several: bool) -> Raw:
+    if arrays.is_array_file(source):
+        return arrays.read(source, split)
+    path = Path(source)
+    if not _exists(path):
+        raise DataError(
+            f"{source}: no such file or folder, and no data set of that name; {nearest(str(source), NAMES)}"
+        )
+    if path.is_dir():
+        inner = path / split
+        if not inner.is_dir():
+            arrays.whole_split(split, path)
+            inner = path
+        return Raw(inner, facts={"path": str(inner)})
+    files.regular(path)
+    if idx.is_idx_file(path):
+        return idx.read(path, split)
+    arrays.whole_split(split, path)
+    if several and path.suffix.lower() in pictures.SUFFIXES:
+        raise DataError(f"{path}: is one picture; give the folder with all of them")
+    if path.suffix.lower() not in (*TABLES, *pictures.SUFFIXES):
+        raise DataError(f"{path}: of unknown kind; {', '.join(TABLES)}, .npy, .npz, IDX or a folder of images are read")
+    return Raw(path, facts={"path": str(path)})
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name too long, or with a NUL
+        return False
+
+
+def _encoded(modality: Modality, raw: Raw) -> Encoded:
+    encoded = modality.read(raw.rows)
+    if raw.labels is not None:
+        if len(raw.labels) != len(encoded):
+            raise DataError(f"{raw.facts.get('path', 'the source')}: {len(raw.labels)} labels for {len(encoded)} rows")
+        encoded.labels, encoded.label_names = as_labels(raw.labels)
+        encoded.label_names = encoded.label_names or raw.label_names
+    encoded.factors, encoded.factor_names = raw.factors, raw.factor_names
+    facts = {key: value for key, value in raw.facts.items() if value is not None}
+    encoded.source = {"split": "train"} | facts | encoded.source
+    return encoded
+
+
+NAMES = tuple(catalog.CATALOG)

@@ -1,0 +1,77 @@
+"""Bounds on log p(x) for given rows, their memory limited by chunks of samples and of rows."""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from lambent.data.batches import mixed_seed
+from lambent.draws import from_posterior, shared
+from lambent.model import LatentModel
+from lambent.networks.base import elements
+
+BUDGET = 1 << 24  # numbers that one chunk's decoder output may hold: 64 MB in float32
+
+
+class Bounds(NamedTuple):
+    """Per row, in nats: the ELBO, the K-sample bound, and the ELBO's two parts."""
+
+    elbo: Tensor
+    bound: Tensor
+    log_px: Tensor
+    kl: Tensor
+
+
+@torch.no_grad()
+def bounds(
+    model: LatentModel, x: Tensor, samples: int, seed: int = 0, context: Tensor | None = None, common: bool = False
+) -> Bounds:
+    """ELBO = E_q[log p(x|z)] − KL and log (1/K) Σ_k w_k for every row, from the same K samples.
+
+    x: [rows, *event]. common: one fixed set of K noise vectors for all rows, so that a row's numbers depend neither on the
+    rows beside it nor on their order. Without a density q (Point) the bound is NaN and the ELBO has no
+    meaning. Burda et al., 2016.
+    """
+    per_sample = elements(model.raw_shape) + 1
+    rows_at_once = max(1, min(256, BUDGET // per_sample))
+    samples_at_once = max(1, min(samples, BUDGET // (per_sample * rows_at_once)))
+    density = model.latent.posterior.density
+    pieces = []
+    generator = torch.Generator(model.device).manual_seed(mixed_seed(seed, 1))
+    for start in range(0, len(x), rows_at_once):
+        if common:
+            generator.manual_seed(mixed_seed(seed, 1))
+        rows = x[start : start + rows_at_once].to(model.device)
+        given = None if context is None else context[start : start + rows_at_once].to(model.device)
+        pieces.append(_accumulated(model, rows, given, samples, samples_at_once, generator, common, density).cpu())
+    return Bounds(*torch.cat(pieces, 1)) if pieces else Bounds(*torch.zeros(4, 0))
+
+
+def _accumulated(
+    model: LatentModel,
+    rows: Tensor,
+    context: Tensor | None,
+    samples: int,
+    at_once: int,
+    generator: torch.Generator,
+    common: bool,
+    density: bool,
+) -> Tensor:
+    """The four numbers of each row, [4, rows], in float64."""
+    draw = shared(generator) if common else from_posterior(generator)
+    top = torch.full((len(rows),), -math.inf, dtype=torch.float64, device=rows.device)
+    sums = torch.zeros(2, len(rows), dtype=torch.float64, device=rows.device)
+    done = 0
+    while done < samples:
+        count = min(at_once, samples - done)
+        trace = model.trace(rows, count, draw, context)
+        log_px = trace.log_px.double()
+        kl = trace.kl.double().expand(count, len(rows)) if density else torch.zeros_like(log_px)
+        sums += torch.stack((log_px.sum(0), kl.sum(0)))
+        if density:
+            top = torch.logaddexp(top, torch.logsumexp(log_px + trace.log_ratio.double(), 0))
+        done += count
+    log_px, kl = sums / samples
+    bound = top - math.log(samples) if density else torch.full_like(top, math.nan)
+    return torch.stack((log_px - kl, bound, log_px, kl))

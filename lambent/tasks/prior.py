@@ -1,0 +1,93 @@
+"""fit_prior: a better prior for a model that is already trained."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lambent.data.batches import as_tensor, mixed_seed
+from lambent.data.modality import Encoded
+from lambent.draws import from_posterior
+from lambent.errors import UsageError
+from lambent.fit import fit
+from lambent.loop import History
+from lambent.model import LatentModel
+from lambent.objectives import Objective
+from lambent.priors import Mixture, Prior
+from lambent.tasks.explore import encode
+
+
+class _PriorAlone(Objective):
+    """−E log p(z), z ~ q(z|x): the prior learns, all else stands still."""
+
+    def forward(
+        self, model: LatentModel, x: Tensor, generator: torch.Generator | None = None, context: Tensor | None = None
+    ) -> Tensor:
+        self.seen = {}
+        node = model.infer(x, 1, from_posterior(generator), context)[0]
+        return -node.p.log_prob(node.z.detach())[0]
+
+
+def fit_prior(
+    model: LatentModel, data: Any, prior: Prior, *, epochs: int = 20, seed: int = 0, **settings: Any
+) -> History:
+    """Replace p(z) (of the top level) by `prior`, fitted to the model's posteriors on `data`; works on any model.
+
+    A mixture starts from expectation-maximization (scikit-learn), the rest from nought; all then maximize E log p(z). Encoder
+    and decoder keep their weights. Returns the history; `settings` go to `fit`. Ghosh et al., From Variational to
+    Deterministic Autoencoders, 2020; Dai & Wipf, Diagnosing and Enhancing VAE Models, 2019.
+    Errors: `UsageError` for a model that is not trained yet, or a prior that cannot hold its posteriors.
+    """
+    if not model.ready:
+        raise UsageError("fit_prior takes a trained model: fit it first")
+    posterior = model.latent.posterior
+    if not posterior.density and type(prior).__name__ == "Vamp":
+        raise UsageError(
+            "a Vamp prior is a mixture of posteriors, and Point has no density to mix: use Mixture or Flow"
+        )
+    encoded = data.x if isinstance(data, Encoded) else as_tensor(data)
+    device = model.device
+    codes = _codes(model, encoded, seed)
+    embedded = model.likelihood.embed(model.likelihood.observe(encoded[:1000]))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(mixed_seed(seed, 6))
+        prior.setup(codes.shape[1], embedded)
+    if isinstance(prior, Mixture):
+        _expectation_maximization(prior, codes, seed)
+    model.latent.prior = prior.to(device)
+    if not prior.learned:
+        return {}
+    frozen = [(p, p.requires_grad) for p in model.parameters()]
+    own = {id(p) for p in prior.parameters()}
+    try:
+        for parameter, _ in frozen:
+            parameter.requires_grad_(id(parameter) in own)
+        return fit(model, _PriorAlone(), data, epochs=epochs, seed=seed, device=str(device), **settings)
+    finally:
+        for parameter, before in frozen:
+            parameter.requires_grad_(before)
+
+
+def _codes(model: LatentModel, x: Tensor, seed: int) -> Tensor:
+    """One draw of the top code for up to 20,000 rows."""
+    draw = from_posterior(torch.Generator(model.device).manual_seed(mixed_seed(seed, 7)))
+    return encode(model, x[:20000], draw=draw)[0]
+
+
+def _expectation_maximization(prior: Mixture, codes: Tensor, seed: int) -> None:
+    from sklearn.mixture import GaussianMixture
+
+    kind = {"diagonal": "diag", "full": "full"}[prior.covariance]
+    found = GaussianMixture(min(prior.components, len(codes)), covariance_type=kind, random_state=seed, reg_covar=1e-4)
+    found.fit(codes.double().numpy())
+    count = found.n_components
+    with torch.no_grad():
+        prior.logits.fill_(-20.0)  # components beyond the number of rows stay empty
+        prior.logits[:count] = torch.from_numpy(found.weights_).log()
+        prior.location[:count] = torch.from_numpy(found.means_)
+        if prior.covariance == "diagonal":
+            prior.log_scale[:count] = 0.5 * torch.from_numpy(found.covariances_).log()
+        else:
+            factor = torch.linalg.cholesky(torch.from_numpy(found.covariances_))
+            prior.log_scale[:count] = factor.diagonal(dim1=-2, dim2=-1).log()
+            prior.below[:count] = factor.tril(-1)

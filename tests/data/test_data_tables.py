@@ -1,0 +1,345 @@
+"""Table: scaling, frames of every library, labels, new data, round trips."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays as any_array
+
+from lambent.data.modality import Modality
+from lambent.data.table import Table
+from lambent.errors import ArtifactError, DataError, UsageError
+
+X = np.random.default_rng(0).normal([1e6, -3, 0.1], [5, 1e-3, 40], (50, 3))
+NAMES = ["a", "b", "c"]
+FRAMES: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "pandas": pd.DataFrame,
+    "polars": pl.DataFrame,
+    "lazy": lambda d: pl.DataFrame(d).lazy(),
+    "pyarrow": pa.table,
+}
+
+
+def columns(x: np.ndarray = X) -> dict[str, np.ndarray]:
+    return {name: x[:, i] for i, name in enumerate(NAMES)}
+
+
+@pytest.mark.parametrize("scale", ["standard", "robust", "none"])
+def test_arrays_are_scaled_and_come_back(scale: str) -> None:
+    table = Table(scale=scale).fit(X)
+    x = table.encode(X)
+    assert x.dtype == torch.float32
+    assert table.event == (3,)
+    if scale != "none":
+        assert float(x.double().mean(0).abs().max()) < (1e-4 if scale == "standard" else 0.3)
+        assert np.allclose(x.double().std(0, correction=0), 1, atol=1e-4 if scale == "standard" else 0.4)
+    back = table.decode(x)
+    assert isinstance(back, np.ndarray)
+    assert back.dtype == np.float64
+    assert np.abs((back - X) / X.std(0)).max() < (1e-4 if scale == "none" else 1e-6) * 1e3
+    assert table.defaults() == {"likelihood": {"type": "Gaussian", "scale": "each"}, "network": {"type": "Mlp"}}
+
+
+def test_statistics_are_those_of_float64() -> None:
+    x = np.array([[1e9], [1e9 + 1], [1e9 + 2]])
+    table = Table().fit(x)
+    assert table.encode(x)[:, 0].tolist() == pytest.approx([-1.2247449, 0, 1.2247449])
+    assert np.array_equal(table.decode(table.encode(x)).round(3), x)
+
+
+def test_robust_scale_ignores_outliers() -> None:
+    x = np.random.default_rng(0).normal(5, 2, (20_000, 1))
+    x[:100] = 1e6
+    column = Table(scale="robust").fit(x).state()["columns"][0]
+    assert column["centre"] == pytest.approx(5, abs=0.1)
+    assert column["scale"] == pytest.approx(2, rel=0.05)
+    sparse = np.zeros((100, 1))
+    sparse[:5] = 3
+    assert Table(scale="robust").fit(sparse).state()["columns"][0]["scale"] == pytest.approx(sparse.std())
+
+
+@pytest.mark.parametrize("library", FRAMES)
+def test_frames_of_every_library(library: str) -> None:
+    frame = FRAMES[library](columns())
+    table = Table().fit(frame)
+    assert torch.equal(table.encode(frame), Table().fit(X).encode(X))
+    back = table.decode(table.encode(frame))
+    assert type(back).__module__.split(".")[0] == {"lazy": "polars"}.get(library, library)
+    assert np.allclose(np.stack([np.asarray(back[n]) for n in NAMES], axis=1), X)
+
+
+def test_integers_booleans_and_nullable_columns() -> None:
+    frame = pd.DataFrame({"i": pd.array([1, 2, 4], "Int64"), "b": [True, False, True], "f": [0.5, 1.5, 2.5]})
+    x = Table(scale="none").fit(frame).encode(frame)
+    assert x.tolist() == [[1, 1, 0.5], [2, 0, 1.5], [4, 1, 2.5]]
+    mixed = pd.DataFrame({"o": pd.Series([1, 2.5, 3], dtype=object)})
+    assert Table(scale="none").fit(mixed).encode(mixed).flatten().tolist() == [1, 2.5, 3]
+
+
+def test_names_that_are_numbers() -> None:
+    frame = pd.DataFrame(X)
+    table = Table().fit(frame)
+    assert [c["name"] for c in table.state()["columns"]] == ["0", "1", "2"]
+    assert torch.equal(table.encode(frame), Table().fit(X).encode(X))
+
+
+def test_new_data_are_matched_by_name() -> None:
+    table = Table().fit(pd.DataFrame(columns()))
+    shuffled = pd.DataFrame(columns())[["c", "a", "b"]].assign(extra="text")
+    read = table.read(shuffled)
+    assert torch.equal(read.x, table.encode(pd.DataFrame(columns())))
+    assert read.source["notices"] == {"ignored_columns": 1}
+    with pytest.raises(DataError, match=r"lacks 1 of 3 columns: 'b'"):
+        table.encode(pd.DataFrame(columns()).rename(columns={"b": "B"}))
+    assert torch.equal(table.encode(X), read.x)
+    with pytest.raises(DataError, match="lacks"):
+        table.encode(X[:, :2])
+    assert torch.equal(Table().fit(X).encode(pd.DataFrame(columns())), read.x)
+
+
+def test_labels_are_kept_beside_the_data() -> None:
+    frame = pd.DataFrame(columns()).assign(kind=["no", "yes"] * 25)
+    table = Table(label="kind").fit(frame)
+    read = table.read(frame)
+    assert read.x.shape == (50, 3)
+    assert read.label_names == ["no", "yes"]
+    assert read.labels is not None
+    assert read.labels.tolist() == [0, 1] * 25
+    new = pd.DataFrame(columns()).assign(kind="maybe")
+    fresh = table.read(new)
+    assert fresh.label_names == ["no", "yes", "maybe"]
+    assert fresh.labels is not None
+    assert set(fresh.labels) == {2}
+    assert table.read(pd.DataFrame(columns())).labels is None
+    numbered = Table(label="kind").fit(frame.assign(kind=[3, 5] * 25)).read(frame.assign(kind=[3, 5] * 25))
+    assert numbered.labels is not None
+    assert numbered.labels.tolist() == [3, 5] * 25
+    assert numbered.label_names is None
+
+
+def test_dropping_and_misnaming() -> None:
+    frame = pd.DataFrame(columns()).assign(note="x")
+    assert Table(drop=("note", "a")).fit(frame).event == (2,)
+    for bad in (Table(drop=("note",)), Table(label="nota")):
+        with pytest.raises(UsageError, match="did you mean 'note'"):
+            bad.fit(frame)
+    with pytest.raises(DataError, match="no columns are left"):
+        Table(drop=("a", "b", "c", "note")).fit(frame)
+
+
+@pytest.mark.parametrize("index", ["", "Unnamed: 0", "__index_level_0__"])
+def test_a_saved_index_is_dropped_with_a_notice(index: str) -> None:
+    frame = pd.DataFrame({index: np.random.default_rng(0).permutation(500)[:50], **columns()})
+    table = Table().fit(frame)
+    assert table.event == (3,)
+    assert table.notices == {"dropped_index": 1}
+    assert table.read(frame).source["notices"] == {"dropped_index": 1}
+    kept = Table().fit(frame.assign(**{index: np.arange(50) // 2}))
+    assert kept.event == (4,)
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, None, 1e38])
+def test_D5_D6_a_bad_cell_names_row_and_column(library: str, bad: float | None) -> None:
+    data: dict[str, Any] = {n: list(v) for n, v in columns().items()}
+    data["b"][7] = bad
+    with pytest.raises(DataError, match=r"column 'b', row 8: is (missing|infinite)"):
+        Table().fit(FRAMES[library](data))
+    table = Table().fit(FRAMES[library](columns()))
+    with pytest.raises(DataError, match=r"column 'b', row 8"):
+        table.encode(FRAMES[library](data))
+
+
+def test_D5_in_an_array() -> None:
+    x = X.copy()
+    x[3, 1] = x[9, 1] = np.nan
+    with pytest.raises(DataError, match=r"the array: column 'x1', row 4: is missing .*\(1 more in this column\)"):
+        Table().fit(x)
+
+
+def test_D7_a_column_without_any_value() -> None:
+    for empty in ([None] * 50, [np.nan] * 50):
+        with pytest.raises(DataError, match=r"column 'e', row 1: is missing .*49 more"):
+            Table().fit(pd.DataFrame({**columns(), "e": empty}))
+    with pytest.raises(DataError, match="column 'e'"):
+        Table().fit(pa.table({**columns(), "e": pa.nulls(50)}))
+
+
+@pytest.mark.parametrize("value", [0.0, 3.3, 1e9 / 3, -7e-9])
+def test_D8_a_constant_column_keeps_scale_one(value: float) -> None:
+    x = np.column_stack([X, np.full(50, value)])
+    for scale in ("standard", "robust"):
+        table = Table(scale=scale).fit(x)
+        assert table.notices == {"constant": 1}
+        encoded = table.encode(x)
+        assert bool(torch.isfinite(encoded).all())
+        assert float(encoded[:, 3].abs().max()) < 1e-6
+        assert np.allclose(table.decode(encoded)[:, 3], value)
+
+
+def test_D8_a_value_far_outside_what_was_fitted() -> None:
+    table = Table().fit(np.array([[1e-12], [2e-12]]))
+    with pytest.raises(DataError, match=r"row 1: lies 1e\+42 scales out|row 1: lies"):
+        table.encode(np.array([[1e30]]))
+
+
+def test_D9_duplicate_names() -> None:
+    frame = pd.DataFrame(X, columns=["a", "b", "a"])
+    for raw in (frame, pa.Table.from_arrays([pa.array(X[:, i]) for i in range(3)], ["a", "b", "a"])):
+        with pytest.raises(DataError, match="several columns are called 'a'"):
+            Table().fit(raw)
+
+
+def test_D12_too_many_columns() -> None:
+    with pytest.raises(DataError, match="has 100,001 columns"):
+        Table().fit(np.zeros((1, 100_001)))
+
+
+def test_D16_text_among_numbers_names_the_cell() -> None:
+    frame = pd.DataFrame({"n": pd.Series(["1", "2", "abc", "4"], dtype=object), "d": pd.date_range("2020", periods=4)})
+    with pytest.raises(DataError, match=r"column 'n', row 3: 'abc' is no number.*'n', 'd'.*--data\.drop"):
+        Table().fit(frame)
+    table = Table().fit(pd.DataFrame({"n": [1.0, 2.0]}))
+    with pytest.raises(DataError, match=r"column 'n', row 2: 'x' is no number"):
+        table.encode(pd.DataFrame({"n": pd.Series([1, "x"], dtype=object)}))
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint64", "object"])
+def test_D17_integers_beyond_2_53(dtype: str) -> None:
+    frame = pd.DataFrame({"n": np.array([1, 2**53 + 1], dtype)})
+    with pytest.raises(DataError, match=r"column 'n', row 2: is an integer beyond 2\^53"):
+        Table().fit(frame)
+    assert Table().fit(pd.DataFrame({"n": np.array([1, 2**53], dtype)})).event == (1,)
+
+
+@pytest.mark.parametrize("raw", [np.zeros((0, 3)), np.zeros((3, 0)), pd.DataFrame(), pd.DataFrame({"a": []})])
+def test_D1_no_rows_or_no_columns(raw: Any) -> None:
+    with pytest.raises(DataError, match="no data"):
+        Table().fit(raw)
+
+
+def test_D2_one_row_stays_finite() -> None:
+    table = Table().fit(X[:1])
+    assert table.encode(X[:1]).abs().max() == 0
+    assert table.notices == {"constant": 3}
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        (np.zeros(5), "reshape"),
+        (np.zeros((2, 2, 2)), "two axes"),
+        (np.zeros((2, 2), complex), "complex128"),
+        (np.array([["a", "b"]]), "<U1"),
+        ([[1, 2], [3]], "list is no table|inhomogeneous|two axes"),
+        ("no such file.csv", "no such file"),
+        (pd.Series([1.0, 2.0]), "two axes"),
+    ],
+)
+def test_what_is_no_table(raw: Any, words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        Table().fit(raw)
+
+
+def test_sparse_matrices_are_named() -> None:
+    sparse = pytest.importorskip("scipy.sparse")
+    with pytest.raises(DataError, match="sparse"):
+        Table().fit(sparse.eye(3))
+
+
+def test_parquet(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    pd.DataFrame(columns(), index=np.random.default_rng(0).permutation(50)).to_parquet(path)
+    table = Table().fit(path)
+    assert table.notices == {"dropped_index": 1}
+    assert torch.equal(table.encode(path), Table().fit(X).encode(X))
+    assert isinstance(table.decode(table.encode(path)), pd.DataFrame)
+
+
+def test_D26_a_damaged_parquet_file(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    pq.write_table(pa.table(columns()), path)
+    whole = path.read_bytes()
+    for cut in (0, 3, 4, 8, len(whole) // 2, len(whole) - 9, len(whole) - 1):
+        path.write_bytes(whole[:cut])
+        with pytest.raises(DataError, match=r"t\.parquet"):
+            Table().fit(path)
+    for place in range(4, len(whole), 29):
+        broken = bytearray(whole)
+        broken[place] ^= 0xFF
+        path.write_bytes(broken)
+        try:
+            Table().fit(path)
+        except DataError as error:
+            assert "t.parquet" in str(error)
+
+
+def test_state_is_json_and_comes_back() -> None:
+    frame = pd.DataFrame(columns()).assign(kind=["no", "yes"] * 25, flat=1.0)
+    table = Table(label="kind", scale="robust").fit(frame)
+    state = json.loads(json.dumps(table.state(), allow_nan=False))
+    twin = Modality.from_spec(json.loads(json.dumps(table.spec()))).restore(state)
+    assert torch.equal(twin.encode(frame), table.encode(frame))
+    assert twin.state() == table.state()
+    assert isinstance(twin.decode(twin.encode(frame)), pd.DataFrame)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"columns": []},
+        {"columns": [{"kind": "categorical", "name": "a"}]},
+        {"columns": [{"kind": "numeric", "name": "a", "scale": 0.0}]},
+        {"columns": [{"kind": "numeric", "name": "a", "centre": float("nan")}]},
+        {"columns": [{"kind": "numeric", "name": "a", "surplus": 1}]},
+        {"columns": [{"kind": "numeric", "name": "a"}] * 2},
+        {"columns": 3},
+        {"notices": None},
+    ],
+)
+def test_a_damaged_state_is_refused(change: dict[str, Any]) -> None:
+    state = Table().fit(X).state() | change
+    with pytest.raises(ArtifactError, match="Table"):
+        Table().restore(state)
+
+
+def test_before_fit_nothing_is_known() -> None:
+    for use in (lambda: Table().event, lambda: Table().encode(X), lambda: Table().state()):
+        with pytest.raises(UsageError, match="fit"):
+            use()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    any_array(np.float64, (6, 2), elements=st.floats(-1e30, 1e30, allow_subnormal=False)),
+    st.sampled_from(["standard", "robust", "none"]),
+)
+def test_round_trip_within_float32(x: np.ndarray, scale: str) -> None:
+    table = Table(scale=scale).fit(x)
+    encoded = table.encode(x)
+    assert bool(torch.isfinite(encoded).all())
+    spread = np.abs(x - x.mean(0)).max(0) + np.abs(x).max(0)
+    assert (np.abs(table.decode(encoded) - x) <= 1e-6 * spread + 1e-30).all()
+
+
+def test_real_tables(real: Path) -> None:
+    fraud = Table(label="Class").fit(real / "anomaly" / "fraud-sample.csv")
+    read = fraud.read(real / "anomaly" / "fraud-sample.csv")
+    assert read.x.shape == (1722, 30)
+    assert read.labels is not None
+    assert int(read.labels.sum()) == 492
+    assert fraud.notices == {"dropped_index": 1}
+    with pytest.raises(DataError, match=r"adult\.csv: column 'workclass', row 1 \(line 2\): ' State-gov'"):
+        Table().fit(real / "tables" / "adult.csv")
+    text = ("workclass", "education", "marital-status", "occupation", "relationship", "race", "sex", "native-country")
+    assert Table(drop=text, label="income").fit(real / "tables" / "adult.csv").event == (6,)

@@ -1,0 +1,319 @@
+"""The page: whole, inert, self-contained, readable in both themes, and never broken by what is missing."""
+
+import base64
+import hashlib
+import io
+import math
+import os
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lambent.errors import MachineError
+from lambent.report import Findings, LatentMap, Pictures, Tables, grids, render, write
+
+VOID = {"meta", "img", "br", "hr", "link", "input"}
+EVIL = '<img src=x onerror="alert(1)">\'"</script><script>alert(2)</script>'
+
+
+class Outline(HTMLParser):
+    """Tags with their attributes, and whether every tag is closed in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open, f"</{tag}> without a start"
+        assert self.open.pop() == tag
+
+
+def outline(page: str) -> Outline:
+    parser = Outline()
+    parser.feed(page)
+    assert parser.open == []
+    return parser
+
+
+def pictures(shape: tuple[int, ...]) -> Pictures:
+    rng = np.random.default_rng(0)
+
+    def some(*sizes: int) -> Any:
+        return rng.integers(0, 256, (*sizes, *shape), dtype=np.uint8)
+
+    return Pictures(some(23), some(23), some(40), some(3, 9), some(4, 7), ["z3", "z1"], [-3, -2, -1, 0, 1, 2, 3])
+
+
+def full(**changes: Any) -> Findings:
+    rng = np.random.default_rng(1)
+    epochs = 30
+    rise = [-100 - 60 * math.exp(-i / 4) for i in range(epochs)]
+    findings = Findings(
+        name="a full run",
+        command="lambent train digits --latent 8",
+        created="2025-11-23T10:12:00+00:00",
+        data={"name": "digits", "rows": 1797, "event_shape": [8, 8], "licence": "CC BY 4.0", "split": {"train": 1500}},
+        spec={"type": "LatentModel", "latent": {"type": "Flat", "prior": {"type": "Vamp", "components": 50}}},
+        objective={"type": "Elbo", "beta": 1.0, "capacity": None},
+        training={"epochs": epochs, "seconds": 75.2, "parameters": 120_000, "seed": 0, "compiled": True},
+        versions={"lambent": "0.1.0", "torch": "2.9.1"},
+        history={
+            "epoch": [float(i + 1) for i in range(epochs)],
+            "loss": [-v for v in rise],
+            "elbo": list(rise),
+            "kl": [5.0] * epochs,
+            "reconstruction": [v + 5 for v in rise],
+            "validation_elbo": [v - 1 for v in rise],
+            "learning_rate": [1e-3] * epochs,
+        },
+        metrics={
+            "elbo": {"value": -101.234, "unit": "nats", "standard_error": 0.31, "meaning": "the evidence bound"},
+            "bits_per_dim": {"value": 1.5, "unit": "bits"},
+            "kl": {"value": 5.0, "unit": "nats"},
+        },
+        kl_per_unit=[[2.0, 1.5, 1.5, 0.001, 0.0, 0.0, 0.0, 0.0]],
+        active=[[True, True, True] + [False] * 5],
+        pictures=pictures((8, 8)),
+        latent_map=LatentMap(rng.normal(size=(200, 2)), [str(i % 10) for i in range(200)], ("one", "two"), "a plane"),
+    )
+    return replace(findings, **changes)
+
+
+def test_full_page_has_every_section() -> None:
+    page = render(full())
+    tags = outline(page).tags
+    sections = [a["id"] for t, a in tags if t == "section"]
+    assert sections == [
+        "verdict", "training", "numbers", "reconstructions", "samples", "map", "units", "traversals", "interpolation",
+        "model", "run",
+    ]  # fmt: skip
+    links = [a["href"] for t, a in tags if t == "a" and a.get("href")]
+    assert set(links) - {"#verdict"} == {f"#{s}" for s in sections[1:]}
+    for text in ("−101.23", "0.31", "120,000", "8 × 8", "Vamp", "lambent train", "1 min 15 s", "23 November 2025"):
+        assert text in re.sub(r"<[^>]+>", "", page)
+
+
+def test_minimal_page() -> None:
+    page = render(Findings("bare"))
+    tags = outline(page).tags
+    assert [a["id"] for t, a in tags if t == "section"] == ["verdict"]
+    assert "<h1>bare</h1>" in page
+    assert "None" not in page.split("<body>")[1].split("<script>")[0]
+
+
+def test_everything_foreign_is_inert() -> None:
+    evil = full(
+        name=EVIL,
+        command=EVIL,
+        created=EVIL,
+        data={"name": EVIL, EVIL: EVIL},
+        spec={"type": EVIL, "posterior": {"type": EVIL}, EVIL: [{"type": EVIL}]},
+        objective={"type": EVIL},
+        training={EVIL: EVIL, "skipped_spikes": 1},
+        versions={EVIL: EVIL, "lambent": EVIL},
+        metrics={EVIL: {"value": 1.0, "unit": EVIL, "meaning": EVIL}},
+        active_rule=EVIL,
+        latent_map=LatentMap(np.zeros((4, 2)), [EVIL, "a", EVIL, "b"], (EVIL, EVIL), EVIL),
+        tables=Tables([EVIL], [[EVIL]], [[EVIL + "!"]], [[EVIL]]),
+    )
+    evil.history[EVIL] = [1.0]
+    evil.pictures = replace(pictures((4, 4)), traversal_units=[EVIL])
+    tags = outline(render(evil)).tags
+    assert sum(t == "script" for t, _ in tags) == 1
+    assert all(str(a["src"]).startswith("data:image/png;base64,") for t, a in tags if t == "img")
+    assert not [a for _, a in tags if any(name.startswith("on") for name in a)]
+
+
+def test_nothing_is_fetched() -> None:
+    page = render(full())
+    for tag, attributes in outline(page).tags:
+        assert tag not in {"link", "iframe", "object", "embed", "base"}
+        for name in ("src", "href", "xlink:href", "action", "data"):
+            value = attributes.get(name)
+            assert value is None or value.startswith(("#", "data:"))
+    outside = re.findall(r"https?://[^\s\"']+", page)
+    assert set(outside) <= {"http://www.w3.org/2000/svg"}
+    assert "@import" not in page
+    assert "url(" not in page
+
+
+def test_policy_allows_this_script_only() -> None:
+    page = render(full())
+    script = page.split("<script>")[1].split("</script>")[0]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in page
+    assert "default-src 'none'" in page
+
+
+def test_both_themes_define_every_colour() -> None:
+    style = files("lambent.report").joinpath("style.css").read_text("utf-8")
+    light, *dark = re.findall(r":root[^{]*\{([^}]*)\}", style)
+    defined = set(re.findall(r"(--[\w-]+):", light))
+    for block in dark[:2]:
+        assert set(re.findall(r"(--[\w-]+):", block)) == defined
+    assert dark[0].split() == dark[1].split()
+    used = set(re.findall(r"var\((--[\w-]+)\)", style))
+    assert used - {"--natural", "--depth"} <= defined
+    assert defined <= used, "a colour that nothing uses"
+    rules = re.sub(r":root[^{]*\{[^}]*\}", "", style)
+    assert not re.search(r"#[0-9a-f]{3,8}\b", rules), "a colour outside the themes"
+
+
+def test_charts_hold_no_colour_of_their_own() -> None:
+    page = render(full())
+    for drawing in re.findall(r"<svg.*?</svg>", page, re.DOTALL):
+        assert not re.search(r"(fill|stroke)=|#[0-9a-f]{3,6}|rgb", drawing)
+
+
+def test_pictures_and_charts_speak() -> None:
+    tags = outline(render(full())).tags
+    assert all(a.get("alt") for t, a in tags if t == "img")
+    assert all(a.get("aria-label") for t, a in tags if a.get("role") in {"img", "region"})
+
+
+def test_gaps_break_the_line() -> None:
+    values: list[float | None] = [-5.0, -4.0, math.nan, -3.0, None, -2.0, math.inf, -1.0]
+    page = render(Findings("gaps", history={"elbo": values, "validation_elbo": values}))
+    path = re.search(r'class="line train" d="([^"]+)"', page)
+    assert path is not None
+    assert path[1].count("M") == 4
+    assert "nan" not in path[1].lower()
+    assert "NaN" not in page.split("<body>")[1].split("<script>")[0]
+
+
+@pytest.mark.parametrize("values", [[-3.0], [None], [math.nan], [], [-3.0, -2.0], [1e308, -1e308, 1.0]])
+def test_short_and_empty_histories(values: list[float | None]) -> None:
+    history = {"elbo": values, "validation_elbo": values, "learning_rate": values}
+    page = render(Findings("short", history=history))
+    outline(page)
+    assert ('id="training"' in page) == any(v is not None and math.isfinite(v) for v in values)
+
+
+def test_columns_of_unequal_length_and_foreign_epochs() -> None:
+    history: dict[str, list[float | None]] = {"epoch": [1, 1, None], "elbo": [-3.0, -2.0, -1.0, -0.5], "kl": [1.0]}
+    outline(render(Findings("uneven", history=history)))
+
+
+def test_arrays_serve_as_columns() -> None:
+    history: Any = {"elbo": np.linspace(-9, -1, 12, dtype=np.float32), "kl": np.full(12, np.nan)}
+    outline(render(full(history=history, kl_per_unit=np.ones((2, 3)), active=np.ones((2, 3), dtype=bool))))
+
+
+def test_a_long_history_stays_small() -> None:
+    column: list[float | None] = [-100 + math.sin(i) for i in range(20_000)]
+    page = render(Findings("long", history={"elbo": column, "validation_elbo": column, "kl": column}))
+    assert len(page) < 250_000
+    assert "50 of 20,000 epochs" in page
+
+
+def test_levels_of_a_ladder() -> None:
+    page = render(full(kl_per_unit=[[1.0, 0.0], [], [0.5] * 600], active=[]))
+    outline(page)
+    assert "Level 3" in page
+    assert "no units of its own" in page
+    assert "400 largest of 600 units" in page
+
+
+def test_an_autoencoder_shows_its_loss_and_no_bound() -> None:
+    page = render(full(spec={"type": "LatentModel", "posterior": {"type": "Point"}}))
+    titles = re.findall(r"<figcaption><h3>(\w+)", page)
+    assert "Loss" in titles
+    assert "ELBO" not in titles
+
+
+@pytest.mark.parametrize("levels", [[], [[]], [[0.0]], [[math.nan, 1.0]], [[-0.1, 0.2]]])
+def test_odd_levels(levels: list[list[float]]) -> None:
+    outline(render(full(kl_per_unit=levels, active=[[True, False, True]])))
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (8, 8, 3), (8, 8, 1), (28, 20), (112, 92), (128, 128, 3)])
+def test_grey_and_colour_pictures(shape: tuple[int, ...]) -> None:
+    page = render(full(pictures=pictures(shape)))
+    sources = [str(a["src"]) for t, a in outline(page).tags if t == "img"]
+    assert len(sources) == 4
+    for source in sources:
+        image = Image.open(io.BytesIO(base64.b64decode(source.split(",")[1])))
+        assert image.mode == ("RGBA" if shape[2:] == (3,) else "LA")
+    assert len(page) < 1_500_000
+
+
+def test_pictures_keep_their_pixels() -> None:
+    given = pictures((8, 8))
+    grid = grids.pairs(given)
+    assert grid is not None
+    assert given.originals is not None
+    assert given.reconstructions is not None
+    sheet = np.asarray(Image.open(io.BytesIO(base64.b64decode(grid.uri.split(",")[1]))))
+    assert (sheet[:8, :8, 0] == given.originals[0]).all()
+    assert (sheet[9:17, :8, 0] == given.reconstructions[0]).all()
+    assert (sheet[8, :, 1] == 0).all()
+
+
+@pytest.mark.parametrize(
+    "broken", [np.zeros((0, 8, 8)), np.zeros(3), np.full((5, 8, 8), np.nan), np.zeros((2, 8, 8, 7))]
+)
+def test_odd_pictures_do_not_crash(broken: Any) -> None:
+    outline(render(full(pictures=Pictures(broken, broken, broken, broken, broken))))
+
+
+def test_tables() -> None:
+    tables = Tables(["age", "work"], [[39, "State"], [50, None]], [[38.25, "Private"], [50.1, None]], [[1.5, "x"]])
+    page = render(full(pictures=None, tables=tables))
+    outline(page)
+    assert '<td class=" odd">Private</td>' in page
+    assert '<th scope="col" class="number">age</th>' in page
+    assert page.count('<tr class="reconstruction">') == 2
+
+
+def test_map_thins_drops_and_groups() -> None:
+    points = np.random.default_rng(0).normal(size=(5000, 2))
+    points[7] = np.nan
+    page = render(full(latent_map=LatentMap(points, [f"label {i % 14}" for i in range(5000)])))
+    outline(page)
+    assert sum(d.count("M") for d in re.findall(r'class="dots [^"]*" data-name="[^"]*" d="([^"]*)"', page)) == 3000
+    assert "4 other labels" in page
+    assert "3,000 of 4,999 examples" in page
+
+
+@pytest.mark.parametrize(
+    "points", [np.zeros((0, 2)), np.zeros((1, 2)), np.full((3, 2), np.inf), np.zeros((4, 1)), np.zeros(0)]
+)
+def test_odd_maps(points: Any) -> None:
+    outline(render(full(latent_map=LatentMap(points))))
+    outline(render(full(latent_map=LatentMap(points, ["a"]))))
+
+
+def test_size_limit() -> None:
+    assert len(render(full(pictures=pictures((28, 28)))).encode()) < 1_500_000
+
+
+def test_write_is_whole_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "report.html"
+    assert write(full(name="caf\udce9"), target) == target
+    first = target.read_bytes()
+    assert first.decode("utf-8").startswith("<!doctype html>")
+
+    def full_disk(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(MachineError, match="No space"):
+        write(full(), target)
+    assert target.read_bytes() == first
+    assert [p.name for p in tmp_path.iterdir()] == ["report.html"]

@@ -12,7 +12,7 @@ _HOMES = {
         "ArtifactError", "DataError", "DivergedError", "InterruptedRun", "LambentError", "MachineError", "UsageError",
     ),
     "lambent.estimators": ("VAE",),
-    "lambent.fit": ("fit",),
+    "lambent.fitting": ("fit",),
     "lambent.latents": ("Flat", "Ladder", "Latent"),
     "lambent.likelihoods": (
         "Bernoulli", "Categorical", "ContinuousBernoulli", "DiscretizedLogistics", "Gaussian", "Laplace", "Likelihood", "Mixed",
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     )
     from lambent.estimators import VAE
     from lambent.estimators import load_estimator as load
-    from lambent.fit import fit
+    from lambent.fitting import fit
     from lambent.latents import Flat, Ladder, Latent
     from lambent.likelihoods import (
         Bernoulli,

@@ -43,7 +43,9 @@ class Weighted(Objective):
         log_weight = log_px + log_ratio
         with torch.no_grad():
             value, decoder, encoder = self.bound(log_weight.detach())
-            ratio = encoder / decoder.clamp_min(1e-30)
+            # A weight of nought would stop the gradient on its way to z, where the encoder's own weight is still to come.
+            decoder = decoder.clamp_min(1e-12) if doubly else decoder
+            ratio = encoder / decoder
         if doubly and trace.z.requires_grad:
             trace.nodes[0].z.register_hook(lambda gradient: gradient * ratio.unsqueeze(-1))
         self.record(trace, log_px, -log_ratio)

@@ -40,6 +40,8 @@ class Checkpoint(Quiet):
         self.write(loop)
 
     def on_interrupt(self, loop: Loop) -> None:
+        if not loop.whole:  # a second Ctrl-C in the middle of a step: the last file is good, this state is not
+            return
         loop._flush(None)
         self.write(loop)
 
@@ -76,6 +78,7 @@ def identity(loop: Loop) -> dict[str, Any]:
         "model": loop.model.spec(),
         "objective": loop.objective.spec(),
         "data": loop.batches.fingerprint(),
+        "validation": None if loop.validation is None else loop.validation.fingerprint(),
         "steps": loop.batches.steps,
         "batch": getattr(loop.batches, "batch", 0),
         "device": loop.device.type,

@@ -27,9 +27,13 @@ def seeded(generator: torch.Generator | None, device: torch.device | None = None
         yield
         return
     seed = int(torch.randint(0, 2**62, (), generator=generator, device=generator.device))
-    cuda = [device] if device is not None and device.type == "cuda" else []
+    cuda = [d for d in (device, generator.device) if d is not None and d.type == "cuda"][:1]
     with torch.random.fork_rng(devices=cuda):
-        torch.manual_seed(seed)
+        # Not torch.manual_seed, which would also seed the devices that are not put back.
+        torch.default_generator.manual_seed(seed)
+        for each in cuda:
+            with torch.cuda.device(each):
+                torch.cuda.manual_seed(seed)
         yield
 
 

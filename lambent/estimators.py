@@ -19,7 +19,7 @@ from lambent.data.batches import mixed_seed
 from lambent.data.modality import Encoded, Modality
 from lambent.data.table import Table
 from lambent.errors import UsageError
-from lambent.fit import fit
+from lambent.fitting import fit
 from lambent.likelihoods import Likelihood
 from lambent.loop import Loop
 from lambent.metrics.bound import bounds

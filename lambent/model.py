@@ -68,14 +68,12 @@ class LatentModel(Part):
     network: Network = option("the architecture of encoder and decoder", factory=Mlp)
     context: int = option("width of the vector that conditions both halves; 0 for none", default=0, minimum=0)
 
-    def setup(self, event: Shape, examples: Tensor | None = None, seed: int = 0, refuse: bool = True) -> Self:
+    def setup(self, event: Shape, examples: Tensor | None = None, seed: int = 0) -> Self:
         """Make all weights for rows of shape `event`; `examples` are stored rows, for priors that start from data.
 
-        Refuses parts that cannot be trained together (`UsageError`), unless told that they were trained already. The same
-        seed gives the same weights.
+        Refuses parts that cannot go together (`UsageError`). The same seed gives the same weights.
         """
-        if refuse:
-            check(self)
+        check(self)
         event = tuple(int(n) for n in event)
         if not event or min(event) < 1:
             raise UsageError(f"rows of shape {list(event)} hold nothing to learn from")
@@ -95,7 +93,7 @@ class LatentModel(Part):
 
     @property
     def ready(self) -> bool:
-        return "encoder" in self._modules
+        return "decoder" in self._modules
 
     def trace(self, x: Tensor, samples: int = 1, draw: Draw | None = None, context: Tensor | None = None) -> Trace:
         """One pass over stored rows [rows, *event], `samples` codes of each."""

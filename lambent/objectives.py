@@ -25,7 +25,7 @@ class Objective(Part):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.progress = 0.0  # share of the training done; the loop keeps it, from the real number of steps
+        self.progress = 0.0  # share of the training done, this step included; the loop keeps it, from the real count
         self.rows = 0  # rows in the training set; the loop sets it
         self.seen: dict[str, Tensor] = {}  # parts of the last bound, per example, for the history
 
@@ -42,6 +42,13 @@ class Objective(Part):
         """The opponent's loss, [rows], where there is one."""
         return None
 
+    def after(self, model: LatentModel, taken: Tensor) -> None:
+        """Learn what is not learned by gradients from the last pass, unless its step was skipped (`taken` is false)."""
+
+    def weighed(self, reconstruction: float, kl: float) -> float:
+        """The loss that these mean parts of the bound make, weights at their final values; judges validation rows."""
+        return reconstruction + kl
+
     @property
     def settled(self) -> bool:
         """Whether the objective has stopped changing, so that losses of different epochs can be compared."""
@@ -51,6 +58,11 @@ class Objective(Part):
         if not isinstance(whole, LatentModel):
             return None
         name, latent, posterior = type(self).__name__, whole.latent, whole.latent.posterior
+        if not posterior.density and latent.prior.learned:
+            return (
+                f"a Point posterior gives the {type(latent.prior).__name__} prior nothing to learn from: "
+                "use the Standard prior, and fit_prior after training"
+            )
         given = type(posterior).__name__
         if self.needs_density and not posterior.density:
             return (
@@ -125,11 +137,12 @@ class Elbo(Annealing):
         log_px = trace.log_px if calibrated is None else calibrated.log_prob(trace.x)
         kl, penalty = self._penalties(trace)
         self.record(trace, log_px, kl)
+        self._calibrated, self._reconstruction = calibrated is not None, -log_px.detach().mean()
         weight: float | Tensor = self.ramp
         if self.beta != "auto":
             weight = self.beta * self.ramp
         elif calibrated is None:
-            weight = self._steered(-log_px.detach().mean())
+            weight = self.log_beta.exp()
         if self.capacity is not None:
             penalty = (penalty - self.capacity * min(1.0, self.progress / self.warmup)).abs()
         return (weight * penalty - log_px).squeeze(0)
@@ -155,17 +168,26 @@ class Elbo(Annealing):
         return torch.where(low, units.new_tensor(self.free_bits), units).sum(-1)
 
     @torch.no_grad()
-    def _steered(self, reconstruction: Tensor) -> Tensor:
+    def after(self, model: LatentModel, taken: Tensor) -> None:
+        """For auto: the learned scale follows the best one, or λ makes one step."""
+        if self.beta == "auto" and self._calibrated:
+            model.likelihood.follow(taken)
+        elif self.beta == "auto":
+            self._steer(self._reconstruction, taken)
+
+    def _steer(self, reconstruction: Tensor, taken: Tensor) -> None:
         """One step of λ: up while the reconstruction is better than the goal, down while it is worse."""
-        first = torch.isnan(self.average)
-        self.average.copy_(torch.where(first, reconstruction, 0.99 * self.average + 0.01 * reconstruction))
+        recent = torch.where(torch.isnan(self.average), reconstruction, 0.99 * self.average + 0.01 * reconstruction)
+        self.average.copy_(torch.where(taken, recent, self.average))
         if self.target is None and self.progress < self.settling:
             self.goal.copy_(self.average)
         else:
             slack = (self.goal - self.average) / self.goal.abs().clamp_min(1.0)
-            self.log_beta.add_(self.speed * torch.tanh(20 * slack)).clamp_(-9.0, 7.0)
-        weight: Tensor = self.log_beta.exp()
-        return weight
+            self.log_beta.add_(taken * self.speed * torch.tanh(20 * slack)).clamp_(-9.0, 7.0)
+
+    def weighed(self, reconstruction: float, kl: float) -> float:
+        penalty = kl if self.capacity is None else abs(kl - self.capacity)
+        return reconstruction + (1.0 if self.beta == "auto" else self.beta) * penalty
 
     @property
     def settled(self) -> bool:
@@ -179,7 +201,7 @@ class Elbo(Annealing):
             return "Elbo has no KL to weigh under a Point posterior: leave beta, free_bits and capacity alone, or use Diagonal"
         if self.capacity is not None and self.beta == "auto":
             return "Elbo cannot both steer the KL to a capacity and set beta by itself: give beta a number, or leave capacity out"
-        return None
+        return super().refusal(whole)
 
 
 class BetaTc(Annealing):

@@ -196,6 +196,8 @@ def _checked(owner: type[Part], field: "dataclasses.Field[Any]", hint: Any, valu
         value = _coerced(value, hint)
     except TypeError:
         raise UsageError(f"{where} takes {_named(hint)}, not {value!r} ({field.metadata.get('meaning', '')})") from None
+    if value == () and field.default != ():
+        raise UsageError(f"{where} needs at least one entry ({field.metadata.get('meaning', '')})")
     for number in value if isinstance(value, tuple) else (value,):
         if isinstance(number, (int, float)) and not isinstance(number, bool):
             _ranged(where, field.metadata, number)

@@ -86,15 +86,6 @@ class Point(Posterior):
     def forward(self, features: Tensor) -> Distribution:
         return Delta(self.head(features))
 
-    def refusal(self, whole: Part) -> str | None:
-        prior = getattr(getattr(whole, "latent", None), "prior", None)
-        if prior is not None and prior.learned:
-            return (
-                f"a Point posterior gives the {type(prior).__name__} prior nothing to learn from: "
-                "use the Standard prior, and fit_prior after training"
-            )
-        return None
-
 
 def _small(head: nn.Linear) -> nn.Linear:
     """Start near the prior, so that the first steps are spent on the decoder and not on a huge KL."""

@@ -62,4 +62,4 @@ class Factor(Objective):
             )
         if not whole.latent.posterior.density:
             return "Factor adds to the ELBO, which a Point posterior does not have: use Diagonal, or the Wae objective"
-        return None
+        return super().refusal(whole)

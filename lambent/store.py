@@ -70,7 +70,7 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Stored:
             f"{path} has format {header.get('format')!r}, and this version reads {FORMAT}: update lambent"
         )
     try:
-        model = LatentModel.from_spec(header["model"]).setup(tuple(header["event"]), refuse=False)
+        model = LatentModel.from_spec(header["model"]).setup(tuple(header["event"]))
         modality = None
         if header.get("modality") is not None:
             modality = Modality.from_spec(header["modality"]["spec"]).restore(header["modality"]["state"])
@@ -97,7 +97,7 @@ def digest(tensors: dict[str, Tensor]) -> str:
     for name in sorted(tensors):
         tensor = tensors[name]
         found.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
-        found.update(tensor.contiguous().view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
+        found.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
     return found.hexdigest()
 
 

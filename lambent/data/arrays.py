@@ -181,7 +181,7 @@ def shaped(flat: np.ndarray, shape: tuple[int, ...], where: str, order: Literal[
         shaped = flat.reshape(shape, order=order)
     except ValueError:  # with an axis of length 0 the others may be absurd
         raise DataError(f"{where}: claims the shape {shape}") from None
-    return np.ascontiguousarray(shaped, flat.dtype.newbyteorder("="))
+    return np.asarray(shaped, flat.dtype.newbyteorder("="), order="C")
 
 
 def fill(stream: IO[bytes], flat: np.ndarray, where: str) -> None:

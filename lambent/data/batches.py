@@ -60,8 +60,9 @@ class InMemory(Batches):
 
     def fingerprint(self) -> str:
         digest = hashlib.sha256(f"{self.x.dtype} {list(self.x.shape)}".encode())
-        for piece in self.x.split(max(1, (1 << 26) // max(1, self.x[:1].nbytes))):
-            digest.update(piece.cpu().numpy().tobytes())
+        for held in (self.x,) if self.context is None else (self.x, self.context):
+            for piece in held.split(max(1, (1 << 26) // max(1, held[:1].nbytes))):
+                digest.update(piece.cpu().numpy().tobytes())
         return digest.hexdigest()
 
 
@@ -86,20 +87,21 @@ class Streaming(Batches):
         for index, item in enumerate(self.source):
             if index >= self.steps:
                 break
-            x, context = item if isinstance(item, (tuple, list)) else (item, None)
+            x, context = _rows_and_context(item)
             produced += 1
             rows += len(x)
             if index >= start:
-                yield (
-                    as_tensor(x).to(self.device),
-                    None if context is None else as_tensor(context).to(self.device),
-                    None,
-                )
+                yield x.to(self.device), None if context is None else context.to(self.device), None
         self.rows = rows
         if produced == 0:
             raise DataError(
                 f"the iterable gave no batch in epoch {number + 1}: a generator runs out after one pass; "
                 "give a list, a DataLoader, or an object whose __iter__ starts afresh"
+            )
+        if produced < self.steps:
+            raise DataError(
+                f"the iterable gave {produced} batches in epoch {number + 1}, and not {self.steps}: annealing and schedules "
+                "count from the real number, so give it as steps=…"
             )
 
     def examples(self, count: int) -> Tensor:
@@ -111,12 +113,24 @@ class Streaming(Batches):
             item = next(iter(self.source), None)
             if item is None:
                 raise DataError("the iterable of batches is empty")
-            self._first = as_tensor(item[0] if isinstance(item, (tuple, list)) else item)
+            self._first = _rows_and_context(item)[0]
         return self._first[:count]
 
     def fingerprint(self) -> str:
         first = self.examples(1 << 20)
-        return hashlib.sha256(f"{first.dtype} {list(first.shape)}".encode() + first.numpy().tobytes()).hexdigest()
+        return hashlib.sha256(f"{first.dtype} {list(first.shape)}".encode() + first.cpu().numpy().tobytes()).hexdigest()
+
+
+def _rows_and_context(item: Any) -> tuple[Tensor, Tensor | None]:
+    """One batch of an iterable: rows, alone or in a list with their context."""
+    parts = list(item) if isinstance(item, (tuple, list)) else [item]
+    tensors = [None if part is None else as_tensor(part) for part in parts[:2]]
+    if not tensors or len(parts) > 2 or tensors[0] is None or tensors[0].dim() < 2 or len(tensors[0]) == 0:
+        raise DataError(
+            "each item of the iterable must be a batch of rows [rows, …], or a pair of those and their context; "
+            "for rows themselves give one array [rows, …]"
+        )
+    return tensors[0], tensors[1] if len(tensors) > 1 else None
 
 
 def as_tensor(x: Any) -> Tensor:

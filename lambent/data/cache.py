@@ -6,6 +6,7 @@ import os
 import tempfile
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -43,10 +44,8 @@ def cache_folder() -> Path:
     candidates = []
     if xdg := os.environ.get("XDG_CACHE_HOME"):
         candidates.append(Path(xdg) / "lambent")
-    try:
+    with suppress(RuntimeError):  # no HOME and no entry for the user
         candidates.append(Path.home() / ".cache" / "lambent")
-    except RuntimeError:  # no HOME and no entry for the user
-        pass
     for folder in candidates:
         try:
             folder.mkdir(parents=True, exist_ok=True)

@@ -205,8 +205,8 @@ def _entries() -> list[Entry]:
             address="https://cs.nyu.edu/~roweis/data.html",
             splits={"train": 1_600, "test": 365, "all": 1_965},
             event=(1, 28, 20),
-            notes="No split is published. Frames are in the order of time, so 'test' is the last 365: a random cut would "
-            "put near copies on both sides. The source gives a MATLAB file: put uint8 [1965, 28, 20] under key x into "
+            notes="No split is published. Frames are in the order of time, so 'test' is the last 365: a random cut "
+            "would put near copies on both sides. The source gives a MATLAB file: put uint8 [1965, 28, 20] under key x into "
             "faces/frey.npz.",
             read=_faces,
             files={"all": File("faces/frey.npz")},
@@ -218,8 +218,8 @@ def _entries() -> list[Entry]:
             address="https://www.cl.cam.ac.uk/research/dtg/attarchive/facedatabase.html",
             splits={"train": 320, "test": 80, "all": 400},
             event=(1, 112, 92),
-            notes="No split is published. 'test' is the last 2 pictures of each person; labels are the people. The source "
-            "gives PGM files: put uint8 [400, 112, 92] under key x into faces/att.npz.",
+            notes="No split is published. 'test' is the last 2 pictures of each person; labels are the people. The "
+            "source gives PGM files: put uint8 [400, 112, 92] under key x into faces/att.npz.",
             read=_faces,
             files={"all": File("faces/att.npz")},
             label_names=[f"person {i + 1}" for i in range(40)],
@@ -231,8 +231,8 @@ def _entries() -> list[Entry]:
             address="https://github.com/google-deepmind/dsprites-dataset",
             splits={"train": len(sprites.DEFAULT)},
             event=(1, 64, 64),
-            notes="Every combination once: 3 shapes × 6 scales × 10 orientations × 8 × 8 places = 11,520. Another grid: "
-            "'sprites?shape=3,scale=6,orientation=40,x=32,y=32' (all 737,280 take 3 GB). No split is published: the "
+            notes="Every combination once: 3 shapes × 6 scales × 10 orientations × 8 × 8 places = 11,520. Another "
+            "grid: 'sprites?shape=3,scale=6,orientation=40,x=32,y=32' (all 737,280 take 3 GB). No split is published: the "
             "factors are the ground truth, kept as `factors`.",
             read=_sprites,
         ),

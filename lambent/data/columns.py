@@ -83,7 +83,9 @@ class Numeric(Column):
             return cls(name, constant=constant)
         if scale == "robust" and not constant:
             low, median, high = (float(q) for q in np.quantile(values, [0.25, 0.5, 0.75]))
-            return cls(name, median, (high - low) / IQR_OF_GAUSSIAN or deviation)
+            spread = (high - low) / IQR_OF_GAUSSIAN
+            # Where half of the values coincide the quartiles do too, and say nothing of the rest.
+            return cls(name, median, spread if spread > 1e-9 * deviation else deviation)
         return cls(name, mean, 1.0 if constant else deviation, constant)
 
     def encode(self, table: Columns) -> np.ndarray:

@@ -39,9 +39,8 @@ class Columns:
             raise DataError(f"{self.origin}: has {len(self.names):,} columns; at most {LIMIT_COLUMNS:,} are taken")
         repeated = [name for name, n in Counter(self.names).items() if n > 1]
         if repeated:
-            raise DataError(
-                f"{self.origin}: several columns are called {_listed(repeated)}; give each its own name, or set header to none if the file has no row of names"
-            )
+            advice = "give each its own name, or set header to none if the file has no row of names"
+            raise DataError(f"{self.origin}: several columns are called {_listed(repeated)}; {advice}")
         if not self.names or self.rows == 0:
             raise DataError(f"{self.origin}: has {self.rows} rows and {len(self.names)} columns; there is no data")
         self._place = {name: i for i, name in enumerate(self.names)}
@@ -61,12 +60,12 @@ class Columns:
         return f"{self.origin}: column {name!r}, row {row + 1}" + (f" (line {line})" if line else "")
 
     def index_like(self) -> str | None:
-        """The first column, if it is an index that was saved along: unnamed, whole numbers, all different."""
-        first = self.names[0]
-        if first not in _UNNAMED or len(self.names) == 1:
+        """The column that is an index saved along: unnamed, whole numbers, all different; first, or last in Parquet."""
+        found = next((n for n in (self.names[0], self.names[-1]) if n in _UNNAMED), None)
+        if found is None or len(self.names) == 1:
             return None
-        values = self.values(first)
-        return first if values.dtype.kind in "iu" and len(np.unique(values)) == self.rows else None
+        values = self.values(found)
+        return found if values.dtype.kind in "iu" and len(np.unique(values)) == self.rows else None
 
 
 def _listed(names: Sequence[str], most: int = 8) -> str:
@@ -74,13 +73,14 @@ def _listed(names: Sequence[str], most: int = 8) -> str:
 
 
 def numbers(table: Columns, name: str) -> np.ndarray:
-    """A column as float64; `DataError` naming row and column for a cell that is missing, infinite, too large or text."""
+    """A column as float64; `DataError` naming the cell for one that is missing, infinite, too large or text."""
     values = table.values(name)
     if values.dtype.kind not in "biuf":
         row = first_text(values)
         if row is None:
             _refuse(table, name, _beyond(values), "is an integer beyond 2^53")
-        raise DataError(f"{table.cell(name, row or 0)}: {str(values[row or 0])[:40]!r} is no number")
+            raise DataError(f"{table.cell(name, 0)}: {str(values[0])[:40]!r} is text; turn the column into numbers")
+        raise DataError(f"{table.cell(name, row)}: {str(values[row])[:40]!r} is no number")
     if values.dtype.kind in "iu" and values.itemsize == 8:
         _refuse(table, name, (values > LARGEST_INTEGER) | (values < -LARGEST_INTEGER), "is an integer beyond 2^53")
     values = values.astype(np.float64)
@@ -109,6 +109,9 @@ def first_text(values: np.ndarray) -> int | None:
 
 def from_array(array: np.ndarray) -> Columns:
     """A 2-D numeric array; its columns are called x0, x1, …"""
+    if isinstance(array, np.ma.MaskedArray):
+        array = np.ma.filled(array.astype(np.float64), np.nan)  # a masked cell is a missing one
+    array = np.asarray(array)
     fields = array.dtype.names
     if fields:
         return Columns(list(fields), len(array), lambda i: array[fields[i]], "the array", "array")
@@ -156,7 +159,7 @@ def from_frame(raw: Any, origin: str | None = None, backend: str | None = None) 
     frame = wrapped.collect() if isinstance(wrapped, nw.LazyFrame) else wrapped
     names = list(frame.columns)
     backend = backend or frame.implementation.name.lower()
-    return Columns([str(n) for n in names], len(frame), lambda i: _values(frame[names[i]]), origin, backend)
+    return Columns([str(n) for n in names], len(frame), lambda i: _values(frame[:, i]), origin, backend)
 
 
 def _values(series: Any) -> np.ndarray:
@@ -165,6 +168,8 @@ def _values(series: Any) -> np.ndarray:
     kind, missing = series.dtype, series.null_count() > 0
     if kind == nw.Boolean and not missing:
         return np.asarray(series.to_numpy(), bool)
+    if kind in (nw.Int128, nw.UInt128):  # numpy has no such integers
+        return _tidy(np.array(series.to_list(), dtype=object))
     if kind.is_numeric() or kind == nw.Boolean:
         if missing or kind.is_decimal():
             series = series.cast(nw.Float64)

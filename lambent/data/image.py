@@ -13,7 +13,7 @@ from torch import Tensor
 from lambent.data import arrays, files, idx, pictures, pixels
 from lambent.data.modality import Encoded, Modality
 from lambent.data.pictures import Pictures
-from lambent.data.rows import digest
+from lambent.data.rows import as_labels, digest
 from lambent.errors import ArtifactError, DataError, UsageError
 from lambent.part import Shape, Spec, option
 
@@ -44,6 +44,7 @@ class Image(Modality):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.notices: dict[str, int] = {}
+        self.label_names: list[str] | None = None
         self._event: Shape | None = None
         self._two_level = False
 
@@ -72,6 +73,8 @@ class Image(Modality):
         if isinstance(raw, Tensor):
             raw = raw.detach().cpu()
             raw = (raw.float() if raw.dtype == torch.bfloat16 else raw).numpy()
+        if isinstance(raw, np.ma.MaskedArray) and np.ma.is_masked(raw):
+            raise DataError("an array with masked pixels; fill them, array.filled(value)")
         try:
             return np.asarray(raw)
         except (ValueError, TypeError):
@@ -81,9 +84,10 @@ class Image(Modality):
     def fit(self, raw: Any) -> Self:
         """Learn the size, the number of channels, and whether the data are binary as they stand."""
         raw = self.open(raw)
-        self.notices = {}
+        self.notices, self.label_names = {}, None
         if isinstance(raw, Pictures):
             self._fit_pictures(raw)
+            self.label_names = raw.label_names
         else:
             self._fit_array(raw)
         return self
@@ -103,8 +107,11 @@ class Image(Modality):
             return Encoded(x, self, source=_facts(x, notices))
         values, kept = self._decoded(raw, notices)
         x = self._levels(values, str(raw.files[0].parent))
-        labels = None if raw.labels is None else raw.labels[kept]
-        return Encoded(x, self, labels, raw.label_names, source=_facts(x, notices + raw.notices))
+        labels, names = None, None
+        if raw.labels is not None and raw.label_names is not None:
+            # By name: a folder that lacks a class must not shift the codes of the others.
+            labels, names = as_labels(np.array(raw.label_names, object)[raw.labels[kept]], self.label_names)
+        return Encoded(x, self, labels, names, source=_facts(x, notices + raw.notices))
 
     def decode(self, x: Tensor) -> np.ndarray:
         """[N, C, H, W] → uint8 [N, H, W] or [N, H, W, 3]; takes 0…255, or 0…1 when binary; clamped and rounded."""
@@ -137,19 +144,27 @@ class Image(Modality):
         return {"likelihood": {"type": likelihood}, "network": {"type": "Conv"}}
 
     def state(self) -> dict[str, Any]:
-        """{"event": [C, H, W], "two_level": …, "notices": conversions counted in the data it was fitted on}."""
-        return {"event": list(self.event), "two_level": self._two_level, "notices": dict(self.notices)}
+        """{"event": [C, H, W], "two_level": …, "label_names": …, "notices": conversions in the data it was fitted on}."""
+        return {
+            "event": list(self.event),
+            "two_level": self._two_level,
+            "label_names": self.label_names,
+            "notices": dict(self.notices),
+        }
 
     def restore(self, state: dict[str, Any]) -> Self:
         """The inverse of `state`; `ArtifactError` if it is no such state."""
         try:
             channels, height, width = (int(n) for n in state["event"])
             two_level, notices = bool(state["two_level"]), {str(k): int(v) for k, v in state["notices"].items()}
+            names = state["label_names"]
+            label_names = None if names is None else [str(name) for name in names]
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ArtifactError(f"the stored state of Image is damaged ({error!r})") from None
         if channels not in (1, 3) or not (0 < height <= 16384 and 0 < width <= 16384):
             raise ArtifactError(f"the stored state of Image gives the shape {channels}×{height}×{width}")
-        self._event, self._two_level, self.notices = (channels, height, width), two_level, notices
+        self._event, self._two_level = (channels, height, width), two_level
+        self.label_names, self.notices = label_names, notices
         return self
 
     def _channels(self, grey: bool) -> int:

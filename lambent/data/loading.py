@@ -32,6 +32,8 @@ def load(source: Any, split: str = "train", modality: Modality | Spec | str | No
     rows = chosen.open(raw.rows)
     encoded = _encoded(chosen.fit(rows), replace(raw, rows=rows))
     learned: dict[str, int] = getattr(chosen, "notices", {})
+    if encoded.label_names is not None and isinstance(chosen, (Image, Table)):
+        chosen.label_names = encoded.label_names  # so that later data get the same codes
     encoded.source["notices"] = learned | encoded.source.get("notices", {})
     return encoded
 
@@ -114,7 +116,7 @@ def _encoded(modality: Modality, raw: Raw) -> Encoded:
     if raw.labels is not None:
         if len(raw.labels) != len(encoded):
             raise DataError(f"{raw.facts.get('path', 'the source')}: {len(raw.labels)} labels for {len(encoded)} rows")
-        encoded.labels, encoded.label_names = as_labels(raw.labels)
+        encoded.labels, encoded.label_names = as_labels(raw.labels, getattr(modality, "label_names", None))
         encoded.label_names = encoded.label_names or raw.label_names
     encoded.factors, encoded.factor_names = raw.factors, raw.factor_names
     facts = {key: value for key, value in raw.facts.items() if value is not None}

@@ -50,7 +50,7 @@ class Modality(Part):
         """Its natural parts by field name, {"likelihood": spec, "network": spec}; specs, for data knows only parts."""
 
     def open(self, raw: Any) -> Any:
-        """Raw data in a form that `fit` and `read` take too, so that files are read once for both; default: as given."""
+        """Raw data in a form that `fit` and `read` take too, so that files are read but once; default: as given."""
         return raw
 
     def read(self, raw: Any) -> "Encoded":
@@ -58,7 +58,7 @@ class Modality(Part):
         return Encoded(self.encode(raw), self)
 
     def transform(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """A fresh random view of a batch of encoded rows, drawn anew each time (dynamic binarization); default: none."""
+        """A fresh random view of a batch of encoded rows, drawn each time (dynamic binarization); default: none."""
         return x
 
 

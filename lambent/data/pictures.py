@@ -1,8 +1,8 @@
 """Picture files: found in a folder, looked at by their headers, decoded to bytes by stated rules.
 
-The rules: EXIF rotation is applied; transparency is laid on white; palettes and CMYK become RGB; 16-bit grey is divided by
-257 (16-bit colour loses its low byte in Pillow); of an animation the first frame counts. Only the formats of `SUFFIXES` are
-opened, whatever a file claims to be: Pillow's rarer readers run interpreters.
+The rules: EXIF rotation is applied; transparency is laid on white; palettes and CMYK become RGB; 16-bit grey is divided
+by 257 (16-bit colour loses its low byte in Pillow); of an animation the first frame counts. Only the formats of
+`SUFFIXES` are opened, whatever a file claims to be: Pillow's rarer readers run interpreters.
 """
 
 import os

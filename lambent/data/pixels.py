@@ -48,7 +48,9 @@ def layout(array: np.ndarray, size: Size | None) -> np.ndarray:
     if last and first:  # only a size can tell; where it fits both, channels come last
         last, first = array.shape[1:3] == size, array.shape[2:4] == size
         if not last and not first:
-            raise DataError(f"shape {array.shape} can be read as [N,H,W,C] and as [N,C,H,W]; set size to (height, width)")
+            raise DataError(
+                f"shape {array.shape} can be read as [N,H,W,C] and as [N,C,H,W]; set size to (height, width)"
+            )
     if not last and not first:
         raise DataError(f"an array of shape {array.shape} holds no images; {allowed}")
     return array.transpose(0, 3, 1, 2) if last else array

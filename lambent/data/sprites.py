@@ -1,9 +1,9 @@
 """Sprites: binary shapes with known generative factors, drawn to the published specification of dSprites.
 
-Six factors in the order colour (white), shape (square, ellipse, heart), scale (6 values, 0.5…1), orientation (40 values,
-0…2π), x (32 values, 0…1), y (32 values, 0…1); every combination once, the last factor running fastest: 737,280 pictures
-of 64×64 (Matthey, Higgins, Hassabis, Lerchner, "dSprites", 2017; Higgins et al., β-VAE, ICLR 2017). The outlines are ours,
-with the published mean coverage (4.3 % of the pixels), so single pixels differ from the original file.
+Six factors in the order colour (white), shape (square, ellipse, heart), scale (6 values, 0.5…1), orientation (40
+values, 0…2π), x (32 values, 0…1), y (32 values, 0…1); every combination once, the last factor running fastest: 737,280
+pictures of 64×64 (Matthey, Higgins, Hassabis, Lerchner, "dSprites", 2017; Higgins et al., β-VAE, ICLR 2017). The
+outlines are ours, with the published mean coverage (4.3 % of the pixels), so single pixels differ from the original.
 """
 
 import math
@@ -42,8 +42,8 @@ _OUTLINES: dict[str, Outline] = {
 class Sprites:
     """A grid of factors. Counts below the published ones take evenly spaced values of the published grid.
 
-    One scale alone is 1, one place the middle. A full turn shows the first orientation again: fewer than 40 orientations leave 2π out. Raises `UsageError` for a
-    shape or a count that the specification does not have.
+    One scale alone is 1, one place the middle. A full turn shows the first orientation again: fewer than 40
+    orientations leave 2π out. Raises `UsageError` for a shape or a count that the specification does not have.
     """
 
     shapes: Sequence[str] = SHAPES
@@ -117,7 +117,7 @@ class Sprites:
         return out
 
     def packed(self) -> np.ndarray:
-        """All pictures as bits, uint8 [n, size²/8]: `np.unpackbits(bits, axis=1)` → [n, size²]. The full set: 377 MB."""
+        """All pictures as bits, uint8 [n, size²/8], for `np.unpackbits(bits, axis=1)`; the full set takes 377 MB."""
         if self.size % 4:
             raise UsageError(f"sprites: size must be a multiple of 4 to be packed, not {self.size}")
         return np.concatenate([np.packbits(block.reshape(len(block), -1), axis=1) for block in self.blocks()])

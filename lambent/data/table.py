@@ -159,6 +159,8 @@ class Table(Modality):
             return frames.from_array((raw.float() if raw.dtype == torch.bfloat16 else raw).numpy())
         if isinstance(raw, np.ndarray):
             return frames.from_array(raw)
+        if isinstance(raw, dict):
+            raise DataError("a dict is no table; make a data frame of it, pandas.DataFrame(columns)")
         if hasattr(raw, "toarray"):
             raise DataError("a sparse matrix is no table; give its dense form, matrix.toarray()")
         if frames.is_frame(raw):
@@ -209,6 +211,8 @@ class Table(Modality):
         if not names:
             return
         cells = {name: frames.first_text(table.values(name)) for name in names}
+        for name in (name for name, row in cells.items() if row is None):
+            frames.numbers(table, name)  # numbers after all, but ones that no float holds: refused there
         # The telling cell is in the column that holds numbers the longest.
         name, row = max(cells.items(), key=lambda item: item[1] or 0)
         value = str(table.values(name)[row or 0])[:40]

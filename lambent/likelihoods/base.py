@@ -20,6 +20,7 @@ class Likelihood(Part):
 
     discrete: ClassVar[bool] = False  # True: probabilities (bits are meaningful); False: densities
     domain: ClassVar[str] = "finite numbers"
+    planar: ClassVar[bool] = True  # of images it takes images, so that convolutions can emit what it reads
     unit_bytes: ClassVar[bool] = True  # bytes are read as 255ths
 
     @abstractmethod
@@ -62,6 +63,9 @@ class Likelihood(Part):
         """`px` with the scale that fits `x` best, for likelihoods whose own scale makes λ superfluous; else None."""
         return None
 
+    def follow(self, taken: Tensor) -> None:
+        """Move the own scale towards the last calibrated one, unless the step was skipped (`taken` is false)."""
+
 
 def event_of(shape: Shape, channels: int) -> Shape:
     """The raw shape of `channels` numbers per element, stacked along the first axis: what any network can emit."""
@@ -96,11 +100,11 @@ class Scaled(nn.Module):
         return 2 if self.how == "predicted" else 1
 
     def forward(self, raw: Tensor, low: float, high: float) -> tuple[Tensor, Tensor]:
-        """Location and log scale, the latter limited to [low, high]."""
+        """Location and log scale, the latter limited to [low, high] unless it is fixed."""
         if self.how == "predicted":
             location, log_scale = chunks(raw, 2, self.event)
             return location, log_scale.clamp(low, high)
-        return raw, self.log_scale.clamp(low, high)
+        return raw, self.log_scale if self.how == "fixed" else self.log_scale.clamp(low, high)
 
 
 def constructed(cls: Callable[..., Distribution], *args: Any, **kwargs: Any) -> Distribution:

@@ -47,10 +47,15 @@ class Gaussian(Likelihood):
             return px
         assert isinstance(px, Independent)
         location = px.base_dist.mean
-        scale = (x - location).square().mean().sqrt().clamp_min(self.floor)
-        with torch.no_grad():
-            self.width.log_scale.lerp_(scale.log(), 0.05)
+        scale = (x - location).square().mean().clamp_min(self.floor**2).sqrt()
+        self.best = scale.detach()
         return independent(constructed(Normal, location, scale), self.event)
+
+    @torch.no_grad()
+    def follow(self, taken: Tensor) -> None:
+        if self.scale == "one":
+            own = self.width.log_scale
+            own.lerp_(torch.where(taken, self.best.log(), own), 0.05)
 
 
 class StudentT(Likelihood):
@@ -114,9 +119,10 @@ class ContinuousBernoulli(Likelihood):
 
 
 class UnitInterval(TorchContinuousBernoulli):
-    """torch's continuous Bernoulli from logits, with a log-normalizer that keeps its precision at every logit.
+    """torch's continuous Bernoulli from logits, with forms that keep their precision at every logit.
 
-    log C = log(l / tanh(l/2)), l the logit; torch's form through the probability loses |l| > 17 in float32.
+    log C = log(l / tanh(l/2)), E[x] = 1/(1−e⁻ˡ) − 1/l, l the logit; torch goes through the probability, which ends at
+    |l| = 16 in float32.
     """
 
     def __init__(self, logits: Tensor) -> None:
@@ -133,3 +139,26 @@ class UnitInterval(TorchContinuousBernoulli):
         near = math.log(2) + size.square() / 12 - 7 * size.pow(4) / 1440
         log_normalizer = torch.where(size < 1e-2, near, far)
         return value * self.logits - functional.softplus(self.logits) + log_normalizer
+
+    @property
+    def mean(self) -> Tensor:
+        logits, small = self.logits, self.logits.abs() < 0.5
+        safe = torch.where(small, torch.ones_like(logits), logits)
+        near = 0.5 + logits / 12 - logits.pow(3) / 720 + logits.pow(5) / 30240
+        return torch.where(small, near, -1 / torch.expm1(-safe) - 1 / safe)
+
+    @property
+    def variance(self) -> Tensor:
+        size = self.logits.abs()
+        safe = torch.where(size < 1, torch.ones_like(size), size)
+        near = 1 / 12 - size.pow(2) / 240 + size.pow(4) / 6048 - size.pow(6) / 172800
+        return torch.where(size < 1, near, safe.pow(-2) - torch.exp(-safe) / torch.expm1(-safe).square())
+
+    def icdf(self, value: Tensor) -> Tensor:
+        # By the mirror image x → 1 − x every logit is negative, where nothing overflows.
+        logits, size = self.logits, self.logits.abs()
+        mirrored = torch.where(logits > 0, 1 - value, value)
+        safe = torch.where(size < 1e-3, torch.ones_like(size), size)
+        far = -torch.log1p(mirrored * torch.expm1(-safe)) / safe
+        x = torch.where(size < 1e-3, mirrored - size * mirrored * (1 - mirrored) / 2, far).clamp(0, 1)
+        return torch.where(logits > 0, 1 - x, x)

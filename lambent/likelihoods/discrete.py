@@ -42,6 +42,7 @@ class Categorical(Likelihood):
 
     discrete = True
     unit_bytes = False
+    planar = False
     domain = "whole numbers from 0 to levels − 1"
 
     levels: int = option("how many values a position can take", default=2, minimum=2)

@@ -87,7 +87,7 @@ class LogisticPixels(Explicit):
         first, second, third = self.coupling.unbind(-3)
         green = green + first * x[..., 0, :, :]
         blue = blue + second * x[..., 0, :, :] + third * x[..., 1, :, :]
-        return torch.stack((red, green, blue), -3)
+        return torch.stack(torch.broadcast_tensors(red, green, blue), -3)
 
     def log_prob(self, value: Tensor) -> Tensor:
         bytes_ = value.unsqueeze(-4)

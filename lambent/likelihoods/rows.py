@@ -18,6 +18,7 @@ class Mixed(Likelihood):
     """p(x | z) = Π_j p_j(x_j | z), one likelihood per column; columns of equal description share one, for speed."""
 
     unit_bytes = False
+    planar = False
 
     columns: tuple[Likelihood, ...] = option("one likelihood for every column", factory=lambda: (Gaussian(),))
 

@@ -44,6 +44,12 @@ class Network(Part):
     def decoder(self, hidden: Shape, raw: Shape) -> Half:
         """From the latent's output [batch, *hidden] to [batch, *raw]."""
 
+    def refusal(self, whole: Part) -> str | None:
+        likelihood = getattr(whole, "likelihood", None)
+        if self.convolutional and likelihood is not None and not likelihood.planar:
+            return f"{type(self).__name__} emits images, which {type(likelihood).__name__} cannot read: use the Mlp network"
+        return None
+
 
 class Crop(nn.Module):
     """Cut the last two axes down to a size: the way back from an odd size that was halved."""

@@ -9,16 +9,20 @@ from lambent.data.batches import as_tensor, mixed_seed
 from lambent.data.modality import Encoded
 from lambent.draws import from_posterior
 from lambent.errors import UsageError
-from lambent.fit import fit
+from lambent.fitting import fit
 from lambent.loop import History
 from lambent.model import LatentModel
 from lambent.objectives import Objective
+from lambent.part import Part
 from lambent.priors import Mixture, Prior
 from lambent.tasks.explore import encode
 
 
 class _PriorAlone(Objective):
     """−E log p(z), z ~ q(z|x): the prior learns, all else stands still."""
+
+    def refusal(self, whole: Part) -> str | None:
+        return None  # any posterior will do: the codes are data here
 
     def forward(
         self, model: LatentModel, x: Tensor, generator: torch.Generator | None = None, context: Tensor | None = None

@@ -86,6 +86,24 @@ def test_integers_booleans_and_nullable_columns() -> None:
     assert Table(scale="none").fit(mixed).encode(mixed).flatten().tolist() == [1, 2.5, 3]
 
 
+def test_odd_containers() -> None:
+    with pytest.warns(PendingDeprecationWarning):
+        matrix = np.matrix([[1, 2], [3, 4]])
+    assert Table(scale="none").fit(matrix).encode(matrix).tolist() == [[1, 2], [3, 4]]
+    with pytest.raises(DataError, match=r"column 'x1', row 1: is missing"):
+        Table().fit(np.ma.array([[1.0, 2.0]], mask=[[False, True]]))
+    fields = np.array([(1, 2.5), (3, 4.5)], dtype=[("a", "i4"), ("b", "f8")])
+    assert Table(scale="none").fit(fields).encode(fields).tolist() == [[1, 2.5], [3, 4.5]]
+    wide = pl.DataFrame({"n": pl.Series([1, 5], dtype=pl.Int128)})
+    assert Table(scale="none").fit(wide).encode(wide).tolist() == [[1], [5]]
+    with pytest.raises(DataError, match=r"row 2: is an integer beyond"):
+        Table().fit(pl.DataFrame({"n": pl.Series([1, 2**60], dtype=pl.Int128)}))
+    with pytest.raises(DataError, match="'1' is text; turn the column into numbers"):
+        Table().fit(pl.DataFrame({"s": ["1", "2"]}))
+    with pytest.raises(DataError, match="a dict is no table"):
+        Table().fit({"a": [1, 2]})
+
+
 def test_names_that_are_numbers() -> None:
     frame = pd.DataFrame(X)
     table = Table().fit(frame)
@@ -130,7 +148,7 @@ def test_labels_are_kept_beside_the_data() -> None:
 def test_dropping_and_misnaming() -> None:
     frame = pd.DataFrame(columns()).assign(note="x")
     assert Table(drop=("note", "a")).fit(frame).event == (2,)
-    for bad in (Table(drop=("note",)), Table(label="nota")):
+    for bad in (Table(drop=("nota",)), Table(label="nota")):
         with pytest.raises(UsageError, match="did you mean 'note'"):
             bad.fit(frame)
     with pytest.raises(DataError, match="no columns are left"):
@@ -203,6 +221,13 @@ def test_D9_duplicate_names() -> None:
 def test_D12_too_many_columns() -> None:
     with pytest.raises(DataError, match="has 100,001 columns"):
         Table().fit(np.zeros((1, 100_001)))
+
+
+def test_D14_D15_categories_are_refused_until_there_is_a_column_type_for_them() -> None:
+    frame = pd.DataFrame({"n": [1.0, 2.0], "level": pd.Categorical(["low", "high"])})
+    with pytest.raises(DataError, match=r"column 'level', row 1: 'low' is no number"):
+        Table().fit(frame)
+    assert Table(label="level").fit(frame).read(frame).label_names == ["high", "low"]
 
 
 def test_D16_text_among_numbers_names_the_cell() -> None:
@@ -278,10 +303,12 @@ def test_D26_a_damaged_parquet_file(tmp_path: Path) -> None:
         broken = bytearray(whole)
         broken[place] ^= 0xFF
         path.write_bytes(broken)
+        fault = ""
         try:
             Table().fit(path)
         except DataError as error:
-            assert "t.parquet" in str(error)
+            fault = str(error)
+        assert not fault or "t.parquet" in fault
 
 
 def test_state_is_json_and_comes_back() -> None:

@@ -120,7 +120,7 @@ def test_D9_duplicate_names(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", ["", "\n\n", "a,b\n"])
 def test_D1_nothing_in_it(tmp_path: Path, content: str) -> None:
-    with pytest.raises(DataError, match="is empty|no data"):
+    with pytest.raises(DataError, match=r"is empty|no data"):
         Table().fit(save(tmp_path, content))
 
 
@@ -175,7 +175,9 @@ def test_what_python_writes_is_read(tmp_path_factory: pytest.TempPathFactory, ro
 @given(st.binary(max_size=200))
 def test_any_bytes_give_a_table_or_a_data_error(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     path = save(tmp_path_factory.mktemp("csv"), content)
+    fault = ""
     try:
         assert np.isfinite(Table().fit(path).encode(path).numpy()).all()
     except DataError as error:
-        assert "t.csv" in str(error)
+        fault = str(error)
+    assert not fault or "t.csv" in fault

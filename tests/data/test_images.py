@@ -215,7 +215,13 @@ def test_state_is_json_and_comes_back() -> None:
 
 @pytest.mark.parametrize(
     "state",
-    [{}, {"event": [1, 2]}, {"event": [2, 5, 5], "two_level": False, "notices": {}}, {"event": "abc"}, {"event": None}],
+    [
+        {},
+        {"event": [1, 2]},
+        {"event": [2, 5, 5], "two_level": False, "notices": {}, "label_names": None},
+        {"event": "abc"},
+        {"event": None},
+    ],
 )
 def test_a_damaged_state_is_refused(state: dict[str, object]) -> None:
     with pytest.raises(ArtifactError, match="Image"):

@@ -93,6 +93,8 @@ def fit(
             f"this model was set up for rows of shape {list(model.event_shape)}; these have {list(examples.shape[1:])}"
         )
     check(model, objective)
+    if context is not None and not model.context:
+        raise UsageError("this model takes no context: build it with LatentModel(context=WIDTH), or leave context out")
     _check_rows(model, batches, held_out, transform, seed)
     model.to(where)
     if model.network.convolutional:
@@ -117,6 +119,10 @@ def _batches(
     if not (isinstance(data, Tensor) or hasattr(data, "__array__") or hasattr(data, "dtype")):
         if isinstance(validation, float) and validation:
             raise UsageError("a share cannot be held out of an iterable: give validation rows of their own")
+        if context is not None:
+            raise UsageError(
+                "context=… goes with an array of rows: let the iterable give pairs of rows and their context"
+            )
         return Streaming(data, steps, device), _held_out(validation, batch, seed, device)
     x = as_tensor(data)
     if x.dim() < 2 or len(x) == 0:
@@ -124,6 +130,9 @@ def _batches(
     given = None if context is None else as_tensor(context)
     if given is not None and len(given) != len(x):
         raise DataError(f"{len(given)} rows of context were given for {len(x)} rows")
+    if given is not None and not bool(torch.isfinite(given).all()):
+        row = int((~torch.isfinite(given)).nonzero()[0, 0])
+        raise DataError(f"row {row} of the context holds a number that is not finite")
     if not isinstance(validation, (int, float)):
         return InMemory(x, batch, seed, device, given), _held_out(validation, batch, seed, device)
     count = int(len(x) * validation)
@@ -139,8 +148,12 @@ def _held_out(validation: Any, batch: int, seed: int, device: torch.device) -> B
     if isinstance(validation, (int, float)):
         return None
     rows, context = validation if isinstance(validation, tuple) else (validation, None)
-    rows = rows.x if isinstance(rows, Encoded) else rows
-    return InMemory(as_tensor(rows), 4 * batch, seed, device, None if context is None else as_tensor(context))
+    x = as_tensor(rows.x if isinstance(rows, Encoded) else rows)
+    if x.dim() < 2 or len(x) == 0:
+        raise DataError(
+            f"validation rows must be an array [rows, …] with at least one row, not of shape {list(x.shape)}"
+        )
+    return InMemory(x, 4 * batch, seed, device, None if context is None else as_tensor(context))
 
 
 def _seen(examples: Tensor, transform: Transform | None, seed: int) -> Tensor:
@@ -156,6 +169,10 @@ def _check_rows(
     for batches in (train, held_out):
         if batches is not None:
             rows = batches.x if isinstance(batches, InMemory) else batches.examples(1000)
+            if tuple(rows.shape[1:]) != model.event_shape:
+                raise DataError(
+                    f"validation rows have shape {list(rows.shape[1:])}, those to train on {list(model.event_shape)}"
+                )
             model.likelihood.check(rows if transform is None else _seen(rows[:4096], transform, seed))
 
 
@@ -173,6 +190,11 @@ def _check_settings(given: dict[str, Any]) -> None:
             raise UsageError(f"{name} must lie in {low} … {high}, not {value!r}")
     if given["schedule"] not in ("constant", "linear", "cosine"):
         raise UsageError(f"no schedule is called {given['schedule']!r}: constant, linear or cosine")
+    if given["patience"] and isinstance(given["validation"], (int, float)) and not given["validation"]:
+        raise UsageError("patience waits for a better validation loss: give validation=0.1 or rows, or patience=0")
+    steps = given["steps"]
+    if steps is not None and (isinstance(steps, bool) or not isinstance(steps, int) or steps < 1):
+        raise UsageError(f"steps must be a whole number from 1 up, not {steps!r}")
     share = given["validation"]
     if isinstance(share, (int, float)) and not 0 <= share < 1:
         raise UsageError(f"validation must be a share in 0 … 1 (1 excluded) or rows, not {share!r}")

@@ -1,0 +1,148 @@
+"""Files that verbs write: a grid of pictures, arrays, or a table, by the suffix of their name."""
+
+import contextlib
+import csv
+import io
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lambent.errors import MachineError, UsageError
+from lambent.files import write_bytes, write_whole
+
+TABLES = (".csv", ".parquet", ".npz")
+ALL = (".png", *TABLES)
+MOST_COLUMNS = 100_000
+MOST_PIXELS = 100_000_000
+GAP = 2  # pixels between pictures
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+Columns = dict[str, Any]
+Array = NDArray[Any]
+
+
+def claim(out: str, suffixes: Sequence[str], force: bool, inputs: Sequence[str | Path | None]) -> Path:
+    """The path to write to, once it is certain that it may be; checked before any work is done."""
+    path = Path(out)
+    if path.suffix.lower() not in suffixes:
+        raise UsageError(f"--out {out}: cannot be written as {path.suffix or 'a file without suffix'}; it can end in {', '.join(suffixes)}")
+    try:
+        exists = os.path.lexists(path)
+    except (OSError, ValueError):
+        raise UsageError(f"--out {out}: is no name for a file") from None
+    if path.is_dir():
+        raise UsageError(f"--out {out}: is a folder; name a file in it")
+    for source in inputs:
+        if source is not None and exists and _same(path, Path(source)):
+            raise UsageError(f"--out {out}: is an input of this command; it would be overwritten")
+    if exists and not force:
+        raise UsageError(f"--out {out}: exists; add --force to replace it, or choose another name")
+    above = next(p for p in path.absolute().parents if p.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        raise MachineError(f"--out {out}: cannot be written to {above}; choose another folder")
+    return path
+
+
+def _same(path: Path, other: Path) -> bool:
+    with contextlib.suppress(OSError, ValueError):
+        return path.samefile(other)
+    return False
+
+
+def write(path: Path, arrays: Columns, lead: Columns, grid: Array | None) -> Path:
+    """Write by suffix: `grid` [rows, columns, H, W(, 3)] as a picture, else `lead` (a column per name) beside `arrays`.
+
+    arrays: named arrays [rows, …], numbers for npz as they are; for tables each becomes one column per element.
+    """
+    suffix = path.suffix.lower()
+    if suffix == ".png":
+        return write_grid(path, grid)
+    if suffix == ".npz":
+        buffer = io.BytesIO()
+        named = {k: v if isinstance(v, np.ndarray) else np.asarray(v) for k, v in (lead | arrays).items()}
+        np.savez_compressed(buffer, **{k: v.astype(str) if v.dtype.kind == "O" else v for k, v in named.items()})  # type: ignore[arg-type]
+        return write_bytes(path, buffer.getvalue())
+    columns = lead | flat(arrays)
+    if suffix == ".csv":
+        return write_bytes(path, csv_text(columns).encode("utf-8", "surrogateescape"))
+    return _write_parquet(path, columns)
+
+
+def flat(arrays: Columns) -> Columns:
+    """Every array as columns of one number a row: x [rows, 3] as x0, x1, x2."""
+    found: Columns = {}
+    for name, array in arrays.items():
+        values = np.asarray(array)
+        if values.ndim == 1:
+            found[name] = values
+            continue
+        rows = values.reshape(len(values), -1)
+        if rows.shape[1] > MOST_COLUMNS:
+            raise UsageError(f"{rows.shape[1]:,} columns are too many for a table; write .npz")
+        found |= {f"{name}{i}": rows[:, i] for i in range(rows.shape[1])}
+    return found
+
+
+def csv_text(columns: Columns) -> str:
+    """CSV; text that a spreadsheet would run as a formula gets an apostrophe before it."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow([_harmless(name) for name in columns])
+    writer.writerows(zip(*(_cells(values) for values in columns.values()), strict=True))
+    return buffer.getvalue()
+
+
+def _cells(values: Any) -> list[Any]:
+    array = np.asarray(values)
+    if array.dtype.kind == "f":
+        return array.astype(str).tolist()  # float32 in its own shortest digits, not in those of the nearest float64
+    return [_harmless(v) if isinstance(v, str) else v for v in array.tolist()]
+
+
+def _harmless(text: Any) -> str:
+    return f"'{text}" if str(text).startswith(FORMULA) else str(text)
+
+
+def _write_parquet(path: Path, columns: Columns) -> Path:
+    import pyarrow
+    from pyarrow import parquet
+
+    arrays = {name: pyarrow.array(values if isinstance(values, list) else np.asarray(values)) for name, values in columns.items()}
+    return write_whole(path, lambda p: parquet.write_table(pyarrow.table(arrays), p))
+
+
+def write_grid(path: Path, grid: Array | None) -> Path:
+    """Pictures [rows, columns, H, W(, 3)] on a white sheet."""
+    from PIL import Image
+
+    if grid is None:
+        raise UsageError(f"--out {path}: these rows are no pictures; write {', '.join(TABLES)}")
+    rows, columns, high, wide = grid.shape[:4]
+    if rows * (high + GAP) * columns * (wide + GAP) > MOST_PIXELS:
+        raise UsageError(f"--out {path}: {rows * columns:,} pictures make a sheet too large; ask for fewer, or write .npz")
+    sheet = np.full((rows * (high + GAP) + GAP, columns * (wide + GAP) + GAP, *grid.shape[4:]), 255, np.uint8)
+    for row in range(rows):
+        for column in range(columns):
+            top, left = GAP + row * (high + GAP), GAP + column * (wide + GAP)
+            sheet[top : top + high, left : left + wide] = grid[row, column]
+    buffer = io.BytesIO()
+    Image.fromarray(sheet).save(buffer, "PNG", optimize=True)
+    return write_bytes(path, buffer.getvalue())
+
+
+def sheet_of(pictures: Array, columns: int | None = None) -> Array:
+    """Pictures [n, H, W(, 3)] as a grid, about square unless told, filled up with white."""
+    columns = min(len(pictures), columns or max(1, round(len(pictures) ** 0.5)))
+    missing = -len(pictures) % columns
+    blank = np.full((missing, *pictures.shape[1:]), 255, np.uint8)
+    return np.concatenate([pictures, blank]).reshape(-1, columns, *pictures.shape[1:])
+
+
+def paired(above: Array, below: Array, columns: int = 10) -> Array:
+    """Pictures, each above its counterpart."""
+    first, second = sheet_of(above, columns), sheet_of(below, columns)
+    return np.stack([first, second], 1).reshape(-1, *first.shape[1:])

@@ -1,0 +1,158 @@
+"""main: find the verb, run it, and turn whatever goes wrong into one line and an exit status."""
+
+import importlib
+import os
+import signal
+import sys
+import threading
+import traceback
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from types import FrameType
+
+from lambent import __version__
+from lambent.cli.voice import line
+from lambent.errors import InterruptedRun, LambentError, MachineError, UsageError, nearest
+
+VERBS = {
+    "train": ("train", "train a model: DATA --out RUN"),
+    "evaluate": ("measure", "bounds, KL and active units of a trained model, each with its standard error"),
+    "sample": ("make", "draw new rows"),
+    "reconstruct": ("make", "rows through the code and back"),
+    "interpolate": ("make", "walk from one row to another through their codes"),
+    "traverse": ("make", "move one unit of a row's code at a time"),
+    "embed": ("measure", "codes of rows"),
+    "score": ("measure", "log-probability bounds row by row, for anomaly detection"),
+    "report": ("show", "rebuild the HTML report of a run"),
+    "info": ("show", "what a model file holds"),
+    "parts": ("show", "every part with its fields: the flags of train"),
+    "data": ("catalogue", "data sets known by name"),
+    "doctor": ("doctor", "check this machine"),
+}
+USAGE = "usage: lambent VERB … (lambent VERB --help for each)"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit status.
+
+    0 done, 1 a fault of Lambent, 2 usage, 3 data, 4 a model file or run folder, 5 the machine, 130 Ctrl-C, 143 SIGTERM.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments[: arguments.index("--") if "--" in arguments else None]
+    _lenient_output()
+    with warnings.catch_warnings(), _ending_on_sigterm():
+        if not debug and not sys.warnoptions:
+            warnings.simplefilter("ignore")
+        status = _guarded(arguments, debug)
+        return _flushed(status)
+
+
+def _run(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        _help()
+        return 0 if arguments else 2
+    verb, *rest = arguments
+    if verb in ("--version", "-V"):
+        print(f"lambent {__version__}")
+        return 0
+    if verb not in VERBS:
+        what = "flag" if verb.startswith("-") else "verb"
+        raise UsageError(f"no {what} is called {verb!r}; {nearest(verb, [*VERBS, '--help', '--version'])}")
+    module = importlib.import_module(f"lambent.cli.{VERBS[verb][0]}")
+    status: int = getattr(module, verb)(rest)
+    return status
+
+
+def _help() -> None:
+    print(f"{USAGE}\n\nTrain variational autoencoders, and put them to use.\n\nverbs:")
+    for verb, (_, summary) in VERBS.items():
+        print(f"  {verb:12} {summary}")
+    print("\n  --version    print the version\n\nTo begin: lambent train fashion --out runs/first --epochs 5")
+
+
+def _guarded(arguments: list[str], debug: bool) -> int:
+    """The exit status, after a single line on standard error for whatever went wrong."""
+    try:
+        return _run(arguments)
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else 0
+    except BrokenPipeError:
+        return _closed()
+    except InterruptedRun as stopped:
+        _complain(f"lambent: {stopped}", False)
+        return stopped.exit_status
+    except KeyboardInterrupt:
+        _complain("lambent: interrupted", False)
+        return 130
+    except LambentError as error:
+        _complain(f"lambent: error: {error}", debug)
+        return error.exit_status
+    except Exception as error:  # noqa: BLE001 - the last line of defence
+        status, text = _explained(error)
+        _complain(f"lambent: error: {text}", debug)
+        return status
+
+
+def _explained(error: Exception) -> tuple[int, str]:
+    """Status and words for an error that no part of Lambent raised itself."""
+    words = (str(error).splitlines() or [""])[0]
+    memory = type(error).__name__ == "OutOfMemoryError" or any(
+        sign in words for sign in ("not enough memory", "can't allocate memory", "out of memory", "invalid buffer size")
+    )
+    if isinstance(error, MemoryError) or memory:
+        advice = "take a smaller batch, network or latent, fewer samples, or fewer rows"
+        return MachineError.exit_status, f"memory ran out ({words[:200]}): {advice}"
+    if isinstance(error, OSError) and error.strerror:
+        place = f"{error.filename}: " if error.filename else ""
+        return MachineError.exit_status, f"{place}{error.strerror}"
+    return 1, f"{type(error).__name__}: {words[:300]} (a fault of Lambent's own; --debug shows where)"
+
+
+def _complain(text: str, debug: bool) -> None:
+    with suppress(OSError, ValueError):
+        if debug:
+            traceback.print_exc()
+        print(line(text), file=sys.stderr, flush=True)
+
+
+def _flushed(status: int) -> int:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _closed()
+    except (OSError, ValueError) as error:
+        _complain(f"lambent: error: cannot write the output: {error}", False)
+        return MachineError.exit_status
+    return status
+
+
+def _closed() -> int:
+    """The reader of our output has gone, as `head` does: no complaint, and none from Python at its end."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 128 + 13
+
+
+def _lenient_output() -> None:
+    """Names of files may hold what the terminal's encoding cannot say; that is no reason to fail."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, ValueError):
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+
+
+@contextmanager
+def _ending_on_sigterm() -> Iterator[None]:
+    """SIGTERM ends the command as Ctrl-C does, so that nothing half-written stays; training has its own way."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise InterruptedRun("stopped by SIGTERM", 143)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)

@@ -1,0 +1,181 @@
+"""Descriptions of parts: what a user gave, in a file or by flags, completed with defaults and checked against the fields.
+
+One reading serves YAML, JSON and flags, so that a mistake gets the same sentence wherever it was made.
+"""
+
+import dataclasses
+import inspect
+import types
+import typing
+from collections.abc import Iterable
+from typing import Any, Literal
+
+from lambent.cli import strict
+from lambent.errors import UsageError, nearest
+from lambent.part import Part, Spec, registered
+
+Tree = dict[str, Any]
+
+
+class Typed(str):
+    """Text as it was typed after a flag; what it means is decided by the field that it is for."""
+
+
+def merged(base: Tree, over: Tree) -> Tree:
+    """`over` laid on `base`, branch by branch; a branch of another type starts afresh."""
+    result = dict(base)
+    for key, value in over.items():
+        before = result.get(key)
+        if isinstance(before, (dict, str)) and isinstance(value, dict):
+            before = before if isinstance(before, dict) else {"type": before}
+            result[key] = merged(before, value) if _same_type(before, value) else value
+        elif isinstance(before, dict) and isinstance(value, str) and _same_type(before, {"type": value}):
+            result[key] = before
+        else:
+            result[key] = value
+    return result
+
+
+def _same_type(before: Tree, over: Tree) -> bool:
+    return "type" not in over or str(over["type"]) == str(before.get("type"))
+
+
+def completed(kind: type[Part], given: Any, default: Spec | None, path: str) -> Spec:
+    """The full description of a part of family `kind`: every field, each checked.
+
+    given: a name, a tree with or without a type, or None; default: what stands where nothing was given.
+    Raises `UsageError` that begins with the dotted path of what is wrong.
+    """
+    tree = as_tree(given, kind, path)
+    chosen = _chosen(kind, tree, default, path)
+    base = default if default is not None and default["type"] == chosen.__name__ else {}
+    refuse_unknown(tree, fields_of(chosen), path, chosen.__name__)
+    spec: Spec = {"type": chosen.__name__}
+    hints = typing.get_type_hints(chosen)
+    for field in dataclasses.fields(chosen):
+        here, inner = f"{path}.{field.name}", part_in(hints[field.name])
+        start = base[field.name] if field.name in base else _default(field)
+        if field.name not in tree:
+            if start is not dataclasses.MISSING:
+                spec[field.name] = start
+            continue
+        value = tree[field.name]
+        if inner is not None:
+            spec[field.name] = _inner(inner, hints[field.name], value, start, here)
+        else:
+            spec[field.name] = read_typed(value, hints[field.name]) if isinstance(value, Typed) else value
+    try:
+        return kind.from_spec(spec).spec()
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from None
+
+
+def as_tree(given: Any, kind: type[Part], path: str) -> Tree:
+    """What was given as a tree: nothing, a name, or a mapping; from a flag also a mapping in braces."""
+    if isinstance(given, Typed):
+        given = strict.parsed(given, f"--{path}") if given.strip().startswith("{") else str(given)
+    if given is None:
+        return {}
+    if isinstance(given, str):
+        return {"type": given}
+    if not isinstance(given, dict):
+        raise UsageError(
+            f"{path}: a {kind.__name__} is named, or described as {{type: NAME, …}}; {str(given)[:60]!r} is neither"
+        )
+    return given
+
+
+def _chosen(kind: type[Part], tree: Tree, default: Spec | None, path: str) -> type[Part]:
+    name = tree.get("type", default["type"] if default else None)
+    known = registered(kind)
+    if not isinstance(name, str) or name not in known:
+        found = "is missing" if name is None else f"{str(name)[:60]!r} is none"
+        raise UsageError(f"{path}: the name of a {kind.__name__} is expected, and {found}; {nearest(str(name), known)}")
+    return known[str(name)]
+
+
+def refuse_unknown(tree: Iterable[str], known: Iterable[str], path: str, owner: str) -> None:
+    """`UsageError` with the nearest name for the first key that is not known."""
+    known = list(known)
+    for key in tree:
+        if key not in known and key != "type":
+            there = nearest(key, known) if known else "It has none."
+            raise UsageError(f"{path}.{key}: {owner} has no field {key!r}; {there}")
+
+
+def fields_of(cls: type[Part]) -> list[str]:
+    """The names of a part's fields."""
+    return [field.name for field in dataclasses.fields(cls)]
+
+
+def _inner(inner: type[Part], hint: Any, value: Any, start: Any, path: str) -> Any:
+    """A field that holds a part, or a list of parts."""
+    if not _holds_list(hint):
+        return completed(inner, value, start if isinstance(start, dict) else None, path)
+    if isinstance(value, Typed):
+        value = strict.parsed(value, f"--{path}")
+    if not isinstance(value, list):
+        raise UsageError(f"{path}: a list of {inner.__name__} parts is expected, not {str(value)[:60]!r}")
+    return [completed(inner, one, None, f"{path}[{index}]") for index, one in enumerate(value)]
+
+
+def _default(field: "dataclasses.Field[Any]") -> Any:
+    """A field's default as plain data, or MISSING."""
+    if field.default is not dataclasses.MISSING:
+        return _plain(field.default)
+    if field.default_factory is not dataclasses.MISSING:
+        return _plain(field.default_factory())
+    return dataclasses.MISSING
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Part):
+        return value.spec()
+    return [_plain(v) for v in value] if isinstance(value, tuple) else value
+
+
+def part_in(hint: Any) -> type[Part] | None:
+    """The family that an annotation holds, alone, in a union or in a list; None for plain values."""
+    if inspect.isclass(hint) and issubclass(hint, Part):
+        return hint
+    found = (part_in(argument) for argument in typing.get_args(hint))
+    return next((part for part in found if part is not None), None)
+
+
+def _members(hint: Any) -> tuple[Any, ...]:
+    return typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+
+
+def _holds_list(hint: Any) -> bool:
+    return any(typing.get_origin(member) is tuple for member in _members(hint))
+
+
+def read_typed(text: str, hint: Any) -> Any:
+    """Typed text as the annotation wants it: text stays text, lists may be `[32, 64]` or `32,64`, the rest is YAML."""
+    members = _members(hint)
+    if type(None) in members and text in ("null", "~"):
+        return None
+    if _holds_list(hint):
+        return _read_list(text, next(m for m in members if typing.get_origin(m) is tuple))
+    if str in members:
+        return str(text)
+    literals = [a for m in members if typing.get_origin(m) is Literal for a in typing.get_args(m)]
+    if text in literals:
+        return str(text)
+    return _scalar(text)
+
+
+def _read_list(text: str, hint: Any) -> list[Any]:
+    inner = text.strip()
+    inner = inner[1:-1] if inner.startswith("[") and inner.endswith("]") else inner
+    items = [item.strip() for item in inner.split(",")]
+    items = [i[1:-1] if len(i) > 1 and i[0] == i[-1] and i[0] in "'\"" else i for i in items]
+    element = typing.get_args(hint)[0]
+    return [item if element is str else _scalar(item) for item in items if item or len(items) > 1]
+
+
+def _scalar(text: str) -> Any:
+    try:
+        return strict.scalar(text)
+    except ValueError:
+        return str(text)  # which the field then refuses, with its meaning

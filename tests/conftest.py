@@ -1,0 +1,253 @@
+"""What all tests share: options, devices, small models, and every registered part with its fields varied.
+
+A new subclass of any family appears in the contracts and in the grid by being registered; nothing here names it.
+"""
+
+import dataclasses
+import itertools
+import os
+import typing
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import lambent.bounds  # noqa: F401  each import registers the parts it defines
+import lambent.data
+import lambent.rivals  # noqa: F401
+from lambent.distributions import sample
+from lambent.errors import UsageError
+from lambent.latents import Flat, Latent
+from lambent.likelihoods import Gaussian, Likelihood
+from lambent.model import LatentModel
+from lambent.networks import Mlp, Network
+from lambent.objectives import Objective
+from lambent.part import Part, Shape, Spec, family, registered
+from lambent.posteriors import Posterior
+from lambent.priors import Prior
+
+REPOSITORY = Path(__file__).parents[1]
+EVENTS: tuple[Shape, ...] = ((1, 6, 5), (4,), (1,))
+FAMILIES: dict[str, type[Part]] = {
+    "prior": Prior,
+    "posterior": Posterior,
+    "latent": Latent,
+    "likelihood": Likelihood,
+    "network": Network,
+    "objective": Objective,
+}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--device", default="cpu", help="where truth, contracts and grid run: cpu, cuda, …")
+    parser.addoption("--slow", action="store_true", help="run the long statistical tests and the full grid too")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "slow: long statistical tests and the full grid; run with --slow or -m slow")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--slow") or "slow" in config.option.markexpr:
+        return
+    for item in items:
+        if "slow" in item.keywords:
+            item.add_marker(pytest.mark.skip(reason="slow: give --slow"))
+
+
+# ---- every part, with its fields varied --------------------------------------------------------------------------
+
+
+def concrete(kind: type[Part] = Part) -> list[type[Part]]:
+    """The library's own concrete parts of a family, in the order of definition."""
+    every = [c for c in Part._classes if issubclass(c, kind) and c.__module__.startswith("lambent.")]
+    return [c for c in every if not getattr(c, "__abstractmethods__", None)]
+
+
+def small(cls: type[Part]) -> Spec:
+    """The part's description with sizes cut down, so that thousands can be built."""
+    spec: Spec = {"type": cls.__name__}
+    for field in dataclasses.fields(cls):
+        default = field.default
+        if isinstance(default, int) and not isinstance(default, bool) and default > 3:
+            spec[field.name] = 3
+        elif isinstance(default, tuple) and default and isinstance(default[0], int):
+            spec[field.name] = [3, 4][: len(default)]
+    return spec
+
+
+def variations(kind: type[Part]) -> list[Spec]:
+    """Every concrete part of a family: once small, and once more for every other value of every field."""
+    found = []
+    for cls in concrete(kind):
+        start = small(cls)
+        found.append(start)
+        hints = typing.get_type_hints(cls)
+        for field in dataclasses.fields(cls):
+            others = _others(hints[field.name], start.get(field.name, field.default), field.metadata)
+            found += [{**start, field.name: value} for value in others]
+    return found
+
+
+def _others(hint: Any, now: Any, limits: Any) -> list[Any]:
+    """Other values that a field may take, from its annotation and its range."""
+    arguments = typing.get_args(hint)
+    if typing.get_origin(hint) is typing.Literal:
+        return [value for value in arguments if value != now]
+    if arguments and typing.get_origin(hint) is not tuple:  # a union
+        return [value for argument in arguments for value in _others(argument, now, limits)]
+    if hint is bool:
+        return [not now]
+    if hint in (int, float):
+        low = limits.get("minimum", limits.get("above", 0))
+        high = limits.get("maximum", limits.get("below", float("inf")))
+        tried = (hint(2), hint(1), hint(0.5) if hint is float else 4)
+        return [n for n in tried if low <= n <= high and n != now and not ("above" in limits and n == low)][:1]
+    if hint == tuple[int, ...]:
+        return [[4]]
+    if hint == tuple[Likelihood, ...]:
+        return [[{"type": "Gaussian"}, {"type": "Categorical", "levels": 3}, {"type": "Poisson"}, {"type": "Gaussian"}]]
+    return []
+
+
+def named(spec: Spec) -> str:
+    """A short name for a test: the type, and the fields that are not as `small` has them."""
+    cls = next(c for c in Part._classes if c.__name__ == spec["type"] and spec.keys() - {"type"} <= _fields(c))
+    start = small(cls)
+    shown = [f"{k}={'…' if isinstance(v, (list, dict)) else v}" for k, v in spec.items() if start.get(k, ...) != v]
+    return "-".join([spec["type"], *shown])
+
+
+def _fields(cls: type[Part]) -> set[str]:
+    return {f.name for f in dataclasses.fields(cls)}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """`prior_spec`, `any_likelihood_spec`, …: a test with such an argument runs for each (with its fields varied: any)."""
+    for name, kind in FAMILIES.items():
+        if f"{name}_spec" in metafunc.fixturenames:
+            specs = [small(cls) for cls in concrete(kind)]
+            metafunc.parametrize(f"{name}_spec", specs, ids=[s["type"] for s in specs])
+        if f"any_{name}_spec" in metafunc.fixturenames:
+            specs = variations(kind)
+            metafunc.parametrize(f"any_{name}_spec", specs, ids=[named(s) for s in specs])
+    if "part" in metafunc.fixturenames:
+        parts = concrete()
+        metafunc.parametrize("part", parts, ids=[f"{family(c).__name__}-{c.__name__}" for c in parts])
+
+
+# ---- devices, seeds, data ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def device(request: pytest.FixtureRequest) -> torch.device:
+    return torch.device(request.config.getoption("--device"))
+
+
+@pytest.fixture
+def seed(device: torch.device) -> Callable[[int], torch.Generator]:
+    """seed(7): a generator on the device under test."""
+    return lambda number: torch.Generator(device).manual_seed(number)
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """The folder of real data sets; a test that needs it is skipped where it is absent."""
+    folder = Path(os.environ.get("LAMBENT_DATA") or REPOSITORY.parent / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip(f"no folder of real data at {folder}; set LAMBENT_DATA")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def repeatable() -> Iterator[None]:
+    """Each test starts from the same global random state, whatever ran before."""
+    torch.manual_seed(0)
+    yield
+
+
+def event_for(spec: Spec) -> Shape:
+    """The first of a few event shapes that a likelihood takes; images are tried first."""
+    for event in EVENTS:
+        try:
+            Likelihood.from_spec(spec).setup(event)
+        except UsageError:
+            continue
+        return event
+    raise AssertionError(f"{spec} takes none of {EVENTS}")
+
+
+def rows_for(spec: Spec, event: Shape, n: int, number: int = 0) -> Tensor:
+    """Rows that the likelihood holds: draws of it at random parameters, as they would be stored."""
+    torch.manual_seed(number)
+    likelihood = Likelihood.from_spec(spec)
+    raw = likelihood.setup(event)
+    with torch.no_grad():
+        x = sample(likelihood(torch.randn(n, *raw)), (), torch.Generator().manual_seed(number))
+    return x.float()
+
+
+@pytest.fixture
+def rows() -> Callable[..., Tensor]:
+    return rows_for
+
+
+@pytest.fixture
+def event() -> Callable[[Spec], Shape]:
+    return event_for
+
+
+@pytest.fixture
+def small_model(device: torch.device) -> Callable[..., LatentModel]:
+    """small_model(event, latent=…, likelihood=…, network=…): set up on the device under test."""
+
+    def built(shape: Shape = (4,), examples: Tensor | None = None, seed: int = 0, **parts: Any) -> LatentModel:
+        parts = {"latent": Flat(2), "likelihood": Gaussian(), "network": Mlp(width=8, depth=1), **parts}
+        return LatentModel(**parts).setup(shape, examples, seed).to(device)
+
+    return built
+
+
+@pytest.fixture(scope="session")
+def smalls() -> dict[str, list[Spec]]:
+    """All concrete parts of each family, small, by the family's field name."""
+    return {name: [small(cls) for cls in concrete(kind)] for name, kind in FAMILIES.items()}
+
+
+@pytest.fixture(scope="session")
+def pairs() -> Callable[..., list[dict[str, Any]]]:
+    return covering
+
+
+def covering(axes: dict[str, list[Any]]) -> list[dict[str, Any]]:
+    """Rows that hold every pair of values of every two axes at least once, chosen greedily."""
+    names = list(axes)
+    left = {
+        (a, i, b, j)
+        for a, b in itertools.combinations(names, 2)
+        for i in range(len(axes[a]))
+        for j in range(len(axes[b]))
+    }
+    chosen = []
+    while left:
+        a, i, b, j = min(left)
+        row = {a: i, b: j}
+        for name in names:
+            if name not in row:
+                row[name] = max(
+                    range(len(axes[name])),
+                    key=lambda k, name=name: sum(_pair(names, name, k, o, v) in left for o, v in row.items()),
+                )
+        left -= {_pair(names, x, row[x], y, row[y]) for x, y in itertools.combinations(names, 2)}
+        chosen.append({name: axes[name][row[name]] for name in names})
+    return chosen
+
+
+def _pair(names: list[str], a: str, i: int, b: str, j: int) -> tuple[str, int, str, int]:
+    return (a, i, b, j) if names.index(a) < names.index(b) else (b, j, a, i)
+
+
+assert registered(Likelihood), "the library registers its parts on import"

@@ -1,0 +1,187 @@
+"""evaluate and explore on models whose answers are known."""
+
+import math
+
+import pytest
+import torch
+
+from lambent import (
+    DataError,
+    Elbo,
+    Flat,
+    Gaussian,
+    Ladder,
+    LatentModel,
+    Mixture,
+    Mlp,
+    UsageError,
+    Vamp,
+    evaluate,
+    fit,
+    fit_prior,
+)
+from lambent.likelihoods import Bernoulli
+from lambent.metrics.bound import bounds
+from lambent.metrics.collapse import levels, mutual_information
+from lambent.posteriors import Point
+from lambent.priors import Flow
+from lambent.tasks.explore import decode, encode, generate, interpolate, plane, reconstruct, traverse
+
+
+@pytest.fixture(scope="module")
+def x() -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    z = torch.randn(400, 2, generator=generator)
+    return (z @ torch.randn(2, 8, generator=generator) + 0.3 * torch.randn(400, 8, generator=generator)).float()
+
+
+@pytest.fixture(scope="module")
+def model(x: torch.Tensor) -> LatentModel:
+    model = LatentModel(Flat(5), Gaussian(), Mlp(32))
+    fit(model, Elbo(), x, epochs=60, average=0.0)
+    return model
+
+
+def test_the_parts_add_up(model: LatentModel, x: torch.Tensor) -> None:
+    found = evaluate(model, x, samples=50)
+    metrics = found.metrics
+    assert metrics["elbo"].value == pytest.approx(-metrics["reconstruction"].value - metrics["kl"].value)
+    assert metrics["bound"].value >= metrics["elbo"].value
+    assert sum(found.kl_per_unit[0]) == pytest.approx(metrics["kl"].value, rel=1e-4)
+    assert metrics["active_units"].value == sum(found.active[0])
+    assert "bits_per_dim" not in metrics  # a density has no bits
+    assert all(m.unit and m.meaning for m in metrics.values())
+    assert metrics["elbo"].standard_error > 0
+
+
+def test_bits_are_for_probabilities() -> None:
+    model = LatentModel(Flat(2), Bernoulli(), Mlp(8)).setup((6,))
+    x = (torch.rand(50, 6) > 0.5).to(torch.uint8)
+    metrics = evaluate(model, x, 10).metrics
+    assert metrics["bits_per_dim"].value == pytest.approx(-metrics["bound"].value / (6 * math.log(2)))
+
+
+def test_chunks_change_nothing(model: LatentModel, x: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    exact = model.double()
+    try:
+        whole = bounds(exact, x[:40], 64, common=True)
+        monkeypatch.setattr("lambent.metrics.bound.BUDGET", 900)
+        pieces = bounds(exact, x[:40], 64, common=True)
+    finally:
+        model.float()
+    # the same noise in another cut: equal in distribution, and here equal to the noise of 64 samples
+    torch.testing.assert_close(whole.elbo.mean(), pieces.elbo.mean(), rtol=0.02, atol=0.05)
+    assert torch.isfinite(pieces.bound).all()
+
+
+def test_more_samples_tighten_the_bound(model: LatentModel, x: torch.Tensor) -> None:
+    values = [bounds(model, x[:100], k).bound.mean() for k in (1, 10, 100, 2000)]
+    assert values == sorted(values)
+
+
+def test_evaluation_is_deterministic_and_leaves_no_trace(model: LatentModel, x: torch.Tensor) -> None:
+    before = torch.get_rng_state()
+    model.train()
+    assert evaluate(model, x, 5) == evaluate(model, x, 5)
+    assert model.training
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_a_collapsed_model_is_seen() -> None:
+    model = LatentModel(Flat(4), Gaussian(), Mlp(8)).setup((3,))
+    with torch.no_grad():
+        model.latent.posterior.head.weight.zero_()
+    x = torch.randn(300, 3)
+    level = levels(model, x)[0]
+    assert not level.active.any()
+    assert level.kl.max() < 1e-6
+    value, error = mutual_information(model, x)
+    assert abs(value) < 1e-5
+    assert error < 1e-5
+
+
+def test_mutual_information_of_separate_codes() -> None:
+    model = LatentModel(Flat(1), Gaussian(), Mlp(8)).setup((1,))
+    head = model.latent.posterior.head
+    with torch.no_grad():
+        head.weight.zero_()
+        head.bias.copy_(torch.tensor([0.0, -8.0]))
+    model.encoder = torch.nn.Sequential(torch.nn.Linear(1, 8))
+    with torch.no_grad():
+        model.encoder[0].weight.fill_(1.0)
+        model.encoder[0].bias.zero_()
+        head.weight[0].fill_(1.0)
+    value, _ = mutual_information(model, torch.arange(200.0)[:, None])
+    assert value == pytest.approx(math.log(200), abs=1e-3)
+
+
+def test_an_autoencoder_has_no_bound(x: torch.Tensor) -> None:
+    model = LatentModel(Flat(2, posterior=Point()), Gaussian(), Mlp(16))
+    fit(model, Elbo(), x, epochs=2)
+    assert set(evaluate(model, x).metrics) == {"reconstruction", "active_units"}
+
+
+def test_levels_are_listed_from_the_top(x: torch.Tensor) -> None:
+    model = LatentModel(Ladder((2, 3), width=16), Gaussian(), Mlp(16))
+    fit(model, Elbo(), x, epochs=2)
+    found = evaluate(model, x, 5)
+    assert [len(level) for level in found.kl_per_unit] == [2, 3]
+    assert sum(map(sum, found.kl_per_unit)) == pytest.approx(found.metrics["kl"].value, rel=0.05)
+
+
+@pytest.mark.parametrize("prior", [Mixture(4), Mixture(4, "full"), Flow(), Vamp(20)], ids=repr)
+def test_an_ex_post_prior_tightens_the_bound(x: torch.Tensor, prior) -> None:
+    model = LatentModel(Flat(3), Gaussian(), Mlp(32))
+    blobs = torch.cat((x[:200] - 6, x[200:] + 6))
+    fit(model, Elbo(beta=0.2), blobs, epochs=60, average=0.0)
+    before, decoder = evaluate(model, blobs, 20).metrics, [p.clone() for p in model.decoder.parameters()]
+    history = fit_prior(model, blobs, prior, epochs=60, learning_rate=0.005)
+    after = evaluate(model, blobs, 20).metrics
+    assert history["loss"][-1] <= history["loss"][0] + 0.05
+    assert after["bound"].value > before["bound"].value
+    assert after["reconstruction"].value == pytest.approx(before["reconstruction"].value, rel=1e-3)
+    assert all(torch.equal(a, b) for a, b in zip(decoder, model.decoder.parameters(), strict=True))
+    assert all(p.requires_grad for p in model.parameters())
+
+
+def test_an_autoencoder_gains_a_prior(x: torch.Tensor) -> None:
+    model = LatentModel(Flat(2, posterior=Point()), Gaussian(), Mlp(32))
+    fit(model, Elbo(), x, epochs=60)
+    fit_prior(model, x, Mixture(5, "full"), epochs=5)
+    samples = generate(model, 2000)
+    assert (samples.mean(0) - x.mean(0)).abs().max() < 0.4 * x.std()
+    with pytest.raises(UsageError, match="Vamp"):
+        fit_prior(model, x, Vamp(5))
+
+
+def test_exploring_shapes(model: LatentModel, x: torch.Tensor) -> None:
+    assert reconstruct(model, x[:300]).shape == (300, 8)
+    assert generate(model, 300).shape == (300, 8)
+    way = interpolate(model, x[:2], x[2:4], 5)
+    assert way.shape == (2, 5, 8)
+    torch.testing.assert_close(way[:, 0], reconstruct(model, x[:2]), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(way[:, -1], reconstruct(model, x[2:4]), rtol=1e-4, atol=1e-4)
+    walk = traverse(model, x[:1], [(0, 1), (0, 4)], torch.linspace(-2, 2, 3))
+    assert walk.shape == (2, 3, 8)
+    assert plane(encode(model, x)[0]).shape == (400, 2)
+    torch.testing.assert_close(decode(model, encode(model, x[:4])), reconstruct(model, x[:4]))
+
+
+def test_temperature_narrows_samples(model: LatentModel) -> None:
+    assert generate(model, 500, temperature=0.1).std(0).mean() < generate(model, 500).std(0).mean()
+
+
+def test_refusals(model: LatentModel, x: torch.Tensor) -> None:
+    for wrong, words in ((dict(samples=0), "1 … 5000"), (dict(samples=5001), "1 … 5000")):
+        with pytest.raises(UsageError, match=words):
+            evaluate(model, x, **wrong)
+    with pytest.raises(DataError, match=r"shape \[8\]"):
+        evaluate(model, x[:, :3])
+    with pytest.raises(UsageError, match="no unit 9"):
+        traverse(model, x[:1], [(0, 9)], torch.zeros(1))
+    with pytest.raises(UsageError, match="at least 2"):
+        interpolate(model, x[:1], x[:1], 1)
+    with pytest.raises(UsageError, match="above 0"):
+        generate(model, 1, temperature=0.0)
+    with pytest.raises(UsageError, match="trained model"):
+        fit_prior(LatentModel(), x, Mixture())

@@ -39,6 +39,7 @@ def fit(
     seed: int = 0,
     context: Any = None,
     transform: Transform | None = None,
+    augment: Transform | None = None,
     steps: int | None = None,
     checkpoint: str | Path | None = None,
     resume: bool = False,
@@ -66,7 +67,8 @@ def fit(
         device: cpu, cuda, mps; auto takes a GPU where there is one.
         seed: of weights, order and noise. The same seed gives the same bits on the same machine.
         context: [n, width], for a model with context.
-        transform: a random view of each batch, drawn anew every time.
+        transform: a random view of each batch, drawn anew every time, in training and validation alike (binarization).
+        augment: another before it, in training alone (mirror images).
         steps: batches in one epoch of an iterable that does not tell its length.
         checkpoint: a file that holds the whole state, for resuming.
         resume: go on from `checkpoint` to the bit.
@@ -81,7 +83,7 @@ def fit(
     _check_settings(locals())
     where = device_of(device)
     if isinstance(data, Encoded):
-        transform = transform or data.modality.transform
+        transform, augment = transform or data.modality.transform, augment or data.modality.augment
         data = data.x
     batches, held_out = _batches(data, validation, batch, seed, where, context, steps)
     epochs = epochs or min(300, max(10, -(-10_000 // batches.steps)))
@@ -104,7 +106,7 @@ def fit(
     watchers = [*([Progress()] if progress else []), *([Checkpoint(checkpoint)] if checkpoint else []), *callbacks]
     loop = Loop(
         model, objective, batches, held_out, epochs, learning_rate, weight_decay, schedule, warmup, clip, spike, average,
-        patience, resolved(precision, where), where, seed, transform, watchers,
+        patience, resolved(precision, where), where, seed, transform, augment, watchers,
     )  # fmt: skip
     if resume:
         if checkpoint is None:

@@ -45,6 +45,7 @@ class Loop:
     device: torch.device
     seed: int
     transform: Transform | None
+    augment: Transform | None
     callbacks: Sequence[Callback]
     epoch: int = 0
     position: int = 0
@@ -126,8 +127,8 @@ class Loop:
     def _take_step(self, x: Tensor, context: Tensor | None, rows: Tensor | None) -> None:
         rate = self.learning_rate * scheduled(self.schedule, self.warmup, self.step / self.total)
         self.objective.progress = (self.step + 1) / self.total  # this step included: the last one has progress 1
-        if self.transform is not None:
-            x = self.transform(x, self.generator)
+        for view in (self.augment, self.transform):
+            x = x if view is None else view(x, self.generator)
         losses = self.objective(self.model, x, self.generator, context)
         loss = losses.mean()
         loss.backward()

@@ -15,6 +15,7 @@ import numpy as np
 
 from lambent.data import files, idx
 from lambent.data.catalog import ASSETS, CATALOG
+from lambent.files import write_bytes
 
 EACH = {"train": 1_000, "test": 200}
 
@@ -53,7 +54,7 @@ def main() -> None:
         rows = first_of_each(all_labels, count)
         chosen |= {f"{split}_images": idx.read_idx(images)[rows], f"{split}_labels": all_labels[rows]}
     target = ASSETS / "fashion.npz"
-    files.write_whole(target, packed(chosen))
+    write_bytes(target, packed(chosen))
     print(f"{target}: {target.stat().st_size:,} bytes, SHA-256 {files.digest(target)}")
 
 

@@ -7,7 +7,7 @@ import dataclasses
 import itertools
 import os
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import Tensor
 
-import lambent.bounds  # noqa: F401  each import registers the parts it defines
+import lambent.bounds  # each import registers the parts it defines
 import lambent.data
 import lambent.rivals  # noqa: F401
 from lambent.distributions import sample
@@ -163,10 +163,9 @@ def real_data() -> Path:
 
 
 @pytest.fixture(autouse=True)
-def repeatable() -> Iterator[None]:
+def repeatable() -> None:
     """Each test starts from the same global random state, whatever ran before."""
     torch.manual_seed(0)
-    yield
 
 
 def event_for(spec: Spec) -> Shape:

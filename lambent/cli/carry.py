@@ -138,7 +138,10 @@ def _provenance(
     plan: Plan, rows: Rows, objective: Spec, history: History, model: LatentModel, command: str
 ) -> dict[str, Any]:
     """What the model file says about where it came from: enough to rebuild the report and to find its test rows again."""
-    last = {name: next((v for v in reversed(history.get(name, [])) if v is not None), None) for name in ("step", "seconds", "skipped")}
+    last = {
+        name: next((v for v in reversed(history.get(name, [])) if v is not None), None)
+        for name in ("step", "seconds", "skipped")
+    }
     found = {
         "name": plan.name,
         "command": command,

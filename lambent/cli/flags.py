@@ -109,7 +109,9 @@ IMPORTS = "a Python module to import first, for the parts that it registers; may
 
 
 def add_seed(parser: Parser) -> None:
-    parser.add_argument("--seed", type=whole("--seed", 0, LARGEST_SEED), default=0, help="of all randomness (default 0)")
+    parser.add_argument(
+        "--seed", type=whole("--seed", 0, LARGEST_SEED), default=0, help="of all randomness (default 0)"
+    )
 
 
 def add_output(parser: Parser, suffixes: Sequence[str]) -> None:
@@ -118,7 +120,9 @@ def add_output(parser: Parser, suffixes: Sequence[str]) -> None:
 
 
 def add_rows(parser: Parser, purpose: str) -> None:
-    parser.add_argument("data", nargs="?", metavar="DATA", help=f"{purpose}; default: the test rows of the run's own data")
+    parser.add_argument(
+        "data", nargs="?", metavar="DATA", help=f"{purpose}; default: the test rows of the run's own data"
+    )
     parser.add_argument("--split", help="split of the data; default: 'test' where there is one, else all")
 
 

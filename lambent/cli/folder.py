@@ -29,7 +29,9 @@ def vacant(folder: Path, force: bool) -> None:
     if held and not force:
         unfinished = CHECKPOINT in held and MODEL not in held
         way = f"go on with it (lambent train --resume {folder}), " if unfinished else ""
-        raise UsageError(f"{folder}: holds {'an unfinished' if unfinished else 'a'} run already ({held[0]}); {way}choose another --out, or add --force")
+        raise UsageError(
+            f"{folder}: holds {'an unfinished' if unfinished else 'a'} run already ({held[0]}); {way}choose another --out, or add --force"
+        )
 
 
 def emptied(folder: Path) -> None:
@@ -77,7 +79,9 @@ def _lock(folder: Path) -> int:
         if not _seize(descriptor):
             owner = os.read(descriptor, 20).decode("ascii", "replace").strip()
             os.close(descriptor)
-            raise UsageError(f"{folder}: another run (process {owner or 'unknown'}) is writing there; wait for it, or choose another --out")
+            raise UsageError(
+                f"{folder}: another run (process {owner or 'unknown'}) is writing there; wait for it, or choose another --out"
+            )
         # Between our opening and our locking, the previous owner may have removed the file: then it is not the one there now.
         if path.exists() and os.path.samestat(os.fstat(descriptor), path.stat()):
             os.ftruncate(descriptor, 0)

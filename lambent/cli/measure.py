@@ -44,9 +44,7 @@ def evaluate(arguments: Sequence[str]) -> int:
 
 def score(arguments: Sequence[str]) -> int:
     """A row's score does not depend on the rows beside it: float64, one set of noise vectors for all."""
-    parser = Parser(
-        "score", "Lower bounds on log p(x) for every row, in nats; the lowest are the likeliest anomalies."
-    )
+    parser = Parser("score", "Lower bounds on log p(x) for every row, in nats; the lowest are the likeliest anomalies.")
     add_run(parser)
     add_rows(parser, "rows to score")
     add_samples(parser)
@@ -56,7 +54,9 @@ def score(arguments: Sequence[str]) -> int:
     path = claim(options, output.TABLES)
     _, stored, encoded = opened_with_rows(options, voice)
     if not getattr(stored.model.latent, "posterior").density:
-        raise UsageError("this model's Point posterior has no density, so rows have no score; train with the Diagonal posterior")
+        raise UsageError(
+            "this model's Point posterior has no density, so rows have no score; train with the Diagonal posterior"
+        )
     encoded = rows.leading(encoded, options.limit)
     x = rows_of(stored.model, encoded, options.seed)
     model = copy.deepcopy(stored.model).double()
@@ -66,7 +66,9 @@ def score(arguments: Sequence[str]) -> int:
     output.write(path, arrays, lead_of(encoded), None)
     means = {name: float(values.mean()) for name, values in arrays.items()}
     voice.result({"out": str(path), "rows": len(x), "unit": "nats per row", "means": means})
-    voice.say(f"{path}: {len(x):,} rows; bound {means['bound']:.4f} nats on average, lowest {arrays['bound'].min():.4f}")
+    voice.say(
+        f"{path}: {len(x):,} rows; bound {means['bound']:.4f} nats on average, lowest {arrays['bound'].min():.4f}"
+    )
     return 0
 
 
@@ -142,7 +144,12 @@ def lead_of(encoded: Encoded) -> dict[str, Any]:
     lead: dict[str, Any] = {"row": np.arange(len(encoded))}
     if encoded.labels is not None:
         names = encoded.label_names
-        known = names is not None and len(encoded.labels) > 0 and 0 <= encoded.labels.min() and encoded.labels.max() < len(names)
+        known = (
+            names is not None
+            and len(encoded.labels) > 0
+            and 0 <= encoded.labels.min()
+            and encoded.labels.max() < len(names)
+        )
         lead["label"] = [names[i] for i in encoded.labels.tolist()] if known and names else encoded.labels
     return lead
 
@@ -151,5 +158,3 @@ def _note_notices(encoded: Encoded, voice: Voice) -> None:
     for what, count in sorted((encoded.source.get("notices") or {}).items()):
         if what not in ("constant", "dropped_index"):
             voice.note(f"data: {what.replace('_', ' ')}: {count:,}")
-
-

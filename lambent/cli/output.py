@@ -29,7 +29,9 @@ def claim(out: str, suffixes: Sequence[str], force: bool, inputs: Sequence[str |
     """The path to write to, once it is certain that it may be; checked before any work is done."""
     path = Path(out)
     if path.suffix.lower() not in suffixes:
-        raise UsageError(f"--out {out}: cannot be written as {path.suffix or 'a file without suffix'}; it can end in {', '.join(suffixes)}")
+        raise UsageError(
+            f"--out {out}: cannot be written as {path.suffix or 'a file without suffix'}; it can end in {', '.join(suffixes)}"
+        )
     try:
         exists = os.path.lexists(path)
     except (OSError, ValueError):
@@ -111,7 +113,10 @@ def _write_parquet(path: Path, columns: Columns) -> Path:
     import pyarrow
     from pyarrow import parquet
 
-    arrays = {name: pyarrow.array(values if isinstance(values, list) else np.asarray(values)) for name, values in columns.items()}
+    arrays = {
+        name: pyarrow.array(values if isinstance(values, list) else np.asarray(values))
+        for name, values in columns.items()
+    }
     return write_whole(path, lambda p: parquet.write_table(pyarrow.table(arrays), p))
 
 
@@ -123,7 +128,9 @@ def write_grid(path: Path, grid: Array | None) -> Path:
         raise UsageError(f"--out {path}: these rows are no pictures; write {', '.join(TABLES)}")
     rows, columns, high, wide = grid.shape[:4]
     if rows * (high + GAP) * columns * (wide + GAP) > MOST_PIXELS:
-        raise UsageError(f"--out {path}: {rows * columns:,} pictures make a sheet too large; ask for fewer, or write .npz")
+        raise UsageError(
+            f"--out {path}: {rows * columns:,} pictures make a sheet too large; ask for fewer, or write .npz"
+        )
     sheet = np.full((rows * (high + GAP) + GAP, columns * (wide + GAP) + GAP, *grid.shape[4:]), 255, np.uint8)
     for row in range(rows):
         for column in range(columns):

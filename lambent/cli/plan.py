@@ -122,7 +122,9 @@ def sourced(flags: Tree, positional: str | None) -> Tree:
     named = data.get("type")
     if named is not None and named not in registered(Modality):
         if positional is not None or "source" in data:
-            raise UsageError(f"--data: no kind of data is called {named!r}; {nearest(str(named), registered(Modality))}")
+            raise UsageError(
+                f"--data: no kind of data is called {named!r}; {nearest(str(named), registered(Modality))}"
+            )
         data["source"] = Typed(data.pop("type"))
     if positional is not None:
         data["source"] = Typed(positional)
@@ -140,7 +142,9 @@ def _section(tree: Tree, name: str, short: str | None = None) -> Tree:
     return value
 
 
-def _plausible(kind: type[Part], given: Tree, path: str, also: Tree | dict[str, settings.Setting] | None = None) -> None:
+def _plausible(
+    kind: type[Part], given: Tree, path: str, also: Tree | dict[str, settings.Setting] | None = None
+) -> None:
     known = {field for cls in registered(kind).values() for field in fields_of(cls)} | set(also or ())
     refuse_unknown(given, sorted(known), path, f"no {kind.__name__}")
 
@@ -149,7 +153,9 @@ def _check_version(version: Any) -> None:
     if isinstance(version, bool) or not isinstance(version, int) or version < 1:
         raise UsageError(f"lambent: the version of the configuration is a whole number, {VERSION} now, not {version!r}")
     if version > VERSION:
-        raise UsageError(f"lambent: {version} is a later version of the configuration than this one reads ({VERSION}); update lambent")
+        raise UsageError(
+            f"lambent: {version} is a later version of the configuration than this one reads ({VERSION}); update lambent"
+        )
 
 
 def _run_name(name: Any) -> str | None:
@@ -158,5 +164,7 @@ def _run_name(name: Any) -> str | None:
         return None
     fits = isinstance(name, str) and 0 < len(name.encode("utf-8", "replace")) <= 120 and name == name.strip()
     if not fits or re.search(r"[\x00-\x1f\x7f/\\:]", name) or name.startswith((".", "-")):
-        raise UsageError(f"name: {str(name)[:60]!r} cannot be a run's name: up to 120 letters, without / \\ : and not beginning with . or -")
+        raise UsageError(
+            f"name: {str(name)[:60]!r} cannot be a run's name: up to 120 letters, without / \\ : and not beginning with . or -"
+        )
     return str(name)

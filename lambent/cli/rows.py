@@ -34,7 +34,9 @@ class Rows:
 def load_rows(request: Tree, fields: Tree, voice: Voice) -> Rows:
     """Read the rows of a plan, with the modality that its fields describe or that the data suggest."""
     if request["source"] is None:
-        raise UsageError("which data? Name a file, a folder or a data set: lambent train DATA --out RUN (lambent data lists sets)")
+        raise UsageError(
+            "which data? Name a file, a folder or a data set: lambent train DATA --out RUN (lambent data lists sets)"
+        )
     request = request | {"source": settled(request["source"])}
     raw = raw_rows(request["source"], request["split"])
     default = find(request["source"])[0].modality if raw.facts.get("name") else guess(raw.rows).spec()
@@ -62,7 +64,9 @@ def recorded(provenance: dict[str, Any], modality: Modality, split: str | None) 
     """The rows that a run was trained on, or tested on (the default), read again; a note where they have changed."""
     request = provenance.get("request")
     if not isinstance(request, dict) or not {"source", "split", "test", "limit"} <= request.keys():
-        raise ArtifactError("the model file does not say which data it was trained on: name the data (lambent VERB RUN DATA)")
+        raise ArtifactError(
+            "the model file does not say which data it was trained on: name the data (lambent VERB RUN DATA)"
+        )
     if split not in (None, "train", "test", request["split"], request["test"]):
         return encode_like(modality, request["source"], str(split))
     wants_test = split in (None, "test", request["test"])
@@ -118,7 +122,9 @@ def _test_split(request: Tree) -> str | float:
     if test == "auto":
         return "test" if request["split"] != "test" and has_split(request["source"], "test") else SHARE
     if isinstance(test, str) and test == request["split"]:
-        raise UsageError(f"data.test: {test!r} is what the model is trained on; name another split, or a share to hold out")
+        raise UsageError(
+            f"data.test: {test!r} is what the model is trained on; name another split, or a share to hold out"
+        )
     if not isinstance(test, str) and not 0 < test < 1:
         raise UsageError(f"data.test: a share to hold out lies between 0 and 1, not at {test}")
     return test  # type: ignore[no-any-return]
@@ -133,7 +139,9 @@ def _parted(rows: Encoded, modality: Modality, request: Tree) -> tuple[Encoded, 
 
 def _tell(train: Encoded, test: Encoded, voice: Voice) -> None:
     shape = " × ".join(map(str, train.x.shape[1:]))
-    voice.step(f"{type(train.modality).__name__}: {len(train):,} rows to train on, {len(test):,} to test on, each {shape}")
+    voice.step(
+        f"{type(train.modality).__name__}: {len(train):,} rows to train on, {len(test):,} to test on, each {shape}"
+    )
     for what, count in sorted((train.source.get("notices") or {}).items()):
         voice.note(f"data: {what.replace('_', ' ')}: {count:,}")
 

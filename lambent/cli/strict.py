@@ -194,7 +194,9 @@ def _number(dumper: yaml.SafeDumper, value: float) -> yaml.Node:
 
 
 def _list(dumper: yaml.SafeDumper, value: list[Any]) -> yaml.Node:
-    return dumper.represent_sequence("tag:yaml.org,2002:seq", value, flow_style=not any(isinstance(v, dict) for v in value))
+    return dumper.represent_sequence(
+        "tag:yaml.org,2002:seq", value, flow_style=not any(isinstance(v, dict) for v in value)
+    )
 
 
 _Dumper.add_representer(str, _text)

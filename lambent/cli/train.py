@@ -47,14 +47,20 @@ def train(arguments: Sequence[str]) -> int:
 
 def _parser() -> Parser:
     parser = Parser("train", "Train a model on data, evaluate it, and write everything into a run folder.")
-    parser.add_argument("data", nargs="?", metavar="DATA", help="a file, a folder or the name of a data set (lambent data)")
+    parser.add_argument(
+        "data", nargs="?", metavar="DATA", help="a file, a folder or the name of a data set (lambent data)"
+    )
     parser.add_argument("--out", metavar="RUN", type=filled("--out"), help="the run folder; default: runs/NAME")
     parser.add_argument("--name", help="the run's name; default: that of the folder")
     parser.add_argument("--config", metavar="FILE", help="a YAML or JSON file of settings, on which flags are laid")
     parser.add_argument("--resume", metavar="RUN", help="go on with an interrupted run, to the same bits")
     parser.add_argument("--force", action="store_true", help="replace the run in the folder")
     parser.add_argument("--track", choices=("tensorboard", "mlflow"), help="send the history to a tracker as well")
-    sections = (("rows", {"limit": settings.of_rows()["limit"]}), ("evaluation", settings.of_evaluation()), ("training", settings.of_fit()))
+    sections = (
+        ("rows", {"limit": settings.of_rows()["limit"]}),
+        ("evaluation", settings.of_evaluation()),
+        ("training", settings.of_fit()),
+    )
     for title, known in sections:
         group = parser.add_argument_group(title)
         for name, one in known.items():
@@ -62,7 +68,9 @@ def _parser() -> Parser:
             meaning = (one.meaning + default).replace("%", "%%")
             group.add_argument(f"--{name.replace('_', '-')}", type=Typed, metavar=_metavar(one), help=meaning)
     common(parser)
-    parser.add_argument("--import", dest="modules", action="append", default=[], metavar="MODULE", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--import", dest="modules", action="append", default=[], metavar="MODULE", help=argparse.SUPPRESS
+    )
     return parser
 
 
@@ -99,14 +107,18 @@ def _refuse_settings(options: argparse.Namespace, flags: Tree) -> None:
         if value not in (None, False, []) and name not in ALLOWED_WITH_RESUME
     ]
     if given:
-        raise UsageError(f"--resume goes on with the settings in {options.resume}/{CONFIG}; leave out {', '.join(given)}")
+        raise UsageError(
+            f"--resume goes on with the settings in {options.resume}/{CONFIG}; leave out {', '.join(given)}"
+        )
 
 
 def _resumed(run: str, options: argparse.Namespace, job: Job) -> int:
     folder = Path(run)
     for name in (CONFIG, CHECKPOINT):
         if not (folder / name).is_file():
-            raise ArtifactError(f"{run}: cannot be resumed, for it holds no {name}; start it with lambent train DATA --out {shlex.quote(run)}")
+            raise ArtifactError(
+                f"{run}: cannot be resumed, for it holds no {name}; start it with lambent train DATA --out {shlex.quote(run)}"
+            )
     tree: dict[str, Any] = read_plan(folder / CONFIG)
     if options.device is not None:
         tree["fit"] = {**tree.get("fit", {}), "device": str(options.device)}

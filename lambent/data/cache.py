@@ -5,7 +5,7 @@ import logging
 import os
 import tempfile
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPException
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from lambent.data import files
 from lambent.errors import DataError, UsageError
+from lambent.files import write_whole
 
 LIMIT_DOWNLOAD = 2**30
 TIMEOUT = 30.0  # seconds without a byte
@@ -84,27 +85,31 @@ def locate(file: File) -> Path:
 def _fetch(file: File, place: Path) -> None:
     """Download into place; other processes doing the same at once each write a whole file of their own."""
     _log.info("fetching %s", file.url)
+    write_whole(place, lambda temporary: _download(file, temporary))
+
+
+def _download(file: File, target: Path) -> None:
     advice = f"Fetch it by other means, put it at FOLDER/{file.path} and set LAMBENT_DATA=FOLDER"
+    hashed = hashlib.sha256()
+    with open(target, "wb") as stream:
+        for piece in _pieces(str(file.url), advice):
+            hashed.update(piece)
+            stream.write(piece)
+    if hashed.hexdigest() != file.sha256:
+        raise DataError(f"{file.url}: sent a file with SHA-256 {hashed.hexdigest()}, not {file.sha256}. {advice}")
+
+
+def _pieces(url: str, advice: str) -> Iterator[bytes]:
+    """The bytes at an address; what goes wrong on the way is a `DataError`, not a fault of the disk."""
+    total = 0
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with files.replacing(place) as descriptor:
-            with os.fdopen(descriptor, "wb", closefd=False) as stream:
-                found = _download(str(file.url), stream.write)
-            if found != file.sha256:
-                raise DataError(f"{file.url}: sent a file with SHA-256 {found}, not {file.sha256}. {advice}")
+        with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:
+            while piece := answer.read(2**20):
+                total += len(piece)
+                if total > LIMIT_DOWNLOAD:
+                    raise DataError(f"{url}: sends more than {LIMIT_DOWNLOAD:,} bytes")
+                yield piece
     except (OSError, HTTPException, ValueError) as error:
         if isinstance(error, DataError):
             raise
-        raise DataError(f"{file.url}: cannot be fetched ({error}). {advice}") from None
-
-
-def _download(url: str, write: Callable[[bytes], object]) -> str:
-    hashed, total = hashlib.sha256(), 0
-    with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:
-        while piece := answer.read(2**20):
-            total += len(piece)
-            if total > LIMIT_DOWNLOAD:
-                raise DataError(f"{url}: sends more than {LIMIT_DOWNLOAD:,} bytes")
-            hashed.update(piece)
-            write(piece)
-    return hashed.hexdigest()
+        raise DataError(f"{url}: cannot be fetched ({error}). {advice}") from None

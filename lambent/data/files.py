@@ -1,11 +1,9 @@
-"""Files: regular, read whole and unchanged, written whole or not at all."""
+"""Files: regular, and read whole and unchanged."""
 
 import hashlib
-import os
 import stat
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -63,34 +61,3 @@ def digest(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal."""
     with regular(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that a reader, or a crash at any moment, sees the old content or the new, never a mixture."""
-    with replacing(path) as file, os.fdopen(file, "wb", closefd=False) as stream:
-        stream.write(content)
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[int]:
-    """The descriptor of a temporary file beside `path` that takes its place, once synced, if the block succeeds."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".part")
-    try:
-        yield descriptor
-        os.fsync(descriptor)
-        os.close(descriptor)
-        descriptor = -1
-        os.chmod(temporary, 0o644)  # temporary files are born private
-        os.replace(temporary, path)
-    except BaseException:
-        if descriptor >= 0:
-            os.close(descriptor)
-        with suppress(OSError):
-            os.unlink(temporary)
-        raise
-    with suppress(OSError):  # not every file system can sync a folder
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)

@@ -128,15 +128,19 @@ class Image(Modality):
         return np.ascontiguousarray(values[:, 0] if self.event[0] == 1 else values.transpose(0, 2, 3, 1))
 
     def transform(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """A fresh view of encoded rows [N, C, H, W]: mirrored with `flip`, drawn to 0 and 1 with `dynamic`."""
-        if self.flip:
-            mirrored = torch.randint(0, 2, (len(x), 1, 1, 1), generator=generator, device=x.device, dtype=torch.bool)
-            x = torch.where(mirrored, x.flip(-1), x)
+        """A fresh view of encoded rows [N, C, H, W]: drawn to 0 and 1 with `dynamic`."""
         if self.binarize == "dynamic":
             # r is uniform on the 255 bytes 0…254, so P(r < x) is exactly x/255, for black and for white too.
             r = torch.randint(0, 255, x.shape, generator=generator, device=x.device, dtype=torch.uint8)
             x = (r < x).to(torch.uint8)
         return x
+
+    def augment(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Encoded rows [N, C, H, W], each mirrored with probability one half if `flip`."""
+        if not self.flip:
+            return x
+        mirrored = torch.randint(0, 2, (len(x), 1, 1, 1), generator=generator, device=x.device, dtype=torch.bool)
+        return torch.where(mirrored, x.flip(-1), x)
 
     def defaults(self) -> dict[str, Spec]:
         """Bernoulli pixels for binary images, discretized logistics for bytes; a convolutional network."""

@@ -61,6 +61,10 @@ class Modality(Part):
         """A fresh random view of a batch of encoded rows, drawn each time (dynamic binarization); default: none."""
         return x
 
+    def augment(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """A random view that only training takes, so that a model sees more than there is; default: none."""
+        return x
+
 
 @dataclass
 class Encoded:

@@ -64,7 +64,12 @@ def _metric(metric: Any) -> Metric:
 
 def _data(source: dict[str, Any], tested: int) -> dict[str, Any]:
     name = source.get("name") or str(source.get("path", "data")).rstrip("/").rpartition("/")[2]
-    return {"name": name, "rows": source.get("rows"), "tested_on": tested, **{k: v for k, v in source.items() if k != "name"}}
+    return {
+        "name": name,
+        "rows": source.get("rows"),
+        "tested_on": tested,
+        **{k: v for k, v in source.items() if k != "name"},
+    }
 
 
 def _training(provenance: dict[str, Any]) -> dict[str, Any]:

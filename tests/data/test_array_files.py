@@ -2,7 +2,6 @@
 
 import gzip
 import io
-import os
 import struct
 import tracemalloc
 import zipfile
@@ -13,6 +12,7 @@ import pytest
 
 from lambent.data import arrays, files, idx
 from lambent.errors import DataError
+from lambent.files import write_bytes, write_whole
 
 X = np.arange(24, dtype=np.uint8).reshape(4, 3, 2)
 
@@ -262,15 +262,14 @@ def test_idx_labels_of_the_sibling(tmp_path: Path) -> None:
 def test_K11_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
     path = save(tmp_path, b"old", "f")
 
-    def interrupted() -> None:
-        with files.replacing(path) as descriptor:
-            os.write(descriptor, b"half of the new")
-            raise KeyboardInterrupt
+    def interrupted(temporary: Path) -> None:
+        temporary.write_bytes(b"half of the new")
+        raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        interrupted()
+        write_whole(path, interrupted)
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["f"]
-    files.write_whole(path, b"new")
+    write_bytes(path, b"new")
     assert path.read_bytes() == b"new"
     assert path.stat().st_mode & 0o777 == 0o644

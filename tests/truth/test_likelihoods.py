@@ -22,7 +22,7 @@ from lambent.likelihoods import (
     NegativeBinomial,
     Poisson,
 )
-from lambent.part import Shape, Spec, registered
+from lambent.part import Shape, Spec
 
 Support = tuple[Tensor, Tensor]  # values [n, *event] and their weights [n], 1 where the likelihood is discrete
 PIXEL: dict[str, Shape] = {"DiscretizedLogistics": (1, 1, 1)}
@@ -74,9 +74,6 @@ def element(spec: Spec, number: int = 0) -> tuple[Likelihood, Tensor]:
     raw = likelihood.setup(PIXEL.get(spec["type"], (1,)))
     generator = torch.Generator().manual_seed(number)
     return likelihood.double(), torch.randn(raw, generator=generator, dtype=torch.float64)
-
-
-SINGLE = [name for name in registered(Likelihood) if name != "Mixed"]
 
 
 @pytest.mark.parametrize("number", range(3))
@@ -264,6 +261,7 @@ def test_colour_pixel_sums_to_one_channel_by_channel(components: int) -> None:
         upper[-1] = 1.0
         red += weight * torch.diff(upper, prepend=torch.zeros(1, dtype=torch.float64))
     torch.testing.assert_close(red.sum(), torch.tensor(1.0, dtype=torch.float64))
+    torch.testing.assert_close(px.mean[0].squeeze(), (levels * red).sum())
     green, blue = torch.meshgrid(levels, levels, indexing="ij")
     for level in (0, 7, 130, 255):
         pixels = torch.stack((torch.full_like(green, level), green, blue), -1).reshape(-1, 3, 1, 1)

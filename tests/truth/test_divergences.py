@@ -1,0 +1,234 @@
+"""Distributions over codes: closed divergences against Monte Carlo, densities against their integral and their samples."""
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from scipy import stats
+from torch import Tensor
+from torch.distributions import Distribution, MultivariateNormal
+from torch.distributions.kl import _KL_REGISTRY
+
+from lambent.distributions import (
+    Delta,
+    DiagonalNormal,
+    FromNoise,
+    FullNormal,
+    NormalMixture,
+    StandardNormal,
+    closed_kl,
+    sample,
+    unit_kl,
+)
+from lambent.flows import FlowNormal
+from lambent.part import Spec
+from lambent.posteriors import Posterior
+from lambent.priors import Prior
+
+Seed = Callable[[int], torch.Generator]
+
+
+def gaussian(kind: type[Distribution], number: int, size: int, device: torch.device, batch: int = 2) -> Distribution:
+    """A random distribution of that class over vectors, in float64; a new class must be added here."""
+    generator = torch.Generator().manual_seed(number)
+
+    def noise(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator, dtype=torch.float64).to(device)
+
+    location, log_scale = noise(batch, size), 0.5 * noise(batch, size)
+    if kind is StandardNormal:
+        return StandardNormal(size, location)
+    if kind is DiagonalNormal:
+        return DiagonalNormal(location, log_scale)
+    if kind is FullNormal:
+        return FullNormal(location, noise(batch, size, size).tril(-1) + torch.diag_embed(log_scale.exp()))
+    if kind is Delta:
+        return Delta(location)
+    if kind is NormalMixture:
+        return NormalMixture(noise(batch), DiagonalNormal(location, log_scale))
+    raise AssertionError(f"{kind.__name__} cannot be built in this test: add it")
+
+
+PAIRS = [(q, p) for q, p in _KL_REGISTRY if q.__module__.startswith("lambent.") and q is not Delta]
+
+
+@pytest.mark.parametrize(("q", "p"), PAIRS, ids=[f"{q.__name__}-{p.__name__}" for q, p in PAIRS])
+@pytest.mark.parametrize("number", range(3))
+def test_closed_kl_is_the_mean_log_ratio(
+    q: type[Distribution], p: type[Distribution], number: int, device: torch.device, seed: Seed
+) -> None:
+    left, right = gaussian(q, number, 3, device), gaussian(p, number + 100, 3, device)
+    z = sample(left, (40_000,), seed(number))
+    ratio = left.log_prob(z) - right.log_prob(z)
+    error = ratio.std(0) / math.sqrt(len(z))
+    assert ((closed_kl(left, right) - ratio.mean(0)).abs() < 5 * error).all()
+
+
+@pytest.mark.parametrize("p", [StandardNormal, DiagonalNormal, NormalMixture])
+def test_a_point_pays_no_kl(p: type[Distribution], device: torch.device) -> None:
+    kl = closed_kl(gaussian(Delta, 0, 3, device), gaussian(p, 1, 3, device))
+    assert torch.equal(kl, torch.zeros(2, dtype=torch.float64, device=device))
+
+
+@pytest.mark.parametrize("p", [StandardNormal, DiagonalNormal])
+def test_kl_of_units_sums_to_the_kl(p: type[Distribution], device: torch.device) -> None:
+    left, right = gaussian(DiagonalNormal, 0, 4, device), gaussian(p, 1, 4, device)
+    units = unit_kl(left, right)
+    assert units.shape == (2, 4)
+    assert (units >= 0).all()
+    torch.testing.assert_close(units.sum(-1), closed_kl(left, right))
+    assert unit_kl(gaussian(FullNormal, 0, 4, device), right) is None
+
+
+def test_kl_to_itself_is_nought(device: torch.device) -> None:
+    for number in range(5):
+        q = gaussian(DiagonalNormal, number, 4, device)
+        torch.testing.assert_close(closed_kl(q, q), torch.zeros(2, dtype=torch.float64, device=device))
+    still = DiagonalNormal(torch.zeros(2, 4), torch.zeros(2, 4))
+    assert torch.equal(closed_kl(still, StandardNormal(4, torch.zeros(1))), torch.zeros(2))
+
+
+def test_unknown_pairs_fall_back_to_monte_carlo(device: torch.device) -> None:
+    q = gaussian(DiagonalNormal, 0, 3, device)
+    assert closed_kl(q, gaussian(NormalMixture, 1, 3, device)) is None
+    assert closed_kl(q, gaussian(NormalMixture, 1, 3, device)) is None  # the second time it is remembered
+
+
+def test_gaussians_agree_with_torch(device: torch.device) -> None:
+    value = torch.randn(7, 2, 3, dtype=torch.float64, device=device)
+    diagonal, full = (gaussian(kind, 3, 3, device) for kind in (DiagonalNormal, FullNormal))
+    ours_and_theirs = [
+        (diagonal, MultivariateNormal(diagonal.location, scale_tril=torch.diag_embed(diagonal.log_scale.exp()))),
+        (full, MultivariateNormal(full.location, scale_tril=full.factor)),
+    ]
+    for ours, theirs in ours_and_theirs:
+        torch.testing.assert_close(ours.log_prob(value), theirs.log_prob(value))
+        torch.testing.assert_close(ours.entropy(), theirs.entropy())
+        torch.testing.assert_close(ours.variance, theirs.variance)
+        torch.testing.assert_close(ours.detached().log_prob(value), ours.log_prob(value))
+
+
+@pytest.mark.parametrize("kind", [StandardNormal, DiagonalNormal, FullNormal, NormalMixture])
+def test_samples_have_the_moments(kind: type[Distribution], device: torch.device, seed: Seed) -> None:
+    d = gaussian(kind, 5, 3, device)
+    z = sample(d, (40_000,), seed(0))
+    error = d.variance.sqrt() / 200
+    assert ((z.mean(0) - d.mean).abs() < 5 * error).all()
+    torch.testing.assert_close(z.var(0), d.variance.expand_as(z.var(0)), rtol=0.06, atol=0)
+
+
+# ---- learned densities -------------------------------------------------------------------------------------------
+
+
+def learned(spec: Spec, size: int, device: torch.device) -> Distribution:
+    """A prior of that description after setup, moved away from its start; Vamp's posteriors are a fixed linear map."""
+    torch.manual_seed(4)
+    prior = Prior.from_spec(spec)
+    prior.setup(size, torch.randn(20, 2 * size))
+    with torch.no_grad():
+        for parameter in prior.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    prior.double().to(device)
+    return prior(lambda rows: DiagonalNormal(rows[..., :size], 0.5 * rows[..., size:]))
+
+
+def bent(spec: Spec, size: int, device: torch.device) -> Distribution | None:
+    """A posterior of that description for one row of features."""
+    torch.manual_seed(4)
+    posterior = Posterior.from_spec(spec)
+    posterior.setup(6, size)
+    if not posterior.density:
+        return None
+    q: Distribution = posterior.double().to(device)(torch.randn(6, dtype=torch.float64).to(device))
+    return q
+
+
+def integral(d: Distribution, size: int, device: torch.device) -> Tensor:
+    """Over a wide grid, by even steps."""
+    points = 4001 if size == 1 else 501
+    axis = torch.linspace(-14, 14, points, dtype=torch.float64, device=device)
+    grid = torch.stack(torch.meshgrid(*[axis] * size, indexing="ij"), -1).reshape(-1, size)
+    with torch.no_grad():
+        return d.log_prob(grid).exp().sum() * float(axis[1] - axis[0]) ** size
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_every_prior_integrates_to_one(any_prior_spec: Spec, size: int, device: torch.device) -> None:
+    total = integral(learned(any_prior_spec, size, device), size, device)
+    assert abs(float(total) - 1) < 2e-3
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_every_posterior_integrates_to_one(any_posterior_spec: Spec, size: int, device: torch.device) -> None:
+    q = bent(any_posterior_spec, size, device)
+    if q is None:
+        pytest.skip("a point has no density")
+    assert abs(float(integral(q, size, device)) - 1) < 2e-3
+
+
+def test_draws_of_every_prior_follow_its_density(any_prior_spec: Spec, device: torch.device, seed: Seed) -> None:
+    """In one dimension: the share of draws below each point against the integral up to it."""
+    p = learned(any_prior_spec, 1, device)
+    axis = torch.linspace(-20, 20, 20_001, dtype=torch.float64, device=device)
+    with torch.no_grad():
+        below = torch.cumsum(p.log_prob(axis.unsqueeze(-1)).exp(), 0) * float(axis[1] - axis[0])
+        z = sample(p, (5000,), seed(0)).flatten()
+    place = torch.searchsorted(axis, z).clamp_max(len(axis) - 1)
+    assert stats.kstest(below[place].cpu().numpy(), "uniform").pvalue > 1e-4
+
+
+@pytest.mark.parametrize("size", [1, 2, 5])
+@pytest.mark.parametrize("coupling", ["affine", "spline"])
+def test_density_of_a_flow_draw_is_the_same_remembered_and_recomputed(
+    size: int, coupling: str, device: torch.device, seed: Seed
+) -> None:
+    spec = {"type": "Flow", "transforms": 2, "width": 8, "coupling": coupling}
+    for d, shape in ((learned(spec, size, device), (3, 7)), (bent(spec, size, device), (4,))):
+        assert isinstance(d, FlowNormal)
+        z = sample(d, shape, seed(1))
+        torch.testing.assert_close(d.log_prob(z), d.log_prob(z.clone()), rtol=0, atol=1e-9)
+        other = sample(d, shape, seed(2))
+        torch.testing.assert_close(d.log_prob(z), d.log_prob(z.clone()), rtol=0, atol=1e-9)
+        assert not torch.allclose(d.log_prob(other), d.log_prob(z))
+
+
+@pytest.mark.parametrize("components", ["diagonal", "full"])
+def test_mixture_density_is_the_weighted_sum(components: str, device: torch.device) -> None:
+    kind = DiagonalNormal if components == "diagonal" else FullNormal
+    parts = gaussian(kind, 8, 3, device, batch=4)
+    logits = torch.tensor([0.1, -1.0, 2.0, 0.0], dtype=torch.float64, device=device)
+    value = torch.randn(5, 6, 3, dtype=torch.float64, device=device)
+    each = parts.log_prob(value.unsqueeze(-2)).exp()
+    expected = (each * torch.softmax(logits, 0)).sum(-1).log()
+    torch.testing.assert_close(NormalMixture(logits, parts).log_prob(value), expected)
+
+
+def test_mixture_chooses_components_by_weight(device: torch.device, seed: Seed) -> None:
+    location = torch.tensor([[-50.0], [0.0], [50.0]], device=device)
+    logits = torch.tensor([0.2, 0.7, 0.1], device=device).log()
+    z = sample(NormalMixture(logits, DiagonalNormal(location, torch.zeros_like(location))), (20_000,), seed(0))
+    shares = torch.stack([(z < -25).float().mean(), ((z > -25) & (z < 25)).float().mean(), (z > 25).float().mean()])
+    assert ((shares - logits.exp()).abs() < 5 * (logits.exp() / 20_000).sqrt()).all()
+
+
+# ---- temperature -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.5, 1.0, 2.0])
+def test_temperature_multiplies_the_noise(temperature: float, device: torch.device, seed: Seed) -> None:
+    for kind in (StandardNormal, DiagonalNormal, FullNormal):
+        d = gaussian(kind, 1, 3, device)
+        assert isinstance(d, FromNoise)
+        noise = d.noise((9, *d.batch_shape, 3), seed(0))
+        torch.testing.assert_close(sample(d, (9,), seed(0), temperature), d.from_noise(temperature * noise))
+
+
+def test_temperature_of_a_mixture_leaves_the_choice_alone(device: torch.device, seed: Seed) -> None:
+    d = gaussian(NormalMixture, 1, 3, device)
+    cold = sample(d, (50,), seed(0), 0.0)
+    away = (cold.unsqueeze(1) - d.components.location).abs().sum(-1).amin(1)
+    assert float(away.max()) == 0.0
+    assert len(cold.unique(dim=0)) == 2
+    warm = sample(d, (50,), seed(0), 1.0)
+    torch.testing.assert_close(sample(d, (50,), seed(0), 0.5), cold + 0.5 * (warm - cold))

@@ -30,9 +30,11 @@ _HOMES = {
     "lambent.tasks.prior": ("fit_prior",),
 }  # fmt: skip
 _RENAMED = {"load": ("lambent.estimators", "load_estimator")}
+_MODULES = ("data", "posteriors", "priors")  # two parts called Flow live in the latter
 _FOUND = {name: (module, name) for module, names in _HOMES.items() for name in names} | _RENAMED
 
 if TYPE_CHECKING:
+    from lambent import data, posteriors, priors
     from lambent.bounds import Ciwae, Iwae, Miwae, Piwae
     from lambent.data import CATALOG, Encoded, Image, Modality, Sprites, Table
     from lambent.errors import (
@@ -137,6 +139,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"lambent.{name}")
     if name not in _FOUND:
         raise AttributeError(f"module 'lambent' has no attribute {name!r}")
     module, attribute = _FOUND[name]

@@ -57,6 +57,7 @@ def carry_out(plan: Plan, folder: Path, job: Job, resume: bool = False) -> int:
     except InterruptedRun as stopped:
         way = f"go on with: lambent train --resume {shlex.quote(str(folder))}"
         raise InterruptedRun(f"{stopped}; the state was kept, {way}", stopped.exit_status) from None
+    plan.name = plan.name or folder.resolve().name
     provenance = _provenance(plan, rows, parts["objective"], history, model, job.command)
     store.save(folder / run_folder.MODEL, model, rows.train.modality, provenance)
     findings, found = conclude(model, rows.test, plan.evaluate, provenance, folder, job.voice)

@@ -7,7 +7,7 @@ from typing import Any
 
 from lambent.cli import settings
 from lambent.cli.flags import Parser
-from lambent.cli.plan import PARTS, default_of, families
+from lambent.cli.plan import PARTS, default_of, families, modalities
 from lambent.cli.specs import Tree, as_tree, part_in
 from lambent.part import Part, family, registered
 from lambent.part import families as all_families
@@ -93,9 +93,7 @@ def catalogue() -> dict[str, dict[str, dict[str, Any]]]:
 
 def add_part_flags(parser: Parser, flags: Tree) -> None:
     """The flags of the parts chosen so far, for `lambent train … --help`."""
-    from lambent.data import Modality
-
-    kinds = {**families(), "data": Modality}
+    kinds = {**families(), "data": modalities()}
     for section in (*PARTS, "data"):
         kind = kinds[section]
         group = parser.add_argument_group(

@@ -55,7 +55,7 @@ def _asked(look: Callable[[], list[Check]]) -> list[Check]:
     """A look that fails is a finding too."""
     try:
         return look()
-    except Exception as error:  # noqa: BLE001 - a doctor does not fall ill
+    except Exception as error:
         return [Check(look.__name__.strip("_"), False, f"{type(error).__name__}: {error}")]
 
 
@@ -68,7 +68,7 @@ def _python() -> list[Check]:
 def _torch() -> list[Check]:
     try:
         import torch
-    except Exception as error:  # noqa: BLE001 - a broken installation raises almost anything
+    except Exception as error:
         return [Check("torch", False, f"cannot be imported ({error})", "pip install torch")]
     from lambent.precision import has_bf16_units
 

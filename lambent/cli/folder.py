@@ -28,10 +28,9 @@ def vacant(folder: Path, force: bool) -> None:
     held = [name for name in OWN if os.path.lexists(folder / name)]
     if held and not force:
         unfinished = CHECKPOINT in held and MODEL not in held
+        what = "an unfinished run" if unfinished else "a run"
         way = f"go on with it (lambent train --resume {folder}), " if unfinished else ""
-        raise UsageError(
-            f"{folder}: holds {'an unfinished' if unfinished else 'a'} run already ({held[0]}); {way}choose another --out, or add --force"
-        )
+        raise UsageError(f"{folder}: holds {what} already ({held[0]}); {way}choose another --out, or add --force")
 
 
 def emptied(folder: Path) -> None:

@@ -101,7 +101,7 @@ def csv_text(columns: Columns) -> str:
 def _cells(values: Any) -> list[Any]:
     array = np.asarray(values)
     if array.dtype.kind == "f":
-        return array.astype(str).tolist()  # float32 in its own shortest digits, not in those of the nearest float64
+        return list(array.astype(str))  # float32 in its own shortest digits, not in those of the nearest float64
     return [_harmless(v) if isinstance(v, str) else v for v in array.tolist()]
 
 

@@ -46,8 +46,6 @@ class Plan:
 
     def check(self) -> None:
         """Find mistakes in the parts before any data are read; fields of a part still unnamed must fit one of its family."""
-        from lambent.data import Modality
-
         for name, kind in families().items():
             given = self.parts[name]
             if name in ("likelihood", "network") and isinstance(given, dict) and "type" not in given:
@@ -55,9 +53,9 @@ class Plan:
             elif given is not None:
                 completed(kind, given, None if name in ("likelihood", "network") else default_of(name), name)
         if "type" in self.modality:
-            completed(Modality, self.modality, None, "data")
+            completed(modalities(), self.modality, None, "data")
         else:
-            _plausible(Modality, self.modality, "data", also=settings.of_rows())
+            _plausible(modalities(), self.modality, "data", also=settings.of_rows())
 
     def described(self, defaults: dict[str, Spec]) -> dict[str, Spec]:
         """Every part in full; `defaults` are those that suit the data."""
@@ -88,6 +86,13 @@ def families() -> dict[str, type[Part]]:
     return {"latent": Latent, "likelihood": Likelihood, "network": Network, "objective": Objective}
 
 
+def modalities() -> type[Part]:
+    """The family of the kinds of data."""
+    from lambent.data import Modality
+
+    return Modality
+
+
 def default_of(name: str) -> Spec:
     """The part that stands where neither user nor data say another."""
     return {"type": {"latent": "Flat", "likelihood": "Bernoulli", "network": "Mlp", "objective": "Elbo"}[name]}
@@ -113,18 +118,15 @@ def with_flags(tree: Tree, flags: Tree) -> Tree:
 
 def sourced(flags: Tree, positional: str | None) -> Tree:
     """Settle what `--data NAME` means: a modality if one has that name, else the data themselves."""
-    from lambent.data import Modality
-
+    known = registered(modalities())
     data = flags.get("data")
     if isinstance(data, Typed):
         data = {"type": data}
     data = dict(data or {})
     named = data.get("type")
-    if named is not None and named not in registered(Modality):
+    if named is not None and named not in known:
         if positional is not None or "source" in data:
-            raise UsageError(
-                f"--data: no kind of data is called {named!r}; {nearest(str(named), registered(Modality))}"
-            )
+            raise UsageError(f"--data: no kind of data is called {named!r}; {nearest(str(named), known)}")
         data["source"] = Typed(data.pop("type"))
     if positional is not None:
         data["source"] = Typed(positional)

@@ -88,7 +88,7 @@ def _guarded(arguments: list[str], debug: bool) -> int:
     except LambentError as error:
         _complain(f"lambent: error: {error}", debug)
         return error.exit_status
-    except Exception as error:  # noqa: BLE001 - the last line of defence
+    except Exception as error:
         status, text = _explained(error)
         _complain(f"lambent: error: {text}", debug)
         return status

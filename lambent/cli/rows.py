@@ -9,8 +9,8 @@ import numpy as np
 from lambent.cli.specs import Tree, completed
 from lambent.cli.voice import Voice
 from lambent.data import Encoded, Modality, encode_like, overlap
-from lambent.data import split as cut
 from lambent.data import load as encode
+from lambent.data import split as cut
 from lambent.data.catalog import CATALOG, find
 from lambent.data.loading import find as raw_rows
 from lambent.data.loading import guess

@@ -3,6 +3,7 @@
 import inspect
 import math
 import re
+import types
 import typing
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -10,11 +11,8 @@ from typing import Any, Literal
 from lambent.cli.specs import Tree, Typed, read_typed
 from lambent.errors import UsageError, nearest
 
-# What a run decides for itself, or what only a caller in Python can give.
-_INTERNAL = {
-    "model", "objective", "data", "context", "transform", "steps", "checkpoint", "resume", "progress", "callbacks", "return",
-}  # fmt: skip
-_OWN_DEFAULTS: dict[str, Any] = {"validation": 0.1}
+# A run decides these itself: the rows are all in memory, and the folder holds the checkpoint.
+_INTERNAL = {"steps", "resume", "progress"}
 LARGEST_SEED = 2**63 - 1
 
 
@@ -57,11 +55,20 @@ def of_fit() -> dict[str, Setting]:
     hints, meanings = typing.get_type_hints(fit), _meanings(fit.__doc__ or "")
     found = {}
     for name, parameter in inspect.signature(fit).parameters.items():
-        if name not in _INTERNAL:
-            hint = float if hints[name] is Any else hints[name]
-            default = _OWN_DEFAULTS.get(name, parameter.default)
-            found[name] = Setting(hint, default, meanings.get(name, ""))
+        if name not in _INTERNAL and _is_plain(hints[name]):
+            found[name] = Setting(hints[name], parameter.default, meanings.get(name, "").rstrip("."))
+    # `fit` takes rows here too, and none by default; for a person at a terminal a share is the rule.
+    found["validation"] = Setting(float, 0.1, "share of the training rows to hold out and watch")
     return found
+
+
+def _is_plain(hint: Any) -> bool:
+    """Whether a value of this type can stand after a flag."""
+    if typing.get_origin(hint) is Literal:
+        return True
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return all(_is_plain(member) for member in typing.get_args(hint))
+    return hint in (int, float, str, bool, type(None))
 
 
 def _meanings(doc: str) -> dict[str, str]:

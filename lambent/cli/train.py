@@ -37,7 +37,6 @@ def train(arguments: Sequence[str]) -> int:
     plan = Plan.of(_tree(options, flags))
     plan.check()
     folder = Path(options.out) if options.out else unused(RUNS, plan.name or _name_of(plan.rows["source"]))
-    plan.name = plan.name or folder.resolve().name
     vacant(folder, options.force)
     if plan.rows["source"] is not None:
         apart(folder, plan.rows["source"])

@@ -58,11 +58,9 @@ class Weighted(Objective):
 
     def refusal(self, whole: Part) -> str | None:
         if self.gradient == "doubly" and isinstance(whole, LatentModel) and not _separable(whole):
-            latent = whole.latent
-            what = type(latent.posterior).__name__ if latent.single else type(latent).__name__
             return (
                 f"the doubly reparameterized gradient of {type(self).__name__} needs Flat with a Gaussian posterior, "
-                f"not {what}: use gradient=plain"
+                f"not {_inseparable(whole)}: use gradient=plain"
             )
         return super().refusal(whole)
 
@@ -107,10 +105,14 @@ class Piwae(Grouped):
         return _log_mean(log_weight, 0), torch.softmax(log_weight, 0), encoder.flatten(0, 1)
 
     def refusal(self, whole: Part) -> str | None:
-        if isinstance(whole, LatentModel) and (self.gradient == "plain" or not _separable(whole)):
+        if self.gradient == "plain":
             return (
-                "Piwae teaches encoder and decoder by different bounds, which needs the doubly reparameterized gradient, "
-                "Flat and a Gaussian posterior: use Miwae or Ciwae"
+                "Piwae teaches encoder and decoder by different bounds, which gradient=plain cannot: use auto, or Miwae"
+            )
+        if isinstance(whole, LatentModel) and not _separable(whole):
+            return (
+                "Piwae teaches encoder and decoder by different bounds, which needs Flat with a Gaussian posterior, "
+                f"not {_inseparable(whole)}: use Miwae or Ciwae"
             )
         return super().refusal(whole)
 
@@ -134,6 +136,11 @@ def _log_mean(log_weight: Tensor, axis: int) -> Tensor:
 def _separable(model: LatentModel) -> bool:
     posterior = model.latent.posterior
     return model.latent.single and posterior is not None and posterior.separable
+
+
+def _inseparable(model: LatentModel) -> str:
+    """The part at fault."""
+    return type(model.latent.posterior if model.latent.single else model.latent).__name__
 
 
 def _separated(trace: Trace) -> Tensor:

@@ -20,6 +20,7 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[Path], object]) -
         write(temporary)
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)  # some writers make private files
         os.replace(temporary, path)
         _flush_folder(path.parent)
     except OSError as error:

@@ -122,11 +122,12 @@ class Elbo(Annealing):
     target: float | None = option("for auto: reconstruction to hold, −log p(x|z) in nats per row", default=None)
 
     settling: ClassVar[float] = 0.1  # share of the steps in which auto looks for its target
-    speed: ClassVar[float] = 0.02
+    speed: ClassVar[float] = 0.03  # the largest step of log λ
 
     def setup(self, model: LatentModel, seed: int = 0) -> None:
         self.register_buffer("log_beta", torch.tensor(math.log(0.1) if self.target is None else 0.0))
-        self.register_buffer("average", torch.tensor(float("nan")))  # of the reconstruction, over recent batches
+        self.register_buffer("average", torch.tensor(float("nan")))  # of the reconstruction, over ten batches
+        self.register_buffer("slow", torch.tensor(float("nan")))  # and over fifty
         self.register_buffer("goal", torch.tensor(float("nan") if self.target is None else self.target))
 
     def forward(
@@ -176,14 +177,23 @@ class Elbo(Annealing):
             self._steer(self._reconstruction, taken)
 
     def _steer(self, reconstruction: Tensor, taken: Tensor) -> None:
-        """One step of λ: up while the reconstruction is better than the goal, down while it is worse."""
-        recent = torch.where(torch.isnan(self.average), reconstruction, 0.99 * self.average + 0.01 * reconstruction)
-        self.average.copy_(torch.where(taken, recent, self.average))
-        if self.target is None and self.progress < self.settling:
-            self.goal.copy_(self.average)
-        else:
-            slack = (self.goal - self.average) / self.goal.abs().clamp_min(1.0)
-            self.log_beta.add_(taken * self.speed * torch.tanh(20 * slack)).clamp_(-9.0, 7.0)
+        """One step of λ: up while the reconstruction is better than the goal, down while it is worse.
+
+        λ acts late, so the reconstruction is judged some two hundred steps ahead, by its trend: without that, λ swings for
+        ever. It does not rise while the goal is missed, and its steps shrink to nought, so that it ends at rest.
+        """
+        for average, decay in ((self.average, 0.9), (self.slow, 0.98)):
+            recent = torch.where(torch.isnan(average), reconstruction, torch.lerp(reconstruction, average, decay))
+            average.copy_(torch.where(taken, recent, average))
+        searching = self.target is None and self.progress < self.settling
+        self.goal.copy_(self.average if searching else torch.where(torch.isnan(self.goal), self.average, self.goal))
+        if searching:
+            return
+        ahead = self.average + 5 * (self.average - self.slow)
+        step = torch.tanh(5 * (self.goal - ahead) / self.goal.abs().clamp_min(1.0))
+        step = torch.where(self.average > self.goal, step.clamp_max(0.0), step)
+        moved = (self.log_beta + self.speed * (1 - self.progress) * step).clamp(-9.0, 7.0)
+        self.log_beta.copy_(torch.where(taken, moved, self.log_beta))
 
     def weighed(self, reconstruction: float, kl: float) -> float:
         penalty = kl if self.capacity is None else abs(kl - self.capacity)

@@ -113,16 +113,11 @@ def _others(hint: Any, now: Any, limits: Any) -> list[Any]:
     return []
 
 
-def named(spec: Spec) -> str:
+def named(spec: Spec, kind: type[Part]) -> str:
     """A short name for a test: the type, and the fields that are not as `small` has them."""
-    cls = next(c for c in Part._classes if c.__name__ == spec["type"] and spec.keys() - {"type"} <= _fields(c))
-    start = small(cls)
+    start = small(registered(kind)[spec["type"]])
     shown = [f"{k}={'…' if isinstance(v, (list, dict)) else v}" for k, v in spec.items() if start.get(k, ...) != v]
     return "-".join([spec["type"], *shown])
-
-
-def _fields(cls: type[Part]) -> set[str]:
-    return {f.name for f in dataclasses.fields(cls)}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -133,7 +128,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             metafunc.parametrize(f"{name}_spec", specs, ids=[s["type"] for s in specs])
         if f"any_{name}_spec" in metafunc.fixturenames:
             specs = variations(kind)
-            metafunc.parametrize(f"any_{name}_spec", specs, ids=[named(s) for s in specs])
+            metafunc.parametrize(f"any_{name}_spec", specs, ids=[named(s, kind) for s in specs])
+    if "any_role" in metafunc.fixturenames:
+        roles = [(name, spec) for name, kind in FAMILIES.items() if name != "objective" for spec in variations(kind)]
+        metafunc.parametrize("any_role", roles, ids=[f"{name}-{named(spec, FAMILIES[name])}" for name, spec in roles])
     if "part" in metafunc.fixturenames:
         parts = concrete()
         metafunc.parametrize("part", parts, ids=[f"{family(c).__name__}-{c.__name__}" for c in parts])
@@ -208,6 +206,39 @@ def small_model(device: torch.device) -> Callable[..., LatentModel]:
         return LatentModel(**parts).setup(shape, examples, seed).to(device)
 
     return built
+
+
+def assembled_from(seed: int = 0, **specs: Spec | None) -> tuple[LatentModel, Tensor]:
+    """A small model of the described parts, by family name, not set up; and eight rows that its likelihood holds."""
+    latent = dict(specs.get("latent") or {"type": "Flat", "size": 3})
+    latent |= {name: specs[name] for name in ("prior", "posterior") if specs.get(name)}
+    likelihood = specs.get("likelihood") or {"type": "Gaussian"}
+    network = specs.get("network") or {"type": "Mlp", "width": 5, "depth": 1}
+    model = LatentModel.from_spec(
+        {"type": "LatentModel", "latent": latent, "likelihood": likelihood, "network": network}
+    )
+    return model, rows_for(likelihood, event_for(likelihood), 8, seed)
+
+
+@pytest.fixture
+def assembled(device: torch.device) -> Callable[..., tuple[LatentModel, Tensor]]:
+    """assembled(prior=spec, …): a model with those parts, set up on the device under test, and rows for it."""
+
+    def built(seed: int = 0, **specs: Spec | None) -> tuple[LatentModel, Tensor]:
+        model, x = assembled_from(seed, **specs)
+        return model.setup(tuple(x.shape[1:]), x, seed).to(device), x.to(device)
+
+    return built
+
+
+@pytest.fixture
+def unassembled() -> Callable[..., tuple[LatentModel, Tensor]]:
+    return assembled_from
+
+
+@pytest.fixture
+def vary() -> Callable[[type[Part]], list[Spec]]:
+    return variations
 
 
 @pytest.fixture(scope="session")

@@ -55,14 +55,21 @@ def carry_out(plan: Plan, folder: Path, job: Job, resume: bool = False) -> int:
             model, objective, rows.train, checkpoint=folder / run_folder.CHECKPOINT, resume=resume, callbacks=watchers, **plan.fit
         )  # fmt: skip
     except InterruptedRun as stopped:
-        way = f"go on with: lambent train --resume {shlex.quote(str(folder))}"
-        raise InterruptedRun(f"{stopped}; the state was kept, {way}", stopped.exit_status) from None
+        raise InterruptedRun(f"{stopped}; the state is kept, {_way(folder)}", stopped.exit_status) from None
     plan.name = plan.name or folder.resolve().name
     provenance = _provenance(plan, rows, parts["objective"], history, model, job.command)
     store.save(folder / run_folder.MODEL, model, rows.train.modality, provenance)
-    findings, found = conclude(model, rows.test, plan.evaluate, provenance, folder, job.voice)
+    try:
+        findings, found = conclude(model, rows.test, plan.evaluate, provenance, folder, job.voice)
+    except KeyboardInterrupt as stopped:
+        status = getattr(stopped, "exit_status", 130)
+        raise InterruptedRun(f"interrupted after training; the model is saved, {_way(folder)}", status) from None
     _conclusion(folder, found, findings, provenance, job.voice)
     return 0
+
+
+def _way(folder: Path) -> str:
+    return f"go on with: lambent train --resume {shlex.quote(str(folder))}"
 
 
 def conclude(

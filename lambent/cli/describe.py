@@ -5,9 +5,9 @@ import inspect
 import typing
 from typing import Any
 
-from lambent.cli import settings
 from lambent.cli.flags import Parser
-from lambent.cli.plan import PARTS, default_of, families, modalities
+from lambent.cli.plan import default_of, families, modalities
+from lambent.cli.settings import kind_of, of_rows
 from lambent.cli.specs import Tree, as_tree, part_in
 from lambent.part import Part, family, registered
 from lambent.part import families as all_families
@@ -30,7 +30,7 @@ def described(cls: type[Part]) -> list[Described]:
     found = []
     for field in dataclasses.fields(cls):
         inner, hint = part_in(hints[field.name]), hints[field.name]
-        kind = settings.kind_of(hint) if inner is None else inner.__name__
+        kind = kind_of(hint) if inner is None else inner.__name__
         if inner is not None and typing.get_origin(hint) is tuple:
             kind = f"list of {inner.__name__}"
         found.append(
@@ -73,49 +73,41 @@ def meaning_of(cls: type[Part]) -> str:
 
 def catalogue() -> dict[str, dict[str, dict[str, Any]]]:
     """{family: {part: {meaning, fields: {field: …}}}} of everything registered, as plain data."""
-    import lambent.data.loading  # noqa: F401 - registers the modalities
+    chosen = [modalities(), *families().values()]
+    below = [kind for kind in all_families() if kind not in chosen and registered(kind)]
+    return {kind.__name__: {name: _facts(cls) for name, cls in registered(kind).items()} for kind in [*chosen, *below]}
 
-    families()
-    return {
-        kind.__name__: {
-            name: {
-                "meaning": meaning_of(cls),
-                "fields": {
-                    f.name: {k: v for k, v in dataclasses.asdict(f).items() if k != "name"} for f in described(cls)
-                },
-            }
-            for name, cls in registered(kind).items()
-        }
-        for kind in all_families()
-        if registered(kind)
-    }
+
+def _facts(cls: type[Part]) -> dict[str, Any]:
+    fields = {f.name: {k: v for k, v in dataclasses.asdict(f).items() if k != "name"} for f in described(cls)}
+    return {"meaning": meaning_of(cls), "fields": fields}
 
 
 def add_part_flags(parser: Parser, flags: Tree) -> None:
     """The flags of the parts chosen so far, for `lambent train … --help`."""
-    kinds = {**families(), "data": modalities()}
-    for section in (*PARTS, "data"):
-        kind = kinds[section]
-        group = parser.add_argument_group(
-            f"--{section} {kind.__name__.upper()}", f"one of {', '.join(registered(kind))}"
-        )
+    for section, kind in {**families(), "data": modalities()}.items():
         given = as_tree(flags.get(section), kind, section)
-        start = {"type": "Image"} if section == "data" else default_of(section)
-        name = str(given.get("type", start["type"]))
-        if name in registered(kind):
-            _add_fields(group, section, registered(kind)[name], given)
-    group.add_argument(
-        "--data.split, --data.test", dest="_rows", help="split to train on; split to test on, or a share"
-    )
+        usual = None if section in ("likelihood", "network", "data") else default_of(section)["type"]
+        name = given.get("type", usual)
+        names = ", ".join(f"{n} (default)" if n == usual else n for n in registered(kind))
+        words = f"{names}; its flags are listed when it is chosen" if name is None else names
+        group = parser.add_argument_group(
+            f"--{section} NAME", words + ("" if usual else "; default: what suits the data")
+        )
+        if section == "data":
+            for row, one in of_rows().items():
+                group.add_argument(
+                    f"--data.{row}", metavar="X", help=_words(one.meaning, kind_of(one.hint), one.default)
+                )
+        if str(name) in registered(kind):
+            _add_fields(group, section, registered(kind)[str(name)], given)
 
 
 def _add_fields(group: Any, path: str, cls: type[Part], given: Tree) -> None:
+    """The fields of a part, and below a field that holds a part, those of the part in it."""
     for field in described(cls):
-        limits = f", {field.limits}" if field.limits else ""
-        words = f"{field.meaning}: {field.kind}{limits} ({cls.__name__}, default {shown(field.default)})".replace(
-            "%", "%%"
-        )
-        group.add_argument(f"--{path}.{field.name}", metavar="X", help=words)
+        kind = f"{field.kind}, {field.limits}" if field.limits else field.kind
+        group.add_argument(f"--{path}.{field.name}", metavar="X", help=_words(field.meaning, kind, field.default))
         inner = part_in(typing.get_type_hints(cls)[field.name])
         if inner is None or family(inner) is family(cls):
             continue
@@ -123,3 +115,7 @@ def _add_fields(group: Any, path: str, cls: type[Part], given: Tree) -> None:
         chosen = registered(inner).get(str(below.get("type", field.default)))
         if chosen is not None:
             _add_fields(group, f"{path}.{field.name}", chosen, below)
+
+
+def _words(meaning: str, kind: str, default: Any) -> str:
+    return f"{meaning} [{kind}; default {shown(default)}]".replace("%", "%%")

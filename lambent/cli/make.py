@@ -16,12 +16,14 @@ from lambent.cli.folder import opened
 from lambent.cli.measure import claim, lead_of, opened_with_rows
 from lambent.cli.voice import Voice
 from lambent.errors import UsageError
+from lambent.networks.base import elements
 from lambent.report.gather import are_pictures, busiest, named_rows
 from lambent.store import Stored
 from lambent.tasks import explore
 from lambent.tasks.evaluate import Evaluation, rows_of
 
 MOST = 10_000_000
+MOST_NUMBERS = 1_000_000_000  # of new rows together: 4 GB
 SHOWN = 40  # pictures in a grid, unless asked otherwise
 
 
@@ -43,6 +45,12 @@ def sample(arguments: Sequence[str]) -> int:
     voice, path = Voice.of(options), claim(options, output.ALL)
     import_modules(options.modules)
     _, stored = opened(options.run, options.device)
+    numbers = options.n * elements(stored.model.event_shape)
+    if numbers > MOST_NUMBERS:
+        raise UsageError(
+            f"--n {options.n}: that makes {numbers:,} numbers, and at most {MOST_NUMBERS:,} are made at once; "
+            "draw in parts, each with a seed of its own"
+        )
     noise = options.noise == "yes" or (options.noise == "auto" and not _pictures(stored))
     drawn = explore.generate(
         stored.model, options.n, options.seed, options.temperature, of_bytes=_of_bytes(stored), noise=noise
@@ -73,6 +81,21 @@ def reconstruct(arguments: Sequence[str]) -> int:
 
 def interpolate(arguments: Sequence[str]) -> int:
     """Walks between pairs of rows."""
+    options = _read(_for_walks(), arguments)
+    voice, path = Voice.of(options), claim(options, output.ALL)
+    if len(options.start) != len(options.end):
+        raise UsageError(f"--from names {len(options.start)} rows and --to {len(options.end)}; they go in pairs")
+    _, stored, encoded = opened_with_rows(options, voice)
+    x = rows_of(stored.model, encoded, options.seed)
+    start, end = _picked(x, options.start, "--from"), _picked(x, options.end, "--to")
+    walks = explore.interpolate(stored.model, start, end, options.steps, options.path, of_bytes=_of_bytes(stored))
+    pairs, steps = walks.shape[:2]
+    lead = {"pair": np.repeat(np.arange(pairs), steps), "step": np.tile(np.arange(steps), pairs)}
+    _write(path, stored, walks.flatten(0, 1), lead, _grid(stored, walks), voice)
+    return 0
+
+
+def _for_walks() -> Parser:
     parser = Parser(
         "interpolate", "Walk from one row to another through their codes; several pairs: --from 3,5 --to 7,9."
     )
@@ -96,18 +119,7 @@ def interpolate(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--path", choices=("spherical", "linear"), default="spherical", help="the way between two codes"
     )
-    options = _read(parser, arguments)
-    voice, path = Voice.of(options), claim(options, output.ALL)
-    if len(options.start) != len(options.end):
-        raise UsageError(f"--from names {len(options.start)} rows and --to {len(options.end)}; they go in pairs")
-    _, stored, encoded = opened_with_rows(options, voice)
-    x = rows_of(stored.model, encoded, options.seed)
-    start, end = _picked(x, options.start, "--from"), _picked(x, options.end, "--to")
-    walks = explore.interpolate(stored.model, start, end, options.steps, options.path, of_bytes=_of_bytes(stored))
-    pairs, steps = walks.shape[:2]
-    lead = {"pair": np.repeat(np.arange(pairs), steps), "step": np.tile(np.arange(steps), pairs)}
-    _write(path, stored, walks.flatten(0, 1), lead, _grid(stored, walks), voice)
-    return 0
+    return parser
 
 
 def traverse(arguments: Sequence[str]) -> int:

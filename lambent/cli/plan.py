@@ -1,12 +1,13 @@
 """Plan: everything that a training run is to do, as one tree; the YAML of a run is this tree, and flags are branches of it."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lambent.cli import settings, strict
-from lambent.cli.specs import Tree, Typed, completed, fields_of, merged, refuse_unknown
+from lambent.cli.specs import Tree, Typed, completed, fields_of, merged
 from lambent.errors import UsageError, nearest
 from lambent.part import Part, Spec, registered
 
@@ -120,7 +121,7 @@ def sourced(flags: Tree, positional: str | None) -> Tree:
     """Settle what `--data NAME` means: a modality if one has that name, else the data themselves."""
     known = registered(modalities())
     data = flags.get("data")
-    if isinstance(data, Typed):
+    if isinstance(data, str):
         data = {"type": data}
     data = dict(data or {})
     named = data.get("type")
@@ -144,11 +145,12 @@ def _section(tree: Tree, name: str, short: str | None = None) -> Tree:
     return value
 
 
-def _plausible(
-    kind: type[Part], given: Tree, path: str, also: Tree | dict[str, settings.Setting] | None = None
-) -> None:
-    known = {field for cls in registered(kind).values() for field in fields_of(cls)} | set(also or ())
-    refuse_unknown(given, sorted(known), path, f"no {kind.__name__}")
+def _plausible(kind: type[Part], given: Tree, path: str, also: Iterable[str] = ()) -> None:
+    """Refuse fields that no part of the family has: which part they are for is decided once the data are known."""
+    known = {field for cls in registered(kind).values() for field in fields_of(cls)} | set(also)
+    for key in given:
+        if key not in known:
+            raise UsageError(f"{path}.{key}: no {kind.__name__} has a field {key!r}; {nearest(key, known)}")
 
 
 def _check_version(version: Any) -> None:

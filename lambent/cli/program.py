@@ -135,7 +135,11 @@ def _closed() -> int:
 
 
 def _lenient_output() -> None:
-    """Names of files may hold what the terminal's encoding cannot say; that is no reason to fail."""
+    """Names of files may hold what the terminal's encoding cannot say, and either stream may be closed: no reason to fail."""
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         with suppress(AttributeError, ValueError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]

@@ -14,7 +14,6 @@ from lambent.data import split as cut
 from lambent.data.catalog import CATALOG, find
 from lambent.data.loading import find as raw_rows
 from lambent.data.loading import guess
-from lambent.data.raw import Raw
 from lambent.data.rows import take
 from lambent.errors import ArtifactError, DataError, UsageError
 
@@ -36,6 +35,10 @@ def load_rows(request: Tree, fields: Tree, voice: Voice) -> Rows:
     if request["source"] is None:
         raise UsageError(
             "which data? Name a file, a folder or a data set: lambent train DATA --out RUN (lambent data lists sets)"
+        )
+    if request["source"].lower().endswith((".yaml", ".yml", ".json")):
+        raise UsageError(
+            f"{request['source']}: is a configuration, not data; say lambent train --config {request['source']}"
         )
     request = request | {"source": settled(request["source"])}
     raw = raw_rows(request["source"], request["split"])
@@ -144,6 +147,3 @@ def _tell(train: Encoded, test: Encoded, voice: Voice) -> None:
     )
     for what, count in sorted((train.source.get("notices") or {}).items()):
         voice.note(f"data: {what.replace('_', ' ')}: {count:,}")
-
-
-__all__ = ["Raw", "Rows", "drawn", "given", "has_split", "leading", "load_rows", "recorded", "settled"]

@@ -1,7 +1,6 @@
 """Settings that are no parts: those of the loop, read off the signature of `fit`, of the rows and of the evaluation."""
 
 import inspect
-import math
 import re
 import types
 import typing
@@ -13,21 +12,25 @@ from lambent.errors import UsageError, nearest
 
 # A run decides these itself: the rows are all in memory, and the folder holds the checkpoint.
 _INTERNAL = {"steps", "resume", "progress"}
-LARGEST_SEED = 2**63 - 1
+LARGEST = 2**63 - 1
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting: its type, its default, its meaning in one line."""
+    """One setting: its type, its default, its meaning in one line, and where whole numbers must lie."""
 
     hint: Any
     default: Any
     meaning: str
+    low: int = 0
+    high: int = LARGEST
 
     @property
     def kind(self) -> str:
         """The type in words."""
-        return kind_of(self.hint)
+        words = {int: "a whole number", float: "a number", str: "text", type(None): "null"}
+        members = typing.get_args(self.hint) or (self.hint,)
+        return " or ".join(str(words.get(member, member)) for member in members)
 
 
 def of_rows() -> dict[str, Setting]:
@@ -36,15 +39,17 @@ def of_rows() -> dict[str, Setting]:
         "source": Setting(str, None, "a path or the name of a data set"),
         "split": Setting(str, "train", "split to train on"),
         "test": Setting(str | float, "auto", "split to test on, or a share to hold out; auto: 'test', else 0.1"),
-        "limit": Setting(int | None, None, "train on at most so many rows, drawn by a fixed seed"),
+        "limit": Setting(int | None, None, "train on at most so many rows, drawn by a fixed seed", 1),
     }
 
 
 def of_evaluation() -> dict[str, Setting]:
     """How the trained model is evaluated."""
+    from lambent.tasks.evaluate import MOST_SAMPLES
+
     return {
-        "samples": Setting(int, 100, "K of the K-sample bound"),
-        "rows": Setting(int, 2000, "evaluate on at most so many test rows, drawn by a fixed seed"),
+        "samples": Setting(int, 100, "K of the K-sample bound", 1, MOST_SAMPLES),
+        "rows": Setting(int, 2000, "evaluate on at most so many test rows, drawn by a fixed seed", 1),
     }
 
 
@@ -88,36 +93,40 @@ def read(given: Tree, known: dict[str, Setting], path: str) -> Tree:
 
 
 def checked(value: Any, setting: Setting, path: str) -> Any:
-    """A value of the setting's type; of whole numbers only those from 0 up, of numbers only finite ones."""
+    """A value of the setting's type; of whole numbers only those in its range, of numbers only finite ones."""
+    given = value
     if isinstance(value, Typed):
         value = read_typed(value, setting.hint if setting.hint != str | float else float)
-    members = typing.get_args(setting.hint) if typing.get_origin(setting.hint) is not Literal else ()
-    for hint in members or (setting.hint,):
-        fits, result = _fitted(value, hint)
-        if fits:
-            return result
-    raise UsageError(f"{path} takes {setting.kind}, not {str(value)[:60]!r} ({setting.meaning})")
+    literal = typing.get_origin(setting.hint) is Literal
+    members = (setting.hint,) if literal else typing.get_args(setting.hint) or (setting.hint,)
+    if type(value) is int and int in members:
+        if not setting.low <= value <= setting.high:
+            shown = str(given)[:60]
+            raise UsageError(f"{path} must lie in {setting.low} … {setting.high}, not {shown} ({setting.meaning})")
+        return value
+    for hint in members:
+        if _fits(value, hint):
+            return float(value) if hint is float else value
+    shown = repr(str(given)[:60]) if isinstance(given, str) else str(given)[:60]
+    raise UsageError(f"{path} takes {setting.kind}, not {shown} ({setting.meaning})")
 
 
-def _fitted(value: Any, hint: Any) -> tuple[bool, Any]:
-    if hint is type(None):
-        return value is None, None
+def _fits(value: Any, hint: Any) -> bool:
     if typing.get_origin(hint) is Literal:
-        return value in typing.get_args(hint), value
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool) and value >= 0, value
+        return isinstance(value, str) and value in typing.get_args(hint)
     if hint is float:
-        number = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e300
-        return number and math.isfinite(value), float(value) if number else value
-    return hint is str and isinstance(value, str) and bool(value), value
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e300
+    if hint is str:
+        return isinstance(value, str) and bool(value)
+    return hint is type(None) and value is None
 
 
 def kind_of(hint: Any) -> str:
     """An annotation in words."""
     if typing.get_origin(hint) is Literal:
-        return " or ".join(str(a) for a in typing.get_args(hint))
+        return "|".join(str(a) for a in typing.get_args(hint))
     if typing.get_origin(hint) is tuple:
-        return f"list of {kind_of(typing.get_args(hint)[0])}"
+        return f"list of {kind_of(typing.get_args(hint)[0])}s"
     if typing.get_args(hint):
         return " or ".join(kind_of(a) for a in typing.get_args(hint))
     words = {int: "whole number", float: "number", str: "text", bool: "true or false", type(None): "null"}

@@ -24,16 +24,7 @@ from lambent.tasks.evaluate import evaluate
 
 def report(arguments: Sequence[str]) -> int:
     """The page of a run, made anew from its model file and its data."""
-    parser = Parser("report", "Rebuild the HTML report of a run from its model file and its data.")
-    add_run(parser)
-    add_rows(parser, "rows to test on")
-    add_samples(parser)
-    parser.add_argument(
-        "--limit", type=whole("--limit", 1, 10**12), default=2000, help="at most so many rows (default 2000)"
-    )
-    parser.add_argument("--out", type=filled("--out"), help="the page to write; default: report.html beside the model")
-    parser.add_argument("--force", action="store_true", help="replace the page named by --out if it exists")
-    options = common(parser, machine=True).read(arguments)
+    options = common(_for_report(), machine=True).read(arguments)
     voice = Voice.of(options)
     beside = run_folder.model_file(options.run).parent / run_folder.REPORT
     # The page beside the model is this verb's own; any other that exists is somebody's.
@@ -58,6 +49,19 @@ def report(arguments: Sequence[str]) -> int:
     )
     voice.say(f"{path}: {summary(remarks)}")
     return 0
+
+
+def _for_report() -> Parser:
+    parser = Parser("report", "Rebuild the HTML report of a run from its model file and its data.")
+    add_run(parser)
+    add_rows(parser, "rows to test on")
+    add_samples(parser)
+    parser.add_argument(
+        "--limit", type=whole("--limit", 1, 10**12), default=2000, help="at most so many rows (default 2000)"
+    )
+    parser.add_argument("--out", type=filled("--out"), help="the page to write; default: report.html beside the model")
+    parser.add_argument("--force", action="store_true", help="replace the page named by --out if it exists")
+    return parser
 
 
 def info(arguments: Sequence[str]) -> int:

@@ -3,6 +3,7 @@
 One reading serves YAML, JSON and flags, so that a mistake gets the same sentence wherever it was made.
 """
 
+import csv
 import dataclasses
 import inspect
 import types
@@ -30,14 +31,14 @@ def merged(base: Tree, over: Tree) -> Tree:
             before = before if isinstance(before, dict) else {"type": before}
             result[key] = merged(before, value) if _same_type(before, value) else value
         elif isinstance(before, dict) and isinstance(value, str) and _same_type(before, {"type": value}):
-            result[key] = before
+            result[key] = {**before, "type": str(value)}
         else:
             result[key] = value
     return result
 
 
 def _same_type(before: Tree, over: Tree) -> bool:
-    return "type" not in over or str(over["type"]) == str(before.get("type"))
+    return "type" not in over or "type" not in before or str(over["type"]) == str(before["type"])
 
 
 def completed(kind: type[Part], given: Any, default: Spec | None, path: str) -> Spec:
@@ -49,7 +50,7 @@ def completed(kind: type[Part], given: Any, default: Spec | None, path: str) -> 
     tree = as_tree(given, kind, path)
     chosen = _chosen(kind, tree, default, path)
     base = default if default is not None and default["type"] == chosen.__name__ else {}
-    refuse_unknown(tree, fields_of(chosen), path, chosen.__name__)
+    refuse_unknown(tree, chosen, kind, path)
     spec: Spec = {"type": chosen.__name__}
     hints = typing.get_type_hints(chosen)
     for field in dataclasses.fields(chosen):
@@ -94,13 +95,18 @@ def _chosen(kind: type[Part], tree: Tree, default: Spec | None, path: str) -> ty
     return known[str(name)]
 
 
-def refuse_unknown(tree: Iterable[str], known: Iterable[str], path: str, owner: str) -> None:
-    """`UsageError` with the nearest name for the first key that is not known."""
-    known = list(known)
+def refuse_unknown(tree: Iterable[str], chosen: type[Part], kind: type[Part], path: str) -> None:
+    """`UsageError` for the first key that is no field: the nearest field, or the parts of the family that have it."""
+    known = fields_of(chosen)
     for key in tree:
-        if key not in known and key != "type":
-            there = nearest(key, known) if known else "It has none."
-            raise UsageError(f"{path}.{key}: {owner} has no field {key!r}; {there}")
+        if key in known or key == "type":
+            continue
+        others = [name for name, cls in registered(kind).items() if key in fields_of(cls)]
+        if others:
+            hint = f"{', '.join(others)} {'has' if len(others) == 1 else 'have'} it: choose with --{path} {others[0]}"
+        else:
+            hint = nearest(key, known) if known else "it has no fields at all."
+        raise UsageError(f"{path}.{key}: {chosen.__name__} has no field {key!r}; {hint}")
 
 
 def fields_of(cls: type[Part]) -> list[str]:
@@ -152,30 +158,33 @@ def _holds_list(hint: Any) -> bool:
 
 def read_typed(text: str, hint: Any) -> Any:
     """Typed text as the annotation wants it: text stays text, lists may be `[32, 64]` or `32,64`, the rest is YAML."""
-    members = _members(hint)
+    text, members = str(text), _members(hint)
     if type(None) in members and text in ("null", "~"):
         return None
     if _holds_list(hint):
         return _read_list(text, next(m for m in members if typing.get_origin(m) is tuple))
     if str in members:
-        return str(text)
+        return text
     literals = [a for m in members if typing.get_origin(m) is Literal for a in typing.get_args(m)]
     if text in literals:
-        return str(text)
+        return text
     return _scalar(text)
 
 
 def _read_list(text: str, hint: Any) -> list[Any]:
+    """Items between commas, in brackets or not; an item with a comma of its own stands in double quotes."""
     inner = text.strip()
     inner = inner[1:-1] if inner.startswith("[") and inner.endswith("]") else inner
-    items = [item.strip() for item in inner.split(",")]
-    items = [i[1:-1] if len(i) > 1 and i[0] == i[-1] and i[0] in "'\"" else i for i in items]
+    try:
+        items = next(csv.reader([inner], skipinitialspace=True), [])
+    except csv.Error:
+        items = inner.split(",")
     element = typing.get_args(hint)[0]
-    return [item if element is str else _scalar(item) for item in items if item or len(items) > 1]
+    return [item if element is str else _scalar(item.strip()) for item in items]
 
 
 def _scalar(text: str) -> Any:
     try:
         return strict.scalar(text)
     except ValueError:
-        return str(text)  # which the field then refuses, with its meaning
+        return text  # which the field then refuses, with its meaning

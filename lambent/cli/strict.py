@@ -22,8 +22,9 @@ MOST = 20_000  # values in a file
 _INTEGER = re.compile(r"[-+]?[0-9]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _INFINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
-_WORDS = {"": None, "~": None, "null": None, "Null": None, "NULL": None}
-_WORDS |= {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}  # type: ignore[dict-item]
+_HARMLESS = re.compile(r"[\w./ ()+=-]+")  # text that needs no quotes, if it is not a number or the like
+_WORDS: dict[str, bool | None] = {"": None, "~": None, "null": None, "Null": None, "NULL": None}
+_WORDS |= {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 
 
 def read(path: str | Path) -> Any:
@@ -183,14 +184,16 @@ class _Dumper(yaml.SafeDumper):
 
 def _text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
     try:
-        plain = isinstance(scalar(value), str)
+        plain = bool(_HARMLESS.fullmatch(value)) and isinstance(scalar(value), str)
     except ValueError:
         plain = False
     return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=None if plain else '"')
 
 
 def _number(dumper: yaml.SafeDumper, value: float) -> yaml.Node:
-    return dumper.represent_scalar("tag:yaml.org,2002:float", repr(value))
+    mantissa, e, exponent = repr(value).partition("e")
+    point = "" if "." in mantissa or not e else ".0"  # PyYAML takes 1e-05 for text, and would add a tag
+    return dumper.represent_scalar("tag:yaml.org,2002:float", mantissa + point + e + exponent)
 
 
 def _list(dumper: yaml.SafeDumper, value: list[Any]) -> yaml.Node:

@@ -16,6 +16,7 @@ from lambent.cli.voice import Voice
 from lambent.errors import ArtifactError, UsageError
 
 RUNS = Path("runs")
+USAGE = "lambent train [DATA] [--out RUN] [--config FILE] [--PART NAME] [--PART.FIELD VALUE] [flags]"
 ALLOWED_WITH_RESUME = {"resume", "device", "modules", "json", "quiet", "debug", "track", "force"}
 
 
@@ -45,7 +46,7 @@ def train(arguments: Sequence[str]) -> int:
 
 
 def _parser() -> Parser:
-    parser = Parser("train", "Train a model on data, evaluate it, and write everything into a run folder.")
+    parser = Parser("train", "Train a model on data, evaluate it, and write everything into a run folder.", usage=USAGE)
     parser.add_argument(
         "data", nargs="?", metavar="DATA", help="a file, a folder or the name of a data set (lambent data)"
     )
@@ -74,7 +75,7 @@ def _parser() -> Parser:
 
 
 def _metavar(one: settings.Setting) -> str:
-    return {"whole number": "N", "number": "X"}.get(one.kind.removesuffix(" or null"), "WORD")
+    return {"a whole number": "N", "a number": "X"}.get(one.kind.removesuffix(" or null"), "WORD")
 
 
 def _tree(options: argparse.Namespace, flags: Tree) -> Tree:

@@ -4,10 +4,12 @@ import json
 import math
 import re
 import sys
-from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from argparse import Namespace
 
 
 def line(text: str) -> str:
@@ -23,7 +25,7 @@ class Voice:
     json: bool = False
 
     @classmethod
-    def of(cls, options: Namespace) -> "Voice":
+    def of(cls, options: "Namespace") -> "Voice":
         return cls(options.quiet, getattr(options, "json", False))
 
     def note(self, text: str) -> None:

@@ -61,7 +61,7 @@ class Findings:
 
     `history` holds columns of equal length: epoch, loss, elbo, reconstruction, kl, learning_rate, validation_loss,
     validation_elbo, validation_reconstruction, validation_kl, step, skipped, seconds. Bounds are in nats per example,
-    so that elbo = reconstruction − kl with reconstruction = E[log p(x | z)]; None and NaN are gaps.
+    so that elbo = −(reconstruction + kl) with reconstruction = −E[log p(x | z)]; None and NaN are gaps.
     `kl_per_unit` and `active` have one list per latent level, the top first (a flat latent has one level). Where
     `active` is missing, a unit counts as active when its KL exceeds `active_threshold` nats; None draws no threshold,
     and `active_rule` then says in words how activity was judged.

@@ -38,15 +38,9 @@ def gather(
     x = rows_of(model, rows, seed)
     posterior = getattr(model.latent, "posterior", None)
     return Findings(
-        name=str(provenance.get("name") or "run"),
-        command=provenance.get("command"),
-        created=str(provenance.get("created") or ""),
-        data=_data(provenance.get("data") or {}, len(rows)),
+        **_settings(provenance, len(rows)),
         spec=model.spec(),
-        objective=provenance.get("objective") or {},
-        training=_training(provenance),
         versions=versions or provenance.get("versions") or {},
-        history=provenance.get("history") or {},
         metrics={name: _metric(m) for name, m in evaluation.metrics.items()},
         kl_per_unit=evaluation.kl_per_unit if getattr(posterior, "density", True) else [],
         active=evaluation.active,
@@ -56,6 +50,19 @@ def gather(
         tables=tables_of(model, rows.modality, x, seed),
         latent_map=map_of(model, rows, x),
     )
+
+
+def _settings(provenance: dict[str, Any], tested: int) -> dict[str, Any]:
+    """What the provenance says of the run, by the names that a report has for it."""
+    return {
+        "name": str(provenance.get("name") or "run"),
+        "command": provenance.get("command"),
+        "created": str(provenance.get("created") or ""),
+        "data": _data(provenance.get("data") or {}, tested),
+        "objective": provenance.get("objective") or {},
+        "training": _training(provenance),
+        "history": provenance.get("history") or {},
+    }
 
 
 def _metric(metric: Any) -> Metric:

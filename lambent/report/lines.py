@@ -37,7 +37,7 @@ CHARTS = (
         "validation_reconstruction",
         "Reconstruction",
         BOUND,
-        "E[log p(x | z)]: how well the decoder does.",
+        "−E[log p(x | z)]: what the decoder leaves unexplained. Lower is better.",
     ),
     Plan(
         "kl", "validation_kl", "KL", BOUND, "What the latent code costs. It should settle well above zero.", zero=True

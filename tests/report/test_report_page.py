@@ -78,7 +78,7 @@ def full(**changes: Any) -> Findings:
             "loss": [-v for v in rise],
             "elbo": list(rise),
             "kl": [5.0] * epochs,
-            "reconstruction": [v + 5 for v in rise],
+            "reconstruction": [-v - 5 for v in rise],
             "validation_elbo": [v - 1 for v in rise],
             "learning_rate": [1e-3] * epochs,
         },

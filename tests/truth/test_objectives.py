@@ -89,7 +89,7 @@ def test_free_bits_cost_the_same_as_none(small_model: Build, x: Tensor, seed: Se
     trace = traced(model, x, seed(1))
     units = trace.nodes[0].unit_kl
     assert units is not None
-    floor = float(units.mean(0).sort().values[1]) + 1e-6  # two units below, one above
+    floor = float(units.detach().mean(0).sort().values[1]) + 1e-6  # two units below, one above
     loss = Elbo(free_bits=floor)(model, x, seed(1))
     expected = units.mean(0).clamp_min(floor).sum() - trace.log_px.mean()
     torch.testing.assert_close(loss.mean(), expected)
@@ -200,34 +200,57 @@ def test_geco_holds_its_constraint(small_model: Build, device: torch.device) -> 
     """The reconstruction ends at the target; λ is the price of holding it."""
     x = correlated(600, 6).to(device)
     ends = []
-    for target in (4.0, 7.0):
+    for target in (2.0, 4.0, 7.0):
         model = small_model((6,), likelihood=Laplace("fixed", 0.3), network=Mlp(32, 1))
         objective = Elbo(beta="auto", target=target)
-        learn(model, objective, x, epochs=120, batch=60)
+        learn(model, objective, x, epochs=120, batch=60, schedule="linear")
         with torch.no_grad():
             trace = model.trace(x, 20, from_posterior(torch.Generator(device).manual_seed(0)))
             reconstruction, kl = -float(trace.log_px.mean()), float(trace.kl.mean())
-        assert abs(reconstruction - target) < 0.35, (reconstruction, float(objective.log_beta))
+        assert abs(reconstruction - target) < 0.3, (reconstruction, float(objective.log_beta))
         ends.append((float(objective.log_beta), kl))
-    assert ends[0][0] < ends[1][0]  # the stricter target needs the lighter λ …
-    assert ends[0][1] > ends[1][1]  # … and buys more nats of code
+    assert ends[0][0] < ends[1][0] < ends[2][0]  # the stricter target needs the lighter λ …
+    assert ends[0][1] > ends[1][1] > ends[2][1]  # … and buys more nats of code
+
+
+def test_geco_comes_to_rest(small_model: Build, device: torch.device) -> None:
+    """An integrator alone, acting late, would swing about the goal for ever."""
+    x = correlated(600, 6).to(device)
+    model = small_model((6,), likelihood=Laplace("fixed", 0.3), network=Mlp(32, 1))
+    seen: list[float] = []
+
+    class Watch:
+        def on_step(self, loop: Loop) -> None:
+            seen.append(float(loop.objective._reconstruction))
+
+    learn(model, Elbo(beta="auto", target=4.0), x, epochs=200, batch=60, callbacks=[Watch()])
+    late = torch.tensor(seen[-500:]).reshape(10, 50).mean(1)
+    assert float((late - 4.0).abs().max()) < 0.3, late
 
 
 def test_geco_finds_a_target_of_its_own(small_model: Build, device: torch.device) -> None:
     x = correlated(600, 6).to(device)
     model = small_model((6,), likelihood=Laplace("fixed", 0.3), network=Mlp(32, 1))
     objective = Elbo(beta="auto")
-    learn(model, objective, x, epochs=120, batch=60)
+    learn(model, objective, x, epochs=120, batch=60, schedule="linear")
     with torch.no_grad():
         trace = model.trace(x, 20, from_posterior(torch.Generator(device).manual_seed(0)))
-    goal = float(objective.goal)
-    assert abs(-float(trace.log_px.mean()) - goal) < 0.1 * abs(goal) + 0.3
+    assert abs(-float(trace.log_px.mean()) - float(objective.goal)) < 0.3
+
+
+@pytest.mark.parametrize("rows", [1, 2, 9, 15])
+def test_geco_in_very_few_steps(rows: int, small_model: Build, device: torch.device) -> None:
+    """Where no step falls in the tenth that looks for the target, the first one sets it."""
+    objective = Elbo(beta="auto")
+    learn(small_model(likelihood=Laplace()), objective, correlated(rows, 4).to(device), epochs=1, batch=1)
+    assert math.isfinite(float(objective.log_beta))
+    assert math.isfinite(float(objective.goal))
 
 
 def test_forward_moves_no_state_but_after_does(small_model: Build, x: Tensor, seed: Seed) -> None:
     """A skipped step may not move λ, its average or the calibrated scale; nor may a pass for another purpose."""
-    cases = [(small_model(), "one"), (small_model(likelihood=Laplace()), "geco")]
-    for model, _ in cases:
+    cases = [small_model(), small_model(likelihood=Laplace())]  # the scale to its optimum; λ by a constraint
+    for model in cases:
         objective = Elbo(beta="auto")
         objective.setup(model)
         objective.to(model.device)
@@ -239,9 +262,9 @@ def test_forward_moves_no_state_but_after_does(small_model: Build, x: Tensor, se
         before = state()
         objective(model, x, seed(1))
         objective.after(model, torch.tensor(False, device=x.device))
-        assert all(torch.equal(a, b) or a.isnan() for a, b in zip(before, state(), strict=True))
+        assert all(torch.equal(a.nan_to_num(-99), b.nan_to_num(-99)) for a, b in zip(before, state(), strict=True))
         objective.after(model, torch.tensor(True, device=x.device))
-        assert not all(torch.equal(a, b) or (a.isnan() and b.isnan()) for a, b in zip(before, state(), strict=True))
+        assert any(not torch.equal(a.nan_to_num(-99), b.nan_to_num(-99)) for a, b in zip(before, state(), strict=True))
 
 
 def test_calibrated_elbo_is_the_elbo_at_the_best_scale(small_model: Build, x: Tensor, seed: Seed) -> None:
@@ -318,7 +341,9 @@ def test_dip_vae_penalizes_the_covariance_of_codes(
     if version == "II":
         factor = q.factor if posterior is Full else torch.diag_embed(q.log_scale.exp())
         covariance = covariance + (factor @ factor.transpose(-1, -2)).mean(0)
-    penalty = sum((7.0 if i != j else 3.0) * (covariance[i, j] - (i == j)) ** 2 for i in range(3) for j in range(3))
+    penalty = sum(
+        (7.0 if i != j else 3.0) * (covariance[i, j] - float(i == j)) ** 2 for i in range(3) for j in range(3)
+    )
     objective = DipVae(version=version, off_diagonal=7.0, diagonal=3.0)
     torch.testing.assert_close(objective(model, x, seed(1)), Elbo()(model, x, seed(1)) + penalty)
 
@@ -416,8 +441,11 @@ def test_rival_learns_during_a_training_whatever_the_scale_of_the_loss(
     small_model: Build, device: torch.device
 ) -> None:
     """Densities make the first loss very negative; the limit on its spikes is none on the opponent's."""
-    x = 0.01 * correlated(200, 4).to(device)
-    model = small_model(likelihood=Gaussian("one", value=0.01, floor=1e-4))
+    x = 1e-3 * correlated(200, 4).to(device)
+    model = small_model(likelihood=Gaussian("fixed", 0.01))
+    with torch.no_grad():
+        for parameter in model.decoder[-2].parameters():
+            parameter.zero_()
     moved = []
 
     class Watch:
@@ -425,7 +453,7 @@ def test_rival_learns_during_a_training_whatever_the_scale_of_the_loss(
             moved.append(torch.cat([p.detach().flatten().clone() for p in loop.objective.opponent.parameters()]))
 
     history = fit(
-        model, Factor(width=8, depth=1), x, epochs=4, batch=20, device=device.type, precision="fp32", callbacks=[Watch()]
+        model, Factor(width=8, depth=1), x, epochs=4, batch=20, learning_rate=1e-4, device=device.type, precision="fp32", callbacks=[Watch()]
     )  # fmt: skip
     assert history["loss"][1] < 0
     for before, after in zip(moved, moved[1:], strict=False):

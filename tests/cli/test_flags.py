@@ -1,0 +1,138 @@
+"""Flags: every field of every part can be said, in any order, and comes back as it was meant."""
+
+import json
+from typing import Any
+
+import pytest
+
+from lambent.cli import strict
+from lambent.cli.flags import divided
+from lambent.cli.plan import Plan, modalities, sourced
+from lambent.cli.specs import completed
+from lambent.errors import UsageError
+from lambent.likelihoods import Likelihood
+from lambent.networks import Network
+from lambent.objectives import Objective
+from lambent.part import Part, registered
+from lambent.posteriors import Posterior
+from lambent.priors import Prior
+
+Spec = dict[str, Any]
+
+
+def flags_of(spec: Spec, path: str) -> list[str]:
+    """A description as flags, the type last: order does not matter."""
+    flags = []
+    for name, value in spec.items():
+        if isinstance(value, dict):
+            flags += flags_of(value, f"{path}.{name}")
+        elif name != "type":
+            flags.append(f"--{path}.{name}={value if isinstance(value, str) else json.dumps(value)}")
+    return [*flags, f"--{path}", spec["type"]]
+
+
+def said(kind: type[Part], spec: Spec) -> None:
+    """What flags say, and what YAML says, is what was meant."""
+    meant = kind.from_spec(spec).spec()
+    rest, tree = divided(["DATA", *flags_of(meant, "latent"), "--out", "x"])
+    assert rest == ["DATA", "--out", "x"]
+    assert completed(kind, tree["latent"], None, "latent") == meant
+    assert completed(kind, strict.parsed(strict.dumped(meant), "x"), None, "latent") == meant
+
+
+def test_every_prior(any_prior_spec: Spec) -> None:
+    said(Prior, any_prior_spec)
+
+
+def test_every_posterior(any_posterior_spec: Spec) -> None:
+    said(Posterior, any_posterior_spec)
+
+
+def test_every_latent(any_latent_spec: Spec) -> None:
+    from lambent.latents import Latent
+
+    said(Latent, any_latent_spec)
+
+
+def test_every_likelihood(any_likelihood_spec: Spec) -> None:
+    said(Likelihood, any_likelihood_spec)
+
+
+def test_every_network(any_network_spec: Spec) -> None:
+    said(Network, any_network_spec)
+
+
+def test_every_objective(any_objective_spec: Spec) -> None:
+    said(Objective, any_objective_spec)
+
+
+def test_every_modality() -> None:
+    for name in registered(modalities()):
+        said(modalities(), {"type": name})
+    said(modalities(), {"type": "Image", "size": [64, 32], "flip": True, "binarize": "dynamic"})
+    said(
+        modalities(), {"type": "Table", "label": "2024", "drop": ["1", "true", "x y", "a, b", "it's"], "delimiter": ";"}
+    )
+
+
+@pytest.mark.parametrize(
+    ("flags", "tree"),
+    [
+        (["--latent.size", "3"], {"latent": {"size": "3"}}),
+        (["--latent", "Flat", "--latent.prior", "Vamp", "--latent.prior.components", "3"],
+         {"latent": {"type": "Flat", "prior": {"type": "Vamp", "components": "3"}}}),
+        (["--latent.prior.components=3", "--latent.prior=Vamp"], {"latent": {"prior": {"components": "3", "type": "Vamp"}}}),
+        (["--data.flip", "--latent.size=3"], {"data": {"flip": "true"}, "latent": {"size": "3"}}),
+        (["--data.skip-bad"], {"data": {"skip_bad": "true"}}),
+        (["--objective.target", "-500"], {"objective": {"target": "-500"}}),
+        (["--data.label=a=b"], {"data": {"label": "a=b"}}),
+        (["--", "--latent.size", "3"], {}),
+    ],
+)  # fmt: skip
+def test_flags_become_a_tree(flags: list[str], tree: Spec) -> None:
+    assert divided(flags)[1] == tree
+
+
+def test_lists_may_be_bare() -> None:
+    for text in ("[8, 16]", "8,16", "[8,16]"):
+        tree = divided([f"--network.channels={text}", "--network=Conv"])[1]
+        assert completed(Network, tree["network"], None, "network")["channels"] == [8, 16]
+    assert completed(Network, divided(["--network=Conv", "--network.channels", "8"])[1]["network"], None, "n")[
+        "channels"
+    ] == [8]
+
+
+def test_a_part_may_be_written_in_braces() -> None:
+    tree = divided(["--latent", "{type: Flat, size: 3, prior: {type: Vamp, components: 5}}"])[1]
+    from lambent.latents import Latent
+
+    assert completed(Latent, tree["latent"], None, "latent")["prior"] == {"type": "Vamp", "components": 5}
+
+
+def test_data_names_a_modality_or_the_data() -> None:
+    assert sourced({"data": "fashion"}, None)["data"] == {"source": "fashion"}
+    assert sourced({"data": "Image"}, "x.npy")["data"] == {"type": "Image", "source": "x.npy"}
+    assert sourced({"data": {"size": "3,3"}}, "x")["data"] == {"size": "3,3", "source": "x"}
+    assert sourced({}, None) == {}
+    with pytest.raises(UsageError, match="did you mean 'Table'"):
+        sourced({"data": "Tabel"}, "x.csv")
+
+
+@pytest.mark.parametrize(
+    "text", ["nan", "inf", "1e999", "three", "[1]", "{a: 1}", "1.5", "true", "9" * 5000, "-3", "0", "1e9"]
+)
+def test_L13_sizes_out_of_range(text: str) -> None:
+    tree = divided(["--latent.size", text])[1]
+    with pytest.raises(UsageError, match=r"^latent: Flat\.size"):
+        Plan.of(tree).described({})
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-1", "x", "[1.0]", "1e999"])
+def test_G12_weights_out_of_range(text: str) -> None:
+    tree = divided(["--objective.beta", text])[1]
+    with pytest.raises(UsageError, match=r"^objective: Elbo\.beta"):
+        Plan.of(tree).described({})
+
+
+def test_G12_a_weight_of_nought_is_one() -> None:
+    assert Plan.of(divided(["--objective.beta", "0"])[1]).described({})["objective"]["beta"] == 0.0

@@ -1,0 +1,228 @@
+"""The command as a whole: verbs, help, statuses, streams, the surroundings (cases L)."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import lambent as package
+from lambent.cli import program
+
+Run = Callable[..., Any]
+
+
+def test_help_and_version(lambent: Run) -> None:
+    shown = lambent("--help")
+    assert shown.status == 0
+    assert all(verb in shown.out for verb in program.VERBS)
+    assert lambent("--version").out.strip() == f"lambent {package.__version__}"
+    assert lambent().status == 2
+
+
+@pytest.mark.parametrize("verb", program.VERBS)
+def test_every_verb_explains_itself(lambent: Run, verb: str) -> None:
+    shown = lambent(verb, "--help")
+    assert shown.status == 0
+    assert f"usage: lambent {verb}" in shown.out
+    assert "--debug" in shown.out
+    assert "--quiet" in shown.out
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from lambent.cli import main; main(['--help']); "
+        "print([m for m in ('torch', 'numpy', 'yaml', 'rich', 'argparse') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=surroundings(), check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["trian"], "did you mean 'train'?"),
+        (["--verson"], "did you mean '--version'?"),
+        (["train", "x", "--epoch", "3"], "did you mean '--epochs'?"),
+        (["train", "x", "--latnt.size", "3"], "did you mean '--latent'?"),
+        (["train", "x", "--latent.sise", "3"], "did you mean 'size'?"),
+        (["train", "x", "--latent.prior", "Vmap"], "did you mean 'Vamp'?"),
+        (["train", "x", "--latent.prior.components", "3"], "Mixture, Vamp have it: choose with --latent.prior Mixture"),
+        (["train", "x", "--likelihood.scal", "one"], "did you mean 'scale'?"),
+        (["train", "x", "--data.binarise", "none"], "did you mean 'binarize'?"),
+        (["train", "x", "--data", "Imgae"], "did you mean 'Image'?"),
+        (["train", "x", "y"], "'y'"),
+        (["sample", "run", "--out", "x.png", "--temprature", "1"], "did you mean '--temperature'?"),
+        (["parts", "Vampp"], "did you mean 'Vamp'?"),
+        (["data", "mnits"], "did you mean 'mnist'?"),
+        (["evaluate"], "required: RUN"),
+        (["train", "x", "--latent"], "--latent needs a name"),
+        (["train", "x", "--latent..size", "3"], "not a flag"),
+    ],
+)
+def test_L1_unknown_names(lambent: Run, arguments: list[str], hint: str) -> None:
+    refused = lambent(*arguments)
+    assert refused.status == 2
+    assert hint in refused.complaint
+    assert refused.out == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [(["train", "nosuch.csv"], 3), (["evaluate", "nosuch"], 4), (["info", "nosuch.safetensors"], 4)],
+)
+def test_L2_missing_file(lambent: Run, arguments: list[str], status: int) -> None:
+    refused = lambent(*arguments)
+    assert refused.status == status
+    assert arguments[1] in refused.complaint
+    assert os.listdir() == []
+
+
+def test_L2_missing_data_of_a_trained_model(lambent: Run, table_run: Path) -> None:
+    refused = lambent("evaluate", table_run, "nosuch.csv")
+    assert refused.status == 3
+    assert "nosuch.csv" in refused.complaint
+
+
+def test_L8_closed_output(process: Callable[..., subprocess.Popen[str]]) -> None:
+    started = process("parts")
+    assert started.stdout is not None
+    assert started.stderr is not None
+    started.stdout.close()
+    assert started.stderr.read() == ""
+    started.stderr.close()
+    assert started.wait() == 141
+
+
+def test_L8_no_output_at_all() -> None:
+    command = f"{sys.executable} -m lambent data >&- 2>&-"
+    assert subprocess.run(["bash", "-c", command], env=surroundings(), check=False).returncode == 0
+
+
+@pytest.mark.parametrize("columns", ["1", "200"])
+def test_L9_odd_terminals(columns: str) -> None:
+    """On a terminal a table is drawn; without colours where NO_COLOR says so."""
+    ours, theirs = pty.openpty()
+    env = {**surroundings(), "COLUMNS": columns, "NO_COLOR": "1", "TERM": "xterm"}
+    done = subprocess.run(
+        [sys.executable, "-m", "lambent", "doctor"], stdout=theirs, stderr=theirs, env=env, check=False
+    )
+    os.close(theirs)
+    said = os.read(ours, 1 << 16).decode()
+    os.close(ours)
+    assert done.returncode == 0
+    assert "\x1b[3" not in said
+    assert columns == "1" or "python" in said
+
+
+def test_L9_no_terminal(lambent: Run) -> None:
+    shown = lambent("data")
+    assert shown.status == 0
+    assert "\x1b" not in shown.out
+    assert shown.out.isprintable() or "\n" in shown.out
+
+
+def test_L11_no_such_device(lambent: Run, table: Path, table_run: Path) -> None:
+    for arguments in (["train", table, "--out", "r"], ["evaluate", table_run], ["sample", table_run, "--out", "s.csv"]):
+        refused = lambent(*arguments, "--device", "cuda:97")
+        assert refused.status == 5
+        assert "CUDA" in refused.complaint
+    assert lambent("evaluate", table_run, "--device", "gpu").status == 2
+    assert os.listdir() == []
+
+
+@pytest.mark.parametrize("seed", ["-1", str(2**64), "1.5", "x", ""])
+def test_L12_seeds_out_of_range(lambent: Run, table: Path, table_run: Path, seed: str) -> None:
+    for arguments in (["train", table, "--out", "r"], ["sample", table_run, "--out", "s.csv"], ["evaluate", table_run]):
+        refused = lambent(*arguments, f"--seed={seed}")
+        assert refused.status == 2
+        assert "seed" in refused.complaint
+    assert os.listdir() == []
+
+
+def test_L14_L16_bare_surroundings(process: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
+    """No HOME, a cache that cannot be, another locale: nothing depends on them."""
+    env = {"PATH": os.environ["PATH"], "LC_ALL": "de_DE.UTF-8", "XDG_CACHE_HOME": "/proc/nosuch"}
+    said, complaints = process("data", "--json", env=env).communicate()
+    assert complaints == ""
+    assert json.loads(said)["fashion"]["available"] == "built in"
+
+
+def test_G14_settings_do_not_come_from_the_environment(lambent: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting can be overridden by a variable, so none can hold a bad value; LAMBENT_DATA alone names a folder."""
+    monkeypatch.setenv("LAMBENT_DATA", "/nosuch/folder")
+    refused = lambent("data")
+    assert refused.status == 2
+    assert "LAMBENT_DATA=/nosuch/folder" in refused.complaint
+
+
+def test_doctor(lambent: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = lambent("doctor", "--json")
+    assert found.status == 0
+    names = {check["name"] for check in json.loads(found.out)}
+    assert {"python", "torch", "threads", "bf16 units", "devices", "memory", "disk", "cache", "LAMBENT_DATA"} <= names
+    monkeypatch.setenv("LAMBENT_DATA", "/nosuch/folder")
+    ill = lambent("doctor")
+    assert ill.status == 5
+    assert "To mend: LAMBENT_DATA" in ill.out
+
+
+def test_M10_extras_are_named(lambent: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from lambent.cli import doctor
+
+    monkeypatch.setattr(doctor, "extras", lambda: {"track": ["surely-not-installed"]})
+    assert "lacks surely-not-installed — pip install 'lambent[track]'" in lambent("doctor").out
+
+
+def test_data(lambent: Run) -> None:
+    listed = json.loads(lambent("data", "--json").out)
+    assert listed["fashion"]["rows"] == {"train": 10_000, "test": 2_000}
+    assert listed["mnist"]["available"] in ("fetched on use", "here")
+    assert {"licence", "address", "notes"} <= listed["fashion"].keys()
+    assert "Zalando" in lambent("data", "fashion").out
+
+
+def test_parts(lambent: Run) -> None:
+    listed = json.loads(lambent("parts", "--json").out)
+    assert list(listed)[:5] == ["Modality", "Latent", "Likelihood", "Network", "Objective"]
+    size = listed["Latent"]["Flat"]["fields"]["size"]
+    assert size == {"kind": "whole number", "default": 16, "limits": "≥ 1, ≤ 65536", "meaning": "number of units"}
+    assert all(part["meaning"] for family in listed.values() for part in family.values())
+    assert "components = 50" in lambent("parts", "Vamp").out
+
+
+def test_a_fault_of_our_own_is_one_line(lambent: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from lambent.cli import catalogue
+
+    def break_down(arguments: list[str]) -> int:
+        raise RuntimeError("two\nlines")
+
+    monkeypatch.setattr(catalogue, "data", break_down)
+    broken = lambent("data")
+    assert broken.status == 1
+    assert "RuntimeError: two" in broken.complaint
+    assert "Traceback" in lambent("data", "--debug").err
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes")]
+)
+def test_M4_memory(lambent: Run, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    from lambent.cli import catalogue
+
+    def break_down(arguments: list[str]) -> int:
+        raise error
+
+    monkeypatch.setattr(catalogue, "data", break_down)
+    broken = lambent("data")
+    assert broken.status == 5
+    assert "smaller batch" in broken.complaint
+
+
+def surroundings() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}

@@ -1,0 +1,101 @@
+"""The law of every network: any size of image, odd ones too, one channel or three; other shapes are refused in words."""
+
+import pytest
+import torch
+
+from lambent.errors import UsageError
+from lambent.networks import Mlp, Network
+from lambent.part import Shape, Spec
+
+SIZES = [(28, 20), (112, 92), (7, 5), (8, 8), (1, 6), (13, 1)]
+
+
+def through(network: Network, event: Shape, raw: Shape, device: torch.device, batch: int = 2) -> None:
+    """Both halves, there and back, with gradients."""
+    encoder = network.encoder(event).to(device)
+    features = encoder(torch.randn(batch, *event, device=device))
+    assert tuple(features.shape[1:]) == encoder.shape
+    decoder = network.decoder((5,), raw).to(device)
+    out = decoder(torch.randn(batch, 5, device=device))
+    assert tuple(out.shape) == (batch, *raw)
+    assert decoder.shape == raw
+    assert torch.isfinite(features).all()
+    assert torch.isfinite(out).all()
+    (features.square().sum() + out.square().sum()).backward()
+    for half in (encoder, decoder):
+        assert all(p.grad is not None for p in half.parameters())
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_images_of_any_size(network_spec: Spec, size: tuple[int, int], channels: int, device: torch.device) -> None:
+    through(Network.from_spec(network_spec), (channels, *size), (2 * channels, *size), device)
+
+
+def test_every_field(any_network_spec: Spec, device: torch.device) -> None:
+    through(Network.from_spec(any_network_spec), (1, 9, 7), (1, 9, 7), device)
+
+
+def test_defaults_take_the_usual_images(network_spec: Spec, device: torch.device) -> None:
+    network = Network.from_spec(network_spec["type"])
+    through(network, (1, 28, 28), (1, 28, 28), device)
+    through(network, (3, 32, 32), (30, 32, 32), device)
+
+
+@pytest.mark.parametrize("event", [(1,), (30,), (6, 5), (1, 6, 5), (2, 3, 2, 2)], ids=str)
+def test_rows_of_any_shape_or_a_refusal_in_words(network_spec: Spec, event: Shape, device: torch.device) -> None:
+    network = Network.from_spec(network_spec)
+    if len(event) == 3 or not network.convolutional:
+        through(network, event, event, device)
+        return
+    for half in (lambda: network.encoder(event), lambda: network.decoder((4,), event)):
+        with pytest.raises(UsageError, match=rf"{network_spec['type']} is for images.*{len(event)}?.*use the Mlp"):
+            half()
+
+
+def test_more_halvings_than_the_image_has_are_refused() -> None:
+    for name in ("Conv", "ResNet"):
+        network = Network.from_spec({"type": name, "channels": [4] * 6})
+        with pytest.raises(UsageError, match="fewer channels"):
+            network.encoder((1, 4, 4))
+
+
+def test_a_row_does_not_depend_on_the_rows_beside_it(any_network_spec: Spec, device: torch.device) -> None:
+    network = Network.from_spec(any_network_spec)
+    encoder, decoder = network.encoder((1, 6, 5)).to(device), network.decoder((4,), (1, 6, 5)).to(device)
+    for half, shape in ((encoder, (1, 6, 5)), (decoder, (4,))):
+        x = torch.randn(5, *shape, device=device)
+        torch.testing.assert_close(half(x)[2:3], half(x[2:3]), rtol=1e-4, atol=1e-5)
+        half.train()
+        trained = half(x)
+        half.eval()
+        assert torch.equal(half(x), trained), "training and use differ: a statistic of the batch, or dropout"
+
+
+def test_only_layers_with_an_exact_integer_form(network_spec: Spec) -> None:
+    """Nothing divides by a statistic of the data, or the model could not code."""
+    network = Network.from_spec(network_spec)
+    for half in (network.encoder((1, 6, 5)), network.decoder((4,), (1, 6, 5))):
+        names = " ".join(type(m).__name__.lower() for m in half.modules())
+        assert "norm" not in names
+        assert "attention" not in names
+        assert not dict(half.named_buffers()), "a buffer that may follow the data"
+
+
+def test_deep_residual_network_starts_as_the_identity(device: torch.device) -> None:
+    """However many blocks: gains of nought stand in for normalization."""
+    few, many = (Network.from_spec({"type": "ResNet", "channels": [4], "blocks": n}) for n in (1, 30))
+    outputs = []
+    for network in (few, many):
+        torch.manual_seed(0)
+        half = network.encoder((1, 6, 5)).to(device)
+        outputs.append(half(torch.ones(2, 1, 6, 5, device=device)).std())
+    assert float(outputs[1]) < 10 * float(outputs[0]) + 1.0
+
+
+def test_depth_and_width_count() -> None:
+    def count(network: Network) -> int:
+        return sum(p.numel() for p in network.encoder((10,)).parameters())
+
+    assert count(Mlp(width=7, depth=3)) == 10 * 7 + 7 + 2 * (7 * 7 + 7)
+    assert count(Mlp(width=8, depth=1)) == 10 * 8 + 8

@@ -1,8 +1,7 @@
 """Part: a module whose dataclass fields are its configuration.
 
 The command line's flags, the YAML of a run and the JSON in a model file are all derived from these fields; there is no
-second description of a part anywhere. No `from __future__ import annotations` here or in any file that defines parts:
-the command line resolves the annotations.
+second description of a part anywhere.
 """
 
 import dataclasses
@@ -12,9 +11,7 @@ import operator
 import types
 import typing
 from abc import ABC
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal, Self, TypeVar, dataclass_transform
 
@@ -25,30 +22,6 @@ from lambent.errors import UsageError, nearest
 Shape = tuple[int, ...]
 Spec = dict[str, Any]
 P = TypeVar("P", bound="Part")
-
-_describing: ContextVar[bool] = ContextVar("describing", default=False)
-
-
-@contextmanager
-def describing() -> Iterator[None]:
-    """While active, the default of a part-valued field is its description, not a new part (for building parsers)."""
-    token = _describing.set(True)
-    try:
-        yield
-    finally:
-        _describing.reset(token)
-
-
-class _Default:
-    """The default of a part-valued field: builds a fresh part for each owner."""
-
-    def __init__(self, build: Callable[[], Any]) -> None:
-        self.build = build
-
-    def __call__(self) -> Any:
-        if _describing.get() and inspect.isclass(self.build):
-            return {"class_path": f"{self.build.__module__}.{self.build.__qualname__}", "init_args": {}}
-        return self.build()
 
 
 def option(
@@ -65,7 +38,7 @@ def option(
     limits = {"minimum": minimum, "maximum": maximum, "above": above, "below": below}
     metadata = {"meaning": meaning, **{k: v for k, v in limits.items() if v is not None}}
     if factory is not None:
-        return dataclasses.field(default_factory=_Default(factory), metadata=metadata)
+        return dataclasses.field(default_factory=factory, metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
 
 

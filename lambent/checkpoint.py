@@ -1,5 +1,6 @@
 """Checkpoints: all the state of a loop in one safetensors file; a resumed run ends in the same bits."""
 
+import hashlib
 import json
 import math
 import time
@@ -15,6 +16,7 @@ from lambent.callbacks import Quiet
 from lambent.errors import ArtifactError
 from lambent.files import write_whole
 from lambent.loop import Loop
+from lambent.store import digest
 
 FORMAT = 1
 SCALARS = ("epoch", "position", "step", "skipped", "waited", "best", "history", "sums")
@@ -46,6 +48,8 @@ class Checkpoint(Quiet):
         self.write(loop)
 
     def write(self, loop: Loop) -> None:
+        if not loop.finite:  # the next step will say so; the last good state stays
+            return
         state = {name: getattr(loop, name) for name in SCALARS}
         state["best"] = None if math.isinf(loop.best) else loop.best
         state["average_steps"] = loop.average.steps if loop.average is not None else 0
@@ -54,7 +58,8 @@ class Checkpoint(Quiet):
             "state": json.dumps(state),
             "identity": json.dumps(self.identity),
         }
-        tensors = {name: t.detach().contiguous().clone() for name, t in _tensors(loop).items()}
+        tensors = {name: t.detach().to("cpu", copy=True).contiguous() for name, t in _tensors(loop).items()}
+        metadata["sha256"] = _seal(tensors, metadata)
         write_whole(self.path, lambda p: save_file(tensors, p, metadata))
         self.last = time.monotonic()
 
@@ -141,6 +146,11 @@ def _prime(optimizer: torch.optim.Optimizer, title: str, tensors: dict[str, Tens
             }
 
 
+def _seal(tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:
+    """SHA-256 over all that the file says, for safetensors checks no more than its own shape."""
+    return hashlib.sha256((digest(tensors) + metadata["state"] + metadata["identity"]).encode()).hexdigest()
+
+
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any], dict[str, Tensor]]:
     if not path.exists():
         raise ArtifactError(f"there is no checkpoint at {path} to resume from: start the run without resume")
@@ -152,4 +162,6 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any], dict[str, Tensor]
         raise ArtifactError(f"{path} is damaged or no checkpoint ({error}): start the run anew") from None
     if metadata.get("lambent_checkpoint") != str(FORMAT):
         raise ArtifactError(f"{path} is no checkpoint of this version (format {FORMAT}): start the run anew")
+    if metadata.get("sha256") != _seal(tensors, metadata):
+        raise ArtifactError(f"{path} is damaged (it does not match its SHA-256): start the run anew")
     return json.loads(metadata["state"]), json.loads(metadata["identity"]), tensors

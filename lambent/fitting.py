@@ -85,6 +85,8 @@ def fit(
     if isinstance(data, Encoded):
         transform, augment = transform or data.modality.transform, augment or data.modality.augment
         data = data.x
+    if _is_array(data):
+        data = as_tensor(data)
     batches, held_out = _batches(data, validation, batch, seed, where, context, steps)
     epochs = epochs or min(300, max(10, -(-10_000 // batches.steps)))
     examples = batches.examples(1000)
@@ -97,10 +99,8 @@ def fit(
     check(model, objective)
     if context is not None and not model.context:
         raise UsageError("this model takes no context: build it with LatentModel(context=WIDTH), or leave context out")
-    _check_rows(model, batches, held_out, transform, seed)
+    _check_rows(model, data, batches, held_out, transform, seed)
     model.to(where)
-    if model.network.convolutional:
-        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     objective.setup(model, seed)
     objective.to(where)
     watchers = [*([Progress()] if progress else []), *([Checkpoint(checkpoint)] if checkpoint else []), *callbacks]
@@ -118,7 +118,7 @@ def fit(
 def _batches(
     data: Any, validation: Any, batch: int, seed: int, device: torch.device, context: Any, steps: int | None
 ) -> tuple[Batches, Batches | None]:
-    if not (isinstance(data, Tensor) or hasattr(data, "__array__") or hasattr(data, "dtype")):
+    if not _is_array(data):
         if isinstance(validation, float) and validation:
             raise UsageError("a share cannot be held out of an iterable: give validation rows of their own")
         if context is not None:
@@ -126,7 +126,7 @@ def _batches(
                 "context=… goes with an array of rows: let the iterable give pairs of rows and their context"
             )
         return Streaming(data, steps, device), _held_out(validation, batch, seed, device)
-    x = as_tensor(data)
+    x: Tensor = data
     if x.dim() < 2 or len(x) == 0:
         raise DataError(f"rows must be an array [rows, …] with at least one row; this one has shape {list(x.shape)}")
     given = None if context is None else as_tensor(context)
@@ -137,13 +137,17 @@ def _batches(
         raise DataError(f"row {row} of the context holds a number that is not finite")
     if not isinstance(validation, (int, float)):
         return InMemory(x, batch, seed, device, given), _held_out(validation, batch, seed, device)
-    count = int(len(x) * validation)
-    if not count:
+    count = max(1, int(len(x) * validation)) if validation else 0
+    if not count or len(x) == 1:
         return InMemory(x, batch, seed, device, given), None
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(mixed_seed(seed, 0x59117)))
     kept, out = order[count:].sort().values, order[:count].sort().values
-    train = InMemory(x[kept], batch, seed, device, None if given is None else given[kept])
-    return train, InMemory(x[out], 4 * batch, seed, device, None if given is None else given[out])
+    train = InMemory(x[kept], batch, seed, device, None if given is None else given[kept], kept)
+    return train, InMemory(x[out], 4 * batch, seed, device, None if given is None else given[out], out)
+
+
+def _is_array(data: Any) -> bool:
+    return isinstance(data, Tensor) or hasattr(data, "__array__") or hasattr(data, "dtype")
 
 
 def _held_out(validation: Any, batch: int, seed: int, device: torch.device) -> Batches | None:
@@ -161,21 +165,31 @@ def _held_out(validation: Any, batch: int, seed: int, device: torch.device) -> B
 def _seen(examples: Tensor, transform: Transform | None, seed: int) -> Tensor:
     """Examples as the model will meet them."""
     generator = torch.Generator(examples.device).manual_seed(mixed_seed(seed, 0x5EE))
-    return examples if transform is None else transform(examples, generator)
+    return examples if transform is None else transform(examples.clone(), generator)  # some transforms work in place
 
 
 def _check_rows(
-    model: LatentModel, train: Batches, held_out: Batches | None, transform: Transform | None, seed: int
+    model: LatentModel,
+    data: Any,
+    train: Batches,
+    held_out: Batches | None,
+    transform: Transform | None,
+    seed: int,
 ) -> None:
     """Refuse rows outside the likelihood's support before the first step; of a stream, its first batch."""
     for batches in (train, held_out):
         if batches is not None:
-            rows = batches.x if isinstance(batches, InMemory) else batches.examples(1000)
+            # Of a share the whole is checked, so that a refusal names the row by its number in the data.
+            shared = isinstance(batches, InMemory) and batches.numbers is not None
+            rows = data if shared else batches.x if isinstance(batches, InMemory) else batches.examples(1000)
             if tuple(rows.shape[1:]) != model.event_shape:
                 raise DataError(
                     f"validation rows have shape {list(rows.shape[1:])}, those to train on {list(model.event_shape)}"
                 )
-            model.likelihood.check(rows if transform is None else _seen(rows[:4096], transform, seed))
+            if batches is train or not shared:
+                model.likelihood.check(rows if transform is None else _seen(rows[:4096], transform, seed))
+            if model.context and isinstance(batches, InMemory):
+                model._given(batches.context, batches.rows)
 
 
 def _check_settings(given: dict[str, Any]) -> None:
@@ -188,8 +202,10 @@ def _check_settings(given: dict[str, Any]) -> None:
         value = given[name]
         if name == "epochs" and value is None:
             continue
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
-            raise UsageError(f"{name} must lie in {low} … {high}, not {value!r}")
+        whole = name in ("epochs", "batch", "patience", "seed")
+        kind = int if whole else (int, float)
+        if isinstance(value, bool) or not isinstance(value, kind) or not low <= value <= high:
+            raise UsageError(f"{name} must be a {'whole ' if whole else ''}number in {low} … {high}, not {value!r}")
     if given["schedule"] not in ("constant", "linear", "cosine"):
         raise UsageError(f"no schedule is called {given['schedule']!r}: constant, linear or cosine")
     if given["patience"] and isinstance(given["validation"], (int, float)) and not given["validation"]:

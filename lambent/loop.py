@@ -67,7 +67,7 @@ class Loop:
         opponent = list(self.objective.opponent.parameters()) if hasattr(self.objective, "opponent") else []
         rivals = {id(p) for p in opponent}
         own = [p for p in (*self.model.parameters(), *self.objective.parameters()) if id(p) not in rivals]
-        self.optimizer = torch.optim.AdamW(own, lr=self.learning_rate, **settings)
+        self.optimizer = torch.optim.AdamW(self._paced(own), lr=self.learning_rate, **settings)
         self.opponent = torch.optim.AdamW(opponent, lr=self.learning_rate, **settings) if opponent else None
         self.generator = torch.Generator(self.device).manual_seed(mixed_seed(self.seed, 0x10015E))
         self.average = Average(self.model, self.decay) if self.decay else None
@@ -76,6 +76,14 @@ class Loop:
         self._records: list[tuple[Tensor, dict[str, Tensor]]] = []
         self.objective.rows = self.batches.rows
         self.whole = True  # between two steps, so that the state may be kept
+
+    def _paced(self, parameters: list[torch.nn.Parameter]) -> list[dict[str, Any]]:
+        """Parameters in groups of equal pace, the factor on the learning rate that their module asks for."""
+        paces = {id(p): m.pace for m in self.model.modules() if hasattr(type(m), "pace") for p in m.parameters()}
+        groups: dict[float, list[torch.nn.Parameter]] = {1.0: []}
+        for parameter in parameters:
+            groups.setdefault(float(paces.get(id(parameter), 1.0)), []).append(parameter)
+        return [{"params": own, "pace": pace} for pace, own in groups.items()]
 
     # ---- running -------------------------------------------------------------------------------------------------
 
@@ -86,7 +94,7 @@ class Loop:
             with stopping() as stop, computing(self.model, self.precision, self.device):
                 while self.epoch < self.epochs and not self._out_of_patience():
                     self._run_epoch(stop)
-        except KeyboardInterrupt:
+        except BaseException:  # whatever ends the run, those who watch it close what they opened
             self._tell("on_interrupt")
             raise
         finally:
@@ -125,7 +133,7 @@ class Loop:
         self._end_epoch(time.monotonic() - started)
 
     def _take_step(self, x: Tensor, context: Tensor | None, rows: Tensor | None) -> None:
-        rate = self.learning_rate * scheduled(self.schedule, self.warmup, self.step / self.total)
+        rate = self._rate(self.step)
         self.objective.progress = (self.step + 1) / self.total  # this step included: the last one has progress 1
         for view in (self.augment, self.transform):
             x = x if view is None else view(x, self.generator)
@@ -148,10 +156,13 @@ class Loop:
         if self.device.type == "cpu" and not taken.item():
             self._inspect(x, rows)
 
+    def _rate(self, step: int) -> float:
+        return self.learning_rate * scheduled(self.schedule, self.warmup, step / self.total)
+
     def _update(self, optimizer: torch.optim.Optimizer, taken: Tensor, rate: float) -> None:
         """One step, left out on the device itself where the loss is not finite or far above the last epoch's."""
         for group in optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group.get("pace", 1.0)
         fused = optimizer.defaults.get("fused")
         if self.clip:
             parameters = [p for group in optimizer.param_groups for p in group["params"]]
@@ -171,7 +182,7 @@ class Loop:
         over = ~(means <= self.limit.double())
         if bool(over.any()):
             if self.device.type != "cpu" and not bool(torch.isfinite(means).all()):
-                self._diverged(None, rows, "the loss was not finite")
+                self._diverged(None, rows, "the loss was not finite", self.step)
             self.skipped += int(over.sum())
         self._add("window", len(over))
         self._add("window_over", int(over.sum()))
@@ -199,12 +210,14 @@ class Loop:
         return new
 
     def _end_epoch(self, seconds: float) -> None:
+        if not self.finite:
+            self._diverged(None, None, "the weights were not finite", self.step)
         rows = max(1.0, self.sums.get("rows", 0.0))
         row: dict[str, float | None] = {"epoch": self.epoch + 1, "step": self.step}
         for name in ("loss", "reconstruction", "kl"):
             row[name] = self.sums[name] / rows if name in self.sums else None
         row["elbo"] = None if row["kl"] is None else -(row["reconstruction"] or 0.0) - row["kl"]
-        row["learning_rate"] = self.optimizer.param_groups[0]["lr"]
+        row["learning_rate"] = self._rate(self.step - 1)  # a run resumed at the epoch's end has made no step yet
         row |= self._validated()
         row |= {"skipped": self.skipped, "seconds": (self.history.get("seconds") or [0.0])[-1] + seconds}  # type: ignore[operator]
         for name, value in row.items():
@@ -286,18 +299,26 @@ class Loop:
         """A loss over the limit: a finite one is a spike, already skipped; the other kind ends the run."""
         losses = self._records[-1][0]
         if not bool(torch.isfinite(losses.mean())):
-            self._diverged(x, None if rows is None else rows[~torch.isfinite(losses)], "the loss was not finite")
+            at_fault = None if rows is None else rows[~torch.isfinite(losses)]
+            self._diverged(x, at_fault, "the loss was not finite", self.step + 1)
 
-    def _diverged(self, x: Tensor | None, rows: Tensor | None, what: str) -> None:
+    @property
+    def finite(self) -> bool:
+        """Whether all weights are numbers: a gradient may overflow where its loss did not."""
+        return all(bool(torch.isfinite(p).all()) for p in self.model.parameters())
+
+    def _diverged(self, x: Tensor | None, rows: Tensor | None, what: str, step: int) -> None:
         from lambent.diagnosis import likeliest_cause
 
+        self.whole = False  # the last checkpoint stands
+        self.whole = False  # this state is not to be kept
         cause = likeliest_cause(self.model, self.objective, x, self.optimizer.param_groups[0]["lr"])
         which = ""
         if rows is not None and x is not None and len(rows):
             which = f", rows {rows[:8].tolist()}{' and more' if len(rows) > 8 else ''}"
         if self.average is not None and all(bool(torch.isfinite(t).all()) for t in self.average.values):
             self.average.assign()
-        raise DivergedError(f"step {self.step + 1} (epoch {self.epoch + 1}{which}): {what}. {cause}")
+        raise DivergedError(f"step {step} (epoch {self.epoch + 1}{which}): {what}. {cause}")
 
     def _tell(self, event: str) -> None:
         for callback in self.callbacks:

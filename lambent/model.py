@@ -85,6 +85,8 @@ class LatentModel(Part):
             self.encoder: nn.Module = half
             hidden = self.latent.setup(elements(half.shape) + self.context, embedded)
             self.decoder: nn.Module = self.network.decoder((elements(hidden) + self.context,), raw)
+        if self.network.convolutional:
+            self.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # the faster order in memory for images; the same numbers
         self.register_buffer("anchor", torch.zeros(0), persistent=False)  # knows the device and the dtype
         self.raw_shape = raw
         self.event_shape = event

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Literal, get_args
 
 import torch
@@ -58,16 +58,30 @@ def computing(model: LatentModel, precision: str, device: torch.device) -> Itera
     Convolutions take bfloat16 inputs (autocast over the two halves), fully connected layers bfloat16 products inside
     float32 arithmetic: each is the faster way for its kind.
     """
-    before = torch.get_float32_matmul_precision()
+    halves = model.network.convolutional or device.type == "cuda"
     try:
-        if precision == "bf16":
-            if model.network.convolutional or device.type == "cuda":
-                model.low_precision = torch.bfloat16
-            else:
-                torch.set_float32_matmul_precision("medium")
-        yield
+        model.low_precision = torch.bfloat16 if precision == "bf16" and halves else None
+        with _bf16_products() if precision == "bf16" and not halves else nullcontext():
+            yield
     finally:
         model.low_precision = None
+
+
+@contextmanager
+def _bf16_products() -> Iterator[None]:
+    """float32 matrix products in bfloat16 while active, and whatever was set before, by either of torch's two ways, after."""
+    try:
+        before = torch.get_float32_matmul_precision()
+    except RuntimeError:  # set by the newer way, of which the older one cannot be asked
+        before = "highest"
+    backends = (getattr(torch.backends.mkldnn, "matmul", None), torch.backends.cuda.matmul)
+    kept = [(b, b.fp32_precision) for b in backends if b is not None and hasattr(b, "fp32_precision")]
+    try:
+        torch.set_float32_matmul_precision("medium")
+        yield
+    finally:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             torch.set_float32_matmul_precision(before)
+        for backend, value in kept:
+            backend.fp32_precision = value

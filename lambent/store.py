@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from lambent.data.modality import Modality
+from lambent.data import Modality  # not from its own module: its members must be registered
 from lambent.errors import ArtifactError, LambentError
 from lambent.files import write_whole
 from lambent.model import LatentModel

@@ -46,7 +46,7 @@ def score(arguments: Sequence[str]) -> int:
     parser = Parser("score", "Lower bounds on log p(x) for every row, in nats; the lowest are the likeliest anomalies.")
     add_run(parser)
     add_rows(parser, "rows to score")
-    add_samples(parser)
+    add_samples(parser, 16)  # in float64, on any number of rows
     add_options_for_files(parser)
     options = common(parser, machine=True).read(arguments)
     voice = Voice.of(options)
@@ -95,10 +95,10 @@ def embed(arguments: Sequence[str]) -> int:
 # ---- what these verbs and those that make rows share -----------------------------------------------------------------
 
 
-def add_samples(parser: Parser) -> None:
+def add_samples(parser: Parser, default: int = 100) -> None:
     """K, the samples of the bound."""
     reader = whole("--samples", 1, MOST_SAMPLES)
-    parser.add_argument("--samples", type=reader, default=100, help="K of the K-sample bound (default 100)")
+    parser.add_argument("--samples", type=reader, default=default, help=f"K of the K-sample bound (default {default})")
 
 
 def add_options_for_files(parser: Parser) -> None:

@@ -49,7 +49,7 @@ def of_evaluation() -> dict[str, Setting]:
 
     return {
         "samples": Setting(int, 100, "K of the K-sample bound", 1, MOST_SAMPLES),
-        "rows": Setting(int, 2000, "evaluate on at most so many test rows, drawn by a fixed seed", 1),
+        "rows": Setting(int, 1000, "evaluate on at most so many test rows, drawn by a fixed seed", 1),
     }
 
 

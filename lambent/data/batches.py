@@ -12,7 +12,7 @@ from torch import Tensor
 from lambent.errors import DataError, UsageError
 
 Transform = Callable[[Tensor, torch.Generator | None], Tensor]
-Batch = tuple[Tensor, Tensor | None, Tensor | None]  # rows, context, indices of the rows (None when streaming)
+Batch = tuple[Tensor, Tensor | None, Tensor | None]  # rows, context, row numbers (None when streaming)
 
 
 class Batches(ABC):
@@ -37,9 +37,18 @@ class Batches(ABC):
 class InMemory(Batches):
     """Rows kept as they came (bytes as bytes), on the device; each epoch one permutation, drawn from (seed, epoch)."""
 
-    def __init__(self, x: Tensor, batch: int, seed: int, device: torch.device, context: Tensor | None = None) -> None:
+    def __init__(
+        self,
+        x: Tensor,
+        batch: int,
+        seed: int,
+        device: torch.device,
+        context: Tensor | None = None,
+        numbers: Tensor | None = None,
+    ) -> None:
         self.x = x.to(device).contiguous()
         self.context = None if context is None else context.to(device).float()
+        self.numbers = None if numbers is None else numbers.to(device)  # in the data that these rows are a share of
         self.rows = len(x)
         self.batch = min(batch, self.rows)
         self.seed = seed
@@ -51,7 +60,8 @@ class InMemory(Batches):
         buffer = torch.empty((self.batch, *self.x.shape[1:]), dtype=self.x.dtype, device=self.x.device)
         for rows in order.split(self.batch)[start:]:
             x = torch.index_select(self.x, 0, rows, out=buffer[: len(rows)])
-            yield x, None if self.context is None else self.context[rows], rows
+            context = None if self.context is None else self.context[rows]
+            yield x, context, rows if self.numbers is None else self.numbers[rows]
 
     def examples(self, count: int) -> Tensor:
         generator = torch.Generator().manual_seed(mixed_seed(self.seed, -1))

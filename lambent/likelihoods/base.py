@@ -84,6 +84,8 @@ def chunks(raw: Tensor, count: int, event: Shape) -> tuple[Tensor, ...]:
 class Scaled(nn.Module):
     """A positive number per element: fixed, one learned for all, one learned for each, or predicted by the decoder."""
 
+    pace = 10.0  # learns so much faster than the rest: a log scale may have several units to go, Adam's steps are small
+
     def __init__(self, how: str, event: Shape, initial: float) -> None:
         super().__init__()
         self.how = how

@@ -34,6 +34,9 @@ def state_of_the_process(device: torch.device) -> dict[str, Any]:
         "numpy": (numpy_state[1].tolist(), numpy_state[2]),
         "python": random.getstate(),
         "matmul": torch.get_float32_matmul_precision(),
+        "products": [
+            getattr(b, "fp32_precision", None) for b in (torch.backends.mkldnn.matmul, torch.backends.cuda.matmul)
+        ],
         "threads": (torch.get_num_threads(), torch.get_num_interop_threads()),
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         "autocast": (torch.is_autocast_enabled("cpu"), torch.is_autocast_cache_enabled()),
@@ -55,6 +58,23 @@ def test_fit_leaves_the_process_as_it_found_it(
     before = state_of_the_process(device)
     fit(model, Objective.from_spec(objective_spec), x, epochs=2, batch=3, precision=precision, device=device.type)
     assert state_of_the_process(device) == before
+
+
+def test_products_set_by_the_newer_way_stay_so_and_do_not_disturb(unassembled: Assembled) -> None:
+    """Once a backend's own precision is set, torch refuses to tell the general one."""
+    backend = getattr(torch.backends.mkldnn, "matmul", None)
+    if not hasattr(backend, "fp32_precision"):
+        pytest.skip("this PyTorch has one way only")
+    before = backend.fp32_precision
+    try:
+        backend.fp32_precision = "bf16"
+        for precision in ("fp32", "bf16"):
+            model, x = unassembled()
+            fit(model, Elbo(), x, epochs=1, precision=precision, device="cpu")
+            assert backend.fp32_precision == "bf16"
+    finally:
+        backend.fp32_precision = before
+    assert torch.get_float32_matmul_precision() == "highest"
 
 
 @pytest.mark.parametrize("end", ["interrupt", "error", "divergence"])

@@ -1,0 +1,297 @@
+"""Exact resumption: a run stopped at any step and resumed ends in the same bits as one that was left alone."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import lambent.loop
+from lambent.checkpoint import Checkpoint
+from lambent.errors import ArtifactError, InterruptedRun, UsageError
+from lambent.fitting import fit
+from lambent.latents import Flat
+from lambent.likelihoods import Bernoulli, Gaussian, Likelihood
+from lambent.loop import Loop
+from lambent.model import LatentModel
+from lambent.networks import Conv, Mlp, Network
+from lambent.objectives import Elbo, Objective
+from lambent.priors import Mixture, Prior, Standard
+from lambent.rivals import Factor
+
+ROWS, BATCH, EPOCHS = 76, 8, 3  # ten steps an epoch, the last of four rows
+STEPS = 10
+
+
+class StopAt:
+    """Interrupts the run after the given steps."""
+
+    def __init__(self, *steps: int) -> None:
+        self.steps = steps
+
+    def on_step(self, loop: Loop) -> None:
+        if loop.step in self.steps:
+            raise InterruptedRun(f"stopped after step {loop.step}")
+
+
+class Case:
+    """One configuration: makes its parts afresh, trains them, and says what is left."""
+
+    def __init__(
+        self,
+        objective: Callable[[], Objective] = Elbo,
+        likelihood: Callable[[], Likelihood] = Gaussian,
+        network: Callable[[], Network] = lambda: Mlp(width=8, depth=1),
+        prior: Callable[[], Prior] = Standard,
+        data: Callable[[], Any] = lambda: gaussian_rows(),
+        **settings: Any,
+    ) -> None:
+        self.parts = (objective, likelihood, network, prior, data)
+        self.settings = {
+            "epochs": EPOCHS,
+            "batch": BATCH,
+            "average": 0.0,
+            "precision": "fp32",
+            "device": "cpu",
+            **settings,
+        }
+
+    def run(self, **more: Any) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """The weights of model and objective, and the history without its seconds."""
+        objective, likelihood, network, prior, data = (make() for make in self.parts)
+        model = LatentModel(Flat(2, prior=prior), likelihood, network)
+        history = fit(model, objective, data, **self.settings | more)
+        weights = {**model.state_dict(prefix="model."), **objective.state_dict(prefix="objective.")}
+        return weights, {name: values for name, values in history.items() if name != "seconds"}
+
+    def stopped(self, path: Path, step: int, **more: Any) -> None:
+        with pytest.raises(InterruptedRun):
+            self.run(checkpoint=path, callbacks=[StopAt(step)], **more)
+
+
+def gaussian_rows(n: int = ROWS, seed: int = 0) -> Tensor:
+    return torch.randn(n, 4, generator=torch.Generator().manual_seed(seed))
+
+
+def grey_rows() -> Tensor:
+    return torch.rand(ROWS, 5, generator=torch.Generator().manual_seed(0))
+
+
+def pictures() -> Tensor:
+    return torch.randint(0, 256, (28, 1, 8, 8), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+
+
+def binarized(x: Tensor, generator: torch.Generator | None) -> Tensor:
+    return torch.bernoulli(x, generator=generator)
+
+
+def jittered(x: Tensor, generator: torch.Generator | None) -> Tensor:
+    return x + 0.1 * torch.randn(x.shape, generator=generator)
+
+
+CASES = {
+    "plain": Case(),
+    "average": Case(average=0.9),
+    "average, validation and patience": Case(
+        average=0.9, validation=0.2, patience=1, learning_rate=0.05, epochs=5, likelihood=lambda: Gaussian("fixed")
+    ),
+    "validation and patience": Case(
+        validation=0.2, patience=1, learning_rate=0.1, epochs=5, likelihood=lambda: Gaussian("fixed")
+    ),
+    "opponent": Case(lambda: Factor(width=8, depth=2), average=0.9, clip=1.0, validation=0.2),
+    "dynamic binarization": Case(likelihood=Bernoulli, data=grey_rows, transform=binarized, validation=0.2),
+    "augmentation": Case(augment=jittered),
+    "GECO": Case(lambda: Elbo(beta="auto"), Bernoulli, data=grey_rows, transform=binarized),
+    "Gaussian auto": Case(lambda: Elbo(beta="auto"), validation=0.1, average=0.9),
+    "annealing, clip, cosine": Case(
+        lambda: Elbo(anneal="linear", warmup=0.5), clip=0.5, schedule="cosine", warmup=0.2, validation=0.2, patience=2
+    ),
+    "cyclical, linear, decay": Case(lambda: Elbo(anneal="cyclical"), schedule="linear", weight_decay=0.1),
+    "capacity": Case(lambda: Elbo(capacity=2.0)),
+    "mixture prior": Case(prior=lambda: Mixture(components=3)),
+    "low limit": Case(spike=0.5, average=0.9),  # many steps are skipped
+    "stream": Case(data=lambda: list(gaussian_rows().split(BATCH)), average=0.9, validation=gaussian_rows(9, 1)),
+    "bf16": Case(precision="bf16"),
+    "convolutions": Case(network=lambda: Conv(channels=(4,)), data=pictures, batch=3, average=0.9),
+    "convolutions in bf16": Case(network=lambda: Conv(channels=(4,)), data=pictures, batch=3, precision="bf16"),
+}  # fmt: skip
+
+
+def assert_same(one: tuple[dict[str, Tensor], dict[str, Any]], other: tuple[dict[str, Tensor], dict[str, Any]]) -> None:
+    """The same bits in all weights, and the same history."""
+    assert one[1] == other[1]
+    assert one[0].keys() == other[0].keys()
+    different = [
+        name for name, t in one[0].items() if not torch.equal(t.nan_to_num(-9.5), other[0][name].nan_to_num(-9.5))
+    ]
+    assert not different
+
+
+@pytest.fixture(autouse=True)
+def frequent_sums(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Records are summed, and levels judged, within an epoch too; as they are after 256 steps."""
+    monkeypatch.setattr(lambent.loop, "FLUSH", 4)
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_K13_stopped_at_any_step_and_resumed_to_the_bit(case: Case, tmp_path: Path) -> None:
+    whole = case.run()
+    last = int(whole[1]["step"][-1])
+    # The first step, the middle of an epoch, a multiple of the sums' stride, the end of an epoch, its start, the last step.
+    for step in (1, 7, 8, STEPS, STEPS + 1, last - 1, last):
+        path = tmp_path / f"{step}.safetensors"
+        case.stopped(path, step)
+        assert_same(case.run(checkpoint=path, resume=True), whole)
+
+
+def test_K13_patience_runs_out_in_its_case() -> None:
+    """The case above is worth its name only if the run does end early."""
+    for name in ("average, validation and patience", "validation and patience"):
+        assert len(CASES[name].run()[1]["epoch"]) < 5, name
+
+
+def test_K13_skipped_steps_occur_in_their_case() -> None:
+    assert CASES["low limit"].run()[1]["skipped"][-1] > 0
+
+
+@pytest.mark.parametrize("name", ["opponent", "annealing, clip, cosine", "low limit"])
+def test_K13_stopped_after_every_single_step(name: str, tmp_path: Path) -> None:
+    case, path = CASES[name], tmp_path / "state.safetensors"
+    whole = case.run()
+    case.stopped(path, 1)
+    for step in range(2, int(whole[1]["step"][-1]) + 1):
+        case.stopped(path, step, resume=True)
+    assert_same(case.run(checkpoint=path, resume=True), whole)
+
+
+def test_K13_killed_between_two_writes_goes_back_to_the_last(tmp_path: Path) -> None:
+    """A crash leaves no last word: the file is some steps old, and those steps are made again."""
+    case, path = CASES["opponent"], tmp_path / "state.safetensors"
+    whole = case.run()
+
+    class Crash(Checkpoint):
+        def on_step(self, loop: Loop) -> None:
+            if loop.step in (3, 13):
+                self.write_now(loop)
+            if loop.step == 16:
+                raise InterruptedRun("power cut")
+
+        def write_now(self, loop: Loop) -> None:
+            loop._flush(None)
+            self.write(loop)
+
+        def on_interrupt(self, loop: Loop) -> None: ...
+
+    with pytest.raises(InterruptedRun):
+        case.run(callbacks=[Crash(path)])
+    assert_same(case.run(checkpoint=path, resume=True), whole)
+
+
+def test_K13_resumed_after_the_end_changes_nothing(tmp_path: Path) -> None:
+    case, path = CASES["average, validation and patience"], tmp_path / "state.safetensors"
+    whole = case.run(checkpoint=path)
+    assert_same(case.run(checkpoint=path, resume=True), whole)
+
+
+def test_K13_watching_and_keeping_change_no_bit(tmp_path: Path) -> None:
+    case = CASES["opponent"]
+    every_step = Checkpoint(tmp_path / "state.safetensors", seconds=0.0)
+    assert_same(case.run(callbacks=[every_step]), case.run())
+
+
+def test_K14_each_epoch_has_its_own_order_also_after_resumption(tmp_path: Path) -> None:
+    orders: list[list[Tensor]] = [[], []]
+    for index, stop in enumerate((None, STEPS)):
+
+        def noted(x: Tensor, generator: torch.Generator | None, index: int = index) -> Tensor:
+            orders[index].append(x.clone())
+            return x
+
+        path = tmp_path / "state.safetensors"
+        if stop:
+            CASES["plain"].stopped(path, stop, augment=noted)
+            CASES["plain"].run(checkpoint=path, resume=True, augment=noted)
+        else:
+            CASES["plain"].run(augment=noted)
+    whole, resumed = (torch.cat(batches) for batches in orders)
+    assert torch.equal(whole, resumed)
+    assert not torch.equal(whole[:ROWS], whole[ROWS : 2 * ROWS])
+    assert torch.equal(whole[:ROWS].sort(0).values, whole[ROWS : 2 * ROWS].sort(0).values)
+
+
+# ---- refusals ----------------------------------------------------------------------------------------------------
+
+CHANGES: dict[str, tuple[Case, str]] = {
+    "rows": (Case(data=lambda: gaussian_rows(seed=5)), "data"),
+    "one number": (Case(data=lambda: gaussian_rows().index_put((torch.tensor(3), torch.tensor(2)), torch.tensor(0.5))), "data"),
+    "batch": (Case(batch=9), "batch"),
+    "network": (Case(network=lambda: Mlp(width=9, depth=1)), "model"),
+    "objective": (Case(lambda: Elbo(beta=2.0)), "objective"),
+    "seed": (Case(seed=1), "seed"),
+    "epochs": (Case(epochs=EPOCHS + 1), "epochs"),
+    "learning rate": (Case(learning_rate=2e-3), "learning_rate"),
+    "average": (Case(average=0.5), "decay"),
+    "validation": (Case(validation=0.1), "validation"),
+    "precision": (Case(precision="bf16"), "precision"),
+    "clip": (Case(clip=1.0), "clip"),
+    "schedule": (Case(schedule="cosine"), "schedule"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("changed", CHANGES.values(), ids=CHANGES)
+def test_K16_a_changed_run_is_not_resumed(changed: tuple[Case, str], tmp_path: Path) -> None:
+    case, word = changed
+    CASES["plain"].stopped(tmp_path / "state", 5)
+    with pytest.raises(ArtifactError, match=rf"belongs to another run.*\b{word}: .* then, .* now"):
+        case.run(checkpoint=tmp_path / "state", resume=True)
+
+
+def test_K16_all_differences_are_listed(tmp_path: Path) -> None:
+    CASES["plain"].stopped(tmp_path / "state", 5)
+    other = Case(lambda: Elbo(beta=2.0), data=lambda: gaussian_rows(seed=1), batch=16, seed=7, learning_rate=0.5)
+    with pytest.raises(ArtifactError) as caught:
+        other.run(checkpoint=tmp_path / "state", resume=True)
+    named = {part.split(":")[0].strip() for part in str(caught.value).split("resumed exactly:")[1].split(";")}
+    assert {"objective", "data", "batch", "seed", "learning_rate"} <= named
+    assert "epochs" not in named
+
+
+def test_K16_resuming_needs_a_checkpoint_that_is_there(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="name the checkpoint"):
+        CASES["plain"].run(resume=True)
+    with pytest.raises(ArtifactError, match=r"no checkpoint at .*without resume"):
+        CASES["plain"].run(checkpoint=tmp_path / "none", resume=True)
+
+
+def damaged(whole: bytes) -> dict[str, bytes]:
+    """The file cut at every kind of place, with bits flipped in its header, foreign, and grown."""
+    header = int.from_bytes(whole[:8], "little")
+    step = whole.index(b'\\"step\\": ') + 10  # in the metadata, where a flipped bit leaves a file that can be read
+    cuts = (0, 1, 7, 8, 9, header // 2, 7 + header, 8 + header, 8 + header + 100, len(whole) - 1)
+    found = {f"cut at {cut}": whole[:cut] for cut in cuts}
+    for at in (0, 7, 8, step, 8 + header // 2, 7 + header, 9 + header, (8 + header + len(whole)) // 2, len(whole) - 1):
+        found[f"bit flipped at {at}"] = whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :]
+    return found | {"longer": whole + b"\0" * 9, "text": b"weights", "pickle": b"\x80\x04N." * 9}
+
+
+def test_K1_K2_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "state.safetensors"
+    CASES["opponent"].stopped(path, 5)
+    whole = path.read_bytes()
+    for name, content in damaged(whole).items():
+        path.write_bytes(content)
+        with pytest.raises(ArtifactError) as caught:
+            CASES["opponent"].run(checkpoint=path, resume=True)
+        assert str(path) in str(caught.value), name
+        assert path.read_bytes() == content, f"{name}: the refused file was written to"
+
+
+def test_a_model_file_is_no_checkpoint(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    save_file({"model.x": torch.zeros(1)}, tmp_path / "model", {"state": json.dumps({})})
+    with pytest.raises(ArtifactError, match="no checkpoint of this version"):
+        CASES["plain"].run(checkpoint=tmp_path / "model", resume=True)

@@ -7,7 +7,7 @@ PIP = $(BIN)/python -m pip --quiet --disable-pip-version-check
 .PHONY: demo test slow check clean
 
 demo: .venv/ready
-	@$(BIN)/lambent train fashion --out runs/demo --force --config examples/demo.yaml
+	@$(BIN)/lambent train --config examples/demo.yaml --out runs/demo --force
 
 test: .venv/tools
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest

@@ -73,7 +73,7 @@ class Progress(Quiet):
             for title, name in shown.items()
             if (value := last.get(name)) is not None
         )
-        self.bar.update(self.task, completed=loop.step, seen=seen)
+        self.bar.update(self.task, completed=loop.step, seen=seen, description=f"epoch {loop.epoch}/{loop.epochs}")
 
     def on_end(self, loop: "Loop") -> None:
         self.bar.update(self.task, completed=loop.step)

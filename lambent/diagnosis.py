@@ -6,6 +6,8 @@ from torch import Tensor
 from lambent.model import LatentModel
 from lambent.objectives import Objective
 
+LARGEST = 1e6  # what an encoder reads is meant to be of about unit scale
+
 
 @torch.no_grad()
 def likeliest_cause(model: LatentModel, objective: Objective, x: Tensor | None, learning_rate: float) -> str:
@@ -19,6 +21,9 @@ def likeliest_cause(model: LatentModel, objective: Objective, x: Tensor | None, 
             f"The weights of {broken[0]} had already stopped being finite: lower the learning rate (now {learning_rate:g}), "
             "or clip gradients (clip=1)."
         )
+    size = 0.0 if x is None else float(model.likelihood.embed(model.likelihood.observe(x)).abs().max())
+    if size > LARGEST:
+        return f"The rows hold numbers of size {size:.0e}: scale the data to about unit size."
     parts = {name: bool(torch.isfinite(value).all()) for name, value in objective.seen.items()}
     if not parts.get("kl", True):
         return "The KL overflowed: lower the learning rate, clip gradients, or let the KL weight grow (anneal=linear)."

@@ -79,7 +79,7 @@ class Loop:
 
     def _paced(self, parameters: list[torch.nn.Parameter]) -> list[dict[str, Any]]:
         """Parameters in groups of equal pace, the factor on the learning rate that their module asks for."""
-        paces = {id(p): m.pace for m in self.model.modules() if hasattr(type(m), "pace") for p in m.parameters()}
+        paces: dict[int, Any] = {id(p): m.pace for m in self.model.modules() if hasattr(type(m), "pace") for p in m.parameters()}
         groups: dict[float, list[torch.nn.Parameter]] = {1.0: []}
         for parameter in parameters:
             groups.setdefault(float(paces.get(id(parameter), 1.0)), []).append(parameter)

@@ -116,11 +116,12 @@ class Streaming(Batches):
 
     def examples(self, count: int) -> Tensor:
         if self._first is None:
-            if iter(self.source) is self.source:
+            items = iter(self.source)
+            if items is self.source:
                 raise DataError(
                     "an iterator can be read only once: give a list, a DataLoader, or an object whose __iter__ starts afresh"
                 )
-            item = next(iter(self.source), None)
+            item = next(items, None)
             if item is None:
                 raise DataError("the iterable of batches is empty")
             self._first = _rows_and_context(item)[0]

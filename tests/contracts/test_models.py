@@ -28,7 +28,7 @@ Assembled = Callable[..., tuple[LatentModel, Tensor]]
 
 def state_of_the_process(device: torch.device) -> dict[str, Any]:
     """Everything global that a library must leave as it found it."""
-    numpy_state = np.random.get_state()
+    numpy_state = np.random.get_state()  # noqa: NPY002  the legacy state is what must not be touched
     found = {
         "torch": torch.get_rng_state().tolist(),
         "numpy": (numpy_state[1].tolist(), numpy_state[2]),

@@ -20,7 +20,7 @@ from lambent.model import LatentModel
 from lambent.networks import Mlp
 from lambent.objectives import Elbo
 
-EPOCHS = 8
+EPOCHS = 6
 
 
 def train(folder: Path) -> None:
@@ -71,7 +71,7 @@ def killed(folder: Path, span: float) -> list[int]:
     statuses = []
     for attempt in range(60):
         child = started(folder)
-        time.sleep(chance.uniform(0, span * (0.1 + attempt / 10)))
+        time.sleep(chance.uniform(0, span * (0.1 + attempt / 6)))
         os.kill(child, signal.SIGKILL)
         statuses.append(ended(child))
         if statuses[-1] >= 0:

@@ -205,7 +205,7 @@ def test_changed_companions_of_the_rows_are_refused(changed: str, tmp_path: Path
     with pytest.raises(InterruptedRun):
         run(build, checkpoint=path, callbacks=[Break(7)])
     other = {"context": {"context": context(4)}, "validation rows": {"validation": rows(7) + 1e-6}}[changed]
-    with pytest.raises(ArtifactError, match="data: |validation: "):
+    with pytest.raises(ArtifactError, match=r"data: |validation: "):
         run(build, checkpoint=path, resume=True, **other)
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from lambent.averaging import STRIDE
-from lambent.checkpoint import Checkpoint
+from lambent.checkpoint import Checkpoint, _read
 from lambent.errors import DivergedError, InterruptedRun
 from lambent.fitting import fit
 from lambent.likelihoods import Gaussian
@@ -108,7 +108,7 @@ def test_L6_a_second_signal_ends_at_once_and_the_last_state_stays(
     path, kept = tmp_path / "state", []
 
     def augment(rows: Tensor, generator: torch.Generator | None) -> Tensor:
-        if path.exists() and not kept and torch.equal(rows[:1], rows[:1]):
+        if path.exists() and not kept:
             kept.append(path.read_bytes())
             for _ in range(2):
                 signal.raise_signal(signal.SIGINT)
@@ -209,7 +209,7 @@ def test_early_stopping_keeps_the_best_weights(average: float, x: Tensor, small_
     )  # fmt: skip
     losses = history["validation_loss"]
     best = losses.index(min(losses))  # type: ignore[type-var]
-    assert 0 < best
+    assert best > 0
     assert len(losses) == best + 1 + 3 < 200
     assert all(torch.equal(t, candidates[best][name]) for name, t in model.state_dict().items())
     assert not all(torch.equal(t, candidates[-1][name]) for name, t in model.state_dict().items())
@@ -281,10 +281,6 @@ def test_M18_an_overflowing_gradient_never_ends_in_a_model_or_a_checkpoint(
     path = tmp_path / "state"
     with pytest.raises(DivergedError, match=r"step 5 .*weights were not finite.*lower the learning rate"):
         fit(small_model(), Overflowing(), x, **FAST, callbacks=[Checkpoint(path, seconds=0.0)])
-    model = small_model()
-    fit(model, Elbo(), x, **FAST, callbacks=[At(4, lambda loop: None)])
-    from lambent.checkpoint import _read
-
     state, _, tensors = _read(path)
     assert state["step"] == 4
     assert all(torch.isfinite(t).all() for name, t in tensors.items() if name.startswith("model."))

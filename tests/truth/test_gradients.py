@@ -13,8 +13,8 @@ from lambent.latents import Flat, Ladder
 from lambent.likelihoods import Gaussian
 from lambent.model import LatentModel
 from lambent.networks import Mlp
-from lambent.posteriors import Full
 from lambent.posteriors import Flow as FlowPosterior
+from lambent.posteriors import Full
 from lambent.priors import Flow, Mixture, Prior, Standard, Vamp
 
 Seed = Callable[[int], torch.Generator]

@@ -1,5 +1,6 @@
 """Every objective against its definition, and what each is known to reach."""
 
+import itertools
 import math
 from collections.abc import Callable
 
@@ -453,8 +454,9 @@ def test_rival_learns_during_a_training_whatever_the_scale_of_the_loss(
             moved.append(torch.cat([p.detach().flatten().clone() for p in loop.objective.opponent.parameters()]))
 
     history = fit(
-        model, Factor(width=8, depth=1), x, epochs=4, batch=20, learning_rate=1e-4, device=device.type, precision="fp32", callbacks=[Watch()]
+        model, Factor(width=8, depth=1), x, epochs=4, batch=20, learning_rate=1e-4, device=device.type, precision="fp32",
+        callbacks=[Watch()],
     )  # fmt: skip
     assert history["loss"][1] < 0
-    for before, after in zip(moved, moved[1:], strict=False):
+    for before, after in itertools.pairwise(moved):
         assert not torch.equal(before, after)

@@ -79,7 +79,9 @@ class Loop:
 
     def _paced(self, parameters: list[torch.nn.Parameter]) -> list[dict[str, Any]]:
         """Parameters in groups of equal pace, the factor on the learning rate that their module asks for."""
-        paces: dict[int, Any] = {id(p): m.pace for m in self.model.modules() if hasattr(type(m), "pace") for p in m.parameters()}
+        paces: dict[int, Any] = {
+            id(p): m.pace for m in self.model.modules() if hasattr(type(m), "pace") for p in m.parameters()
+        }
         groups: dict[float, list[torch.nn.Parameter]] = {1.0: []}
         for parameter in parameters:
             groups.setdefault(float(paces.get(id(parameter), 1.0)), []).append(parameter)
@@ -216,6 +218,8 @@ class Loop:
         row: dict[str, float | None] = {"epoch": self.epoch + 1, "step": self.step}
         for name in ("loss", "reconstruction", "kl"):
             row[name] = self.sums[name] / rows if name in self.sums else None
+        if not self._bounded:
+            row["kl"] = None
         row["elbo"] = None if row["kl"] is None else -(row["reconstruction"] or 0.0) - row["kl"]
         row["learning_rate"] = self._rate(self.step - 1)  # a run resumed at the epoch's end has made no step yet
         row |= self._validated()
@@ -267,8 +271,15 @@ class Loop:
         self.model.train()
         reconstruction, kl_mean = (float(value) / rows for value in sums)
         weighted = self.objective.weighed(reconstruction, kl_mean)
-        names = ("validation_reconstruction", "validation_kl", "validation_elbo", "validation_loss")
-        return dict(zip(names, (reconstruction, kl_mean, -reconstruction - kl_mean, weighted), strict=True))
+        found = {"validation_reconstruction": reconstruction, "validation_kl": None, "validation_elbo": None}
+        if self._bounded:
+            found |= {"validation_kl": kl_mean, "validation_elbo": -reconstruction - kl_mean}
+        return found | {"validation_loss": weighted}
+
+    @property
+    def _bounded(self) -> bool:
+        """Whether there is a bound to report: a posterior without density has none, and no KL."""
+        return bool(getattr(getattr(self.model.latent, "posterior", None), "density", True))
 
     # ---- judging -------------------------------------------------------------------------------------------------
 

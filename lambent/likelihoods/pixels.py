@@ -44,7 +44,7 @@ class DiscretizedLogistics(Likelihood):
         if self.components > 1:
             logits, raw = raw[..., 0, :, :], raw[..., 1:, :, :]
         location, log_scale, coupling = raw.split([channels, channels, self.couplings], -3)
-        # Started at a tenth of the range, the scale learns at once; the floor is a fifth of a grey level.
+        # Started at a tenth of the range, the scale learns at once; the floor is a ninth of a grey level.
         return LogisticPixels(logits, location, (log_scale - 2).clamp(-7.0, 3.0), coupling.tanh(), self.event)
 
     def embed(self, x: Tensor) -> Tensor:

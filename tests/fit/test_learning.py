@@ -111,6 +111,16 @@ def test_history_has_one_entry_an_epoch_and_its_parts_add_up() -> None:
     json.dumps(history, allow_nan=False)
 
 
+def test_an_autoencoder_reports_no_bound() -> None:
+    """Without a density of q there is no ELBO, and a KL of nought would be a lie."""
+    history = fit(
+        small(latent=Flat(2, posterior=Point())), Elbo(), rows(), epochs=2, validation=0.2, patience=1, **FAST
+    )
+    for prefix in ("", "validation_"):
+        assert history[f"{prefix}elbo"] == history[f"{prefix}kl"] == [None, None]
+        assert history[f"{prefix}reconstruction"] == pytest.approx(history[f"{prefix}loss"])
+
+
 def test_reported_loss_is_the_mean_over_rows_not_over_batches() -> None:
     """The last batch is smaller: its rows must not weigh more."""
     x = torch.cat((torch.zeros(9, 4), torch.full((1, 4), 30.0)))

@@ -239,18 +239,22 @@ def test_the_same_seed_gives_the_same_bits_and_another_others(objective: Callabl
 def test_orders_noise_and_weights_each_depend_on_the_seed(x: Tensor, small_model: Small) -> None:
     """With equal weights to start from, another seed still gives another order and other noise."""
     orders: dict[int, Tensor] = {}
+    noises: dict[int, Tensor] = {}
     for seed in (0, 1):
         batches: list[Tensor] = []
-        fit(
-            small_model(),
-            Elbo(),
-            x,
-            **FAST,
-            seed=seed,
-            augment=lambda rows, g, kept=batches: kept.append(rows.clone()) or rows,
-        )
-        orders[seed] = torch.cat(batches)
+        drawn: list[Tensor] = []
+
+        def augment(
+            rows: Tensor, generator: torch.Generator, batches: list[Tensor] = batches, drawn: list[Tensor] = drawn
+        ) -> Tensor:
+            batches.append(rows.clone())
+            drawn.append(torch.rand(3, generator=generator))
+            return rows
+
+        fit(small_model(), Elbo(), x, **FAST, seed=seed, augment=augment)
+        orders[seed], noises[seed] = torch.cat(batches), torch.cat(drawn)
     assert not torch.equal(orders[0], orders[1])
+    assert not torch.equal(noises[0], noises[1])
 
 
 def resident() -> int:

@@ -172,7 +172,7 @@ def test_temperature_narrows_samples(model: LatentModel) -> None:
 
 
 def test_refusals(model: LatentModel, x: torch.Tensor) -> None:
-    for wrong, words in ((dict(samples=0), "1 … 5000"), (dict(samples=5001), "1 … 5000")):
+    for wrong, words in (({"samples": 0}, "1 … 5000"), ({"samples": 5001}, "1 … 5000")):
         with pytest.raises(UsageError, match=words):
             evaluate(model, x, **wrong)
     with pytest.raises(DataError, match=r"shape \[8\]"):

@@ -13,8 +13,8 @@ from lambent.latents import Flat, Ladder
 from lambent.likelihoods import Gaussian
 from lambent.model import LatentModel
 from lambent.networks import Mlp
+from lambent.posteriors import Diagonal, Full
 from lambent.posteriors import Flow as FlowPosterior
-from lambent.posteriors import Full
 from lambent.priors import Flow, Mixture, Prior, Standard, Vamp
 
 Seed = Callable[[int], torch.Generator]
@@ -61,14 +61,13 @@ def means(model: LatentModel, objective: Weighted, row: Tensor, generator: torch
     return {name: torch.stack([g[name] for g in every]) for name in every[0]}
 
 
-def agree(a: Gradients, b: Gradients, wanted: Callable[[str], bool]) -> tuple[float, float]:
-    """Of the differences of mean gradients in units of their standard error: the largest, and the mean square."""
+def apart(a: Gradients, b: Gradients, wanted: Callable[[str], bool]) -> float:
+    """The largest difference of two mean gradients, in units of its standard error."""
     scores = []
     for name in filter(wanted, a):
         error = ((a[name].var(0) + b[name].var(0)) / len(a[name])).sqrt()
         scores.append(((a[name].mean(0) - b[name].mean(0)) / error.clamp_min(1e-12)).flatten())
-    every = torch.cat(scores)
-    return float(every.abs().max()), float(every.square().mean())
+    return float(torch.cat(scores).abs().max())
 
 
 @pytest.mark.parametrize("prior", PRIORS)
@@ -79,9 +78,7 @@ def test_doubly_reparameterized_gradient_is_unbiased(
     model = build(PRIORS[prior]())
     plain = means(model, objective(samples=8, gradient="plain"), row, seed(1), 300)
     doubly = means(model, objective(samples=8, gradient="doubly"), row, seed(2), 300)
-    largest, square = agree(plain, doubly, lambda name: True)
-    assert largest < 4.8
-    assert square < 1.8
+    assert apart(plain, doubly, lambda name: True) < 4.8
 
 
 @pytest.mark.parametrize("prior", PRIORS)
@@ -105,6 +102,20 @@ def test_doubly_reparameterized_gradient_is_quieter_once_the_posterior_fits(
     assert noise[1] < 0.7 * noise[0]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("posterior", [Diagonal, Full])
+@pytest.mark.parametrize("prior", PRIORS)
+@pytest.mark.parametrize("objective", [Iwae, Miwae, Ciwae])
+def test_unbiased_to_a_sixth_of_the_error(
+    objective: type[Weighted], prior: str, posterior: type, build: Callable[..., LatentModel], row: Tensor, seed: Seed
+) -> None:
+    """With many more draws, and few samples, where a bias would be largest."""
+    model = build(PRIORS[prior](), posterior=posterior())
+    plain = means(model, objective(samples=3, gradient="plain"), row, seed(1), 10_000)
+    doubly = means(model, objective(samples=3, gradient="doubly"), row, seed(2), 10_000)
+    assert apart(plain, doubly, lambda name: True) < 4.8
+
+
 def test_a_biased_estimator_would_be_seen(build: Callable[..., LatentModel], row: Tensor, seed: Seed) -> None:
     """With the decoder's weights for the encoder too, the test above has to fail: so it can."""
 
@@ -117,7 +128,7 @@ def test_a_biased_estimator_would_be_seen(build: Callable[..., LatentModel], row
         model = build()
         plain = means(model, Iwae(samples=8, gradient="plain"), row, seed(1), 300)
         biased = means(model, Biased(samples=8, gradient="doubly"), row, seed(2), 300)
-        assert agree(plain, biased, of_encoder)[0] > 8
+        assert apart(plain, biased, of_encoder) > 8
     finally:
         Biased._classes.remove(Biased)
 
@@ -214,11 +225,9 @@ def test_piwae_teaches_the_encoder_by_miwae_and_the_decoder_by_iwae(
         model.likelihood.width.log_scale.fill_(math.log(scale))
     x = row.float().expand(20, -1)
     log_weight = model.trace(x, 12, from_posterior(seed(4))).log_weight.detach()
-    apart = log_weight.reshape(4, 3, -1).amax(1)
+    best = log_weight.reshape(4, 3, -1).amax(1)
     if scale < 1:
-        assert float((apart.amax(0) - apart.amin(0)).min()) > 100, (
-            "groups should lie further apart than float32 reaches"
-        )
+        assert float((best.amax(0) - best.amin(0)).min()) > 100, "groups should lie further apart than float32 reaches"
     piwae = gradients(model, Piwae(3, groups=4)(model, x, seed(4)).sum())
     miwae = gradients(model, Miwae(3, groups=4)(model, x, seed(4)).sum())
     iwae = gradients(model, Iwae(12)(model, x, seed(4)).sum())
@@ -280,6 +289,4 @@ def test_full_posterior_takes_the_doubly_reparameterized_gradient(
     model = build(posterior=Full())
     plain = means(model, Iwae(8, "plain"), row, seed(1), 300)
     doubly = means(model, Iwae(8, "doubly"), row, seed(2), 300)
-    largest, square = agree(plain, doubly, of_encoder)
-    assert largest < 4.8
-    assert square < 1.8
+    assert apart(plain, doubly, of_encoder) < 4.8

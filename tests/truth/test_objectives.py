@@ -1,8 +1,10 @@
 """Every objective against its definition, and what each is known to reach."""
 
+import gzip
 import itertools
 import math
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -237,6 +239,20 @@ def test_geco_finds_a_target_of_its_own(small_model: Build, device: torch.device
     with torch.no_grad():
         trace = model.trace(x, 20, from_posterior(torch.Generator(device).manual_seed(0)))
     assert abs(-float(trace.log_px.mean()) - float(objective.goal)) < 0.3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", [90.0, 130.0, None])
+def test_geco_on_handwritten_digits(target: float | None, real_data: Path, device: torch.device) -> None:
+    raw = gzip.decompress((real_data / "mnist" / "t10k-images-idx3-ubyte.gz").read_bytes())
+    x = (torch.frombuffer(bytearray(raw), dtype=torch.uint8, offset=16).reshape(-1, 784)[:4000] > 127).float()
+    model = LatentModel(latent=Flat(16), likelihood=Bernoulli(), network=Mlp(128, 1))
+    objective = Elbo(beta="auto", target=target)
+    learn(model.setup((784,)).to(device), objective, x, epochs=60, batch=100, learning_rate=0.001)
+    with torch.no_grad():
+        trace = model.trace(x.to(device), 5, from_posterior(torch.Generator(device).manual_seed(0)))
+    reconstruction = -float(trace.log_px.mean())
+    assert abs(reconstruction - float(objective.goal)) < 0.06 * float(objective.goal)
 
 
 @pytest.mark.parametrize("rows", [1, 2, 9, 15])

@@ -1,0 +1,134 @@
+"""The checkpoint as a file: whole or not there, refused where it is damaged, and never of a state that is not good."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from lambent.checkpoint import Checkpoint, _read
+from lambent.errors import ArtifactError, DivergedError
+from lambent.fitting import fit
+from lambent.loop import Loop
+from lambent.model import LatentModel
+from lambent.objectives import Elbo
+from lambent.rivals import Factor
+
+Small = Callable[..., LatentModel]
+FAST: dict[str, Any] = {"epochs": 2, "batch": 8, "device": "cpu", "precision": "fp32"}
+
+
+@pytest.fixture
+def x() -> Tensor:
+    return torch.randn(40, 4, generator=torch.Generator().manual_seed(0))
+
+
+class At:
+    """Does something after one step."""
+
+    def __init__(self, step: int, act: Callable[[Loop], object]) -> None:
+        self.step, self.act = step, act
+
+    def on_step(self, loop: Loop) -> None:
+        if loop.step == self.step:
+            self.act(loop)
+
+
+# ---- damage ------------------------------------------------------------------------------------------------------
+
+
+def damaged(whole: bytes) -> dict[str, bytes]:
+    """The file cut at every kind of place, with bits flipped in its header, foreign, and grown."""
+    header = int.from_bytes(whole[:8], "little")
+    step = whole.index(b'\\"step\\": ') + 10  # in the metadata, where a flipped bit leaves a file that can be read
+    cuts = (0, 1, 7, 8, 9, header // 2, 7 + header, 8 + header, 8 + header + 100, len(whole) - 1)
+    found = {f"cut at {cut}": whole[:cut] for cut in cuts}
+    for at in (0, 7, 8, step, 8 + header // 2, 7 + header, 9 + header, (8 + header + len(whole)) // 2, len(whole) - 1):
+        found[f"bit flipped at {at}"] = whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :]
+    return found | {"longer": whole + b"\0" * 9, "text": b"weights", "pickle": b"\x80\x04N." * 9}
+
+
+def test_K1_K2_a_damaged_checkpoint_is_refused(x: Tensor, small_model: Small, tmp_path: Path) -> None:
+    path = tmp_path / "state.safetensors"
+    fit(small_model(), Factor(width=8, depth=1), x, **FAST, checkpoint=path)
+    for name, content in damaged(path.read_bytes()).items():
+        path.write_bytes(content)
+        with pytest.raises(ArtifactError) as caught:
+            fit(small_model(), Factor(width=8, depth=1), x, **FAST, checkpoint=path, resume=True)
+        assert str(path) in str(caught.value), name
+        assert path.read_bytes() == content, f"{name}: the refused file was written to"
+
+
+def test_a_model_file_is_no_checkpoint(x: Tensor, small_model: Small, tmp_path: Path) -> None:
+    save_file({"model.x": torch.zeros(1)}, tmp_path / "model", {"state": "{}"})
+    with pytest.raises(ArtifactError, match="no checkpoint of this version"):
+        fit(small_model(), Elbo(), x, **FAST, checkpoint=tmp_path / "model", resume=True)
+
+
+# ---- the last good state -----------------------------------------------------------------------------------------
+
+
+def test_M18_divergence_leaves_the_last_good_checkpoint(x: Tensor, small_model: Small, tmp_path: Path) -> None:
+    path, contents = tmp_path / "state", []
+    calls = []
+
+    def augment(rows: Tensor, generator: torch.Generator | None) -> Tensor:
+        calls.append(1)
+        return rows * float("nan") if len(calls) == 7 else rows
+
+    watch = [Checkpoint(path, seconds=0.0), At(6, lambda loop: contents.append(path.read_bytes()))]
+    model = small_model()
+    with pytest.raises(DivergedError, match=r"^step 7 \(epoch 2"):
+        fit(model, Elbo(), x, **FAST, augment=augment, callbacks=watch)
+    assert path.read_bytes() == contents[0]
+    fit(small_model(), Elbo(), x, **FAST, checkpoint=path, resume=True)  # and it can be gone on from
+
+
+@pytest.mark.parametrize("moment", ["lambent.checkpoint.save_file", "os.fsync", "os.chmod", "os.replace", "folder"])
+def test_K11_a_crash_at_any_moment_of_writing_leaves_a_whole_file(
+    moment: str, x: Tensor, small_model: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The old state stands until the new one is whole; and nothing else is left in the folder."""
+    path, old = tmp_path / "state", []
+
+    def crash(*_: Any) -> None:
+        raise SystemExit("the power is cut")
+
+    def prepared(loop: Loop) -> None:
+        old.append(path.read_bytes())
+        monkeypatch.setattr("lambent.files._flush_folder" if moment == "folder" else moment, crash)
+
+    class Only(Checkpoint):
+        def on_interrupt(self, loop: Loop) -> None: ...
+
+    # The watch acts after step 7's state was written, so it is the writing of step 8's that crashes.
+    with pytest.raises(SystemExit):
+        fit(small_model(), Elbo(), x, **FAST, callbacks=[Only(path, seconds=0.0), At(7, prepared)])
+    monkeypatch.undo()
+    assert (path.read_bytes() == old[0]) == (moment != "folder")
+    assert _read(path)[0]["step"] == (8 if moment == "folder" else 7)
+    assert [found.name for found in tmp_path.iterdir()] == ["state"]
+    fit(small_model(), Elbo(), x, **FAST, checkpoint=path, resume=True)
+
+
+class Overflowing(Elbo):
+    """Its loss stays finite at the step where its gradient does not."""
+
+    def forward(self, model: LatentModel, x: Tensor, *rest: Any, **more: Any) -> Tensor:
+        loss = super().forward(model, x, *rest, **more)
+        nought = loss.detach() * 0.0 if abs(self.progress - 0.5) < 1e-6 else torch.ones(())
+        return loss + 0.0 * (loss * nought).sqrt().nan_to_num() if nought.dim() else loss
+
+
+def test_M18_an_overflowing_gradient_never_ends_in_a_model_or_a_checkpoint(
+    x: Tensor, small_model: Small, tmp_path: Path
+) -> None:
+    path = tmp_path / "state"
+    with pytest.raises(DivergedError, match=r"step 5 .*weights were not finite.*lower the learning rate"):
+        fit(small_model(), Overflowing(), x, **FAST, callbacks=[Checkpoint(path, seconds=0.0)])
+    state, _, tensors = _read(path)
+    assert state["step"] == 4
+    assert all(torch.isfinite(t).all() for name, t in tensors.items() if name.startswith("model."))

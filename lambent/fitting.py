@@ -10,6 +10,7 @@ from torch import Tensor
 from lambent.callbacks import Callback, Progress
 from lambent.checkpoint import Checkpoint, restore
 from lambent.data.batches import Batches, InMemory, Streaming, Transform, as_tensor, mixed_seed
+from lambent.data.loading import load
 from lambent.data.modality import Encoded
 from lambent.errors import DataError, UsageError
 from lambent.loop import History, Loop
@@ -50,7 +51,8 @@ def fit(
 
     Args:
         data: rows [n, *event] as array or tensor (what fits in memory stays there as it came, bytes as bytes, on the
-            device), an `Encoded` file, or any iterable of batches [rows, *event] or (rows, context).
+            device), an `Encoded` file or the path or catalog name of one, or any iterable of batches [rows, *event] or
+            (rows, context).
         epochs: passes over the data; none: as many as make 10,000 steps, between 10 and 300.
         batch: rows in each step.
         learning_rate: of AdamW, at its highest.
@@ -82,6 +84,9 @@ def fit(
     """
     _check_settings(locals())
     where = device_of(device)
+    arithmetic = resolved(precision, where)
+    if isinstance(data, (str, Path)):
+        data = load(data)
     if isinstance(data, Encoded):
         transform, augment = transform or data.modality.transform, augment or data.modality.augment
         data = data.x
@@ -97,6 +102,9 @@ def fit(
             f"this model was set up for rows of shape {list(model.event_shape)}; these have {list(examples.shape[1:])}"
         )
     check(model, objective)
+    if objective.needs_rows and not batches.rows:
+        name = type(objective).__name__
+        raise UsageError(f"{name} needs the number of rows, which a stream does not tell: give an array, or use DipVae")
     if context is not None and not model.context:
         raise UsageError("this model takes no context: build it with LatentModel(context=WIDTH), or leave context out")
     _check_rows(model, data, batches, held_out, transform, seed)
@@ -106,7 +114,7 @@ def fit(
     watchers = [*([Progress()] if progress else []), *([Checkpoint(checkpoint)] if checkpoint else []), *callbacks]
     loop = Loop(
         model, objective, batches, held_out, epochs, learning_rate, weight_decay, schedule, warmup, clip, spike, average,
-        patience, resolved(precision, where), where, seed, transform, augment, watchers,
+        patience, arithmetic, where, seed, transform, augment, watchers,
     )  # fmt: skip
     if resume:
         if checkpoint is None:

@@ -21,6 +21,7 @@ class Objective(Part):
     """What training minimizes."""
 
     needs_density: ClassVar[bool] = False  # log q(z|x) must exist
+    needs_rows: ClassVar[bool] = False  # the number of rows must be known
     needs_single: ClassVar[bool] = False  # one latent vector, Gaussian given x
 
     def __post_init__(self) -> None:
@@ -221,6 +222,7 @@ class BetaTc(Annealing):
     """
 
     needs_density = True
+    needs_rows = True
     needs_single = True
 
     beta: float = option("weight of the total correlation", default=6.0, minimum=0)

@@ -64,7 +64,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def concrete(kind: type[Part] = Part) -> list[type[Part]]:
     """The library's own concrete parts of a family, in the order of definition."""
     every = [c for c in Part._classes if issubclass(c, kind) and c.__module__.startswith("lambent.")]
-    return [c for c in every if not getattr(c, "__abstractmethods__", None)]
+    return [c for c in every if not getattr(c, "__abstractmethods__", None) and not c.__name__.startswith("_")]
 
 
 def small(cls: type[Part]) -> Spec:

@@ -8,6 +8,7 @@ PIP = $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 demo: .venv/ready
 	@$(BIN)/lambent train --config examples/demo.yaml --out runs/demo --force
+	@echo "(the command lives in .venv: . .venv/bin/activate)"
 
 test: .venv/tools
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest

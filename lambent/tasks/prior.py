@@ -7,6 +7,7 @@ from torch import Tensor
 
 from lambent.data.batches import as_tensor, mixed_seed
 from lambent.data.modality import Encoded
+from lambent.distributions import seeded
 from lambent.draws import from_posterior
 from lambent.errors import UsageError
 from lambent.fitting import fit
@@ -53,8 +54,7 @@ def fit_prior(
     device = model.device
     codes = _codes(model, encoded, seed)
     embedded = model.likelihood.embed(model.likelihood.observe(encoded[:1000]))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(mixed_seed(seed, 6))
+    with seeded(torch.Generator().manual_seed(mixed_seed(seed, 6))):
         prior.setup(codes.shape[1], embedded)
     if isinstance(prior, Mixture):
         _expectation_maximization(prior, codes, seed)

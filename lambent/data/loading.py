@@ -62,6 +62,10 @@ def find(source: Any, split: str = "train", several: bool = True) -> Raw:
     """A source's raw rows with what lies beside them; `several`: one picture alone is too little to learn from."""
     if isinstance(source, str) and source.partition("?")[0] in catalog.CATALOG:
         return catalog.raw(source, split)
+    if isinstance(source, str) and not source:
+        raise DataError(
+            f"the name of the data is empty; give a path (. for this folder) or a data set. {nearest('', NAMES)}"
+        )
     if isinstance(source, (str, Path)):
         return _from_path(source, split, several)
     if isinstance(source, Raw):

@@ -8,7 +8,8 @@ from typing import Any
 from lambent.cli.flags import Parser
 from lambent.cli.plan import default_of, families, modalities
 from lambent.cli.settings import kind_of, of_rows
-from lambent.cli.specs import Tree, as_tree, part_in
+from lambent.cli.specs import as_tree, part_in
+from lambent.cli.trees import Tree
 from lambent.part import Part, family, registered
 from lambent.part import families as all_families
 

@@ -18,6 +18,7 @@ from lambent.errors import LambentError, MachineError
 
 GIB = 2**30
 OLDEST = (3, 11)
+OLDEST_TORCH = (2, 6)
 # For a checkout that is not installed, and so has no metadata to read.
 KNOWN_EXTRAS = {"track": ["tensorboard", "mlflow"]}
 OF_DEVELOPERS = {"test", "dev", "docs"}
@@ -34,20 +35,21 @@ class Check(NamedTuple):
 
 def doctor(arguments: Sequence[str]) -> int:
     """Exit status 0 if nothing stands in the way of training, else 5."""
-    options = common(Parser("doctor", "Check this machine: versions, devices, memory, disk, folders, extras.")).read(
-        arguments
-    )
+    parser = Parser("doctor", "Check this machine: versions, devices, memory, disk, folders, extras.")
+    parser.add_argument("--deep", action="store_true", help="load torch too, and ask it for devices and threads")
+    options = common(parser).read(arguments)
     voice = Voice.of(options)
-    checks = [
-        found for look in (_python, _torch, _devices, _memory, _disk, _cache, _own_data) for found in _asked(look)
-    ]
+    # Loading torch takes longer than all the rest, so it is done only when asked for.
+    looks = (_python, *((_torch, _devices) if options.deep else (_installed_torch, _listed_devices)))
+    checks = [found for look in (*looks, _memory, _disk, _cache, _own_data) for found in _asked(look)]
     checks += _extras()
     voice.result([check._asdict() for check in checks])
     marks = {True: "ok", False: "!!", None: "  "}
     rows = [(marks[c.well], c.name, c.found + (f" — {c.advice}" if c.advice else "")) for c in checks]
     voice.table(("", "", ""), rows)
     ill = [check.name for check in checks if check.well is False]
-    voice.say("\nHealthy." if not ill else f"\nTo mend: {', '.join(ill)}.")
+    healthy = "Healthy." if options.deep else "Healthy, as far as can be seen without loading torch (--deep loads it)."
+    voice.say(f"\n{healthy}" if not ill else f"\nTo mend: {', '.join(ill)}.")
     return MachineError.exit_status if ill else 0
 
 
@@ -65,7 +67,31 @@ def _python() -> list[Check]:
     return [Check("python", fits, f"{platform.python_version()} on {platform.system()} {platform.machine()}", advice)]
 
 
+def _installed_torch() -> list[Check]:
+    """What the metadata of its package say."""
+    try:
+        version = metadata.version("torch")
+    except metadata.PackageNotFoundError:
+        return [Check("torch", False, "not installed", "pip install torch")]
+    fits = tuple(map(int, re.findall(r"\d+", version)[:2])) >= OLDEST_TORCH
+    advice = "" if fits else f"torch {'.'.join(map(str, OLDEST_TORCH))} or later is needed"
+    return [
+        Check("torch", fits, f"{version}, not loaded", advice),
+        Check("processors", None, f"{os.cpu_count()}"),
+    ]
+
+
+def _listed_devices() -> list[Check]:
+    """What the system lists; only torch knows which of them it can use."""
+    cards = (
+        sum(re.fullmatch(r"nvidia\d+", name) is not None for name in os.listdir("/dev")) if os.path.isdir("/dev") else 0
+    )
+    cards_found = f"{cards} NVIDIA card{'s' * (cards != 1)} listed by the system" if cards else "no NVIDIA card listed"
+    return [Check("devices", None, f"cpu; {cards_found}", "--deep asks torch which it can use")]
+
+
 def _torch() -> list[Check]:
+    """What torch says once it is loaded."""
     try:
         import torch
     except Exception as error:
@@ -81,6 +107,7 @@ def _torch() -> list[Check]:
 
 
 def _devices() -> list[Check]:
+    """What torch can compute on."""
     if importlib.util.find_spec("torch") is None:
         return []
     import torch

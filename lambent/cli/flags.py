@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from lambent.cli.specs import Tree, Typed
+from lambent.cli.trees import Tree, Typed
 from lambent.errors import UsageError, nearest
 
 FAMILIES = ("latent", "likelihood", "network", "objective", "data")

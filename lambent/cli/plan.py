@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from lambent.cli import settings, strict
-from lambent.cli.specs import Tree, Typed, completed, fields_of, merged
+from lambent.cli.specs import completed, fields_of
+from lambent.cli.trees import Tree, Typed, merged
 from lambent.errors import UsageError, nearest
 from lambent.part import Part, Spec, registered
 

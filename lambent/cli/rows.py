@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from lambent.cli.specs import Tree, completed
+from lambent.cli.specs import completed
+from lambent.cli.trees import Tree
 from lambent.cli.voice import Voice
 from lambent.data import Encoded, Modality, encode_like, overlap
 from lambent.data import load as encode

@@ -7,7 +7,8 @@ import typing
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from lambent.cli.specs import Tree, Typed, read_typed
+from lambent.cli.specs import read_typed
+from lambent.cli.trees import Tree, Typed
 from lambent.errors import UsageError, nearest
 
 # A run decides these itself: the rows are all in memory, and the folder holds the checkpoint.

@@ -11,7 +11,7 @@ from lambent.cli.carry import Job, carry_out
 from lambent.cli.flags import FAMILIES, Parser, common, divided, filled, import_modules
 from lambent.cli.folder import CHECKPOINT, CONFIG, apart, claimed, unused, vacant
 from lambent.cli.plan import Plan, read_plan, sourced, with_flags
-from lambent.cli.specs import Tree, Typed
+from lambent.cli.trees import Tree, Typed
 from lambent.cli.voice import Voice
 from lambent.errors import ArtifactError, UsageError
 

@@ -6,16 +6,18 @@ Files are looked for below the folder LAMBENT_DATA, then in the cache, then fetc
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lambent.data import arrays, idx, sprites
 from lambent.data.cache import File, locate
-from lambent.data.modality import Encoded, Modality
 from lambent.data.raw import Raw
 from lambent.errors import DataError, UsageError, nearest
-from lambent.part import Shape, Spec
+
+if TYPE_CHECKING:  # listing the sets must not wait for torch
+    from lambent.data.modality import Encoded, Modality
+    from lambent.part import Shape, Spec
 
 Reader = Callable[["Entry", str, str], Raw]
 ASSETS = Path(__file__).parent / "assets"
@@ -42,12 +44,12 @@ class Entry:
     licence: str
     address: str
     splits: dict[str, int]
-    event: Shape
+    event: "Shape"
     notes: str
     read: Reader
     files: dict[str, File] = field(default_factory=dict)
     label_names: list[str] | None = None
-    modality: Spec = field(default_factory=lambda: {"type": "Image"})
+    modality: "Spec" = field(default_factory=lambda: {"type": "Image"})
 
 
 def find(name: str) -> tuple[Entry, str]:
@@ -71,7 +73,7 @@ def raw(name: str, split: str = "train") -> Raw:
     return found
 
 
-def load(name: str, split: str = "train", modality: Modality | Spec | str | None = None) -> Encoded:
+def load(name: str, split: str = "train", modality: "Modality | Spec | str | None" = None) -> "Encoded":
     """A named data set, encoded; `modality` replaces the default one of its entry."""
     from lambent.data import loading
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from lambent.cli import strict
 from lambent.cli.plan import Plan, families, modalities
-from lambent.cli.specs import completed, merged
+from lambent.cli.specs import completed
+from lambent.cli.trees import merged
 from lambent.errors import UsageError
 
 Run = Callable[..., Any]

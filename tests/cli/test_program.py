@@ -162,14 +162,42 @@ def test_G14_settings_do_not_come_from_the_environment(lambent: Run, monkeypatch
 
 
 def test_doctor(lambent: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = lambent("doctor", "--json")
-    assert found.status == 0
-    names = {check["name"] for check in json.loads(found.out)}
-    assert {"python", "torch", "threads", "bf16 units", "devices", "memory", "disk", "cache", "LAMBENT_DATA"} <= names
+    common = {"python", "torch", "devices", "memory", "disk", "cache", "LAMBENT_DATA"}
+    for arguments, more in (((), {"processors"}), (("--deep",), {"threads", "bf16 units"})):
+        found = lambent("doctor", "--json", *arguments)
+        assert found.status == 0
+        assert common | more <= {check["name"] for check in json.loads(found.out)}
+    assert "without loading torch" in lambent("doctor").out
     monkeypatch.setenv("LAMBENT_DATA", "/nosuch/folder")
     ill = lambent("doctor")
     assert ill.status == 5
     assert "To mend: LAMBENT_DATA" in ill.out
+
+
+def test_doctor_names_a_torch_that_is_absent_or_too_old(lambent: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from lambent.cli import doctor
+
+    def absent(name: str) -> str:
+        raise doctor.metadata.PackageNotFoundError(name)
+
+    for version, words in ((absent, "pip install torch"), (lambda _: "2.5.1+cpu", "torch 2.6 or later is needed")):
+        monkeypatch.setattr(doctor.metadata, "version", version)
+        ill = lambent("doctor")
+        assert ill.status == 5
+        assert words in ill.out
+
+
+@pytest.mark.parametrize(
+    "arguments", [["data"], ["data", "fashion"], ["data", "--json"], ["doctor"], ["data", "--help"]]
+)
+def test_verbs_that_need_no_model_do_not_wait_for_torch(arguments: list[str]) -> None:
+    """Loading torch takes longer than a second; what lists and checks must not."""
+    code = (
+        f"import sys; from lambent.cli import main; status = main({arguments!r}); "
+        "print(status, sorted(m for m in ('torch', 'sklearn', 'pyarrow', 'narwhals') if m in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=surroundings(), check=True)
+    assert done.stdout.splitlines()[-1] == "0 []"
 
 
 def test_M10_extras_are_named(lambent: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,28 @@
+"""Trees of settings as they were written in a file or typed as flags; which part each branch is for is decided later."""
+
+from typing import Any
+
+Tree = dict[str, Any]
+
+
+class Typed(str):
+    """Text as it was typed after a flag; what it means is decided by the field that it is for."""
+
+
+def merged(base: Tree, over: Tree) -> Tree:
+    """`over` laid on `base`, branch by branch; a branch of another type starts afresh."""
+    result = dict(base)
+    for key, value in over.items():
+        before = result.get(key)
+        if isinstance(before, (dict, str)) and isinstance(value, dict):
+            before = before if isinstance(before, dict) else {"type": before}
+            result[key] = merged(before, value) if _same_type(before, value) else value
+        elif isinstance(before, dict) and isinstance(value, str) and _same_type(before, {"type": value}):
+            result[key] = {**before, "type": str(value)}
+        else:
+            result[key] = value
+    return result
+
+
+def _same_type(before: Tree, over: Tree) -> bool:
+    return "type" not in over or "type" not in before or str(over["type"]) == str(before["type"])

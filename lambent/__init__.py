@@ -21,6 +21,7 @@ _HOMES = {
     "lambent.model": ("LatentModel", "Trace"),
     "lambent.networks": ("Conv", "Mlp", "Network", "ResNet"),
     "lambent.objectives": ("BetaTc", "DipVae", "Elbo", "Objective", "Wae"),
+    "lambent.papers": ("citation",),
     "lambent.part": ("Part",),
     "lambent.posteriors": ("Diagonal", "Full", "Point", "Posterior"),
     "lambent.priors": ("Mixture", "Prior", "Standard", "Vamp"),
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
     from lambent.model import LatentModel, Trace
     from lambent.networks import Conv, Mlp, Network, ResNet
     from lambent.objectives import BetaTc, DipVae, Elbo, Objective, Wae
+    from lambent.papers import citation
     from lambent.part import Part
     from lambent.posteriors import Diagonal, Full, Point, Posterior
     from lambent.priors import Mixture, Prior, Standard, Vamp
@@ -81,7 +83,7 @@ __all__ = [
     "Full", "Gaussian", "Image", "InterruptedRun", "Iwae", "Ladder", "LambentError", "Laplace", "Latent", "LatentModel",
     "Likelihood", "MachineError", "Miwae", "Mixed", "Mixture", "Mlp", "Modality", "NegativeBinomial", "Network",
     "Objective", "Part", "Piwae", "Point", "Poisson", "Posterior", "Prior", "ResNet", "Sprites", "Standard", "StudentT",
-    "Table", "Trace", "UsageError", "Vamp", "Wae", "ZeroInflatedNegativeBinomial", "data", "evaluate", "fit",
+    "Table", "Trace", "UsageError", "Vamp", "Wae", "ZeroInflatedNegativeBinomial", "citation", "data", "evaluate", "fit",
     "fit_prior", "load", "posteriors", "priors", "save",
 ]  # fmt: skip
 

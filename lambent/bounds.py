@@ -56,6 +56,11 @@ class Weighted(Objective):
     def draws(self) -> int:
         return self.samples
 
+    def cited(self, whole: Part) -> list[str]:
+        """Its own papers, and that of the doubly reparameterized gradient where it is taken."""
+        doubly = self.gradient != "plain" and isinstance(whole, LatentModel) and _separable(whole)
+        return super().cited(whole) + (["tucker2019doubly"] if doubly else [])
+
     def refusal(self, whole: Part) -> str | None:
         if self.gradient == "doubly" and isinstance(whole, LatentModel) and not _separable(whole):
             return (
@@ -67,6 +72,8 @@ class Weighted(Objective):
 
 class Iwae(Weighted):
     """log (1/K) Σ w_k. Burda et al., Importance Weighted Autoencoders, 2016; gradient: Tucker et al., DReG, 2019."""
+
+    papers = ("burda2016importance",)
 
     def bound(self, log_weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         weights = torch.softmax(log_weight, 0)
@@ -86,6 +93,8 @@ class Grouped(Weighted):
 class Miwae(Grouped):
     """(1/M) Σ_m log (1/K) Σ_k w_mk. Rainforth et al., Tighter Variational Bounds are Not Necessarily Better, 2018."""
 
+    papers = ("rainforth2018tighter",)
+
     def bound(self, log_weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         grouped = log_weight.unflatten(0, (self.groups, self.samples))
         weights = torch.softmax(grouped, 1)
@@ -98,6 +107,8 @@ class Piwae(Grouped):
 
     Its value is the IWAE bound of M·K samples.
     """
+
+    papers = ("rainforth2018tighter",)
 
     def bound(self, log_weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         grouped = log_weight.unflatten(0, (self.groups, self.samples))
@@ -119,6 +130,8 @@ class Piwae(Grouped):
 
 class Ciwae(Weighted):
     """α · ELBO + (1 − α) · IWAE. Rainforth et al., 2018."""
+
+    papers = ("rainforth2018tighter",)
 
     mix: float = option("α, the share of the ELBO", default=0.5, minimum=0, maximum=1)
 

@@ -42,6 +42,8 @@ class Latent(Part):
 class Flat(Latent):
     """One vector z."""
 
+    no_paper = "one vector, as in the first VAE"
+
     single = True
 
     size: int = option("number of units", default=16, minimum=1, maximum=65536)
@@ -73,6 +75,8 @@ class Ladder(Latent):
     p(z) = p(z₁) Π p(z_l | z_<l), q(z|x) = Π q(z_l | x, z_<l). A deterministic pass up the levels meets the pass down.
     Sønderby et al., Ladder Variational Autoencoders, 2016; Kingma et al., 2016.
     """
+
+    papers = ("sonderby2016ladder", "kingma2016improved")
 
     sizes: tuple[int, ...] = option("units at each level, the top first", default=(8, 16, 32), minimum=1, maximum=65536)
     width: int = option("units of the deterministic states between levels", default=256, minimum=1)

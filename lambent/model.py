@@ -63,6 +63,8 @@ class Trace:
 class LatentModel(Part):
     """p(x, z) = p(z) p(x|z) with its posterior q(z|x); the same object trains, samples, scores and codes."""
 
+    no_paper = "its parts name theirs"
+
     latent: Latent = option("the codes: how many, their prior, their posterior", factory=Flat)
     likelihood: Likelihood = option("p(x|z)", factory=Bernoulli)
     network: Network = option("the architecture of encoder and decoder", factory=Mlp)

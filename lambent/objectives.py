@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from lambent.draws import Node, from_posterior, from_prior
+from lambent.likelihoods import Gaussian
 from lambent.model import LatentModel, Trace
 from lambent.part import Part, option
 from lambent.posteriors import Full
@@ -86,7 +87,11 @@ class Objective(Part):
 class Annealing(Objective):
     """Objectives whose weight on the KL grows from 0 to 1 over a share of the real number of steps."""
 
-    anneal: Literal["none", "linear", "cyclical"] = option("how the KL weight grows", default="none")
+    anneal: Literal["none", "linear", "cyclical"] = option(
+        "how the KL weight grows",
+        default="none",
+        papers={"linear": "bowman2016generating", "cyclical": "fu2019cyclical"},
+    )
     warmup: float = option("share of all steps (of each cycle) during which it grows", default=0.2, above=0, maximum=1)
     cycles: int = option("number of cycles, if cyclical", default=4, minimum=1)
 
@@ -117,9 +122,23 @@ class Elbo(Annealing):
     light λ of 0.1.
     """
 
-    beta: float | Literal["auto"] = option("weight λ of the KL, or auto", default=1.0, minimum=0)
-    free_bits: float = option("nats of KL per unit that cost the same as none", default=0.0, minimum=0)
-    capacity: float | None = option("nats of KL to steer towards; none to minimize it", default=None, minimum=0)
+    papers = ("kingma2014auto",)
+
+    beta: float | Literal["auto"] = option(
+        "weight λ of the KL, or auto",
+        default=1.0,
+        minimum=0,
+        papers={"auto": "rezende2018taming", ...: "higgins2017beta"},
+    )
+    free_bits: float = option(
+        "nats of KL per unit that cost the same as none", default=0.0, minimum=0, papers={...: "kingma2016improved"}
+    )
+    capacity: float | None = option(
+        "nats of KL to steer towards; none to minimize it",
+        default=None,
+        minimum=0,
+        papers={...: "burgess2018understanding"},
+    )
     target: float | None = option("for auto: reconstruction to hold, −log p(x|z) in nats per row", default=None)
 
     settling: ClassVar[float] = 0.1  # share of the steps in which auto looks for its target
@@ -214,12 +233,23 @@ class Elbo(Annealing):
             return "Elbo cannot both steer the KL to a capacity and set beta by itself: give beta a number, or leave capacity out"
         return super().refusal(whole)
 
+    def cited(self, whole: Part) -> list[str]:
+        """The papers behind its fields; beta="auto" is σ-VAE with a Gaussian that learns its scale, GECO with the rest."""
+        keys = super().cited(whole)
+        if not isinstance(whole, LatentModel):
+            return keys
+        if isinstance(whole.likelihood, Gaussian) and whole.likelihood.scale != "fixed":
+            keys = ["rybkin2021simple" if key == "rezende2018taming" else key for key in keys]
+        return keys if whole.latent.posterior.density else []  # an autoencoder's loss is no bound
+
 
 class BetaTc(Annealing):
     """ELBO with the total correlation of q(z) weighted by `beta`, estimated from the batch. Chen et al., β-TCVAE, 2018.
 
     KL = mutual information + total correlation + Σ dimension-wise KL, by minibatch-weighted sampling over N rows.
     """
+
+    papers = ("chen2018isolating",)
 
     needs_density = True
     needs_rows = True
@@ -262,6 +292,8 @@ class DipVae(Annealing):
     λ_od Σ_{i≠j} C_ij² + λ_d Σ_i (C_ii − 1)²; C = Cov(μ) for I, and that plus E[Σ(x)] for II.
     """
 
+    papers = ("kumar2018variational",)
+
     needs_density = True
     needs_single = True
 
@@ -293,6 +325,8 @@ class Wae(Objective):
 
     MMD with the inverse multiquadric kernel Σ_s 2ds / (2ds + ‖z − z'‖²), s from 0.1 to 10, the unbiased estimate.
     """
+
+    papers = ("tolstikhin2018wasserstein",)
 
     weight: float = option("λ, the weight of the discrepancy", default=100.0, minimum=0)
 

@@ -11,7 +11,7 @@ import operator
 import types
 import typing
 from abc import ABC
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal, Self, TypeVar, dataclass_transform
 
@@ -33,9 +33,14 @@ def option(
     maximum: float | None = None,
     above: float | None = None,
     below: float | None = None,
+    papers: Mapping[Any, str] | None = None,
 ) -> Any:
-    """A field of a part: its one-line meaning, its default (or a factory for one), and the range it must lie in."""
-    limits = {"minimum": minimum, "maximum": maximum, "above": above, "below": below}
+    """A field of a part: its one-line meaning, its default (or a factory for one), and the range it must lie in.
+
+    papers: the key, in papers.bib, of the paper behind a value of the field; `...` stands for every value that is neither
+    named nor the default.
+    """
+    limits = {"minimum": minimum, "maximum": maximum, "above": above, "below": below, "papers": papers}
     metadata = {"meaning": meaning, **{k: v for k, v in limits.items() if v is not None}}
     if factory is not None:
         return dataclasses.field(default_factory=factory, metadata=metadata)
@@ -49,6 +54,9 @@ class Part(nn.Module, ABC):
     Subclassing registers it: a direct abstract child of `Part` opens a family (Likelihood, Prior, …), and every
     concrete class below is known by its name within that family.
     """
+
+    papers: ClassVar[tuple[str, ...]] = ()  # keys in papers.bib of what it implements, whatever its fields
+    no_paper: ClassVar[str] = ""  # why there is none
 
     _classes: ClassVar[list[type["Part"]]] = []
 
@@ -111,6 +119,16 @@ class Part(nn.Module, ABC):
     def refusal(self, whole: "Part") -> str | None:
         """Why this part cannot serve in `whole`: one sentence that names both and an alternative; None where it can."""
         return None
+
+    def cited(self, whole: "Part") -> list[str]:
+        """Keys, in papers.bib, of what this part implements in `whole`: of itself, and of the values of its fields."""
+        keys = list(self.papers)
+        for field in dataclasses.fields(self):
+            value, behind = getattr(self, field.name), field.metadata.get("papers", {})
+            other = None if value == field.default else behind.get(...)
+            key = behind.get(value, other) if behind else None
+            keys += [key] if key else []
+        return keys
 
     def __repr__(self) -> str:
         shown = (f"{f.name}={getattr(self, f.name)!r}" for f in dataclasses.fields(self))

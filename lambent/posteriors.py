@@ -30,6 +30,8 @@ class Posterior(Part):
 class Diagonal(Posterior):
     """N(μ(x), diag σ²(x)). Kingma & Welling, Auto-Encoding Variational Bayes, 2014."""
 
+    papers = ("kingma2014auto", "rezende2014stochastic")
+
     def setup(self, width: int, size: int) -> None:
         self.head = _small(nn.Linear(width, 2 * size))
 
@@ -40,6 +42,8 @@ class Diagonal(Posterior):
 
 class Full(Posterior):
     """N(μ(x), L(x) L(x)ᵀ): units may be correlated given x. Kingma & Welling, An Introduction to VAEs, 2019, §2.5.1."""
+
+    papers = ("kingma2014auto", "rezende2014stochastic", "kingma2019introduction")
 
     def setup(self, width: int, size: int) -> None:
         self.size = size
@@ -57,12 +61,22 @@ class Full(Posterior):
 class Flow(Posterior):
     """A Gaussian bent by coupling layers that see the features. Kingma et al., Improving Variational Inference with IAF, 2016."""
 
+    papers = (
+        "kingma2014auto",
+        "rezende2014stochastic",
+        "rezende2015variational",
+        "kingma2016improved",
+        "rozet2022zuko",
+    )
+
     separable = False
 
     transforms: int = option("number of coupling layers", default=2, minimum=1)
     width: int = option("hidden width of each coupling network", default=64, minimum=1)
     coupling: Literal["affine", "spline"] = option(
-        "map of each unit: RealNVP's affine, or rational-quadratic", default="affine"
+        "map of each unit: RealNVP's affine, or rational-quadratic",
+        default="affine",
+        papers={"affine": "dinh2017density", "spline": "durkan2019neural"},
     )
 
     def setup(self, width: int, size: int) -> None:
@@ -76,6 +90,8 @@ class Flow(Posterior):
 
 class Point(Posterior):
     """All mass at μ(x): the encoder of a plain autoencoder. No density, so no bound; a prior is fitted afterwards."""
+
+    papers = ("hinton2006reducing",)
 
     density = False
     separable = False

@@ -32,6 +32,8 @@ class Prior(Part):
 class Standard(Prior):
     """N(0, I): nothing to learn. Kingma & Welling, Auto-Encoding Variational Bayes, 2014."""
 
+    no_paper = "the standard normal of the first VAE"
+
     learned = False
 
     def setup(self, size: int, examples: Tensor) -> None:
@@ -44,6 +46,8 @@ class Standard(Prior):
 
 class Mixture(Prior):
     """Σ_c w_c N(μ_c, Σ_c), trained with the rest. Dilokthanakul et al., Deep Unsupervised Clustering with GMVAEs, 2016."""
+
+    papers = ("dilokthanakul2016deep",)
 
     components: int = option("number of Gaussians", default=10, minimum=1)
     covariance: Literal["diagonal", "full"] = option("shape of each Gaussian", default="diagonal")
@@ -66,6 +70,8 @@ class Mixture(Prior):
 
 class Vamp(Prior):
     """Σ_c w_c q(z | u_c): a mixture of posteriors at learned pseudo-inputs u. Tomczak & Welling, VAE with a VampPrior, 2018."""
+
+    papers = ("tomczak2018vae",)
 
     components: int = option("number of pseudo-inputs", default=50, minimum=1)
 
@@ -95,10 +101,14 @@ class Vamp(Prior):
 class Flow(Prior):
     """A normalizing flow (coupling layers, from zuko). Rezende & Mohamed, Variational Inference with Normalizing Flows, 2015."""
 
+    papers = ("rezende2015variational", "chen2017variational", "rozet2022zuko")
+
     transforms: int = option("number of coupling layers", default=4, minimum=1)
     width: int = option("hidden width of each coupling network", default=128, minimum=1)
     coupling: Literal["affine", "spline"] = option(
-        "map of each unit: RealNVP's affine, or rational-quadratic", default="affine"
+        "map of each unit: RealNVP's affine, or rational-quadratic",
+        default="affine",
+        papers={"affine": "dinh2017density", "spline": "durkan2019neural"},
     )
 
     def setup(self, size: int, examples: Tensor) -> None:

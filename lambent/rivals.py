@@ -19,6 +19,8 @@ class Factor(Objective):
     The rival D tells codes from codes whose units were shuffled over the batch; log D/(1−D) estimates the density ratio.
     """
 
+    papers = ("kim2018disentangling",)
+
     gamma: float = option("weight γ of the total correlation", default=10.0, minimum=0)
     width: int = option("units in each hidden layer of the rival", default=256, minimum=1)
     depth: int = option("hidden layers of the rival", default=4, minimum=1)

@@ -26,6 +26,8 @@ class Image(Modality):
     `size`, flat. Dynamic binarization draws each pixel anew with P(1) = x/255 (Salakhutdinov & Murray 2008).
     """
 
+    no_paper = "a kind of data; drawing pixels anew has one"
+
     of_bytes = True
 
     size: tuple[int, int] | None = option(
@@ -36,7 +38,9 @@ class Image(Modality):
     )
     colour: Literal["auto", "grey", "rgb"] = option("channels to keep; auto: grey if all images are", default="auto")
     binarize: Literal["none", "threshold", "dynamic"] = option(
-        "make pixels 0 or 1: above 127, or drawn anew for every batch with probability value/255", default="none"
+        "make pixels 0 or 1: above 127, or drawn anew for every batch with probability value/255",
+        default="none",
+        papers={"dynamic": "salakhutdinov2008quantitative"},
     )
     flip: bool = option("mirror each image left to right with probability one half, for training", default=False)
     skip_bad: bool = option("leave out files that cannot be decoded, and count them, instead of failing", default=False)

@@ -27,6 +27,8 @@ class Table(Modality):
     column name, in any order; columns that were not fitted are ignored and counted.
     """
 
+    no_paper = "a kind of data"
+
     scale: Literal["standard", "robust", "none"] = option(
         "centre and scale of a column: mean and deviation, median and quartiles, or 0 and 1", default="standard"
     )

@@ -22,7 +22,9 @@ SCALE_MEANING = "standard deviation: fixed, one learned for all, one learned for
 class Gaussian(Likelihood):
     """N(x; μ(z), σ²), with its constant. `scale="one"` is the calibrated σ-VAE of Rybkin et al., 2021."""
 
-    scale: ScaleRule = option(SCALE_MEANING, default="one")
+    no_paper = "a textbook distribution; its learned scale has one"
+
+    scale: ScaleRule = option(SCALE_MEANING, default="one", papers={"one": "rybkin2021simple"})
     value: float = option("the scale, if fixed; where it starts, if learned", default=1.0, above=0)
     floor: float = option("the least scale; keeps constant columns from infinite density", default=0.001, above=0)
 
@@ -64,6 +66,8 @@ class StudentT(Likelihood):
     Takahashi et al., Student-t VAE, 2018.
     """
 
+    papers = ("takahashi2018student",)
+
     scale: ScaleRule = option(SCALE_MEANING, default="each")
     value: float = option("the scale, if fixed; where it starts, if learned", default=1.0, above=0)
     floor: float = option("the least scale", default=0.001, above=0)
@@ -83,6 +87,8 @@ class StudentT(Likelihood):
 class Laplace(Likelihood):
     """Laplace with location μ(z): absolute instead of squared error."""
 
+    no_paper = "a textbook distribution"
+
     scale: ScaleRule = option(SCALE_MEANING.replace("standard deviation", "scale b"), default="one")
     value: float = option("the scale, if fixed; where it starts, if learned", default=1.0, above=0)
     floor: float = option("the least scale", default=0.001, above=0)
@@ -99,6 +105,8 @@ class Laplace(Likelihood):
 
 class ContinuousBernoulli(Likelihood):
     """C(λ) λˣ (1−λ)¹⁻ˣ on [0, 1], normalized. Loaiza-Ganem & Cunningham, The continuous Bernoulli, 2019."""
+
+    papers = ("loaizaganem2019continuous",)
 
     domain = "numbers in [0, 1]"
 

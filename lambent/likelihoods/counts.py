@@ -35,6 +35,8 @@ class Counts(Likelihood):
 class Poisson(Counts):
     """Poisson(rate(z)): the variance is the mean."""
 
+    no_paper = "a textbook distribution"
+
     def setup(self, event: Shape) -> Shape:
         self.event = event
         return event
@@ -46,6 +48,8 @@ class Poisson(Counts):
 class NegativeBinomial(Counts):
     """NB with mean m(z) and dispersion r: variance m + m²/r. Lopez et al., Deep generative modeling for single-cell
     transcriptomics, 2018."""
+
+    papers = ("lopez2018deep",)
 
     dispersion: ScaleRule = option("r: fixed, one learned for all, one for each element, or predicted", default="each")
     value: float = option("r, if fixed; where it starts, if learned", default=1.0, above=0)
@@ -62,6 +66,8 @@ class NegativeBinomial(Counts):
 
 class ZeroInflatedNegativeBinomial(Counts):
     """π(z) at nought, else NB(m(z), r): more zeros than the NB expects. Lopez et al., 2018."""
+
+    papers = ("lopez2018deep",)
 
     dispersion: ScaleRule = option("r: fixed, one learned for all, one for each element, or predicted", default="each")
     value: float = option("r, if fixed; where it starts, if learned", default=1.0, above=0)

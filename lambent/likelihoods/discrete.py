@@ -1,17 +1,34 @@
 """Likelihoods of a few values: binary data and tokens."""
 
+import torch
 from torch import Tensor
 from torch.distributions import Bernoulli as TorchBernoulli
 from torch.distributions import Categorical as TorchCategorical
-from torch.distributions import Distribution
+from torch.distributions import Distribution, Independent
 from torch.nn import functional
 
 from lambent.likelihoods.base import Likelihood, constructed, independent
 from lambent.part import Shape, option
 
 
+class Binary(Independent):
+    """Independent Bernoulli elements, [*batch, *event], whose log-probability takes three operations and not nine."""
+
+    def __init__(self, logits: Tensor, dimensions: int) -> None:
+        super().__init__(constructed(TorchBernoulli, logits=logits), dimensions, validate_args=False)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        logits: Tensor = self.base_dist.logits
+        if value.shape != logits.shape:
+            logits, value = torch.broadcast_tensors(logits, value)
+        lost = functional.binary_cross_entropy_with_logits(logits, value, reduction="none")
+        return -lost.flatten(-self.reinterpreted_batch_ndims).sum(-1)
+
+
 class Bernoulli(Likelihood):
     """Binary data: λ(z)ˣ (1−λ(z))¹⁻ˣ. Grey images are not binary: binarize them, or choose another likelihood."""
+
+    no_paper = "a textbook distribution"
 
     discrete = True
     unit_bytes = False
@@ -22,10 +39,10 @@ class Bernoulli(Likelihood):
         return event
 
     def forward(self, raw: Tensor) -> Distribution:
-        return independent(constructed(TorchBernoulli, logits=raw), self.event)
+        return Binary(raw, len(self.event))
 
     def embed(self, x: Tensor) -> Tensor:
-        return 2 * x - 1
+        return torch.rsub(x, -1, alpha=-2)  # 2x − 1 in one pass
 
     def check(self, x: Tensor) -> None:
         super().check(x)
@@ -39,6 +56,8 @@ class Bernoulli(Likelihood):
 
 class Categorical(Likelihood):
     """Tokens: one of `levels` values at every position, π(z) from a softmax."""
+
+    no_paper = "a textbook distribution"
 
     discrete = True
     unit_bytes = False

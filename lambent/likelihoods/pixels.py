@@ -20,6 +20,8 @@ class DiscretizedLogistics(Likelihood):
     P(x) = Σ_c w_c [F_c(x + ½) − F_c(x − ½)], open at 0 and 255. Salimans et al., PixelCNN++, 2017.
     """
 
+    papers = ("kingma2016improved", "salimans2017pixelcnn")
+
     discrete = True
     unit_bytes = False
     domain = "bytes from 0 to 255"

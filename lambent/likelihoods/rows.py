@@ -17,6 +17,8 @@ from lambent.part import Part, Shape, option
 class Mixed(Likelihood):
     """p(x | z) = Π_j p_j(x_j | z), one likelihood per column; columns of equal description share one, for speed."""
 
+    no_paper = "a product of its columns, which name theirs"
+
     unit_bytes = False
     planar = False
 

@@ -9,6 +9,8 @@ from lambent.part import Shape, option
 class Conv(Network):
     """Strided convolutions down, transposed convolutions up: each step halves, or doubles, the image."""
 
+    no_paper = "strided convolutions, common practice"
+
     channels: tuple[int, ...] = option("channels after each halving", default=(32, 64, 128), minimum=1)
     width: int = option("units of the fully connected layer at the bottom", default=256, minimum=1)
     activation: Activation = option("non-linearity", default="silu")

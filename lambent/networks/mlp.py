@@ -9,6 +9,8 @@ from lambent.part import Shape, option
 class Mlp(Network):
     """`depth` hidden layers of `width` units in each half."""
 
+    no_paper = "fully connected layers, common practice"
+
     width: int = option("units in each hidden layer", default=512, minimum=1)
     depth: int = option("hidden layers in each half", default=2, minimum=1)
     activation: Activation = option("non-linearity", default="silu")
@@ -18,7 +20,8 @@ class Mlp(Network):
 
     def decoder(self, hidden: Shape, raw: Shape) -> Half:
         last = nn.Linear(self.width, elements(raw))
-        return Half(nn.Flatten(), *self._layers(elements(hidden)), last, nn.Unflatten(1, raw), shape=raw)
+        shaped = [nn.Unflatten(1, raw)] if len(raw) > 1 else []
+        return Half(nn.Flatten(), *self._layers(elements(hidden)), last, *shaped, shape=raw)
 
     def _layers(self, inputs: int) -> list[nn.Module]:
         layers: list[nn.Module] = []

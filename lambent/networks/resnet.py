@@ -8,7 +8,9 @@ from lambent.part import Shape, option
 
 
 class ResNet(Network):
-    """Residual blocks at every resolution. He et al., 2016; without normalization as in Zhang et al., Fixup, 2019."""
+    """Residual blocks at every resolution. He et al., 2016; gains from nought, Bachlechner et al., ReZero, 2021."""
+
+    papers = ("he2016deep", "bachlechner2021rezero")
 
     channels: tuple[int, ...] = option(
         "channels at each resolution, the finest first", default=(32, 64, 128), minimum=1

@@ -58,3 +58,10 @@ def nearest(name: str, allowed: Iterable[str]) -> str:
     close = difflib.get_close_matches(name.lower(), list(folded), n=1, cutoff=0.5)
     hint = f"did you mean {folded[close[0]]!r}? " if close else ""
     return f"{hint}Allowed: {', '.join(names)}."
+
+
+def bound(value: float, low: float, high: float) -> str:
+    """Where a number must lie, in words; of a range too wide to be worth reading only the end that it passed."""
+    if high <= 1e6:
+        return f"must lie in {low:g} … {high:,}"
+    return f"must be at least {low:g}" if value < low else f"must be at most {high:,}"

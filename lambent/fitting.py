@@ -200,20 +200,22 @@ def _check_rows(
                 model._given(batches.context, batches.rows)
 
 
+RANGES: dict[str, tuple[float, float]] = {
+    "epochs": (1, 10**7), "batch": (1, 10**7), "learning_rate": (0, 100), "weight_decay": (0, 100), "warmup": (0, 1),
+    "clip": (0, float("inf")), "spike": (0, float("inf")), "average": (0, 0.999999), "patience": (0, 10**9),
+    "seed": (0, 2**63 - 1),
+}  # fmt: skip
+
+
 def _check_settings(given: dict[str, Any]) -> None:
-    ranges = {
-        "epochs": (1, 10**7), "batch": (1, 10**7), "learning_rate": (0, 100), "weight_decay": (0, 100), "warmup": (0, 1),
-        "clip": (0, float("inf")), "spike": (0, float("inf")), "average": (0, 0.999999), "patience": (0, 10**9),
-        "seed": (0, 2**63 - 1),
-    }  # fmt: skip
-    for name, (low, high) in ranges.items():
+    for name, (low, high) in RANGES.items():
         value = given[name]
         if name == "epochs" and value is None:
             continue
         whole = name in ("epochs", "batch", "patience", "seed")
         kind = int if whole else (int, float)
         if isinstance(value, bool) or not isinstance(value, kind) or not low <= value <= high:
-            raise UsageError(f"{name} must be a {'whole ' if whole else ''}number in {low} … {high}, not {value!r}")
+            raise UsageError(f"{name} must be a {'whole ' if whole else ''}number in {low:,} … {high:,}, not {value!r}")
     if given["schedule"] not in ("constant", "linear", "cosine"):
         raise UsageError(f"no schedule is called {given['schedule']!r}: constant, linear or cosine")
     if given["patience"] and isinstance(given["validation"], (int, float)) and not given["validation"]:

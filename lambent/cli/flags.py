@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from lambent.cli.trees import Tree, Typed
-from lambent.errors import UsageError, nearest
+from lambent.errors import UsageError, bound, nearest
 
 FAMILIES = ("latent", "likelihood", "network", "objective", "data")
 LARGEST_SEED = 2**63 - 1
@@ -139,7 +139,7 @@ def whole(flag: str, low: int, high: int) -> Callable[[str], int]:
         except ValueError:
             raise argparse.ArgumentTypeError(f"takes a whole number, not {text[:40]!r}") from None
         if not low <= number <= high:
-            raise argparse.ArgumentTypeError(f"must lie in {low} … {high}, not {text[:40]}")
+            raise argparse.ArgumentTypeError(f"{bound(number, low, high)}, not {text[:40]}")
         return number
 
     read.__name__ = flag

@@ -9,27 +9,27 @@ from typing import Any, Literal
 
 from lambent.cli.specs import read_typed
 from lambent.cli.trees import Tree, Typed
-from lambent.errors import UsageError, nearest
+from lambent.errors import UsageError, bound, nearest
 
 # A run decides these itself: the rows are all in memory, and the folder holds the checkpoint.
 _INTERNAL = {"steps", "resume", "progress"}
-LARGEST = 2**63 - 1
+LARGEST = float("inf")
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting: its type, its default, its meaning in one line, and where whole numbers must lie."""
+    """One setting: its type, its default, its meaning in one line, and where numbers must lie."""
 
     hint: Any
     default: Any
     meaning: str
-    low: int = 0
-    high: int = LARGEST
+    low: float = 0
+    high: float = LARGEST
 
     @property
     def kind(self) -> str:
         """The type in words."""
-        words = {int: "a whole number", float: "a number", str: "text", type(None): "null"}
+        words = {int: "a whole number", float: "a finite number", str: "text", type(None): "null"}
         members = typing.get_args(self.hint) or (self.hint,)
         return " or ".join(str(words.get(member, member)) for member in members)
 
@@ -56,13 +56,14 @@ def of_evaluation() -> dict[str, Setting]:
 
 def of_fit() -> dict[str, Setting]:
     """The settings of the loop: names, types and defaults from the signature of `fit`, meanings from its docstring."""
-    from lambent.fitting import fit
+    from lambent.fitting import RANGES, fit
 
     hints, meanings = typing.get_type_hints(fit), _meanings(fit.__doc__ or "")
     found = {}
     for name, parameter in inspect.signature(fit).parameters.items():
         if name not in _INTERNAL and _is_plain(hints[name]):
-            found[name] = Setting(hints[name], parameter.default, meanings.get(name, "").rstrip("."))
+            limits = RANGES.get(name, (0, LARGEST))
+            found[name] = Setting(hints[name], parameter.default, meanings.get(name, "").rstrip("."), *limits)
     # `fit` takes rows here too, and none by default; for a person at a terminal a share is the rule.
     found["validation"] = Setting(float, 0.1, "share of the training rows to hold out and watch")
     return found
@@ -100,13 +101,11 @@ def checked(value: Any, setting: Setting, path: str) -> Any:
         value = read_typed(value, setting.hint if setting.hint != str | float else float)
     literal = typing.get_origin(setting.hint) is Literal
     members = (setting.hint,) if literal else typing.get_args(setting.hint) or (setting.hint,)
-    if type(value) is int and int in members:
-        if not setting.low <= value <= setting.high:
-            shown = str(given)[:60]
-            raise UsageError(f"{path} must lie in {setting.low} … {setting.high}, not {shown} ({setting.meaning})")
-        return value
     for hint in members:
         if _fits(value, hint):
+            if hint in (int, float) and not setting.low <= value <= setting.high:
+                where = bound(value, setting.low, setting.high)
+                raise UsageError(f"{path} {where}, not {str(given)[:60]} ({setting.meaning})")
             return float(value) if hint is float else value
     shown = repr(str(given)[:60]) if isinstance(given, str) else str(given)[:60]
     raise UsageError(f"{path} takes {setting.kind}, not {shown} ({setting.meaning})")
@@ -115,6 +114,8 @@ def checked(value: Any, setting: Setting, path: str) -> Any:
 def _fits(value: Any, hint: Any) -> bool:
     if typing.get_origin(hint) is Literal:
         return isinstance(value, str) and value in typing.get_args(hint)
+    if hint is int:
+        return type(value) is int
     if hint is float:
         return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e300
     if hint is str:

@@ -75,7 +75,7 @@ def _parser() -> Parser:
 
 
 def _metavar(one: settings.Setting) -> str:
-    return {"a whole number": "N", "a number": "X"}.get(one.kind.removesuffix(" or null"), "WORD")
+    return {"a whole number": "N", "a finite number": "X"}.get(one.kind.removesuffix(" or null"), "WORD")
 
 
 def _tree(options: argparse.Namespace, flags: Tree) -> Tree:

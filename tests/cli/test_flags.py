@@ -1,6 +1,7 @@
 """Flags: every field of every part can be said, in any order, and comes back as it was meant."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -136,3 +137,26 @@ def test_G12_weights_out_of_range(text: str) -> None:
 
 def test_G12_a_weight_of_nought_is_one() -> None:
     assert Plan.of(divided(["--objective.beta", "0"])[1]).described({})["objective"]["beta"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("flag", "words"),
+    [
+        ("--epochs=-1", "fit.epochs must be at least 1, not -1"),
+        ("--epochs=0", "fit.epochs must be at least 1, not 0"),
+        (f"--epochs={2**63}", f"fit.epochs must be at most 10,000,000, not {2**63}"),
+        ("--batch=0", "fit.batch must be at least 1, not 0"),
+        ("--learning-rate=-1", "fit.learning_rate must lie in 0 … 100, not -1"),
+        ("--warmup=2", "fit.warmup must lie in 0 … 1, not 2"),
+        ("--clip=-0.5", "fit.clip must be at least 0, not -0.5"),
+        ("--clip=inf", "fit.clip takes a finite number, not 'inf'"),
+        ("--limit=0", "data.limit must be at least 1, not 0"),
+        ("--rows=1e3", "evaluate.rows takes a whole number, not '1e3'"),
+    ],
+)
+def test_L13_settings_out_of_range_are_refused_in_words(lambent: Any, flag: str, words: str) -> None:
+    """A setting out of its range is refused before any data are read, with the end of the range that it passed."""
+    refused = lambent("train", "no-such-data.csv", flag, "--out=r")
+    assert refused.status == 2
+    assert words in refused.complaint
+    assert not re.search(r"\d{19}", refused.complaint.partition("not")[0])

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
+from lambent import tensorfile
 from lambent.callbacks import Quiet
 from lambent.errors import ArtifactError
 from lambent.files import write_whole
@@ -60,7 +59,7 @@ class Checkpoint(Quiet):
         }
         tensors = {name: t.detach().to("cpu", copy=True).contiguous() for name, t in _tensors(loop).items()}
         metadata["sha256"] = _seal(tensors, metadata)
-        write_whole(self.path, lambda p: save_file(tensors, p, metadata))
+        write_whole(self.path, lambda p: tensorfile.write(p, tensors, metadata))
         self.last = time.monotonic()
 
 
@@ -99,11 +98,24 @@ def restore(loop: Loop, path: str | Path) -> None:
     changed = [f"{name}: {then.get(name)!r} then, {now[name]!r} now" for name in now if then.get(name) != now[name]]
     if changed:
         raise ArtifactError(f"{path} belongs to another run, so it cannot be resumed exactly: " + "; ".join(changed))
+    try:
+        _refill(loop, path, state, tensors)
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        if isinstance(error, ArtifactError):
+            raise
+        raise ArtifactError(f"{path} holds no state that a run can be in ({error!r}): start the run anew") from None
+
+
+def _refill(loop: Loop, path: Path, state: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+    for name in SCALARS:
+        kind = float if name == "best" else type(getattr(loop, name))
+        if not isinstance(state[name], kind) and (name, state[name]) != ("best", None):
+            raise TypeError(f"{name} is {state[name]!r}")
     for name in SCALARS:
         setattr(loop, name, state[name])
     loop.best = math.inf if state["best"] is None else state["best"]
     if loop.average is not None:
-        loop.average.steps = state["average_steps"]
+        loop.average.steps = int(state["average_steps"])
     _prime(loop.optimizer, "optimizer", tensors)
     if loop.opponent is not None:
         _prime(loop.opponent, "opponent", tensors)
@@ -112,11 +124,14 @@ def restore(loop: Loop, path: str | Path) -> None:
     targets = _tensors(loop)
     if missing := sorted(set(targets) ^ set(tensors)):
         raise ArtifactError(f"{path} does not fit this model: {', '.join(missing[:8])} stand on one side only")
+    unlike = [name for name, t in targets.items() if (t.shape, t.dtype) != (tensors[name].shape, tensors[name].dtype)]
+    if unlike:  # copying would stretch a shape or round a type, and say nothing
+        raise ArtifactError(f"{path} does not fit this model: {', '.join(unlike[:8])} have another shape or type")
+    loop.generator.set_state(tensors["generator"])
     with torch.no_grad():
         for name, target in targets.items():
             if name != "generator":
                 target.copy_(tensors[name])
-    loop.generator.set_state(tensors["generator"])
 
 
 def _tensors(loop: Loop) -> dict[str, Tensor]:
@@ -155,13 +170,18 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any], dict[str, Tensor]
     if not path.exists():
         raise ArtifactError(f"there is no checkpoint at {path} to resume from: start the run without resume")
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise ArtifactError(f"{path} is damaged or no checkpoint ({error}): start the run anew") from None
-    if metadata.get("lambent_checkpoint") != str(FORMAT):
-        raise ArtifactError(f"{path} is no checkpoint of this version (format {FORMAT}): start the run anew")
-    if metadata.get("sha256") != _seal(tensors, metadata):
-        raise ArtifactError(f"{path} is damaged (it does not match its SHA-256): start the run anew")
-    return json.loads(metadata["state"]), json.loads(metadata["identity"]), tensors
+        header = tensorfile.read_header(path)
+        metadata = header.metadata
+        if metadata.get("lambent_checkpoint") != str(FORMAT):
+            raise ArtifactError(f"{path} is no checkpoint of this version (format {FORMAT})")
+        tensors = tensorfile.read_tensors(path, header)
+        if not {"state", "identity"} <= set(metadata) or metadata.get("sha256") != _seal(tensors, metadata):
+            raise ArtifactError(f"{path} is damaged: it does not match its SHA-256")
+        state, then = (json.loads(metadata[name]) for name in ("state", "identity"))
+        if not isinstance(state, dict) or not isinstance(then, dict):
+            raise ArtifactError(f"{path} is damaged: its state is no object")
+    except ArtifactError as error:
+        raise ArtifactError(f"{error}; start the run anew") from None
+    except (ValueError, RecursionError) as error:
+        raise ArtifactError(f"{path} is damaged ({error}); start the run anew") from None
+    return state, then, tensors

@@ -5,24 +5,27 @@ Reading it runs no code from it: names are looked up among the registered parts,
 
 import hashlib
 import json
-import math
+import os
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
+from lambent import tensorfile
+from lambent.allowance import allowance
 from lambent.data import Modality  # not from its own module: its members must be registered
-from lambent.errors import ArtifactError, LambentError
+from lambent.errors import ArtifactError, LambentError, UsageError
 from lambent.files import write_whole
 from lambent.model import LatentModel
+from lambent.tensorfile import Entry, Header
 
 FORMAT = 1
-LARGEST_HEADER = 1 << 24
+PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib")
+MOST_AXES = 8
+MOST_FAULTS = 50  # that one message lists
 
 
 @dataclass
@@ -45,6 +48,10 @@ def save(
     bad = [name for name, t in tensors.items() if not bool(torch.isfinite(t).all())]
     if bad:
         raise ArtifactError(f"the model is not saved, for weights that are not finite: {', '.join(bad[:8])}")
+    if modality is not None and modality.event != model.event_shape:
+        raise UsageError(
+            f"the model takes rows of shape {list(model.event_shape)}, the modality makes {list(modality.event)}"
+        )
     header = {
         "format": FORMAT,
         "model": model.spec(),
@@ -53,8 +60,9 @@ def save(
         "provenance": {**(provenance or {}), "versions": versions()},
         "sha256": digest(tensors),
     }
-    metadata = {"lambent": json.dumps(header, allow_nan=False, ensure_ascii=False)}
-    return write_whole(path, lambda p: save_file(tensors, p, metadata))
+    text = json.dumps(header, allow_nan=False)
+    metadata = {"lambent": text, "sha256": hashlib.sha256(text.encode()).hexdigest()}
+    return write_whole(path, lambda p: tensorfile.write(p, tensors, metadata))
 
 
 def load(path: str | Path, device: str | torch.device = "cpu") -> Stored:
@@ -64,26 +72,29 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Stored:
     another shape or type, numbers that are not finite.
     """
     path = Path(path)
-    header, tensors = _read(path)
+    header, found = _opened(path)
     if header.get("format") != FORMAT:
         raise ArtifactError(
             f"{path} has format {header.get('format')!r}, and this version reads {FORMAT}: update lambent"
         )
-    try:
-        model = LatentModel.from_spec(header["model"]).setup(tuple(header["event"]))
-        modality = None
-        if header.get("modality") is not None:
-            modality = Modality.from_spec(header["modality"]["spec"]).restore(header["modality"]["state"])
-    except (LambentError, KeyError, TypeError, ValueError, RuntimeError, AttributeError, OverflowError) as error:
-        raise ArtifactError(f"{path} describes a model that cannot be built: {error}") from None
-    faults = _faults(model.state_dict(), tensors)
-    if not faults and digest(tensors) != header.get("sha256"):
-        faults = ["the tensors do not match their SHA-256: the file is damaged"]
+    model, modality = _built(path, header, found)
+    wanted = model.state_dict()
+    faults = _misfits(wanted, found.tensors)
+    if not faults:  # only now are the tensors read: they are as large as the model's own
+        tensors = tensorfile.read_tensors(path, found)
+        faults = [
+            f"{name} holds numbers that are not finite"
+            for name, t in tensors.items()
+            if t.dtype.is_floating_point and not bool(torch.isfinite(t).all())
+        ]
+        if not faults and digest(tensors) != header.get("sha256"):
+            faults = ["the tensors do not match their SHA-256: the file is damaged"]
     if faults:
         raise ArtifactError(f"{path} cannot be loaded: " + "; ".join(faults))
     model.load_state_dict(tensors)
     model.to(device).eval()
-    return Stored(model, modality, header.get("provenance") or {})
+    provenance = header.get("provenance")
+    return Stored(model, modality, provenance if isinstance(provenance, dict) else {})
 
 
 def read_header(path: str | Path) -> dict[str, Any]:
@@ -97,7 +108,7 @@ def digest(tensors: dict[str, Tensor]) -> str:
     for name in sorted(tensors):
         tensor = tensors[name]
         found.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
-        found.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
+        found.update(tensorfile.as_bytes(tensor))
     return found.hexdigest()
 
 
@@ -112,52 +123,62 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _opened(path: Path) -> tuple[dict[str, Any], list[str]]:
-    if path.suffix in (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib"):
+def _opened(path: Path) -> tuple[dict[str, Any], Header]:
+    """What the file says of itself, held against its own SHA-256; and which tensors it has."""
+    if path.suffix in PICKLES:
         raise ArtifactError(
             f"{path} is a pickle, which can run code when it is read, so it never is: save models with lambent.save"
         )
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise ArtifactError(f"there is no model file at {path}")
-    with open(path, "rb") as file:
-        size = int.from_bytes(file.read(8), "little")
-    if not 2 <= size <= min(LARGEST_HEADER, path.stat().st_size - 8):
-        raise ArtifactError(f"{path} is no model file, or only a part of one: its header would be {size} bytes long")
+    found = tensorfile.read_header(path)
+    text = found.metadata.get("lambent")
+    if text is None:
+        raise ArtifactError(f"{path} is a safetensors file, but not one of lambent's")
+    if found.metadata.get("sha256") != hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest():
+        raise ArtifactError(f"{path} is damaged: its description does not match its SHA-256")
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata, names = file.metadata() or {}, list(file.keys())
-        header = json.loads(metadata["lambent"], parse_constant=_refused)
-    except KeyError:
-        raise ArtifactError(f"{path} is a safetensors file, but not one of lambent's") from None
-    except (SafetensorError, OSError, ValueError, RecursionError) as error:
+        header = tensorfile.strict_json(text)
+    except (ValueError, RecursionError) as error:
         raise ArtifactError(f"{path} is damaged: {error}") from None
     if not isinstance(header, dict):
         raise ArtifactError(f"{path} is damaged: its header is no object")
-    return header, names
+    return header, found
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    header, names = _opened(path)
+def _built(path: Path, header: dict[str, Any], found: Header) -> tuple[LatentModel, Modality | None]:
+    """The model that the header describes, still with weights of its own, and the modality.
+
+    Building costs no more than the file's own size allows, whatever the header claims.
+    """
+    size = sum(entry.size for entry in found.tensors.values())
     try:
-        with safe_open(path, framework="pt") as file:
-            return header, {name: file.get_tensor(name) for name in names}
-    except (SafetensorError, OSError, ValueError) as error:
-        raise ArtifactError(f"{path} is damaged: {error}") from None
+        event = header["event"]
+        if not isinstance(event, list) or not 1 <= len(event) <= MOST_AXES or not all(type(n) is int for n in event):
+            raise ArtifactError(f"rows of shape {str(event)[:80]}")
+        with allowance(size, len(found.tensors)):
+            model = LatentModel.from_spec(header["model"]).setup(tuple(event))
+        described, modality = header.get("modality"), None
+        if described is not None:
+            modality = Modality.from_spec(described["spec"]).restore(described["state"])
+            if modality.event != model.event_shape:
+                raise ArtifactError(f"rows of shape {event}, of which its modality makes {list(modality.event)}")
+    except LambentError as error:
+        raise ArtifactError(f"{path} describes a model that cannot be built: {error}") from None
+    except Exception as error:  # a stranger's description can fail in any of the parts' own ways
+        what = f"{type(error).__name__}: {str(error)[:200]}"
+        raise ArtifactError(f"{path} describes a model that cannot be built: {what}") from None
+    return model, modality
 
 
-def _faults(wanted: dict[str, Tensor], given: dict[str, Tensor]) -> list[str]:
+def _misfits(wanted: dict[str, Tensor], given: dict[str, Entry]) -> list[str]:
+    """Everything in which the file's tensors are not those of the model it describes."""
     missing, extra = sorted(set(wanted) - set(given)), sorted(set(given) - set(wanted))
     faults = [f"{name} is missing" for name in missing] + [f"{name} belongs to no part" for name in extra]
     for name in sorted(set(wanted) & set(given)):
         mine, theirs = wanted[name], given[name]
-        if mine.shape != theirs.shape:
+        if tuple(mine.shape) != theirs.shape:
             faults.append(f"{name} has shape {list(theirs.shape)}, not {list(mine.shape)}")
         elif mine.dtype != theirs.dtype:
             faults.append(f"{name} has type {theirs.dtype}, not {mine.dtype}")
-        elif theirs.dtype.is_floating_point and not bool(torch.isfinite(theirs).all()):
-            faults.append(f"{name} holds numbers that are not finite")
-    return faults
-
-
-def _refused(constant: str) -> float:
-    raise ValueError(f"{constant} is no number here ({math.nan} and infinities are refused)")
+    return faults[:MOST_FAULTS] + [f"and {len(faults) - MOST_FAULTS} more"] * (len(faults) > MOST_FAULTS)

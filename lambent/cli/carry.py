@@ -43,8 +43,8 @@ def carry_out(plan: Plan, folder: Path, job: Job, resume: bool = False) -> int:
     """Train by the plan into the folder, which this process holds; returns the exit status."""
     device_of(plan.fit["device"])
     trackers = _trackers(job.track, folder)
-    rows = load_rows(plan.rows, plan.modality, job.voice)
-    plan.rows = rows.request
+    rows = load_rows(plan.rows, plan.modality, plan.fit["validation"], job.voice)
+    plan.rows, plan.fit["validation"] = rows.request, rows.validation
     parts = plan.described(rows.train.modality.defaults())
     model = LatentModel.from_spec({"type": "LatentModel", **{k: v for k, v in parts.items() if k != "objective"}})
     objective = Objective.from_spec(parts["objective"])
@@ -52,7 +52,8 @@ def carry_out(plan: Plan, folder: Path, job: Job, resume: bool = False) -> int:
     watchers = [start, Journal(folder / run_folder.HISTORY), *_progress(job.voice), *trackers]
     try:
         history = fit(
-            model, objective, rows.train, checkpoint=folder / run_folder.CHECKPOINT, resume=resume, callbacks=watchers, **plan.fit
+            model, objective, rows.train, checkpoint=folder / run_folder.CHECKPOINT, resume=resume, callbacks=watchers,
+            **plan.fit | {"validation": rows.valid},
         )  # fmt: skip
     except InterruptedRun as stopped:
         raise InterruptedRun(f"{stopped}; the state is kept, {_way(folder)}", stopped.exit_status) from None

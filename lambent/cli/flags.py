@@ -124,6 +124,9 @@ def add_rows(parser: Parser, purpose: str) -> None:
         "data", nargs="?", metavar="DATA", help=f"{purpose}; default: the test rows of the run's own data"
     )
     parser.add_argument("--split", help="split of the data; default: 'test' where there is one, else all")
+    parser.add_argument(
+        "--resize", action="store_true", help="bring pictures of another size or colour to the model's own"
+    )
 
 
 def add_run(parser: Parser) -> None:

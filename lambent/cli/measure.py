@@ -121,7 +121,7 @@ def opened_with_rows(options: Namespace, voice: Voice) -> tuple[Path, Stored, En
     import_modules(options.modules)
     path, stored = opened(options.run, options.device)
     if options.data is not None:
-        encoded = rows.given(stored.modality, options.data, options.split)
+        encoded = rows.given(stored.modality, options.data, options.split, options.resize)
     else:
         encoded = recorded(stored, options.split, voice)
     _note_notices(encoded, voice)

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,30 +10,34 @@ import numpy as np
 from lambent.cli.specs import completed
 from lambent.cli.trees import Tree
 from lambent.cli.voice import Voice
-from lambent.data import Encoded, Modality, encode_like, overlap
+from lambent.data import Encoded, Modality, encode_like, load_parted, overlap, parted_like
 from lambent.data import load as encode
-from lambent.data import split as cut
 from lambent.data.catalog import CATALOG, find
 from lambent.data.loading import find as raw_rows
-from lambent.data.loading import guess
+from lambent.data.loading import folder_of, guess
 from lambent.data.rows import take
 from lambent.errors import ArtifactError, DataError, UsageError
 
-SHARE = 0.1  # held out for testing where the data have no split of their own
+SHARE = 0.1  # held out for testing, and for validation, where the data have no split of their own
 SEED = 0  # of cuts and draws of rows: runs that differ in their own seed alone are tested on the same rows
 
 
 @dataclass
 class Rows:
-    """Rows to train on and rows to test on; `request` says how to get both again."""
+    """Rows to train on, to validate on (or a share of the former) and to test on; `request` says how to get them again."""
 
     train: Encoded
+    valid: Encoded | float
     test: Encoded
     request: Tree
+    validation: str | float  # the split or the share that `valid` is
 
 
-def load_rows(request: Tree, fields: Tree, voice: Voice) -> Rows:
-    """Read the rows of a plan, with the modality that its fields describe or that the data suggest."""
+def load_rows(request: Tree, fields: Tree, validation: str | float, voice: Voice) -> Rows:
+    """Read the rows of a plan, with the modality that its fields describe or that the data suggest.
+
+    The modality is fitted on the rows to train on, and has seen none of those to test on.
+    """
     if request["source"] is None:
         raise UsageError(
             "which data? Name a file, a folder or a data set: lambent train DATA --out RUN (lambent data lists sets)"
@@ -45,15 +50,22 @@ def load_rows(request: Tree, fields: Tree, voice: Voice) -> Rows:
     raw = raw_rows(request["source"], request["split"])
     default = find(request["source"])[0].modality if raw.facts.get("name") else guess(raw.rows).spec()
     spec = completed(Modality, fields or None, default, "data")
-    train = encode(raw, request["split"], Modality.from_spec(spec))
     request["test"] = _test_split(request)
-    train, test = _parted(train, train.modality, request)
-    shared = overlap(train, test)
-    if shared:
-        voice.note(f"{shared:,} of {len(test):,} test rows also occur among the training rows: the test is too kind")
+    validation = _validation_split(request, validation)
+    if isinstance(request["test"], str):
+        train = encode(raw, request["split"], Modality.from_spec(spec))
+        test = encode_like(train.modality, request["source"], request["test"])
+    else:
+        train, test = load_parted(raw, request["test"], SEED, request["split"], Modality.from_spec(spec))
+    _tell_overlap(train, test, "test", voice)
+    valid: Encoded | float = float(validation) if not isinstance(validation, str) else 0.0
+    if isinstance(validation, str):
+        valid = encode_like(train.modality, request["source"], validation)
+        _tell_overlap(train, valid, "validation", voice)
+        valid = drawn(valid, request["limit"])
     train = drawn(train, request["limit"])
-    _tell(train, test, voice)
-    return Rows(train, test, request)
+    _tell(train, valid, test, voice)
+    return Rows(train, valid, test, request, validation)
 
 
 def settled(source: str) -> str:
@@ -76,16 +88,24 @@ def recorded(provenance: dict[str, Any], modality: Modality, split: str | None) 
     wants_test = split in (None, "test", request["test"])
     if wants_test and isinstance(request["test"], str):
         return encode_like(modality, request["source"], request["test"])
-    train, test = _parted(encode_like(modality, request["source"], request["split"]), modality, request)
+    if isinstance(request["test"], str):
+        return drawn(encode_like(modality, request["source"], request["split"]), request["limit"])
+    train, test = parted_like(modality, request["source"], request["test"], SEED, request["split"])
     return test if wants_test else drawn(train, request["limit"])
 
 
-def given(modality: Modality | None, source: str, split: str | None) -> Encoded:
-    """Rows that a user names for a trained model; its 'test' split by default, where there is one, else all."""
+def given(modality: Modality | None, source: str, split: str | None, resize: bool = False) -> Encoded:
+    """Rows that a user names for a trained model; its 'test' split by default, where there is one, else all.
+
+    Pictures in arrays of another shape than those that the model was trained on are refused, unless `resize` asks for them
+    to be brought to it.
+    """
     source = settled(source)
     if split is None:
         split = "test" if has_split(source, "test") else "train"
-    return encode(source, split) if modality is None else encode_like(modality, source, split)
+    if modality is None:
+        return encode(source, split)
+    return encode_like(modality.converting() if resize else modality, source, split, convert=resize)
 
 
 def drawn(rows: Encoded, count: int | None, seed: int = SEED) -> Encoded:
@@ -118,7 +138,7 @@ def has_split(source: str, split: str) -> bool:
 
 def _is_part(source: str, split: str) -> bool:
     """A folder without subfolders for its splits is read whole, whatever split is asked for."""
-    return not os.path.isdir(source) or os.path.isdir(os.path.join(source, split))
+    return not os.path.isdir(source) or folder_of(Path(source), split) is not None
 
 
 def _test_split(request: Tree) -> str | float:
@@ -134,17 +154,33 @@ def _test_split(request: Tree) -> str | float:
     return test  # type: ignore[no-any-return]
 
 
-def _parted(rows: Encoded, modality: Modality, request: Tree) -> tuple[Encoded, Encoded]:
-    """(rows to train on, rows to test on)."""
-    if isinstance(request["test"], str):
-        return rows, encode_like(modality, request["source"], request["test"])
-    return cut(rows, request["test"], SEED)
+def _validation_split(request: Tree, wanted: str | float) -> str | float:
+    """The split to watch while training, or the share of the training rows to hold out for it."""
+    if wanted == "auto":
+        source, taken = request["source"], (request["split"], request["test"])
+        if source.partition("?")[0] in CATALOG and request["split"] not in find(source)[0].apart:
+            return SHARE
+        return "valid" if "valid" not in taken and has_split(source, "valid") else SHARE
+    for split, purpose in ((request["split"], "trained"), (request["test"], "tested")):
+        if isinstance(wanted, str) and wanted == split:
+            raise UsageError(
+                f"fit.validation: {wanted!r} is what the model is {purpose} on; name another split, or a share to hold out"
+            )
+    return wanted
 
 
-def _tell(train: Encoded, test: Encoded, voice: Voice) -> None:
+def _tell_overlap(train: Encoded, rows: Encoded, purpose: str, voice: Voice) -> None:
+    if shared := overlap(train, rows):
+        voice.note(
+            f"{shared:,} of {len(rows):,} {purpose} rows also occur among the training rows: the {purpose} is too kind"
+        )
+
+
+def _tell(train: Encoded, valid: Encoded | float, test: Encoded, voice: Voice) -> None:
     shape = " × ".join(map(str, train.x.shape[1:]))
+    watched = f" {len(valid):,} to validate on," if isinstance(valid, Encoded) else ""
     voice.step(
-        f"{type(train.modality).__name__}: {len(train):,} rows to train on, {len(test):,} to test on, each {shape}"
+        f"{type(train.modality).__name__}: {len(train):,} rows to train on,{watched} {len(test):,} to test on, each {shape}"
     )
     for what, count in sorted((train.source.get("notices") or {}).items()):
         voice.note(f"data: {what.replace('_', ' ')}: {count:,}")

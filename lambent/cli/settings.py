@@ -65,7 +65,8 @@ def of_fit() -> dict[str, Setting]:
             limits = RANGES.get(name, (0, LARGEST))
             found[name] = Setting(hints[name], parameter.default, meanings.get(name, "").rstrip("."), *limits)
     # `fit` takes rows here too, and none by default; for a person at a terminal a share is the rule.
-    found["validation"] = Setting(float, 0.1, "share of the training rows to hold out and watch")
+    meaning = "split to watch, or a share of the training rows to hold out; auto: 'valid' if they have that, else 0.1"
+    found["validation"] = Setting(str | float, "auto", meaning, 0, 0.9)
     return found
 
 

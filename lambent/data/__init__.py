@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lambent.data.catalog import CATALOG
     from lambent.data.image import Image
-    from lambent.data.loading import encode_like, load
+    from lambent.data.loading import encode_like, load, load_parted, parted_like
     from lambent.data.modality import Encoded, Modality
     from lambent.data.rows import distinct, overlap, split
     from lambent.data.sprites import Sprites
@@ -17,10 +17,12 @@ _HOMES = {
     "Image": "image",
     "encode_like": "loading",
     "load": "loading",
+    "load_parted": "loading",
     "Encoded": "modality",
     "Modality": "loading",  # not its own module: whoever asks for the family needs its members registered
     "distinct": "rows",
     "overlap": "rows",
+    "parted_like": "loading",
     "split": "rows",
     "Sprites": "sprites",
     "Table": "table",
@@ -35,7 +37,9 @@ __all__ = [
     "distinct",
     "encode_like",
     "load",
+    "load_parted",
     "overlap",
+    "parted_like",
     "split",
 ]
 

@@ -50,6 +50,7 @@ class Entry:
     files: dict[str, File] = field(default_factory=dict)
     label_names: list[str] | None = None
     modality: "Spec" = field(default_factory=lambda: {"type": "Image"})
+    apart: tuple[str, ...] = ("train",)  # the splits that share no row with 'valid'
 
 
 def find(name: str) -> tuple[Entry, str]:
@@ -154,6 +155,7 @@ def _entries() -> list[Entry]:
             splits=mnist_splits,
             notes=f"8-bit pixels. {fifty}",
             read=_mnist,
+            apart=("train-50k",),
             files=_gzipped_idx(
                 "fashion-mnist",
                 "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion",
@@ -177,6 +179,7 @@ def _entries() -> list[Entry]:
             "(binarize=dynamic) or one fixed draw (mnist-static); the bounds of the three are not comparable. "
             f"{fifty} Fetched from the mirror of the CVDF; its files are checked against the original ones.",
             read=_mnist,
+            apart=("train-50k",),
             files=_gzipped_idx(
                 "mnist",
                 "https://storage.googleapis.com/cvdf-datasets/mnist",

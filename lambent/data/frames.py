@@ -3,7 +3,7 @@
 import importlib
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ class Columns:
     """A table by column; `read` gives one column as booleans, integers, floats or, for anything else, objects.
 
     origin: a path or the kind of frame, for messages. backend: what `decode` should hand back.
-    line: the line of a text file that holds a row (0-based), where that is known.
+    line: the line of a text file that holds a row (0-based), where that is known. place: the row's number in the source.
     """
 
     names: list[str]
@@ -32,6 +32,7 @@ class Columns:
     origin: str
     backend: str
     line: Callable[[int], int | None] = lambda row: None
+    place: Callable[[int], int] = lambda row: row
     notices: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
@@ -43,21 +44,34 @@ class Columns:
             raise DataError(f"{self.origin}: several columns are called {_listed(repeated)}; {advice}")
         if not self.names or self.rows == 0:
             raise DataError(f"{self.origin}: has {self.rows} rows and {len(self.names)} columns; there is no data")
-        self._place = {name: i for i, name in enumerate(self.names)}
+        self._index = {name: i for i, name in enumerate(self.names)}
+
+    def __len__(self) -> int:
+        return self.rows
+
+    def __getitem__(self, index: np.ndarray) -> "Columns":
+        """The rows at `index`, which keep their numbers and lines in messages."""
+        return replace(
+            self,
+            rows=len(index),
+            read=lambda column: self.read(column)[index],
+            line=lambda row: self.line(int(index[row])),
+            place=lambda row: self.place(int(index[row])),
+        )
 
     def __contains__(self, name: str) -> bool:
-        return name in self._place
+        return name in self._index
 
     def values(self, name: str) -> np.ndarray:
         """The column of that name; `DataError` with the nearest name if there is none."""
-        if name not in self._place:
+        if name not in self._index:
             raise DataError(f"{self.origin}: has no column {name!r}; {nearest(name, filter(None, self.names[:200]))}")
-        return self.read(self._place[name])
+        return self.read(self._index[name])
 
     def cell(self, name: str, row: int) -> str:
         """Where a cell is, in words; rows are counted from 1."""
         line = self.line(row)
-        return f"{self.origin}: column {name!r}, row {row + 1}" + (f" (line {line})" if line else "")
+        return f"{self.origin}: column {name!r}, row {self.place(row) + 1}" + (f" (line {line})" if line else "")
 
     def index_like(self) -> str | None:
         """The column that is an index saved along: unnamed, whole numbers, all different; first, or last in Parquet."""

@@ -51,6 +51,7 @@ class Image(Modality):
         self.label_names: list[str] | None = None
         self._event: Shape | None = None
         self._two_level = False
+        self._came: Shape | None = None  # C, H, W of the array that it was fitted on; files come in any size
 
     @property
     def event(self) -> Shape:
@@ -88,13 +89,32 @@ class Image(Modality):
     def fit(self, raw: Any) -> Self:
         """Learn the size, the number of channels, and whether the data are binary as they stand."""
         raw = self.open(raw)
-        self.notices, self.label_names = {}, None
+        self.notices, self.label_names, self._came = {}, None, None
         if isinstance(raw, Pictures):
             self._fit_pictures(raw)
             self.label_names = raw.label_names
         else:
             self._fit_array(raw)
         return self
+
+    def foreign(self, raw: Any) -> str | None:
+        """Arrays of another shape are told; pictures in files are of any size, and are resized as they were for training."""
+        raw = self.open(raw)
+        if isinstance(raw, Pictures):
+            return None
+        found = pixels.form(pixels.layout(raw, self.size or (self.event[1], self.event[2])))
+        if found in (self.event, self._came):
+            return None
+        shown = ["×".join(map(str, shape)) for shape in (found, self._came or self.event)]
+        what = f"its images are {shown[0]} (channels × height × width), the model was trained on {shown[1]}"
+        return f"{what}; bring them to that, or let --resize do it"
+
+    def converting(self) -> Self:
+        """With its own size asked for, so that images of every size and colour are brought to it."""
+        if self.size is not None:
+            return self
+        height, width = self.event[1:]
+        return type(self).from_spec(self.spec() | {"size": [height, width]}).restore(self.state())
 
     def encode(self, raw: Any) -> Tensor:
         """Raw images → uint8 [N, C, H, W]; 0 and 1 for binary data and `threshold`, bytes for `dynamic`."""
@@ -158,6 +178,7 @@ class Image(Modality):
             "two_level": self._two_level,
             "label_names": self.label_names,
             "notices": dict(self.notices),
+            "came": None if self._came is None else list(self._came),
         }
 
     def restore(self, state: dict[str, Any]) -> Self:
@@ -167,12 +188,14 @@ class Image(Modality):
             two_level, notices = bool(state["two_level"]), {str(k): int(v) for k, v in state["notices"].items()}
             names = state["label_names"]
             label_names = None if names is None else [str(name) for name in names]
+            came = state.get("came")
+            came = None if came is None else tuple(int(n) for n in came)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ArtifactError(f"the stored state of Image is damaged ({error!r})") from None
         if channels not in (1, 3) or not (0 < height <= 16384 and 0 < width <= 16384):
             raise ArtifactError(f"the stored state of Image gives the shape {channels}×{height}×{width}")
         self._event, self._two_level = (channels, height, width), two_level
-        self.label_names, self.notices = label_names, notices
+        self.label_names, self.notices, self._came = label_names, notices, came
         return self
 
     def _channels(self, grey: bool) -> int:
@@ -215,6 +238,7 @@ class Image(Modality):
         two_level = pixels.as_bytes(planes, notices).two_level
         self._two_level = two_level and channels == planes.shape[1]
         self._event = (channels, int(height), int(width))
+        self._came = pixels.form(planes)
         self.notices = {name: n for name, n in notices.items() if n}
 
     def _pixels(self, array: np.ndarray, notices: Counter[str]) -> np.ndarray:

@@ -11,7 +11,7 @@ from lambent.data import arrays, catalog, files, idx, pictures
 from lambent.data.image import Image
 from lambent.data.modality import Encoded, Modality
 from lambent.data.raw import Raw
-from lambent.data.rows import as_labels
+from lambent.data.rows import as_labels, cut
 from lambent.data.table import Table
 from lambent.errors import DataError, nearest
 from lambent.part import Spec
@@ -25,22 +25,65 @@ def load(source: Any, split: str = "train", modality: Modality | Spec | str | No
     A modality that is not given is guessed: 3 and 4 axes and folders are images; 2 axes, frames, CSV and Parquet are
     tables. Raises `DataError` for what cannot be read, with the nearest name of the catalog.
     """
-    raw = find(source, split)
+    raw, chosen = _opened(find(source, split), modality)
+    return _fitted(raw, chosen)
+
+
+def load_parted(
+    source: Any, fraction: float, seed: int = 0, split: str = "train", modality: Modality | Spec | str | None = None
+) -> tuple[Encoded, Encoded]:
+    """`load`, and a share of the rows held out: the modality is fitted without having seen them.
+
+    The rows are those that `split` would hold out. Raises `UsageError` unless 0 < fraction < 1, `DataError` if either
+    part would be empty.
+    """
+    kept, held, chosen = _parted(find(source, split), modality, fraction, seed)
+    return _fitted(kept, chosen), _encoded(chosen, held)
+
+
+def encode_like(modality: Modality, source: Any, split: str = "train", convert: bool = True) -> Encoded:
+    """Rows of any source that `load` takes, encoded by a modality that is fitted already.
+
+    convert: False refuses what would have to be converted and was not when the modality was fitted, such as arrays of
+    pictures of another size.
+    """
+    raw = find(source, split, several=False)
+    if not convert:
+        raw = replace(raw, rows=modality.open(raw.rows))
+        if why := modality.foreign(raw.rows):
+            raise DataError(f"{raw.facts.get('name') or raw.facts.get('path', 'the data')}: {why}")
+    return _encoded(modality, raw)
+
+
+def parted_like(
+    modality: Modality, source: Any, fraction: float, seed: int = 0, split: str = "train"
+) -> tuple[Encoded, Encoded]:
+    """The rows of `load_parted` again, encoded by the modality that it fitted."""
+    kept, held, chosen = _parted(find(source, split), modality, fraction, seed)
+    return _encoded(chosen, kept), _encoded(chosen, held)
+
+
+def _opened(raw: Raw, modality: Modality | Spec | str | None) -> tuple[Raw, Modality]:
+    """The rows read, and the modality for them, not yet fitted."""
     if modality is None and raw.facts.get("name") is not None:
         modality = catalog.find(raw.facts["name"])[0].modality
     chosen = guess(raw.rows) if modality is None else Modality.from_spec(modality)
-    rows = chosen.open(raw.rows)
-    encoded = _encoded(chosen.fit(rows), replace(raw, rows=rows))
+    return replace(raw, rows=chosen.open(raw.rows)), chosen
+
+
+def _parted(raw: Raw, modality: Modality | Spec | str | None, fraction: float, seed: int) -> tuple[Raw, Raw, Modality]:
+    raw, chosen = _opened(raw, modality)
+    kept, held = cut(len(raw.rows), fraction, seed)
+    return raw.take(kept.index, part=kept.facts), raw.take(held.index, part=held.facts), chosen
+
+
+def _fitted(raw: Raw, chosen: Modality) -> Encoded:
+    encoded = _encoded(chosen.fit(raw.rows), raw)
     learned: dict[str, int] = getattr(chosen, "notices", {})
     if encoded.label_names is not None and isinstance(chosen, (Image, Table)):
         chosen.label_names = encoded.label_names  # so that later data get the same codes
     encoded.source["notices"] = learned | encoded.source.get("notices", {})
     return encoded
-
-
-def encode_like(modality: Modality, source: Any, split: str = "train") -> Encoded:
-    """Rows of any source that `load` takes, encoded by a modality that is fitted already."""
-    return _encoded(modality, find(source, split, several=False))
 
 
 def guess(rows: Any) -> Modality:
@@ -92,8 +135,8 @@ def _from_path(source: str | Path, split: str, several: bool) -> Raw:
             f"{source}: no such file or folder, and no data set of that name; {nearest(str(source), NAMES)}"
         )
     if path.is_dir():
-        inner = path / split
-        if not inner.is_dir():
+        inner = folder_of(path, split)
+        if inner is None:
             arrays.whole_split(split, path)
             inner = path
         return Raw(inner, facts={"path": str(inner)})
@@ -106,6 +149,12 @@ def _from_path(source: str | Path, split: str, several: bool) -> Raw:
     if path.suffix.lower() not in (*TABLES, *pictures.SUFFIXES):
         raise DataError(f"{path}: of unknown kind; {', '.join(TABLES)}, .npy, .npz, IDX or a folder of images are read")
     return Raw(path, facts={"path": str(path)})
+
+
+def folder_of(path: Path, split: str) -> Path | None:
+    """The folder in `path` that holds a split, under any of its usual names (val, valid, validation)."""
+    same = [name for name, meant in arrays.SPLITS.items() if meant == arrays.SPLITS.get(split)]
+    return next((path / name for name in (split, *same) if (path / name).is_dir()), None)
 
 
 def _exists(path: Path) -> bool:

@@ -50,8 +50,19 @@ class Modality(Part):
         """Its natural parts by field name, {"likelihood": spec, "network": spec}; specs, for data knows only parts."""
 
     def open(self, raw: Any) -> Any:
-        """Raw data in a form that `fit` and `read` take too, so that files are read but once; default: as given."""
+        """Raw data in a form that `fit` and `read` take too, so that files are read but once; default: as given.
+
+        Of that form `len` tells the number of rows and an array of their numbers in brackets picks some.
+        """
         return raw
+
+    def foreign(self, raw: Any) -> str | None:
+        """Why raw data that could be converted are not what was trained on, in words; default: None."""
+        return None
+
+    def converting(self) -> Self:
+        """The same, fitted as it is, but bringing data of another form to its own; default: itself."""
+        return self
 
     def read(self, raw: Any) -> "Encoded":
         """`encode`, with the labels that the raw data carries (names of folders, a label column); default: none."""

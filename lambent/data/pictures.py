@@ -11,7 +11,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,13 @@ class Pictures:
     labels: np.ndarray | None = None
     label_names: list[str] | None = None
     notices: Counter[str] = field(default_factory=Counter)
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: np.ndarray) -> "Pictures":
+        labels = None if self.labels is None else self.labels[index]
+        return replace(self, files=[self.files[i] for i in index], labels=labels)
 
 
 @dataclass
@@ -155,7 +162,7 @@ def decode(path: Path, wanted: Target) -> tuple[np.ndarray, list[str]]:
         if plain.size != wanted.size[::-1]:
             if wanted.fit_to is None:
                 found, expected = "×".join(map(str, plain.size[::-1])), "×".join(map(str, wanted.size))
-                raise DataError(f"{path}: is {found} (height × width), not {expected}; set size to resize images")
+                raise DataError(f"{path}: is {found} (height × width), not {expected}; set size, or give --resize, to resize images")
             conversions.append("resized")
         mode = "L" if wanted.channels == 1 else "RGB"
         if plain.mode != mode:

@@ -56,6 +56,12 @@ def layout(array: np.ndarray, size: Size | None) -> np.ndarray:
     return array.transpose(0, 3, 1, 2) if last else array
 
 
+def form(planes: np.ndarray) -> tuple[int, int, int]:
+    """C, H, W of an array [N, C, H, W], transparency left out."""
+    channels, height, width = planes.shape[1:]
+    return 3 if channels == 4 else int(channels), int(height), int(width)
+
+
 def as_bytes(array: np.ndarray, notices: Counter[str]) -> Bytes:
     """Numbers → bytes: integers 0…255 as they are, truth values and floats in [0, 1] as round(255·x).
 

@@ -1,6 +1,6 @@
 """Raw: rows as they were found, before any modality has seen them."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -27,3 +27,9 @@ class Raw:
         """The rows as the array that they are."""
         assert isinstance(self.rows, np.ndarray)
         return self.rows
+
+    def take(self, index: np.ndarray, **facts: Any) -> "Raw":
+        """The rows at `index` with what lies beside them; `rows` must be opened: no path. `facts` are added."""
+        labels = None if self.labels is None else self.labels[index]
+        factors = None if self.factors is None else self.factors[index]
+        return replace(self, rows=self.rows[index], labels=labels, factors=factors, facts=self.facts | facts)

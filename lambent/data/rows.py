@@ -1,7 +1,8 @@
 """Rows of encoded data: cut them, count what two sets share, drop what one repeats."""
 
 import hashlib
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,18 +33,31 @@ def split(encoded: Encoded, fraction: float = 0.1, seed: int = 0) -> tuple[Encod
 
     Raises `UsageError` unless 0 < fraction < 1, `DataError` if either part would be empty.
     """
+    kept, held = cut(len(encoded), fraction, seed)
+    return take(encoded, kept.index, part=kept.facts), take(encoded, held.index, part=held.facts)
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of a cut: which rows, in their first order, and the record of it."""
+
+    index: np.ndarray
+    facts: dict[str, Any]
+
+
+def cut(rows: int, fraction: float, seed: int = 0) -> tuple[Side, Side]:
+    """The rows that are kept and those that are held out; errors as for `split`."""
     if not 0 < fraction < 1:
         raise UsageError(f"fraction must lie between 0 and 1, not {fraction}")
     if seed < 0:
         raise UsageError(f"seed must be at least 0, not {seed}")
-    rows = len(encoded)
     held = max(1, round(rows * fraction))
     if held >= rows:
         raise DataError(f"{rows} rows cannot be cut in two with a fraction of {fraction}")
     order = np.random.Generator(np.random.PCG64(seed)).permutation(rows)
-    cut = {"fraction": fraction, "seed": seed}
-    kept = take(encoded, np.sort(order[held:]), part=cut | {"side": "kept"})
-    return kept, take(encoded, np.sort(order[:held]), part=cut | {"side": "held"})
+    facts = {"fraction": fraction, "seed": seed}
+    kept, out = np.sort(order[held:]), np.sort(order[:held])
+    return Side(kept, facts | {"side": "kept"}), Side(out, facts | {"side": "held"})
 
 
 def overlap(a: Encoded | Tensor, b: Encoded | Tensor) -> int:

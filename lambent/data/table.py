@@ -2,6 +2,7 @@
 
 import importlib.util
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -194,7 +195,7 @@ class Table(Modality):
         unnamed = "array" in (table.backend, self._backend)
         if missing and unnamed and len(table.names) == len(self.columns):
             names = [column.name for column in self.columns]
-            return Columns(names, table.rows, table.read, table.origin, table.backend, table.line)
+            return replace(table, names=names)
         if missing:
             shown = ", ".join(repr(name) for name in missing[:8]) + (" …" if len(missing) > 8 else "")
             hint = nearest(missing[0], filter(None, table.names[:50]))

@@ -1,0 +1,163 @@
+"""Rows for a verb: what the modality has seen, what is watched, and which data a trained model takes."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image as Pil
+
+from lambent import store
+from lambent.cli.rows import load_rows, recorded
+from lambent.cli.settings import of_rows
+from lambent.cli.voice import Voice
+from lambent.data import split
+
+Run = Callable[..., Any]
+Small = tuple[str, ...]
+
+
+def request(source: str, **changes: Any) -> dict[str, Any]:
+    return {name: one.default for name, one in of_rows().items()} | {"source": source} | changes
+
+
+def test_scale_and_centre_come_from_the_training_rows_alone() -> None:
+    x = np.random.default_rng(0).normal(3, 2, (200, 2))
+    np.save("x.npy", x)
+    rows = load_rows(request("x.npy"), {}, "auto", Voice(quiet=True))
+    held = np.sort(np.random.Generator(np.random.PCG64(0)).permutation(200)[:20])
+    kept = np.delete(x, held, axis=0)
+    columns = rows.train.modality.state()["columns"]
+    assert [c["centre"] for c in columns] == pytest.approx(kept.mean(0), abs=1e-12)
+    assert [c["scale"] for c in columns] == pytest.approx(kept.std(0), abs=1e-12)
+    assert np.allclose(rows.train.modality.decode(rows.test.x), x[held], atol=1e-5)
+    again = recorded({"request": rows.request}, rows.train.modality, None)
+    assert again.source["sha256"] == rows.test.source["sha256"]
+    assert (
+        recorded({"request": rows.request}, rows.train.modality, "train").source["sha256"]
+        == (rows.train.source["sha256"])
+    )
+
+
+def test_held_out_rows_keep_their_numbers_lines_and_labels() -> None:
+    values = np.random.default_rng(0).normal(size=40).round(3)
+    held = np.sort(np.random.Generator(np.random.PCG64(0)).permutation(40)[:4])
+    lines = [f"{value},{'ab'[i % 2]}" for i, value in enumerate(values)]
+    Path("t.csv").write_text("n,kind\n" + "\n".join(lines) + "\n")
+    rows = load_rows(request("t.csv"), {"label": "kind"}, "auto", Voice(quiet=True))
+    assert rows.test.labels is not None
+    assert rows.test.labels.tolist() == [i % 2 for i in held]
+    for bad in (held[1], next(i for i in range(40) if i not in held)):
+        broken = [*lines]
+        broken[bad] = ",a"
+        Path("t.csv").write_text("n,kind\n" + "\n".join(broken) + "\n")
+        with pytest.raises(Exception, match=rf"column 'n', row {bad + 1} \(line {bad + 2}\): is missing"):
+            load_rows(request("t.csv"), {"label": "kind"}, "auto", Voice(quiet=True))
+
+
+def test_a_folder_is_cut_as_its_rows_would_be(pictures: Path) -> None:
+    from lambent.data import load, load_parted
+
+    kept, held = load_parted(pictures, 0.1)
+    for part, before in zip((kept, held), split(load(pictures), 0.1), strict=True):
+        assert part.source["sha256"] == before.source["sha256"]
+        assert part.source["part"] == before.source["part"]
+        assert part.labels is not None
+        assert part.labels.tolist() == before.labels.tolist()
+
+
+@pytest.mark.parametrize(
+    ("flags", "watched", "train"),
+    [([], "valid", 30), (["--validation=valid"], "valid", 30), (["--validation=0.5"], 0.5, 30), (["--limit=7"], "valid", 7)],
+)  # fmt: skip
+def test_validation_on_the_split_that_the_data_have(
+    lambent: Run, small: Small, flags: list[str], watched: str | float, train: int
+) -> None:
+    rows = np.random.default_rng(0).normal(size=(50, 2)).astype(np.float32)
+    np.savez("parts.npz", x_train=rows[:30], x_test=rows[30:40], x_valid=rows[40:])
+    done = lambent("train", "parts.npz", "--out=r", "--epochs=1", *small, *flags)
+    assert done.status == 0, done.err
+    came = store.read_header("r/model.safetensors")["provenance"]
+    assert came["fit"]["validation"] == watched
+    assert came["data"]["rows"] == train
+    assert (f"{min(10, train)} to validate on" in done.err) == isinstance(watched, str)
+    assert lambent("train", "--config=r/config.yaml", "--out=again", "--quiet").status == 0
+    first, again = (json.loads(Path(run, "history.jsonl").read_text()) for run in ("r", "again"))
+    assert first["validation_elbo"] == again["validation_elbo"]
+
+
+def test_validation_without_such_a_split_takes_a_share(lambent: Run, small: Small) -> None:
+    rows = np.random.default_rng(0).normal(size=(50, 2)).astype(np.float32)
+    np.savez("parts.npz", x_train=rows[:40], x_test=rows[40:])
+    assert lambent("train", "parts.npz", "--out=r", "--epochs=1", *small).status == 0
+    assert store.read_header("r/model.safetensors")["provenance"]["fit"]["validation"] == 0.1
+    for flag, status, words in (
+        ("--validation=valid", 3, "no split 'valid'"),
+        ("--validation=train", 2, "what the model is trained on"),
+        ("--validation=test", 2, "what the model is tested on"),
+        ("--validation=1.5", 2, "fit.validation must lie in 0 … 0.9"),
+    ):
+        refused = lambent("train", "parts.npz", "--out=q", flag, *small)
+        assert refused.status == status
+        assert words in refused.complaint
+
+
+def test_validation_rows_that_are_trained_on_are_told(lambent: Run, small: Small) -> None:
+    rows = np.random.default_rng(0).normal(size=(50, 2)).astype(np.float32)
+    np.savez("leaky.npz", x_train=rows[:40], x_valid=rows[35:45], x_test=rows[45:])
+    done = lambent("train", "leaky.npz", "--out=r", "--epochs=1", *small)
+    assert "5 of 10 validation rows also occur among the training rows" in done.err
+
+
+@pytest.mark.parametrize(("split_", "watched"), [("train", 0.1), ("train-50k", "valid")])
+def test_a_split_inside_the_training_rows_is_not_watched(split_: str, watched: str | float) -> None:
+    """MNIST's 'valid' is the end of its 'train': it serves only beside 'train-50k'."""
+    from lambent.cli.rows import _validation_split
+
+    assert _validation_split(request("mnist", split=split_, test="test"), "auto") == watched
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "validation"])
+def test_folders_of_splits_by_their_usual_names(lambent: Run, small: Small, pictures: Path, name: str) -> None:
+    for part, files in (("train", sorted(pictures.rglob("*.png"))[:30]), (name, sorted(pictures.rglob("*.png"))[30:])):
+        Path("d", part).mkdir(parents=True)
+        for file in files:
+            Path("d", part, file.name).write_bytes(file.read_bytes())
+    done = lambent("train", "d", "--network=Mlp", "--out=r", "--epochs=1", *small)
+    assert done.status == 0, done.err
+    assert "27 rows to train on, 10 to validate on, 3 to test on" in done.err
+
+
+def test_arrays_of_another_shape_are_refused_unless_resizing_is_asked_for(lambent: Run, small: Small) -> None:
+    """A model takes pictures as it was trained on: arrays of that shape; files of any size only where those were resized."""
+    rng = np.random.default_rng(0)
+    shapes = {"own": (30, 8, 6), "other": (9, 9, 9), "colour": (9, 8, 6, 3), "sized": (9, 4, 4)}
+    for name, shape in shapes.items():
+        np.save(f"{name}.npy", rng.integers(0, 256, shape, dtype=np.uint8))
+    Path("files").mkdir()
+    for i in range(3):
+        Pil.fromarray(rng.integers(0, 256, (7 + i, 9), dtype=np.uint8)).save(f"files/{i}.png")
+    arguments = ("train", "own.npy", "--network=Mlp", "--epochs=1", *small)
+    assert lambent(*arguments, "--out=plain").status == 0
+    assert lambent(*arguments, "--data.size=4,4", "--out=resized").status == 0
+    for run, taken, refused in (
+        ("plain", ["own"], ["other", "colour", "sized"]),
+        ("resized", ["own", "sized"], ["other", "colour"]),
+    ):
+        for name in taken:
+            assert lambent("evaluate", run, f"{name}.npy", "--samples=1").status == 0
+        for name in refused:
+            for verb in (["evaluate", "--samples=1"], ["embed", "--out=z.csv"]):
+                said = lambent(verb[0], run, f"{name}.npy", *verb[1:])
+                assert said.status == 3
+                assert f"{name}.npy: its images are " in said.complaint
+                assert "the model was trained on 1×8×6" in said.complaint
+                assert not Path("z.csv").exists()
+            assert lambent("evaluate", run, f"{name}.npy", "--samples=1", "--resize").status == 0
+    said = lambent("evaluate", "resized", "files", "--samples=1")
+    assert said.status == 0
+    assert "note: data: resized: 3" in said.err
+    assert "--resize" in lambent("evaluate", "plain", "files", "--samples=1").complaint
+    assert lambent("evaluate", "plain", "files", "--samples=1", "--resize").status == 0

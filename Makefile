@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 BIN = .venv/bin
 PIP = $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test slow check clean
+.PHONY: demo test slow check docs clean
 
 demo: .venv/ready
 	@$(BIN)/lambent train --config examples/demo.yaml --out runs/demo --force
@@ -19,6 +19,9 @@ slow: .venv/tools
 check: .venv/tools
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 
+docs: .venv/docs
+	@$(BIN)/python -m sphinx -W --keep-going -q -d build/doctrees -b html docs build/docs
+
 # torch comes first and alone: asked for as somebody's dependency, pip would take the build with all of CUDA.
 .venv/ready: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "Lambent needs Python 3.11 or later: install it, or say make PYTHON=/path/to/python3"; exit 1; }
@@ -30,6 +33,10 @@ check: .venv/tools
 
 .venv/tools: .venv/ready
 	@$(PIP) install --constraint constraints.txt --editable '.[test,dev]'
+	@touch $@
+
+.venv/docs: .venv/ready
+	@$(PIP) install --constraint constraints.txt --editable '.[docs]'
 	@touch $@
 
 clean:

@@ -10,7 +10,7 @@ from lambent.cli import folder as run_folder
 from lambent.cli import output
 from lambent.cli.carry import metrics_text
 from lambent.cli.describe import catalogue, shown
-from lambent.cli.flags import Parser, add_rows, add_run, common, filled, import_modules, whole
+from lambent.cli.flags import IMPORTS, Parser, add_rows, add_run, common, filled, import_modules, whole
 from lambent.cli.measure import add_samples, opened_with_rows
 from lambent.cli.rows import drawn
 from lambent.cli.voice import Voice
@@ -68,9 +68,20 @@ def info(arguments: Sequence[str]) -> int:
     """What the header of a model file says."""
     parser = Parser("info", "What a model file holds: parts, data, training.")
     add_run(parser)
+    parser.add_argument("--citation", action="store_true", help="print the BibTeX of what the model uses instead")
+    parser.add_argument("--import", dest="modules", action="append", default=[], metavar="MODULE", help=IMPORTS)
     options = common(parser).read(arguments)
+    import_modules(options.modules)
     voice = Voice.of(options)
     path = run_folder.model_file(options.run)
+    if options.citation:
+        from lambent.papers import citation
+
+        text = citation(path)
+        voice.result({"file": str(path), "bibtex": text})
+        if not options.json:
+            print(text, end="")
+        return 0
     header = store.read_header(path)
     voice.result({"file": str(path), "bytes": path.stat().st_size, **header, "metrics": _metrics(path)})
     if not options.json:

@@ -235,6 +235,14 @@ def test_report(lambent: Run, image_run: Path) -> None:
     assert json.loads(lambent("report", copy, "--samples=2", "--json").out)["remarks"]
 
 
+def test_citation_of_a_model_file(lambent: Run, table_run: Path) -> None:
+    shown = lambent("info", table_run, "--citation")
+    assert shown.status == 0
+    assert shown.out.startswith("@software{lambent,")
+    assert "@inproceedings{kingma2014auto," in shown.out
+    assert json.loads(lambent("info", table_run, "--citation", "--json").out)["bibtex"] == shown.out
+
+
 def test_info(lambent: Run, table_run: Path) -> None:
     shown = lambent("info", table_run)
     assert shown.status == 0

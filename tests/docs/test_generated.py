@@ -1,0 +1,60 @@
+"""The tables that the pages make from the package and from results."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from lambent import papers
+
+pytest.importorskip("sphinx", reason="the documentation's own tools are not installed")
+
+
+@pytest.fixture(scope="module")
+def generated() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("generated", Path(__file__).parents[2] / "docs" / "generated.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_results_become_a_table(generated: Any) -> None:
+    found = {
+        "title": "Speed",
+        "protocol": "Batch 128.",
+        "machine": {"cores": 2},
+        "columns": [{"name": "model"}, {"name": "rows/s", "unit": "10³", "format": ".1f"}, {"name": "n"}],
+        "rows": [{"model": "a|b", "rows/s": 36.94, "n": 12345}, {"model": "c"}],
+        "notes": ["Median of 3."],
+    }
+    assert generated.results(found).splitlines() == [
+        "**Speed.** Batch 128.",
+        "",
+        "| model | rows/s (10³) | n |",
+        "| --- | --- | --- |",
+        "| a\\|b | 36.9 | 12,345 |",
+        "| c | – | – |",
+        "",
+        "Machine: cores 2.",
+        "",
+        "- Median of 3.",
+    ]
+
+
+def test_every_paper_becomes_a_sentence(generated: Any) -> None:
+    for key in papers.bibliography():
+        text = generated.reference(key)
+        assert "{" not in text
+        assert "\\" not in text
+        assert text.endswith(".")
+    assert generated.reference("tomczak2018vae").startswith("Tomczak and Welling, *[VAE with a VampPrior](https://")
+
+
+def test_docstrings_are_plain_text_to_autodoc(generated: Any) -> None:
+    lines = ["|KL − C| of `model_`, [rows, *event], and model_ too"]
+    generated.plain_docstring(None, "", "", None, None, lines)
+    assert lines == ["\\|KL − C\\| of ``model_``, [rows, \\*event], and model\\_ too"]

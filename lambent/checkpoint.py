@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -167,7 +168,7 @@ def _seal(tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any], dict[str, Tensor]]:
-    if not path.exists():
+    if not os.path.exists(path):  # which, unlike the path's own method, takes any name
         raise ArtifactError(f"there is no checkpoint at {path} to resume from: start the run without resume")
     try:
         header = tensorfile.read_header(path)

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from torch import Tensor
 
-from lambent import Conv, Flat, LatentModel, Mixture
+from lambent import Conv, Elbo, Flat, Gaussian, LatentModel, Mixture, Mlp, checkpoint, fit
 from lambent.likelihoods import DiscretizedLogistics
-from lambent.store import save
+from lambent.store import load, save
 from lambent.tensorfile import read_header, read_tensors, write
 
 Change = Callable[[dict[str, Any], dict[str, Tensor]], object]
@@ -60,3 +61,16 @@ def with_header() -> Callable[[Path, Path, Callable[[dict[str, Any]], object] | 
         return target
 
     return copy
+
+
+@pytest.fixture(params=["model file", "checkpoint"])
+def kept(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[bytes, Callable[[Path], object]]:
+    """The bytes of a file of each kind, and what reads it."""
+    folder = tmp_path_factory.mktemp("kept")
+    model = LatentModel(Flat(2), Gaussian(), Mlp(width=4, depth=1))
+    x = torch.randn(20, 3, generator=torch.Generator().manual_seed(0))
+    fit(model, Elbo(), x, epochs=1, batch=8, device="cpu", precision="fp32", checkpoint=folder / "checkpoint")
+    save(folder / "model file", model)
+    return (folder / request.param).read_bytes(), load if request.param == "model file" else checkpoint._read

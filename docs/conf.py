@@ -28,3 +28,7 @@ html_show_sphinx = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 python_maximum_signature_line_length = 100
+
+nitpicky = True  # every name that a signature mentions is explained, but for those of other packages
+OTHERS = r"(torch|numpy|collections|pathlib|typing)\b.*|Tensor|Any|optional"
+nitpick_ignore_regex = [("py:.*", OTHERS), ("py:class", r"lambent\.part\.P|.*\[.*")]

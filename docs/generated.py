@@ -236,11 +236,18 @@ def plain_docstring(app: Sphinx, what: str, name: str, obj: Any, options: Any, l
     for index, line in enumerate(lines):
         pieces = re.split(r"(`[^`]+`)", line)
         for at, piece in enumerate(pieces):
-            if at % 2:
-                pieces[at] = f"`{piece}`"
-            else:
-                pieces[at] = re.sub(r"([*|\\]|_\b)", r"\\\1", piece)
+            pieces[at] = f"`{piece}`" if at % 2 else re.sub(r"([*|\\]|_\b)", r"\\\1", piece)
         lines[index] = "".join(pieces)
+    _plain[name] = list(lines)
+
+
+def whole_sentence(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Of a property, napoleon takes what stands before a colon for a type: put the sentence back."""
+    if what in ("property", "attribute"):
+        lines[:] = _plain.get(name, lines)
+
+
+_plain: dict[str, list[str]] = {}
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
@@ -257,4 +264,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     }.items():
         app.add_directive(name, directive)
     app.connect("autodoc-process-docstring", plain_docstring, priority=400)  # before napoleon, which is at 500
+    app.connect("autodoc-process-docstring", whole_sentence, priority=600)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -231,6 +231,10 @@ class Elbo(Annealing):
             return "Elbo has no KL to weigh under a Point posterior: leave beta, free_bits and capacity alone, or use Diagonal"
         if self.capacity is not None and self.beta == "auto":
             return "Elbo cannot both steer the KL to a capacity and set beta by itself: give beta a number, or leave capacity out"
+        units = sum(whole.latent.sizes_of_levels) if isinstance(whole, LatentModel) else 0
+        if self.capacity is not None and self.free_bits * units > self.capacity:
+            free = f"{self.free_bits:g} free nats for each of {units} units"
+            return f"Elbo cannot steer the KL to {self.capacity:g} nats with {free}: raise capacity, or lower free_bits"
         return super().refusal(whole)
 
     def cited(self, whole: Part) -> list[str]:

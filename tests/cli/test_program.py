@@ -153,14 +153,6 @@ def test_L14_L16_bare_surroundings(process: Callable[..., subprocess.Popen[str]]
     assert json.loads(said)["fashion"]["available"] == "built in"
 
 
-def test_G14_settings_do_not_come_from_the_environment(lambent: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No setting can be overridden by a variable, so none can hold a bad value; LAMBENT_DATA alone names a folder."""
-    monkeypatch.setenv("LAMBENT_DATA", "/nosuch/folder")
-    refused = lambent("data")
-    assert refused.status == 2
-    assert "LAMBENT_DATA=/nosuch/folder" in refused.complaint
-
-
 def test_doctor(lambent: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     common = {"python", "torch", "devices", "memory", "disk", "cache", "LAMBENT_DATA"}
     for arguments, more in (((), {"processors"}), (("--deep",), {"threads", "bf16 units"})):

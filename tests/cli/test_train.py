@@ -259,16 +259,6 @@ def test_L10_odd_names(lambent: Run, table: Path, small: Small) -> None:
     assert "too long" in refused.complaint
 
 
-def test_G13_a_path_may_lead_anywhere(lambent: Run, table: Path, small: Small) -> None:
-    """What a person writes after --out is theirs to choose; the name in a configuration is not."""
-    Path("in/ner").mkdir(parents=True)
-    os.chdir("in/ner")
-    assert lambent("train", table, "--data.label=kind", "--epochs=1", "--out=../../up", *small).status == 0
-    os.chdir("../..")
-    assert Path("up/report.html").exists()
-    assert lambent("train", table, "--data.label=kind", "--name=../../up").status == 2
-
-
 def test_L15_two_runs_in_one_folder(lambent: Run, table: Path) -> None:
     with claimed(Path("r")):
         refused = lambent("train", table, "--data.label=kind", "--out", "r")

@@ -89,6 +89,11 @@ class Journal(Quiet):
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
 
+    def on_start(self, loop: "Loop") -> None:
+        """A run that is gone on with may have been killed after its checkpoint and before this file was written."""
+        if loop.history:
+            self.on_epoch(loop)
+
     def on_epoch(self, loop: "Loop") -> None:
         names = list(loop.history)
         rows = zip(*(loop.history[name] for name in names), strict=True)

@@ -1,5 +1,6 @@
 """Checkpoints: all the state of a loop in one safetensors file; a resumed run ends in the same bits."""
 
+import contextlib
 import hashlib
 import json
 import math
@@ -14,7 +15,7 @@ from torch import Tensor
 from lambent import tensorfile
 from lambent.callbacks import Quiet
 from lambent.errors import ArtifactError
-from lambent.files import write_whole
+from lambent.files import remove_leftovers, write_whole
 from lambent.loop import Loop
 from lambent.store import digest
 
@@ -32,6 +33,8 @@ class Checkpoint(Quiet):
 
     def on_start(self, loop: Loop) -> None:
         self.identity = identity(loop)
+        with contextlib.suppress(OSError):  # a folder that cannot be listed will be complained of when it is written to
+            remove_leftovers(self.path)
 
     def on_step(self, loop: Loop) -> None:
         if time.monotonic() - self.last > self.seconds:

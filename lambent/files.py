@@ -31,7 +31,7 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[Path], object]) -
     placed = False
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(path)
+        remove_leftovers(path)
         write(temporary)
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
@@ -67,11 +67,14 @@ def _ends(path: Path) -> tuple[str, str]:
     return f".{name}.", f".part{path.suffix if len(os.fsencode(path.suffix)) < 16 else ''}"
 
 
-def _remove_leftovers(path: Path) -> None:
+def remove_leftovers(path: Path) -> None:
     """Remove temporary files for `path` whose process, on this machine, is no more; and nothing else."""
     start, end = _ends(path)
-    with os.scandir(path.parent) as entries:
-        names = [e.name for e in entries if e.name.startswith(start) and e.name.endswith(end)]
+    try:
+        with os.scandir(path.parent) as entries:
+            names = [e.name for e in entries if e.name.startswith(start) and e.name.endswith(end)]
+    except FileNotFoundError:
+        return
     for name in names:
         parts = name[len(start) : len(name) - len(end)].split("-")
         if len(parts) == 3 and parts[0] == _HERE and parts[1].isdecimal() and len(parts[2]) == 8:

@@ -1,5 +1,6 @@
 """What the pages say is tried: their Python runs, their commands parse, every part is explained."""
 
+import inspect
 import re
 import shlex
 import tomllib
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import lambent
 from lambent.cli import flags, program, strict, train
 from lambent.cli.plan import Plan
 from lambent.part import Part, family, registered
@@ -105,3 +107,12 @@ def test_a_familys_page_explains_nothing_that_is_not_there(kind: str, docs: Path
     text = (docs / "parts" / f"{FAMILY_PAGES[kind]}.md").read_text("utf-8")
     cls = next(c for c in Part._classes if c.__name__ == kind)
     assert set(re.findall(r"```\{part\} \w+ (\w+)", text)) <= set(registered(cls))
+
+
+def test_every_public_name_is_in_the_api(docs: Path) -> None:
+    text = (docs / "api.md").read_text("utf-8")
+    listed = {cls.__name__ for cls in Part._classes if not inspect.isabstract(cls)}  # by the directive {parts-api}
+    modules = ("data", "posteriors", "priors")
+    errors = {name for name in lambent.__all__ if name.endswith("Error") or name == "InterruptedRun"}  # by automodule
+    for name in set(lambent.__all__) - listed - errors - set(modules):
+        assert re.search(rf"\b{name}\b", text), name

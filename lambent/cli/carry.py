@@ -48,7 +48,7 @@ def carry_out(plan: Plan, folder: Path, job: Job, resume: bool = False) -> int:
     parts = plan.described(rows.train.modality.defaults())
     model = LatentModel.from_spec({"type": "LatentModel", **{k: v for k, v in parts.items() if k != "objective"}})
     objective = Objective.from_spec(parts["objective"])
-    start = _Start(plan, parts, rows, folder, resume)
+    start = _Start(plan, parts, rows, folder, resume, job.voice)
     watchers = [start, Journal(folder / run_folder.HISTORY), *_progress(job.voice), *trackers]
     try:
         history = fit(
@@ -104,11 +104,19 @@ def metric_rows(found: Evaluation) -> list[tuple[str, str, str, str, str]]:
 class _Start(Quiet):
     """When training truly starts, and not before: take away what an earlier run left, and write down what this one does."""
 
-    def __init__(self, plan: Plan, parts: dict[str, Spec], rows: Rows, folder: Path, resume: bool) -> None:
-        self.plan, self.parts, self.rows, self.folder, self.resume = plan, parts, rows, folder, resume
+    def __init__(
+        self, plan: Plan, parts: dict[str, Spec], rows: Rows, folder: Path, resume: bool, voice: Voice
+    ) -> None:
+        self.plan, self.parts, self.rows, self.folder = plan, parts, rows, folder
+        self.resume, self.voice = resume, voice
 
     def on_start(self, loop: Loop) -> None:
         self.plan.fit |= {"epochs": loop.epochs, "precision": loop.precision}
+        count, batch = loop.batches.rows, self.plan.fit["batch"]
+        if 0 < count < batch:
+            self.voice.note(
+                f"a batch of {batch:,} was asked for; the rows to train on are {count:,}: each step takes all"
+            )
         if self.resume:
             return
         run_folder.emptied(self.folder)

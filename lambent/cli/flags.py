@@ -26,13 +26,20 @@ class Parser(argparse.ArgumentParser):
     def read(self, arguments: Sequence[str], also: Sequence[str] = ()) -> argparse.Namespace:
         """The options; `also` names flags that are read elsewhere, for the hint at an unknown one."""
         end = arguments.index("--") if "--" in arguments else len(arguments)
-        found, left = self.parse_known_args([_dashed(a) for a in arguments[:end]] + list(arguments[end:]))
+        # What stands after -- is no flag, whatever it begins with: argparse sees a stand-in that cannot be mistaken for one.
+        plain = {f"\0{place}": word for place, word in enumerate(arguments[end + 1 :])}
+        # Intermixed: an optional word such as DATA may follow flags, and not only the word before it.
+        found, left = self.parse_known_intermixed_args([*(_dashed(a) for a in arguments[:end]), *plain])
+        for name, value in vars(found).items():
+            setattr(found, name, plain.get(value, value) if isinstance(value, str) else value)
+        surplus = next((plain[token] for token in left if token in plain), None)
         for token in left:
             if token.startswith("-") and token != "-":
                 known = [s for a in self._actions for s in a.option_strings if s.startswith("--")]
                 raise UsageError(f"{self.prog}: no flag {token!r}; {nearest(token.partition('=')[0], [*known, *also])}")
         if left:
-            raise UsageError(f"{self.prog}: does not know what to do with {left[0]!r}; see {self.prog} --help")
+            word = left[0] if surplus is None else surplus
+            raise UsageError(f"{self.prog}: does not know what to do with {word!r}; see {self.prog} --help")
         return found
 
 

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -70,7 +71,8 @@ def _drawn(heads: Sequence[str], rows: list[list[str]], right: Sequence[int]) ->
         table.add_column(head, justify="right" if index in right else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
-    Console().print(table)
+    # The system's own width where COLUMNS says none that can be.
+    Console(width=shutil.get_terminal_size().columns).print(table)
 
 
 def _aligned(heads: Sequence[str], rows: list[list[str]], right: Sequence[int]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lambent.cli import strict
-from lambent.cli.flags import divided
+from lambent.cli.flags import Parser, add_rows, add_run, common, divided
 from lambent.cli.plan import Plan, modalities, sourced
 from lambent.cli.specs import completed
 from lambent.errors import UsageError
@@ -150,3 +150,34 @@ def test_L13_settings_out_of_range_are_refused_in_words(lambent: Any, flag: str,
     assert refused.status == 2
     assert words in refused.complaint
     assert not re.search(r"\d{19}", refused.complaint.partition("not")[0])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["RUN", "DATA", "--limit=3"],
+        ["RUN", "--limit=3", "DATA"],
+        ["--limit", "3", "RUN", "--quiet", "DATA"],
+        ["RUN", "--limit=3", "--", "DATA"],
+        ["--limit=3", "--", "RUN", "DATA"],
+    ],
+)
+def test_words_and_flags_in_any_order(words: list[str]) -> None:
+    """DATA is found before flags, among them and after --, where it may begin with a dash."""
+    dashed = "--" in words
+    for data in ("x.csv", "-x.csv", "--limit") if dashed else ("x.csv",):
+        parser = Parser("evaluate", "Words and flags.")
+        add_run(parser)
+        add_rows(parser, "rows")
+        parser.add_argument("--limit", type=int)
+        found = common(parser).read([data if word == "DATA" else word for word in words])
+        assert (found.run, found.data, found.limit) == ("RUN", data, 3)
+
+
+def test_a_word_too_many_is_named() -> None:
+    for words in (["RUN", "DATA", "more"], ["RUN", "DATA", "--", "more"], ["--", "RUN", "DATA", "more"]):
+        parser = Parser("evaluate", "Words and flags.")
+        add_run(parser)
+        add_rows(parser, "rows")
+        with pytest.raises(UsageError, match="what to do with 'more'"):
+            parser.read(words)

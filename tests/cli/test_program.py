@@ -1,5 +1,6 @@
 """The command as a whole: verbs, help, statuses, streams, the surroundings (cases L)."""
 
+import contextlib
 import json
 import os
 import pty
@@ -66,6 +67,7 @@ def test_help_imports_nothing_heavy() -> None:
     ],
 )
 def test_L1_unknown_names(lambent: Run, arguments: list[str], hint: str) -> None:
+    """An unknown verb, flag, part, field or data set ends with status 2 and the nearest name."""
     refused = lambent(*arguments)
     assert refused.status == 2
     assert hint in refused.complaint
@@ -77,6 +79,7 @@ def test_L1_unknown_names(lambent: Run, arguments: list[str], hint: str) -> None
     [(["train", "nosuch.csv"], 3), (["evaluate", "nosuch"], 4), (["info", "nosuch.safetensors"], 4)],
 )
 def test_L2_missing_file(lambent: Run, arguments: list[str], status: int) -> None:
+    """Data, a run or a model file that is not there ends with status 3 or 4 and its path, and leaves nothing behind."""
     refused = lambent(*arguments)
     assert refused.status == status
     assert arguments[1] in refused.complaint
@@ -84,13 +87,19 @@ def test_L2_missing_file(lambent: Run, arguments: list[str], status: int) -> Non
 
 
 def test_L2_missing_data_of_a_trained_model(lambent: Run, table_run: Path) -> None:
+    """Data for a trained model that are not there end with status 3 and their path."""
     refused = lambent("evaluate", table_run, "nosuch.csv")
     assert refused.status == 3
     assert "nosuch.csv" in refused.complaint
 
 
-def test_L8_closed_output(process: Callable[..., subprocess.Popen[str]]) -> None:
-    started = process("parts")
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["data"], ["doctor"], ["parts"], ["evaluate", "RUN", "--samples=1", "--quiet"]],
+)
+def test_L8_closed_output(process: Callable[..., subprocess.Popen[str]], table_run: Path, arguments: list[str]) -> None:
+    """Whoever reads the output has gone, as `| head` does: status 141, no word and no traceback, whichever verb it is."""
+    started = process(*(str(table_run) if word == "RUN" else word for word in arguments))
     assert started.stdout is not None
     assert started.stderr is not None
     started.stdout.close()
@@ -100,13 +109,14 @@ def test_L8_closed_output(process: Callable[..., subprocess.Popen[str]]) -> None
 
 
 def test_L8_no_output_at_all() -> None:
+    """Neither output nor error stream is open: the verb still ends with status 0."""
     command = f"{sys.executable} -m lambent data >&- 2>&-"
     assert subprocess.run(["bash", "-c", command], env=surroundings(), check=False).returncode == 0
 
 
-@pytest.mark.parametrize("columns", ["1", "200"])
+@pytest.mark.parametrize("columns", ["1", "200", "0", "-3", "many"])
 def test_L9_odd_terminals(columns: str) -> None:
-    """On a terminal a table is drawn; without colours where NO_COLOR says so."""
+    """On a terminal of any width, even one column or none, a table is drawn; without colours where NO_COLOR says so."""
     ours, theirs = pty.openpty()
     env = {**surroundings(), "COLUMNS": columns, "NO_COLOR": "1", "TERM": "xterm"}
     done = subprocess.run(
@@ -118,9 +128,31 @@ def test_L9_odd_terminals(columns: str) -> None:
     assert done.returncode == 0
     assert "\x1b[3" not in said
     assert columns == "1" or "python" in said
+    assert "Traceback" not in said
+
+
+def test_L9_the_bar_of_training_fits_one_column(table: Path) -> None:
+    """Training on a terminal one column wide, without colours, draws its bar and ends well."""
+    ours, theirs = pty.openpty()
+    env = {**surroundings(), "COLUMNS": "1", "NO_COLOR": "1", "TERM": "dumb"}
+    command = ["train", str(table), "--data.label=kind", "--epochs=2", "--network.width=8", "--samples=1", "--out=r"]
+    started = subprocess.Popen(
+        [sys.executable, "-m", "lambent", *command], stdout=subprocess.PIPE, stderr=theirs, env=env
+    )
+    os.close(theirs)
+    said = b""
+    with contextlib.suppress(OSError):  # the terminal ends with an error, not with an empty read
+        while piece := os.read(ours, 1 << 16):
+            said += piece
+    os.close(ours)
+    out, _ = started.communicate(timeout=60)
+    assert started.returncode == 0, said
+    assert b"\x1b[3" not in said
+    assert b"Traceback" not in said + out
 
 
 def test_L9_no_terminal(lambent: Run) -> None:
+    """Into a file or a pipe goes plain text, without colours."""
     shown = lambent("data")
     assert shown.status == 0
     assert "\x1b" not in shown.out
@@ -128,6 +160,7 @@ def test_L9_no_terminal(lambent: Run) -> None:
 
 
 def test_L11_no_such_device(lambent: Run, table: Path, table_run: Path) -> None:
+    """A CUDA device that is not there ends with status 5: the processor is not taken in its place unseen."""
     for arguments in (["train", table, "--out", "r"], ["evaluate", table_run], ["sample", table_run, "--out", "s.csv"]):
         refused = lambent(*arguments, "--device", "cuda:97")
         assert refused.status == 5
@@ -138,6 +171,7 @@ def test_L11_no_such_device(lambent: Run, table: Path, table_run: Path) -> None:
 
 @pytest.mark.parametrize("seed", ["-1", str(2**64), "1.5", "x", ""])
 def test_L12_seeds_out_of_range(lambent: Run, table: Path, table_run: Path, seed: str) -> None:
+    """A seed that is negative, beyond 2^63, a fraction or no number ends with status 2, and nothing is written."""
     for arguments in (["train", table, "--out", "r"], ["sample", table_run, "--out", "s.csv"], ["evaluate", table_run]):
         refused = lambent(*arguments, f"--seed={seed}")
         assert refused.status == 2
@@ -145,12 +179,23 @@ def test_L12_seeds_out_of_range(lambent: Run, table: Path, table_run: Path, seed
     assert os.listdir() == []
 
 
-def test_L14_L16_bare_surroundings(process: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
-    """No HOME, a cache that cannot be, another locale: nothing depends on them."""
-    env = {"PATH": os.environ["PATH"], "LC_ALL": "de_DE.UTF-8", "XDG_CACHE_HOME": "/proc/nosuch"}
+def test_L14_L16_bare_surroundings(
+    lambent: Run, process: Callable[..., subprocess.Popen[str]], table_run: Path, table: Path
+) -> None:
+    """Without HOME, with a cache that cannot be and a locale of decimal commas, verbs write the same bytes as ever."""
+    env = {
+        "PATH": os.environ["PATH"],
+        "LC_ALL": "de_DE.UTF-8",
+        "XDG_CACHE_HOME": "/proc/nosuch",
+        "OMP_NUM_THREADS": "1",
+    }
     said, complaints = process("data", "--json", env=env).communicate()
     assert complaints == ""
     assert json.loads(said)["fashion"]["available"] == "built in"
+    started = process("score", table_run, table, "--out=there.csv", "--samples=2", "--quiet", env=env)
+    assert started.communicate() == ("", "")
+    assert lambent("score", table_run, table, "--out=here.csv", "--samples=2").status == 0
+    assert Path("there.csv").read_bytes() == Path("here.csv").read_bytes()
 
 
 def test_doctor(lambent: Run, monkeypatch: pytest.MonkeyPatch) -> None:

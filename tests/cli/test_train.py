@@ -1,5 +1,6 @@
 """lambent train: what it writes, what it refuses, that it repeats and resumes to the bit (cases L, D, K, G)."""
 
+import errno
 import json
 import os
 import signal
@@ -125,6 +126,7 @@ def test_a_run_without_a_folder_gets_one(lambent: Run, table: Path, small: Small
 
 
 def test_L3_output_exists(lambent: Run, table: Path, small: Small) -> None:
+    """A folder that holds a run is left as it is to the byte, unless --force is given and the new run starts."""
     arguments = ("train", table, "--data.label=kind", "--epochs=1", "--out=r", *small)
     assert lambent(*arguments).status == 0
     Path("r/mine.txt").write_text("not the run's")
@@ -143,14 +145,28 @@ def test_L3_output_exists(lambent: Run, table: Path, small: Small) -> None:
 
 
 def test_L4_output_not_writable(lambent: Run, table: Path) -> None:
-    for out in ("/proc/nosuch/run", table, table / "run"):
-        refused = lambent("train", table, "--data.label=kind", "--out", out)
-        assert refused.status in (2, 5)
-        assert "--out" in refused.complaint or "folder" in refused.complaint
+    """A run folder that cannot be made is refused by its name before any data are read."""
+    for out, status in (("/proc/nosuch/run", 5), (table, 2), (table / "run", 5)):
+        refused = lambent("train", "no-such-data.csv", "--out", out)
+        assert refused.status == status
+        assert str(out) in refused.complaint
     assert os.listdir() == []
 
 
+def test_L4_a_file_system_that_takes_no_writes(lambent: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a file system mounted for reading only, status 5 comes before any data are read."""
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    refused = lambent("train", "no-such-data.csv", "--out=r")
+    assert refused.status == 5
+    assert "r: cannot be written to (Read-only file system)" in refused.complaint
+
+
 def test_L5_output_inside_the_data(lambent: Run, pictures: Path) -> None:
+    """A run folder inside the folder of the data is refused: the next run would read its pictures."""
     before = sorted(p.name for p in pictures.rglob("*"))
     for out in (pictures, pictures / "left", pictures / "new" / "run"):
         refused = lambent("train", pictures, "--out", out)
@@ -214,12 +230,14 @@ def test_resuming_a_finished_run_changes_nothing(lambent: Run, table: Path, smal
     "extra", [["--epochs=3"], ["x.csv"], ["--out=q"], ["--latent.size=3"], ["--config=c.yaml"], ["--seed=0"]]
 )
 def test_G10_a_resumed_run_has_its_settings(lambent: Run, table_run: Path, extra: list[str]) -> None:
+    """Settings beside --resume are refused by their names, for the run has its own."""
     refused = lambent("train", "--resume", table_run, *extra)
     assert refused.status == 2
     assert "leave out" in refused.complaint
 
 
 def test_K16_other_data_are_not_resumed(lambent: Run, table: Path, small: Small) -> None:
+    """A run whose data have changed is not resumed."""
     own = Path("own.csv")
     own.write_bytes(table.read_bytes())
     assert lambent("train", own, "--data.label=kind", "--epochs=1", "--out=r", *small).status == 0
@@ -231,6 +249,7 @@ def test_K16_other_data_are_not_resumed(lambent: Run, table: Path, small: Small)
 
 @pytest.mark.parametrize("keep", [0, 7, 8, 100, -1])
 def test_K1_a_cut_checkpoint_is_refused(lambent: Run, table_run: Path, keep: int) -> None:
+    """A checkpoint cut short anywhere is refused by its name."""
     Path("r").mkdir()
     for name in ("config.yaml", "checkpoint.safetensors"):
         Path("r", name).write_bytes((table_run / name).read_bytes())
@@ -248,18 +267,25 @@ def test_nothing_to_resume(lambent: Run) -> None:
 
 
 def test_L10_odd_names(lambent: Run, table: Path, small: Small) -> None:
+    """Names with spaces, line breaks, any script, a leading dash and up to 255 bytes serve; one byte more is refused."""
     data = Path("-odd näme\n.csv")
     data.write_bytes(table.read_bytes())
-    for out in ("with space", "line\nbreak", "ü/名", "-dash", "x" * 250):
+    for out in ("with space", "line\nbreak", "ü/名", "-dash", "x" * 255):
         done = lambent("train", f"--out={out}", "--epochs=1", *small, "--data.label=kind", "--quiet", "--", data)
         assert done.status == 0, done.err
         assert lambent("train", f"--config={out}/config.yaml", "--out=again", "--force", "--quiet").status == 0
+    for name in ("x" * 251 + ".csv", "-z.csv", "a\nb c.csv", "名" * 83 + ".npz"):
+        assert lambent("sample", "with space", "--n=3", f"--out={name}", "--quiet").status == 0
+        assert Path(name).exists()
+        again = lambent("evaluate", "with space", "--samples=1", "--quiet", "--", name)
+        assert again.status == 0 if name.endswith("csv") else again.status == 3
     refused = lambent("train", table, "--data.label=kind", "--out", "x" * 256)
     assert refused.status == 5
     assert "too long" in refused.complaint
 
 
 def test_L15_two_runs_in_one_folder(lambent: Run, table: Path) -> None:
+    """A second run into a folder that another process writes to is refused with that process's number."""
     with claimed(Path("r")):
         refused = lambent("train", table, "--data.label=kind", "--out", "r")
         assert refused.status == 2

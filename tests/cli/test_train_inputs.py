@@ -14,6 +14,7 @@ Small = tuple[str, ...]
 
 
 def test_D1_no_rows(lambent: Run, tmp_path: Path) -> None:
+    """An empty folder, a CSV file of one line and an array of no rows end with status 3, and no run is begun."""
     (tmp_path / "empty").mkdir()
     (tmp_path / "head.csv").write_text("a,b\n")
     np.save("none.npy", np.zeros((0, 3)))
@@ -25,14 +26,19 @@ def test_D1_no_rows(lambent: Run, tmp_path: Path) -> None:
 
 
 def test_D2_D3_few_rows(lambent: Run, small: Small) -> None:
+    """One row is refused, for none is left to test on; three train, with a note that the batch is larger than that."""
     np.save("one.npy", np.ones((1, 3)))
     np.save("three.npy", np.random.default_rng(0).normal(size=(3, 2)))
     assert lambent("train", "one.npy", "--out=one").status == 3
     done = lambent("train", "three.npy", "--out=three", "--epochs=1", *small)
     assert done.status == 0, done.err
+    assert "note: a batch of 16 was asked for; the rows to train on are 1: each step takes all" in done.err
+    np.save("many.npy", np.random.default_rng(0).normal(size=(40, 2)))
+    assert "a batch of" not in lambent("train", "many.npy", "--out=many", "--epochs=1", *small).err
 
 
 def test_D30_rows_on_both_sides_are_told(lambent: Run, small: Small) -> None:
+    """Test rows that are training rows too are counted in a note."""
     rows = np.random.default_rng(0).normal(size=(30, 2)).astype(np.float32)
     np.savez("leaky.npz", x_train=rows, x_test=rows[:7])
     done = lambent("train", "leaky.npz", "--out=r", "--epochs=1", *small)
@@ -73,6 +79,7 @@ def test_trackers(lambent: Run, table: Path, small: Small) -> None:
 
 
 def test_M10_a_tracker_that_is_not_installed(lambent: Run, table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tracker that is not installed ends with status 5 and the extra to install."""
     monkeypatch.setitem(__import__("sys").modules, "mlflow", None)
     refused = lambent("train", table, "--data.label=kind", "--out=q", "--track=mlflow")
     assert refused.status == 5

@@ -170,6 +170,7 @@ def test_traverse(lambent: Run, table_run: Path, image_run: Path) -> None:
     ],
 )
 def test_G12_L13_what_is_out_of_range(lambent: Run, table_run: Path, arguments: list[str], words: str) -> None:
+    """Rows, units, steps, samples, temperatures and suffixes that cannot be end with status 2, and nothing is written."""
     verb, *rest = arguments
     refused = lambent(verb, table_run, *rest)
     assert refused.status == 2
@@ -179,6 +180,7 @@ def test_G12_L13_what_is_out_of_range(lambent: Run, table_run: Path, arguments: 
 
 @pytest.mark.parametrize("suffix", [".csv", ".npz", ".parquet", ".png"])
 def test_L3_output_exists(lambent: Run, image_run: Path, suffix: str) -> None:
+    """An output file that exists is left as it is, unless --force is given."""
     out = Path(f"samples{suffix}")
     out.write_text("mine")
     refused = lambent("sample", image_run, "--n=2", "--out", out)
@@ -190,15 +192,21 @@ def test_L3_output_exists(lambent: Run, image_run: Path, suffix: str) -> None:
     assert os.listdir() == [out.name]
 
 
-def test_L4_output_not_writable(lambent: Run, table_run: Path, table: Path) -> None:
+def test_L4_output_not_writable(lambent: Run, table_run: Path, table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An output that cannot be written to ends with status 5 and its name before the model is read; missing folders are made."""
     for out in ("/proc/x.csv", "/proc/nosuch/x.csv", table / "x.csv"):
         refused = lambent("sample", table_run, "--out", out)
         assert refused.status == 5
         assert str(out) in refused.complaint
     assert lambent("sample", table_run, "--out=new/folder/x.csv").status == 0
+    monkeypatch.setattr(os, "access", lambda *_: False)  # as a file system mounted for reading only answers
+    refused = lambent("sample", "no-such-run", "--out=y.csv")
+    assert refused.status == 5
+    assert "y.csv" in refused.complaint
 
 
 def test_L5_output_is_an_input(lambent: Run, table_run: Path, table: Path) -> None:
+    """An output that is an input, by whatever path or link, is refused even with --force."""
     Path("own.csv").write_bytes(table.read_bytes())
     os.symlink("own.csv", "link.csv")
     os.link("own.csv", "hard.csv")

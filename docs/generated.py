@@ -216,7 +216,8 @@ def results(found: dict[str, Any]) -> str:
     blocks = [f"**{found['title']}.** {found.get('protocol', '')}", table(heads, rows)]
     machine = found.get("machine") or {}
     if machine:
-        blocks.append("Machine: " + ", ".join(f"{key} {value}" for key, value in machine.items()) + ".")
+        facts = (f"{key.replace('_', ' ')} {shown(value)}" for key, value in machine.items())
+        blocks.append("Machine: " + ", ".join(facts) + ".")
     notes = found.get("notes") or []
     blocks.append("\n".join(f"- {note}" for note in ([notes] if isinstance(notes, str) else notes)))
     return "\n\n".join(block for block in blocks if block)

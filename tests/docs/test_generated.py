@@ -26,7 +26,7 @@ def test_results_become_a_table(generated: Any) -> None:
     found = {
         "title": "Speed",
         "protocol": "Batch 128.",
-        "machine": {"cores": 2},
+        "machine": {"cores": 2, "bf16_units": True},
         "columns": [{"name": "model"}, {"name": "rows/s", "unit": "10³", "format": ".1f"}, {"name": "n"}],
         "rows": [{"model": "a|b", "rows/s": 36.94, "n": 12345}, {"model": "c"}],
         "notes": ["Median of 3."],
@@ -39,7 +39,7 @@ def test_results_become_a_table(generated: Any) -> None:
         "| a\\|b | 36.9 | 12,345 |",
         "| c | – | – |",
         "",
-        "Machine: cores 2.",
+        "Machine: cores 2, bf16 units true.",
         "",
         "- Median of 3.",
     ]

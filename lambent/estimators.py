@@ -18,7 +18,7 @@ from lambent.data import encode_like, load
 from lambent.data.batches import mixed_seed
 from lambent.data.modality import Encoded, Modality
 from lambent.data.table import Table
-from lambent.errors import UsageError
+from lambent.errors import ArtifactError, LambentError, UsageError
 from lambent.fitting import fit
 from lambent.likelihoods import Likelihood
 from lambent.loop import Loop
@@ -283,20 +283,30 @@ class _Continued:
 def load_estimator(path: str | Path, device: str = "cpu") -> VAE:
     """The fitted VAE in a model file; see `lambent.store.load` for what is refused."""
     stored = store.load(path, device)
+    try:
+        return _dressed(stored)
+    except (LambentError, TypeError, ValueError, AttributeError) as error:
+        raise ArtifactError(f"{path} holds a model, but no estimator's settings that can be read: {error}") from None
+
+
+def _dressed(stored: store.Stored) -> VAE:
+    """The model with the settings, the history and the columns that its file tells of."""
     face = stored.provenance.get("estimator") or {}
     known = inspect.signature(VAE.__init__).parameters
-    parameters = {k: v for k, v in (face.get("parameters") or {}).items() if k in known}
+    parameters = {k: v for k, v in (face.get("parameters") or {}).items() if k in known and _is_plain(v)}
     spec = stored.model.spec()
     objective = stored.provenance.get("objective")
+    if objective is not None:
+        objective = Objective.from_spec(objective).spec()
     vae = VAE(
         **{**parameters, **{name: spec[name] for name in ("latent", "likelihood", "network")}, "objective": objective}
     )
     vae._adopt(stored.model, stored.modality or Table())
-    vae.history_ = face.get("history") or stored.provenance.get("history") or {}
+    vae.history_ = dict(face.get("history") or stored.provenance.get("history") or {})
     if face.get("n_features_in") is not None:
-        vae.n_features_in_ = face["n_features_in"]
+        vae.n_features_in_ = int(face["n_features_in"])
     if face.get("feature_names_in") is not None:
-        vae.feature_names_in_ = np.asarray(face["feature_names_in"], dtype=object)
+        vae.feature_names_in_ = np.asarray([str(name) for name in face["feature_names_in"]], dtype=object)
     return vae
 
 

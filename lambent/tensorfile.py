@@ -85,6 +85,8 @@ def write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> N
 def as_bytes(tensor: Tensor) -> memoryview:
     """The tensor's numbers as they lie in memory, row after row."""
     flat = tensor.detach().cpu().contiguous().reshape(-1)
+    if flat.stride() != (1,):  # a single number may have any stride and count as contiguous
+        flat = flat.new_empty(flat.shape).copy_(flat)
     return flat.view(torch.uint8).numpy().data if flat.numel() else memoryview(b"")
 
 

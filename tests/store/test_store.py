@@ -35,6 +35,7 @@ def test_every_type_comes_back(tmp_path, dtype: torch.dtype) -> None:
     from lambent import tensorfile
 
     tensors = {
+        "stretched": torch.ones((), dtype=dtype).expand(1),
         "a": torch.ones(3, 1, dtype=dtype),
         "none": torch.zeros(0, 4, dtype=dtype),
         "one": torch.ones(()).to(dtype),

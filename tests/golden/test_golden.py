@@ -1,0 +1,77 @@
+"""Model files that earlier versions wrote: this version reads each of them, and it answers as it did then."""
+
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pandas
+import pytest
+import torch
+
+import lambent
+from lambent import VAE, store
+
+HERE = Path(__file__).parent
+FILES = sorted(HERE.glob("*/*.safetensors"))
+NAMES = [f"{path.parent.name}-{path.stem}" for path in FILES]
+
+
+def writer() -> ModuleType:
+    """scripts/write_golden_models.py, which also knows what to ask."""
+    path = HERE.parents[1] / "scripts" / "write_golden_models.py"
+    spec = importlib.util.spec_from_file_location("write_golden_models", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def rows_of(plain: dict[str, Any]) -> Any:
+    if plain["kind"] == "frame":
+        return pandas.DataFrame(plain["values"])
+    if plain["kind"] == "tensor":
+        return torch.tensor(plain["values"], dtype=getattr(torch, plain["dtype"]))
+    return np.array(plain["values"], dtype=plain["dtype"])
+
+
+@pytest.mark.parametrize("path", FILES, ids=NAMES)
+def test_K10_a_golden_file_answers_as_it_did(path: Path) -> None:
+    """A model file of every earlier version is read, and codes, scores and reconstructions agree with what was kept then."""
+    kept = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    found = writer().answers(store.load(path), rows_of(kept["rows"]))
+    assert found.keys() == kept["answers"].keys()
+    for name, values in kept["answers"].items():
+        np.testing.assert_allclose(found[name], values, rtol=1e-5, atol=1e-5, err_msg=name)
+        assert np.isfinite(found[name]).all()
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.stem == "estimator"], ids=lambda p: p.parent.name)
+def test_K10_a_golden_estimator_is_fitted(path: Path) -> None:
+    """An estimator's file of every earlier version gives a fitted estimator that knows its columns and transforms as then."""
+    kept = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    vae, rows = lambent.load(path), rows_of(kept["rows"])
+    assert isinstance(vae, VAE)
+    assert list(vae.feature_names_in_) == list(rows)
+    np.testing.assert_allclose(vae.transform(rows), kept["answers"]["codes"], atol=1e-5)
+    assert np.shape(vae.sample(2)) == (2, rows.shape[1])
+    assert np.isfinite(vae.score_samples(rows)).all()
+
+
+def test_this_version_has_golden_files() -> None:
+    folder = HERE / lambent.__version__
+    assert folder.is_dir(), "python scripts/write_golden_models.py"
+    assert {path.stem for path in folder.glob("*.safetensors")} == {*writer().models(), "estimator"}
+
+
+def test_golden_files_are_never_written_anew(tmp_path: Path) -> None:
+    (tmp_path / lambent.__version__).mkdir()
+    with pytest.raises(SystemExit, match="never written anew"):
+        writer().main(tmp_path)
+
+
+def test_they_are_small() -> None:
+    assert all(path.stat().st_size < 16_000 for path in FILES)

@@ -31,9 +31,15 @@ def regular(path: str | Path) -> Path:
 def unchanged(path: Path) -> Iterator[None]:
     """Raises `DataError` at its end if the file was written to, replaced or removed meanwhile."""
     before = _identity(path)
-    yield
+    changed = DataError(f"{path}: changed while it was read; read it again when its writer is done")
+    try:
+        yield
+    except OSError:  # such as that of a file which has gone
+        if _identity(path) != before:
+            raise changed from None
+        raise
     if _identity(path) != before:
-        raise DataError(f"{path}: changed while it was read; read it again when its writer is done")
+        raise changed
 
 
 def _identity(path: Path) -> tuple[int, int, int] | None:

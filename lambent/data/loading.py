@@ -169,7 +169,10 @@ def _encoded(modality: Modality, raw: Raw) -> Encoded:
     if raw.labels is not None:
         if len(raw.labels) != len(encoded):
             raise DataError(f"{raw.facts.get('path', 'the source')}: {len(raw.labels)} labels for {len(encoded)} rows")
-        encoded.labels, encoded.label_names = as_labels(raw.labels, getattr(modality, "label_names", None))
+        try:
+            encoded.labels, encoded.label_names = as_labels(raw.labels, getattr(modality, "label_names", None))
+        except DataError as error:
+            raise DataError(f"{raw.facts.get('path', 'the source')}: {error}") from None
         encoded.label_names = encoded.label_names or raw.label_names
     encoded.factors, encoded.factor_names = raw.factors, raw.factor_names
     facts = {key: value for key, value in raw.facts.items() if value is not None}

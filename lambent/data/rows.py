@@ -11,6 +11,8 @@ from torch import Tensor
 from lambent.data.modality import Encoded
 from lambent.errors import DataError, UsageError
 
+LIMIT_LABELS = 100_000  # names, which the model file keeps
+
 
 def digest(x: Tensor) -> str:
     """SHA-256 of a tensor's values in C order, little-endian, in hexadecimal."""
@@ -102,5 +104,7 @@ def as_labels(values: np.ndarray, known: list[str] | None = None) -> tuple[np.nd
     text = np.array([str(v) for v in values], dtype=object)
     names = list(known or [])
     names += sorted(set(text) - set(names))
+    if len(names) > LIMIT_LABELS:
+        raise DataError(f"{len(names):,} different labels; at most {LIMIT_LABELS:,} are taken. Are they identifiers?")
     code = {name: i for i, name in enumerate(names)}
     return np.array([code[t] for t in text], np.int64), names

@@ -77,7 +77,7 @@ class Table(Modality):
         if not self.columns:
             raise DataError(f"{table.origin}: no columns are left to learn from")
         notices.update(n for column in self.columns if (n := column.notice()))
-        self.label_names = as_labels(table.values(self.label))[1] if self.label else None
+        self.label_names = self._labels(table)[1] if self.label else None
         self.notices, self._backend = dict(notices), table.backend
         return self
 
@@ -98,7 +98,7 @@ class Table(Modality):
             place += column.width
         labels, names = None, None
         if self.label and self.label in table:
-            labels, names = as_labels(table.values(self.label), self.label_names)
+            labels, names = self._labels(table, self.label_names)
         x = torch.from_numpy(out)
         source = {"rows": len(x), "sha256": digest(x), "notices": dict(notices)}
         return Encoded(x, self, labels, names, source=source)
@@ -209,6 +209,13 @@ class Table(Modality):
         if ignored:
             notices["ignored_columns"] += ignored
         return table
+
+    def _labels(self, table: Columns, known: list[str] | None = None) -> tuple[np.ndarray | None, list[str] | None]:
+        assert self.label is not None
+        try:
+            return as_labels(table.values(self.label), known)
+        except DataError as error:
+            raise DataError(f"{table.origin}: column {self.label!r}: {error}") from None
 
     def _refuse_text(self, table: Columns, names: list[str]) -> None:
         if not names:

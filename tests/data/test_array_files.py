@@ -37,6 +37,7 @@ def save(folder: Path, content: bytes, name: str = "x.npy") -> Path:
 @pytest.mark.parametrize("dtype", ["?", "u1", "<i2", ">i4", "<f2", ">f8", "<U5"])
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_D24_byte_order_and_fortran_order(tmp_path: Path, dtype: str, order: str) -> None:
+    """Arrays of either byte order, in C or Fortran order, are read to the same values."""
     array = np.array(X % 2 if dtype == "?" else X, dtype=dtype, order=order)  # type: ignore[call-overload]
     for path in (save(tmp_path, npy(array)), tmp_path / "x.npz"):
         if path.suffix == ".npz":
@@ -53,6 +54,8 @@ def test_arrays_without_rows(tmp_path: Path, array: np.ndarray) -> None:
 
 
 def test_D22_objects_are_never_unpickled(tmp_path: Path) -> None:
+    """Arrays of objects in npy and npz are refused, and nothing in them is run."""
+
     class Trap:
         def __reduce__(self) -> tuple[object, tuple[str]]:
             return (open, (str(tmp_path / "sprung"), "w"))
@@ -84,6 +87,7 @@ def test_D22_objects_are_never_unpickled(tmp_path: Path) -> None:
     ],
 )
 def test_D23_headers_are_checked_before_anything_is_allocated(tmp_path: Path, text: str) -> None:
+    """A header that claims a huge, negative or impossible shape is refused in a few MiB of memory."""
     path = save(tmp_path, header(text, b"\0" * 16))
     tracemalloc.start()
     try:
@@ -95,6 +99,7 @@ def test_D23_headers_are_checked_before_anything_is_allocated(tmp_path: Path, te
 
 
 def test_D23_zip_bombs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Archives that inflate beyond bounds, hold too many members or use odd packing are refused before they are inflated."""
     monkeypatch.setattr(arrays, "RATIO_MATTERS", 2**20)
     np.savez_compressed(tmp_path / "bomb.npz", x=np.zeros(2**21, np.uint8))
     with pytest.raises(DataError, match="zip bomb"):
@@ -212,6 +217,7 @@ def idx_bytes(array: np.ndarray, code: int = 8) -> bytes:
 @pytest.mark.parametrize(("code", "dtype"), idx.TYPES.items())
 @pytest.mark.parametrize("packed", [False, True])
 def test_D24_idx_of_every_type(tmp_path: Path, code: int, dtype: str, packed: bool) -> None:
+    """IDX of every type, which is big-endian, plain or gzipped, is read to the right values."""
     content = idx_bytes(X.astype(dtype), code)
     path = save(tmp_path, gzip.compress(content) if packed else content, "x-idx3")
     assert idx.is_idx_file(path)
@@ -222,6 +228,7 @@ def test_D24_idx_of_every_type(tmp_path: Path, code: int, dtype: str, packed: bo
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_D25_idx_with_a_wrong_magic_number_count_or_size(tmp_path: Path, packed: bool) -> None:
+    """IDX with a wrong magic number, count or size is refused by its name in a few MiB of memory."""
     good = idx_bytes(X)
     wrong = [b"\x00\x01" + good[2:], b"\x00\x00\x07" + good[3:], b"\x00\x00\x08\x00" + good[4:], good[:10], good[:-1]]
     wrong += [good + b"\0", b"", good[:4] + struct.pack(">I", 5) + good[8:], good[:4] + b"\xff" * 12 + good[16:]]
@@ -237,6 +244,7 @@ def test_D25_idx_with_a_wrong_magic_number_count_or_size(tmp_path: Path, packed:
 
 
 def test_D25_damaged_gzip(tmp_path: Path) -> None:
+    """A gzipped IDX file cut short anywhere or with any byte changed gives the right array or an error."""
     whole = gzip.compress(idx_bytes(X), mtime=0)
     for cut in range(2, len(whole)):
         with pytest.raises(DataError):

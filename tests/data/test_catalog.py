@@ -19,6 +19,7 @@ from lambent.errors import DataError, UsageError
 
 @pytest.mark.parametrize("name", ["fashion", "sprites"])
 def test_M12_sets_that_need_no_network(alone: Path, name: str) -> None:
+    """The sets that ship or are drawn are there without a network."""
     entry = catalog.CATALOG[name]
     for split, rows in entry.splits.items():
         encoded = load(name, split)
@@ -110,6 +111,7 @@ def test_files_of_the_wrong_shape_are_refused(alone: Path) -> None:
 
 
 def test_G14_a_data_folder_that_is_none(alone: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """LAMBENT_DATA that names no folder is refused by the variable's name."""
     monkeypatch.setenv("LAMBENT_DATA", str(tmp_path / "nowhere"))
     with pytest.raises(UsageError, match=r"LAMBENT_DATA=.*nowhere: is no folder"):
         load("mnist")
@@ -156,6 +158,7 @@ def test_a_file_is_fetched_once(alone: Path, server: str) -> None:
 
 
 def test_M13_a_corrupted_file_in_the_cache_is_fetched_again(alone: Path, server: str) -> None:
+    """A file in the cache whose SHA-256 is wrong is fetched again."""
     place = alone / "set" / "a.bin"
     place.parent.mkdir(parents=True)
     place.write_bytes(CONTENT[:-1])
@@ -171,6 +174,7 @@ def test_a_download_that_goes_wrong_leaves_nothing(alone: Path, server: str, tro
 
 
 def test_M12_no_network_is_an_error_that_helps(alone: Path) -> None:
+    """Without a network the error names the address, and how to supply the file by hand."""
     entry = catalog.CATALOG["mnist"]
     nowhere = {role: replace(file, url="http://127.0.0.1:1/x") for role, file in entry.files.items()}
     with pytest.raises(DataError, match=r"127\.0\.0\.1:1/x: cannot be fetched .*mnist/train-images.*LAMBENT_DATA"):
@@ -184,6 +188,7 @@ def test_a_server_that_sends_without_end(alone: Path, server: str, monkeypatch: 
 
 
 def test_M14_many_writers_of_one_cache(alone: Path, server: str) -> None:
+    """Many that fetch the same file at once each end with the right one."""
     wanted = File("set/a.bin", f"{server}/a.bin", DIGEST)
     with ThreadPoolExecutor(8) as pool:
         places = list(pool.map(lambda _: cache.locate(wanted), range(8)))
@@ -199,6 +204,7 @@ def test_a_forged_file_in_the_own_folder_is_refused(tmp_path: Path, monkeypatch:
 
 
 def test_L16_no_home_and_no_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without HOME, and with a cache that cannot be written to, a temporary folder serves."""
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr(cache.tempfile, "gettempdir", lambda: str(tmp_path))
 

@@ -169,6 +169,7 @@ def test_a_saved_index_is_dropped_with_a_notice(index: str) -> None:
 @pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow"])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, None, 1e38])
 def test_D5_D6_a_bad_cell_names_row_and_column(library: str, bad: float | None) -> None:
+    """A missing, infinite or huge cell of any frame library is refused with row and column, at fitting and later."""
     data: dict[str, Any] = {n: list(v) for n, v in columns().items()}
     data["b"][7] = bad
     with pytest.raises(DataError, match=r"column 'b', row 8: is (missing|infinite)"):
@@ -179,6 +180,7 @@ def test_D5_D6_a_bad_cell_names_row_and_column(library: str, bad: float | None) 
 
 
 def test_D5_in_an_array() -> None:
+    """A NaN in an array is refused with row and column, and with how many more there are."""
     x = X.copy()
     x[3, 1] = x[9, 1] = np.nan
     with pytest.raises(DataError, match=r"the array: column 'x1', row 4: is missing .*\(1 more in this column\)"):
@@ -186,6 +188,7 @@ def test_D5_in_an_array() -> None:
 
 
 def test_D7_a_column_without_any_value() -> None:
+    """A column without any value is refused by its name."""
     for empty in ([None] * 50, [np.nan] * 50):
         with pytest.raises(DataError, match=r"column 'e', row 1: is missing .*49 more"):
             Table().fit(pd.DataFrame({**columns(), "e": empty}))
@@ -195,6 +198,7 @@ def test_D7_a_column_without_any_value() -> None:
 
 @pytest.mark.parametrize("value", [0.0, 3.3, 1e9 / 3, -7e-9])
 def test_D8_a_constant_column_keeps_scale_one(value: float) -> None:
+    """A constant column keeps scale 1, is told, stays finite and comes back."""
     x = np.column_stack([X, np.full(50, value)])
     for scale in ("standard", "robust"):
         table = Table(scale=scale).fit(x)
@@ -206,12 +210,14 @@ def test_D8_a_constant_column_keeps_scale_one(value: float) -> None:
 
 
 def test_D8_a_value_far_outside_what_was_fitted() -> None:
+    """A value that overflows float32 once scaled is refused with its cell."""
     table = Table().fit(np.array([[1e-12], [2e-12]]))
     with pytest.raises(DataError, match=r"row 1: lies 1e\+42 scales out|row 1: lies"):
         table.encode(np.array([[1e30]]))
 
 
 def test_D9_duplicate_names() -> None:
+    """Two columns of one name are refused by it, in every kind of frame."""
     frame = pd.DataFrame(X, columns=["a", "b", "a"])
     for raw in (frame, pa.Table.from_arrays([pa.array(X[:, i]) for i in range(3)], ["a", "b", "a"])):
         with pytest.raises(DataError, match="several columns are called 'a'"):
@@ -219,18 +225,24 @@ def test_D9_duplicate_names() -> None:
 
 
 def test_D12_too_many_columns() -> None:
+    """More than 100,000 columns are refused."""
     with pytest.raises(DataError, match="has 100,001 columns"):
         Table().fit(np.zeros((1, 100_001)))
 
 
 def test_D14_D15_categories_are_refused_until_there_is_a_column_type_for_them() -> None:
+    """A categorical column is refused with its first cell, at fitting and where it was numeric before; a label may be one."""
     frame = pd.DataFrame({"n": [1.0, 2.0], "level": pd.Categorical(["low", "high"])})
     with pytest.raises(DataError, match=r"column 'level', row 1: 'low' is no number"):
         Table().fit(frame)
     assert Table(label="level").fit(frame).read(frame).label_names == ["high", "low"]
+    table = Table().fit(pd.DataFrame({"n": [1.0, 2.0], "level": [0.5, 1.5]}))
+    with pytest.raises(DataError, match=r"column 'level', row 1: 'low' is no number"):
+        table.encode(frame)
 
 
 def test_D16_text_among_numbers_names_the_cell() -> None:
+    """A column of numbers and text is refused with the telling cell and all columns that hold text or dates."""
     frame = pd.DataFrame({"n": pd.Series(["1", "2", "abc", "4"], dtype=object), "d": pd.date_range("2020", periods=4)})
     with pytest.raises(DataError, match=r"column 'n', row 3: 'abc' is no number.*'n', 'd'.*--data\.drop"):
         Table().fit(frame)
@@ -241,6 +253,7 @@ def test_D16_text_among_numbers_names_the_cell() -> None:
 
 @pytest.mark.parametrize("dtype", ["int64", "uint64", "object"])
 def test_D17_integers_beyond_2_53(dtype: str) -> None:
+    """Integers beyond 2^53, which no float holds, are refused with their cell in every type."""
     frame = pd.DataFrame({"n": np.array([1, 2**53 + 1], dtype)})
     with pytest.raises(DataError, match=r"column 'n', row 2: is an integer beyond 2\^53"):
         Table().fit(frame)
@@ -249,11 +262,13 @@ def test_D17_integers_beyond_2_53(dtype: str) -> None:
 
 @pytest.mark.parametrize("raw", [np.zeros((0, 3)), np.zeros((3, 0)), pd.DataFrame(), pd.DataFrame({"a": []})])
 def test_D1_no_rows_or_no_columns(raw: Any) -> None:
+    """Arrays and frames without rows or columns are refused."""
     with pytest.raises(DataError, match="no data"):
         Table().fit(raw)
 
 
 def test_D2_one_row_stays_finite() -> None:
+    """One row alone is encoded to finite numbers, with its columns told as constant."""
     table = Table().fit(X[:1])
     assert table.encode(X[:1]).abs().max() == 0
     assert table.notices == {"constant": 3}
@@ -292,6 +307,7 @@ def test_parquet(tmp_path: Path) -> None:
 
 
 def test_D26_a_damaged_parquet_file(tmp_path: Path) -> None:
+    """A Parquet file cut short or with any byte changed gives a table or an error that names it."""
     path = tmp_path / "t.parquet"
     pq.write_table(pa.table(columns()), path)
     whole = path.read_bytes()

@@ -40,6 +40,7 @@ def test_a_delimiter_of_two_characters_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
 def test_D10_encodings(tmp_path: Path, encoding: str) -> None:
+    """UTF-8 with and without a mark, UTF-16 and Latin-1 are decoded, the last with a notice."""
     path = save(tmp_path, "größe,b\n1,2\n3,4\n".encode(encoding))
     table = Table().fit(path)
     assert [c["name"] for c in table.state()["columns"]] == ["größe", "b"]
@@ -47,6 +48,7 @@ def test_D10_encodings(tmp_path: Path, encoding: str) -> None:
 
 
 def test_D10_what_cannot_be_decoded_says_so(tmp_path: Path) -> None:
+    """UTF-16 without a mark, and text that breaks off, are refused."""
     for content in ("a,b\n1,2\n".encode("utf-16-le"), b"\xff\xfea\0,", b"a,b\n1,\0\n"):
         with pytest.raises(DataError, match=r"UTF-16|utf-16"):
             Table().fit(save(tmp_path, content))
@@ -54,6 +56,7 @@ def test_D10_what_cannot_be_decoded_says_so(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("bad", "line"), [("1,2,3", 4), ("1", 4), ('"x\ny",2,3', 4)])
 def test_D11_ragged_rows_give_their_line(tmp_path: Path, bad: str, line: int) -> None:
+    """A row of more or fewer fields than the first is refused with its line."""
     path = save(tmp_path, f"a,b\n1,2\n\n{bad}\n5,6\n")
     with pytest.raises(DataError, match=rf"t\.csv, line {line}: has \d fields where the first line has 2"):
         Table().fit(path)
@@ -66,6 +69,7 @@ def test_lines_are_those_of_the_file(tmp_path: Path) -> None:
 
 
 def test_D12_a_million_columns_or_one_endless_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A million columns, and a line beyond the limit at any place in the file, are refused."""
     with pytest.raises(DataError, match="1,000,000 fields; at most 100,000"):
         Table().fit(save(tmp_path, "x," * 999_999 + "x\n"))
     monkeypatch.setattr(delimited, "LIMIT_LINE", 2**20)
@@ -77,6 +81,7 @@ def test_D12_a_million_columns_or_one_endless_line(tmp_path: Path, monkeypatch: 
 
 
 def test_D13_formulas_are_text(tmp_path: Path) -> None:
+    """A cell such as =cmd() is text like any other: refused among numbers, kept as a label."""
     path = save(tmp_path, "a,b\n1,=cmd()\n2,3\n")
     with pytest.raises(DataError, match=r"row 1 \(line 2\): '=cmd\(\)' is no number"):
         Table().fit(path)
@@ -84,6 +89,7 @@ def test_D13_formulas_are_text(tmp_path: Path) -> None:
 
 
 def test_D16_the_first_bad_cell_is_named(tmp_path: Path) -> None:
+    """Text among numbers is refused with column, row and line; a decimal comma is no number in any locale."""
     path = save(tmp_path, "a,b\n" + "1,2\n" * 500 + "12,abc\n" + "1,2\n" * 20)
     with pytest.raises(DataError, match=r"column 'b', row 501 \(line 502\): 'abc' is no number"):
         Table().fit(path)
@@ -93,6 +99,7 @@ def test_D16_the_first_bad_cell_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("digits", ["9007199254740993", "-9007199254740993", "18446744073709551616", "9" * 5000])
 def test_D17_long_integers(tmp_path: Path, digits: str) -> None:
+    """Integers beyond 2^53, and of 5,000 digits, are refused with their cell; floats of that size are taken."""
     for rest in ("3", "0.5"):
         with pytest.raises(DataError, match=r"column 'n', row 2 \(line 3\)"):
             Table().fit(save(tmp_path, f"n,m\n{rest},1\n{digits},2\n"))
@@ -101,6 +108,7 @@ def test_D17_long_integers(tmp_path: Path, digits: str) -> None:
 
 @pytest.mark.parametrize("cell", ["", "NaN", "nan", "NA", "null"])
 def test_D5_missing_cells(tmp_path: Path, cell: str) -> None:
+    """An empty, NaN or NA cell is refused with column, row and line, and with how many more there are."""
     with pytest.raises(DataError, match=r"column 'b', row 2 \(line 3\): is missing"):
         Table().fit(save(tmp_path, f"a,b\n1,2\n3,{cell}\n5,6\n"))
     with pytest.raises(DataError, match=r"column 'b', row 1 \(line 2\): is missing .*1 more"):
@@ -109,17 +117,20 @@ def test_D5_missing_cells(tmp_path: Path, cell: str) -> None:
 
 @pytest.mark.parametrize("cell", ["inf", "-inf", "1e400", "1e38"])
 def test_D6_infinite_cells(tmp_path: Path, cell: str) -> None:
+    """Infinite cells and numbers beyond 1e30 are refused with column, row and line."""
     with pytest.raises(DataError, match=r"column 'b', row 2 \(line 3\): is infinite or beyond"):
         Table().fit(save(tmp_path, f"a,b\n1,2.5\n3,{cell}\n"))
 
 
 def test_D9_duplicate_names(tmp_path: Path) -> None:
+    """Two columns of one name are refused by it."""
     with pytest.raises(DataError, match="several columns are called 'a'"):
         Table().fit(save(tmp_path, "a,b,a\n1,2,3\n"))
 
 
 @pytest.mark.parametrize("content", ["", "\n\n", "a,b\n"])
 def test_D1_nothing_in_it(tmp_path: Path, content: str) -> None:
+    """An empty file, blank lines alone and a header without rows are refused."""
     with pytest.raises(DataError, match=r"is empty|no data"):
         Table().fit(save(tmp_path, content))
 

@@ -66,6 +66,7 @@ def test_ambiguous_axes_are_refused_unless_the_size_tells() -> None:
 
 @pytest.mark.parametrize("shape", [(4,), (4, 5, 6, 2), (2, 2, 2, 2, 2), (0, 5, 6), (3, 0, 6)])
 def test_D1_shapes_that_hold_no_images(shape: tuple[int, ...]) -> None:
+    """Arrays without images, or of a shape that holds none, are refused."""
     with pytest.raises(DataError, match="no images"):
         Image().fit(np.zeros(shape, np.uint8))
 
@@ -93,12 +94,14 @@ def test_floats_become_bytes_exactly() -> None:
     ],
 )
 def test_D33_ranges_outside_are_refused_with_the_range_found(array: np.ndarray, words: str) -> None:
+    """Floats of 0…255, pixels in −1…1, 16-bit and negative integers are refused with the range found and the remedy."""
     with pytest.raises(DataError, match=words):
         Image().fit(array)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_D5_D6_a_pixel_that_is_no_number_names_its_image(bad: float) -> None:
+    """A NaN or infinite pixel is refused with the number of its image."""
     array = np.zeros((4, 5, 6), np.float32)
     array[2, 1, 1] = bad
     with pytest.raises(DataError, match="image 2"):
@@ -118,6 +121,7 @@ def test_two_levels_are_binary(kind: type) -> None:
 
 
 def test_D33_grey_pixels_are_refused_where_two_levels_were_fitted() -> None:
+    """Grey pixels are refused by a model of black and white."""
     image = Image().fit(BITS)
     with pytest.raises(DataError, match="between black and white"):
         image.encode(GREY)

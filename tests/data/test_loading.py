@@ -106,6 +106,7 @@ def test_the_record_of_the_source(tmp_path: Path) -> None:
 
 
 def test_L2_a_missing_path_is_named_with_the_nearest_set() -> None:
+    """A missing path, and names that are none, are refused with the nearest data set."""
     with pytest.raises(DataError, match=r"/no/such/thing.csv: no such file or folder"):
         load("/no/such/thing.csv")
     with pytest.raises(DataError, match="did you mean 'fashion'"):
@@ -164,6 +165,7 @@ def test_new_data_are_encoded_as_the_old() -> None:
 
 
 def test_D14_text_labels_keep_their_codes(tmp_path: Path) -> None:
+    """A label unseen at training gets a code of its own after the known ones."""
     np.savez(tmp_path / "a.npz", X=ROWS[:3], y=np.array(["b", "a", "c"]))
     np.savez(tmp_path / "b.npz", X=ROWS[:3], y=np.array(["c", "new", "b"]))
     train = load(tmp_path / "a.npz")
@@ -204,6 +206,7 @@ def test_split_needs_room() -> None:
 
 
 def test_D30_overlap_counts_shared_rows() -> None:
+    """Rows that two sets share are counted by their bytes."""
     a, b = torch.from_numpy(PIXELS[:12]), torch.from_numpy(PIXELS[8:])
     assert overlap(a, b) == 4
     assert overlap(b, a) == 4

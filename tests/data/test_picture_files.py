@@ -71,6 +71,7 @@ def test_folders_one_level_deep_are_labels(draw: Draw, tmp_path: Path) -> None:
 
 
 def test_D14_labels_keep_their_codes_in_a_folder_that_lacks_a_class(draw: Draw, tmp_path: Path) -> None:
+    """A class that later data lack does not shift the codes of the others."""
     for name in ("a", "b", "c"):
         draw(f"train/{name}/1.png", "L")
     for name in ("new", "c", "b"):
@@ -84,6 +85,7 @@ def test_D14_labels_keep_their_codes_in_a_folder_that_lacks_a_class(draw: Draw, 
 
 
 def test_L10_odd_names(draw: Draw, tmp_path: Path) -> None:
+    """Pictures whose names hold spaces, line breaks or other scripts are read."""
     names = ["-x.png", "a b.png", "new\nline.png", "ünï.png", "q" * 250 + ".png", "%s{0}.PNG"]
     for name in names:
         draw(name, "L")
@@ -91,6 +93,7 @@ def test_L10_odd_names(draw: Draw, tmp_path: Path) -> None:
 
 
 def test_D18_mixed_sizes_are_named_and_brought_to_one(draw: Draw, tmp_path: Path) -> None:
+    """Pictures of several sizes are refused with the sizes found, and resized and counted where a size is set."""
     for i in range(3):
         draw(f"{i}.png")
     draw("wide.png", width=30)
@@ -105,6 +108,7 @@ def test_D18_mixed_sizes_are_named_and_brought_to_one(draw: Draw, tmp_path: Path
 
 
 def test_D18_exif_rotation(draw: Draw, tmp_path: Path) -> None:
+    """Each of the eight EXIF orientations is turned upright, and counted."""
     from PIL import Image as Pil
     from PIL import ImageOps
 
@@ -120,6 +124,7 @@ def test_D18_exif_rotation(draw: Draw, tmp_path: Path) -> None:
 
 
 def test_D18_transparency_is_laid_on_white(draw: Draw) -> None:
+    """Transparent pictures, RGBA and LA, are laid on white and counted."""
     path = draw("a.png", "RGBA")
     values = pixels(path, "RGBA").astype(float)
     alpha = values[..., 3:] / 255
@@ -133,6 +138,7 @@ def test_D18_transparency_is_laid_on_white(draw: Draw) -> None:
 
 
 def test_D18_palette_cmyk_and_sixteen_bits(tmp_path: Path, draw: Draw) -> None:
+    """Palettes and CMYK become RGB, or grey where all entries are; 16-bit grey is divided by 257; each is counted."""
     from PIL import Image as Pil
 
     with Pil.open(draw("rgb.png")) as picture:
@@ -154,6 +160,7 @@ def test_D18_palette_cmyk_and_sixteen_bits(tmp_path: Path, draw: Draw) -> None:
 
 
 def test_D18_animation_gives_its_first_frame(tmp_path: Path) -> None:
+    """Of an animated GIF, WebP, PNG or TIFF the first frame counts, and it is told."""
     from PIL import Image as Pil
 
     frames = [Pil.new("L", (6, 5), level) for level in (10, 200, 90)]
@@ -166,6 +173,7 @@ def test_D18_animation_gives_its_first_frame(tmp_path: Path) -> None:
 
 
 def test_D18_float_tiff(tmp_path: Path) -> None:
+    """A TIFF of floats is taken in [0, 1] and refused with its range elsewhere."""
     from PIL import Image as Pil
 
     Pil.fromarray(np.linspace(0, 1, 30, dtype=np.float32).reshape(5, 6)).save(tmp_path / "ok.tiff")
@@ -187,6 +195,7 @@ def test_one_bit_pictures_are_binary(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.bmp", "a.gif", "a.webp", "a.tiff"])
 def test_D19_truncated_files_are_named(draw: Draw, tmp_path: Path, name: str) -> None:
+    """A picture cut short is refused by its name, or left out and counted with skip_bad."""
     whole = draw(f"from/{name}", "L", 40, 40).read_bytes()
     draw("good.png", "L", 40, 40)
     path = tmp_path / name
@@ -202,6 +211,7 @@ def test_D19_truncated_files_are_named(draw: Draw, tmp_path: Path, name: str) ->
 
 
 def test_D19_labels_follow_the_rows_that_are_kept(draw: Draw, tmp_path: Path) -> None:
+    """Where bad pictures are left out, the labels still belong to their rows."""
     draw("a/1.png", "L")
     draw("b/1.png", "L")
     bad = draw("a/2.png", "L")
@@ -213,6 +223,7 @@ def test_D19_labels_follow_the_rows_that_are_kept(draw: Draw, tmp_path: Path) ->
 
 @pytest.mark.parametrize(("width", "height"), [(65_000, 65_000), (12_000, 8_000), (2**31 - 1, 1)])
 def test_D20_decompression_bomb(tmp_path: Path, width: int, height: int) -> None:
+    """A picture that announces more than 89 million pixels is refused before it is decoded, also where Pillow would only warn."""
     path = bomb(tmp_path / "bomb.png", width, height)
     with pytest.raises(DataError, match=r"bomb\.png: refused as a decompression bomb"):
         Image(size=(8, 8)).fit(tmp_path)
@@ -223,6 +234,7 @@ def test_D20_decompression_bomb(tmp_path: Path, width: int, height: int) -> None
 
 
 def test_D20_pillow_without_its_own_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bound holds even where a program has switched Pillow's own off."""
     from PIL import Image as Pil
 
     monkeypatch.setattr(Pil, "MAX_IMAGE_PIXELS", None)
@@ -231,6 +243,7 @@ def test_D20_pillow_without_its_own_limit(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_D21_lying_names_and_empty_files(draw: Draw, tmp_path: Path) -> None:
+    """A file that is empty, no picture, or of another format than its name says is refused by its name."""
     cases = {"zero.png": b"", "text.jpg": b"hello, I am no picture", "page.gif": b"%!PS-Adobe-3.0 EPSF-3.0\n"}
     cases["really_jpeg.png"] = draw("from/a.jpg").read_bytes()
     for name, content in cases.items():
@@ -244,6 +257,7 @@ def test_D21_lying_names_and_empty_files(draw: Draw, tmp_path: Path) -> None:
 
 
 def test_D21_no_interpreter_is_run_for_a_picture(tmp_path: Path) -> None:
+    """A PostScript file called .png is not handed to an interpreter."""
     eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n%%EOF\n"
     (tmp_path / "a.png").write_bytes(eps)
     with pytest.raises(DataError, match="no image of a known format"):
@@ -251,6 +265,7 @@ def test_D21_no_interpreter_is_run_for_a_picture(tmp_path: Path) -> None:
 
 
 def test_D1_D2_an_empty_folder_and_one_picture(draw: Draw, tmp_path: Path) -> None:
+    """A folder or list without pictures is refused; a single picture is read."""
     with pytest.raises(DataError, match="no images"):
         Image().fit(tmp_path)
     with pytest.raises(DataError, match="no images"):
@@ -263,6 +278,7 @@ def test_D1_D2_an_empty_folder_and_one_picture(draw: Draw, tmp_path: Path) -> No
 def test_D32_loops_pipes_sockets_and_devices_are_passed_by(
     draw: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Loops of links, dangling links, pipes, sockets and devices in a folder are passed by and counted, without a hang."""
     draw("in/real.png")
     (tmp_path / "in" / "loop").symlink_to(tmp_path, target_is_directory=True)
     (tmp_path / "in" / "self.png").symlink_to("self.png")
@@ -286,6 +302,7 @@ def test_linked_folders_count_once(draw: Draw, tmp_path: Path) -> None:
 
 
 def test_D31_a_file_that_changes_while_it_is_read(tmp_path: Path) -> None:
+    """The guard of every reader: a file that is written to or removed meanwhile is refused by its name."""
     path = tmp_path / "a.bin"
     path.write_bytes(b"before")
     with pytest.raises(DataError, match=r"a\.bin: changed while it was read"), files.unchanged(path):

@@ -19,6 +19,8 @@ source_suffix = {".md": "markdown"}
 myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence", "deflist"]
 myst_heading_anchors = 3
 
+smartquotes = False  # two dashes are a flag
+
 html_theme = "furo"
 html_title = f"Lambent {release}"
 html_static_path = ["_static"]

@@ -18,6 +18,8 @@ from lambent.model import LatentModel, Trace
 from lambent.objectives import Objective
 from lambent.part import Part, option
 
+DOUBLY = "tucker2019doubly"  # in papers.bib
+
 
 class Weighted(Objective):
     """A bound on log p(x) from K weighted samples."""
@@ -26,7 +28,9 @@ class Weighted(Objective):
 
     samples: int = option("K, samples of each row", default=16, minimum=1)
     gradient: Literal["auto", "plain", "doubly"] = option(
-        "doubly reparameterized, plain, or the former where the posterior allows it", default="auto"
+        "doubly reparameterized, plain, or the former where the posterior allows it",
+        default="auto",
+        papers={"auto": DOUBLY, "doubly": DOUBLY},
     )
 
     @abstractmethod
@@ -57,9 +61,9 @@ class Weighted(Objective):
         return self.samples
 
     def cited(self, whole: Part) -> list[str]:
-        """Its own papers, and that of the doubly reparameterized gradient where it is taken."""
-        doubly = self.gradient != "plain" and isinstance(whole, LatentModel) and _separable(whole)
-        return super().cited(whole) + (["tucker2019doubly"] if doubly else [])
+        """Its own papers, and that of the doubly reparameterized gradient where the model allows it."""
+        plain = isinstance(whole, LatentModel) and not _separable(whole)
+        return [key for key in super().cited(whole) if not (plain and key == DOUBLY)]
 
     def refusal(self, whole: Part) -> str | None:
         if self.gradient == "doubly" and isinstance(whole, LatentModel) and not _separable(whole):

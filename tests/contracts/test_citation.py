@@ -21,7 +21,6 @@ from lambent.posteriors import Point
 from lambent.priors import Vamp
 
 Vary = Callable[[type[Part]], list[Spec]]
-CONDITIONAL = {"rybkin2021simple", "tucker2019doubly"}  # that `cited` adds by itself
 
 
 def keys(text: str) -> set[str]:
@@ -43,7 +42,7 @@ def test_every_named_paper_is_in_the_bibliography(part: type[Part]) -> None:
 
 def test_the_bibliography_holds_nothing_unused() -> None:
     own = [c for c in Part._classes if c.__module__.startswith("lambent.")]
-    used = {key for cls in own for key in named(cls)} | CONDITIONAL | {papers.OPTIMIZER, papers.DECAYED}
+    used = {key for cls in own for key in named(cls)} | {papers.OPTIMIZER, papers.DECAYED}
     assert set(papers.bibliography()) == used
 
 

@@ -162,7 +162,9 @@ def decode(path: Path, wanted: Target) -> tuple[np.ndarray, list[str]]:
         if plain.size != wanted.size[::-1]:
             if wanted.fit_to is None:
                 found, expected = "×".join(map(str, plain.size[::-1])), "×".join(map(str, wanted.size))
-                raise DataError(f"{path}: is {found} (height × width), not {expected}; set size, or give --resize, to resize images")
+                raise DataError(
+                    f"{path}: is {found} (height × width), not {expected}; set size, or give --resize, to resize images"
+                )
             conversions.append("resized")
         mode = "L" if wanted.channels == 1 else "RGB"
         if plain.mode != mode:

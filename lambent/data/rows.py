@@ -103,8 +103,10 @@ def as_labels(values: np.ndarray, known: list[str] | None = None) -> tuple[np.nd
         return values.astype(np.int64), None
     text = np.array([str(v) for v in values], dtype=object)
     names = list(known or [])
-    names += sorted(set(text) - set(names))
-    if len(names) > LIMIT_LABELS:
-        raise DataError(f"{len(names):,} different labels; at most {LIMIT_LABELS:,} are taken. Are they identifiers?")
+    new = set(text) - set(names)
+    if len(names) + len(new) > LIMIT_LABELS:
+        found = len(names) + len(new)
+        raise DataError(f"{found:,} different labels; at most {LIMIT_LABELS:,} are taken. Are they identifiers?")
+    names += sorted(new)
     code = {name: i for i, name in enumerate(names)}
     return np.array([code[t] for t in text], np.int64), names

@@ -166,7 +166,7 @@ def _built(path: Path, header: dict[str, Any], found: Header) -> tuple[LatentMod
     except LambentError as error:
         raise ArtifactError(f"{path} describes a model that cannot be built: {error}") from None
     except Exception as error:  # a stranger's description can fail in any of the parts' own ways
-        what = f"{type(error).__name__}: {str(error)[:200]}"
+        what = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"  # torch's go on for pages
         raise ArtifactError(f"{path} describes a model that cannot be built: {what}") from None
     return model, modality
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import torch
 from torch import Tensor
@@ -47,6 +48,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # The gate tries the same few cases each time; --slow tries many, and other ones every time.
+    hypothesis.settings.register_profile("gate", max_examples=60, deadline=None, derandomize=True)
+    hypothesis.settings.register_profile(
+        "slow", max_examples=1500, deadline=None, suppress_health_check=list(hypothesis.HealthCheck)
+    )
+    hypothesis.settings.load_profile("slow" if config.getoption("--slow") else "gate")
     config.addinivalue_line("markers", "slow: long statistical tests and the full grid; run with --slow or -m slow")
 
 

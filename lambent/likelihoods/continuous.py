@@ -25,8 +25,8 @@ class Gaussian(Likelihood):
     no_paper = "a textbook distribution; its learned scale has one"
 
     scale: ScaleRule = option(SCALE_MEANING, default="one", papers={"one": "rybkin2021simple"})
-    value: float = option("the scale, if fixed; where it starts, if learned", default=1.0, above=0)
-    floor: float = option("the least scale; keeps constant columns from infinite density", default=0.001, above=0)
+    value: float = option("the scale, if fixed; where it starts, if learned", default=1.0, minimum=1e-12, maximum=1e12)
+    floor: float = option("the least scale; keeps constant columns from infinite density", default=0.001, minimum=1e-12, maximum=1e12)
 
     def setup(self, event: Shape) -> Shape:
         self.event = event
@@ -69,8 +69,8 @@ class StudentT(Likelihood):
     papers = ("takahashi2018student",)
 
     scale: ScaleRule = option(SCALE_MEANING, default="each")
-    value: float = option("the scale, if fixed; where it starts, if learned", default=1.0, above=0)
-    floor: float = option("the least scale", default=0.001, above=0)
+    value: float = option("the scale, if fixed; where it starts, if learned", default=1.0, minimum=1e-12, maximum=1e12)
+    floor: float = option("the least scale", default=0.001, minimum=1e-12, maximum=1e12)
 
     def setup(self, event: Shape) -> Shape:
         self.event = event
@@ -90,8 +90,8 @@ class Laplace(Likelihood):
     no_paper = "a textbook distribution"
 
     scale: ScaleRule = option(SCALE_MEANING.replace("standard deviation", "scale b"), default="one")
-    value: float = option("the scale, if fixed; where it starts, if learned", default=1.0, above=0)
-    floor: float = option("the least scale", default=0.001, above=0)
+    value: float = option("the scale, if fixed; where it starts, if learned", default=1.0, minimum=1e-12, maximum=1e12)
+    floor: float = option("the least scale", default=0.001, minimum=1e-12, maximum=1e12)
 
     def setup(self, event: Shape) -> Shape:
         self.event = event

@@ -52,7 +52,7 @@ class NegativeBinomial(Counts):
     papers = ("lopez2018deep",)
 
     dispersion: ScaleRule = option("r: fixed, one learned for all, one for each element, or predicted", default="each")
-    value: float = option("r, if fixed; where it starts, if learned", default=1.0, above=0)
+    value: float = option("r, if fixed; where it starts, if learned", default=1.0, minimum=1e-12, maximum=1e12)
 
     def setup(self, event: Shape) -> Shape:
         self.event = event
@@ -70,7 +70,7 @@ class ZeroInflatedNegativeBinomial(Counts):
     papers = ("lopez2018deep",)
 
     dispersion: ScaleRule = option("r: fixed, one learned for all, one for each element, or predicted", default="each")
-    value: float = option("r, if fixed; where it starts, if learned", default=1.0, above=0)
+    value: float = option("r, if fixed; where it starts, if learned", default=1.0, minimum=1e-12, maximum=1e12)
 
     def setup(self, event: Shape) -> Shape:
         self.event = event

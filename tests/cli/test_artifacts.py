@@ -22,6 +22,7 @@ def damaged(model: Path) -> dict[str, bytes]:
 
 
 def test_K1_K2_K3_damaged_models(lambent: Run, table_run: Path) -> None:
+    """A model file cut, flipped or with a false header length ends every verb with status 4, one line, and nothing written."""
     for name, content in damaged(table_run / "model.safetensors").items():
         Path("model.safetensors").write_bytes(content)
         for verb in (["evaluate"], ["sample", "--out=s.csv"], ["info"]):
@@ -34,6 +35,7 @@ def test_K1_K2_K3_damaged_models(lambent: Run, table_run: Path) -> None:
 
 
 def test_K8_pickles_are_never_read(lambent: Run) -> None:
+    """A pickle given to the command is refused with status 4, and the code in it does not run."""
     Path("model.pt").write_bytes(b"cos\nsystem\n(S'touch pwned'\ntR.")
     refused = lambent("evaluate", "model.pt")
     assert refused.status == 4

@@ -238,6 +238,7 @@ def test_verbs_that_need_no_model_do_not_wait_for_torch(arguments: list[str]) ->
 
 
 def test_M10_extras_are_named(lambent: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a package of an extra is missing, `lambent doctor` names it and the command that installs it."""
     from lambent.cli import doctor
 
     monkeypatch.setattr(doctor, "extras", lambda: {"track": ["surely-not-installed"]})
@@ -278,6 +279,7 @@ def test_a_fault_of_our_own_is_one_line(lambent: Run, monkeypatch: pytest.Monkey
     "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes")]
 )
 def test_M4_memory(lambent: Run, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """Memory that runs out anywhere in a verb ends in status 5 and the advice to take a smaller batch."""
     from lambent.cli import catalogue
 
     def break_down(arguments: list[str]) -> int:

@@ -268,6 +268,7 @@ def test_idx_labels_of_the_sibling(tmp_path: Path) -> None:
 
 
 def test_K11_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
+    """A write of data that fails leaves the old file as it was, and no temporary one."""
     path = save(tmp_path, b"old", "f")
 
     def interrupted(temporary: Path) -> None:

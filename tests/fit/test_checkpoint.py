@@ -52,6 +52,7 @@ def damaged(whole: bytes) -> dict[str, bytes]:
 
 
 def test_K1_K2_a_damaged_checkpoint_is_refused(x: Tensor, small_model: Small, tmp_path: Path) -> None:
+    """A checkpoint cut, flipped, grown or foreign is refused by name when a run is to be resumed, and is not written to."""
     path = tmp_path / "state.safetensors"
     fit(small_model(), Factor(width=8, depth=1), x, **FAST, checkpoint=path)
     for name, content in damaged(path.read_bytes()).items():
@@ -72,6 +73,7 @@ def test_a_model_file_is_no_checkpoint(x: Tensor, small_model: Small, tmp_path: 
 
 
 def test_M18_divergence_leaves_the_last_good_checkpoint(x: Tensor, small_model: Small, tmp_path: Path) -> None:
+    """A loss that is not finite ends the run, and the checkpoint stays the last good one, which can be resumed."""
     path, contents = tmp_path / "state", []
     calls = []
 
@@ -126,6 +128,7 @@ class Overflowing(Elbo):
 def test_M18_an_overflowing_gradient_never_ends_in_a_model_or_a_checkpoint(
     x: Tensor, small_model: Small, tmp_path: Path
 ) -> None:
+    """A gradient that overflows where its loss did not ends the run before such weights are kept."""
     path = tmp_path / "state"
     with pytest.raises(DivergedError, match=r"step 5 .*weights were not finite.*lower the learning rate"):
         fit(small_model(), Overflowing(), x, **FAST, callbacks=[Checkpoint(path, seconds=0.0)])

@@ -71,6 +71,7 @@ def test_bytes_stay_bytes_in_memory_and_in_batches(small_model: Small) -> None:
 
 @pytest.mark.parametrize(("n", "batch"), [(1, 1), (1, 128), (2, 8), (5, 128), (9, 8), (17, 8)])
 def test_D2_D3_D4_any_number_of_rows(n: int, batch: int, objective_spec: Any, small_model: Small) -> None:
+    """One row, fewer rows than a batch, or a last batch of one row: training works and its numbers are finite."""
     objective = Objective.from_spec(objective_spec)
     history = fit(small_model(), objective, torch.randn(n, 4), **FAST | {"batch": batch, "epochs": 3})
     assert history["step"] == [-(-n // batch) * epoch for epoch in (1, 2, 3)]
@@ -80,6 +81,7 @@ def test_D2_D3_D4_any_number_of_rows(n: int, batch: int, objective_spec: Any, sm
 @pytest.mark.parametrize("validation", [0.0, 0.5])
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 1e300])
 def test_D5_D6_a_broken_number_is_refused_with_its_row(bad: float, validation: float, small_model: Small) -> None:
+    """A NaN, an infinity or a number beyond single precision is refused before the first step, with its row."""
     for row in (0, 17, 39):
         x = np.random.default_rng(0).normal(size=(40, 4))
         x[row, 2] = bad
@@ -111,6 +113,7 @@ def test_a_validation_row_outside_the_support_is_refused_first(small_model: Smal
     "data", [torch.zeros(0, 4), torch.zeros(5), np.float64(3), np.array(["a", "b"]), torch.zeros(5, 0)]
 )
 def test_D1_what_holds_no_rows_is_refused(data: Any) -> None:
+    """Data without a single row are refused, in whatever form they come."""
     with pytest.raises((DataError, UsageError), match="rows"):
         fit(LatentModel(Flat(2), Gaussian(), Mlp(8, 1)), Elbo(), data, **FAST)
 
@@ -194,6 +197,7 @@ def test_a_context_is_asked_for_before_the_first_step(x: Tensor, small_model: Sm
 def test_L11_L12_L13_settings_that_cannot_be_are_refused(
     setting: dict[str, Any], error: type[Exception], x: Tensor, small_model: Small
 ) -> None:
+    """A device that is not there, a seed out of range, or a size that cannot be is refused before anything is computed."""
     model, start = small_model(), Start()
     before = [p.clone() for p in model.parameters()]
     with pytest.raises(error) as caught:
@@ -256,6 +260,7 @@ def test_tensorboard_writes_event_files(x: Tensor, small_model: Small, tmp_path:
 
 
 def test_M10_a_missing_tracker_names_the_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A tracker that is not installed is an error that names the extra to install."""
     if importlib.util.find_spec("mlflow") is None:
         with pytest.raises(MachineError, match=r"pip install 'lambent\[track\]'"):
             MLflow()

@@ -137,6 +137,7 @@ def frequent_sums(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_K13_stopped_at_any_step_and_resumed_to_the_bit(case: Case, tmp_path: Path) -> None:
+    """Stopped at the first step, in mid-epoch, at an epoch's end or at the last, and resumed: the same bits."""
     whole = case.run()
     last = int(whole[1]["step"][-1])
     # The first step, the middle of an epoch, a multiple of the sums' stride, the end of an epoch, its start, the last step.
@@ -153,11 +154,13 @@ def test_K13_patience_runs_out_in_its_case() -> None:
 
 
 def test_K13_skipped_steps_occur_in_their_case() -> None:
+    """The case with skipped steps does skip some, so that resuming them is tried."""
     assert CASES["low limit"].run()[1]["skipped"][-1] > 0
 
 
 @pytest.mark.parametrize("name", ["opponent", "annealing, clip, cosine", "low limit"])
 def test_K13_stopped_after_every_single_step(name: str, tmp_path: Path) -> None:
+    """Stopped after every step and resumed each time, a run ends in the same bits as one left alone."""
     case, path = CASES[name], tmp_path / "state.safetensors"
     whole = case.run()
     case.stopped(path, 1)
@@ -190,18 +193,21 @@ def test_K13_killed_between_two_writes_goes_back_to_the_last(tmp_path: Path) -> 
 
 
 def test_K13_resumed_after_the_end_changes_nothing(tmp_path: Path) -> None:
+    """Resuming a run that is over changes nothing."""
     case, path = CASES["average, validation and patience"], tmp_path / "state.safetensors"
     whole = case.run(checkpoint=path)
     assert_same(case.run(checkpoint=path, resume=True), whole)
 
 
 def test_K13_watching_and_keeping_change_no_bit(tmp_path: Path) -> None:
+    """Writing a checkpoint after each step changes no bit of the result."""
     case = CASES["opponent"]
     every_step = Checkpoint(tmp_path / "state.safetensors", seconds=0.0)
     assert_same(case.run(callbacks=[every_step]), case.run())
 
 
 def test_K14_each_epoch_has_its_own_order_also_after_resumption(tmp_path: Path) -> None:
+    """Resumed at an epoch's end, a run takes the next epoch's order of rows, not the first one's again."""
     orders: list[list[Tensor]] = [[], []]
     for index, stop in enumerate((None, STEPS)):
 
@@ -266,6 +272,7 @@ CHANGES: dict[str, tuple[Case, str]] = {
 
 @pytest.mark.parametrize("changed", CHANGES.values(), ids=CHANGES)
 def test_K16_a_changed_run_is_not_resumed(changed: tuple[Case, str], tmp_path: Path) -> None:
+    """With other data, batch, model, objective or settings a run is not resumed; both values are named."""
     case, word = changed
     CASES["plain"].stopped(tmp_path / "state", 5)
     with pytest.raises(ArtifactError, match=rf"belongs to another run.*\b{word}: .* then, .* now"):
@@ -273,6 +280,7 @@ def test_K16_a_changed_run_is_not_resumed(changed: tuple[Case, str], tmp_path: P
 
 
 def test_K16_all_differences_are_listed(tmp_path: Path) -> None:
+    """All that differs from the run in the checkpoint is listed in one message."""
     CASES["plain"].stopped(tmp_path / "state", 5)
     other = Case(lambda: Elbo(beta=2.0), data=lambda: gaussian_rows(seed=1), batch=16, seed=7, learning_rate=0.5)
     with pytest.raises(ArtifactError) as caught:
@@ -283,6 +291,7 @@ def test_K16_all_differences_are_listed(tmp_path: Path) -> None:
 
 
 def test_K16_resuming_needs_a_checkpoint_that_is_there(tmp_path: Path) -> None:
+    """Resuming without a checkpoint, or from one that is not there, is refused and says what to do."""
     with pytest.raises(UsageError, match="name the checkpoint"):
         CASES["plain"].run(resume=True)
     with pytest.raises(ArtifactError, match=r"no checkpoint at .*without resume"):

@@ -73,6 +73,7 @@ def absurd_at(*steps: int, factor: float = 1e4) -> Callable[[Tensor, Any], Tenso
 def test_M18_a_spike_is_skipped_and_counted(
     objective: Objective, likelihood: Likelihood, average: float, x: Tensor, small_model: Small
 ) -> None:
+    """A step whose loss leaps far above the last epoch's is skipped and counted, and the weights stay."""
     watch = Snapshots(lambda loop: (len(loop.optimizer.state), loop.optimizer.state_dict()["state"][0]["step"].item()))
     model = small_model(likelihood=likelihood)
     history = fit(
@@ -95,6 +96,7 @@ def test_M18_a_spike_is_skipped_and_counted(
 
 
 def test_M18_no_spike_is_skipped_where_none_is_to_be(x: Tensor, small_model: Small) -> None:
+    """With spike=0 no step is skipped."""
     watch = Snapshots()
     history = fit(small_model(), Elbo(), x, **FAST, spike=0, augment=absurd_at(14), callbacks=[watch])
     assert history["skipped"] == [0, 0]
@@ -102,12 +104,14 @@ def test_M18_no_spike_is_skipped_where_none_is_to_be(x: Tensor, small_model: Sma
 
 
 def test_M18_a_new_level_is_learned_after_one_epoch(x: Tensor, small_model: Small) -> None:
+    """Losses that rise for good are taken for a new level, and learned from."""
     history = fit(small_model(), Elbo(), x, **FAST | {"epochs": 4}, augment=absurd_at(*range(11, 41), factor=1e3))
     assert history["skipped"] == [0, 10, 10, 10]
     assert history["loss"][1] is None or math.isfinite(history["loss"][1])
 
 
 def test_M18_the_first_epoch_may_fall_from_any_height(x: Tensor, small_model: Small) -> None:
+    """In the first epoch, which has none before it, no step is skipped."""
     assert fit(small_model(), Elbo(), 1e3 * x, **FAST)["skipped"] == [0, 0]
 
 
@@ -115,6 +119,7 @@ def test_M18_the_first_epoch_may_fall_from_any_height(x: Tensor, small_model: Sm
 
 
 def test_M18_divergence_names_the_rows_of_the_users_data(small_model: Small) -> None:
+    """A loss that is not finite names the rows at fault by their numbers in the user's data."""
     x = torch.randn(60, 4)
     x[:, 0] = torch.arange(60.0) / 60
     spoiled = range(20, 50)
@@ -135,17 +140,20 @@ def test_M18_divergence_names_the_rows_of_the_users_data(small_model: Small) -> 
 
 @pytest.mark.parametrize("average", [0.0, 0.9])
 def test_M18_too_high_a_rate_is_named_as_the_cause(average: float, x: Tensor, small_model: Small) -> None:
+    """A run that diverges from too high a learning rate says so."""
     model = small_model(network=Mlp(width=32, depth=8))
     with pytest.raises(DivergedError, match=r"(?i)step \d+ \(epoch \d+.*lower the learning rate"):
         fit(model, Elbo(), x, **FAST, learning_rate=100.0, spike=0, average=average)
 
 
 def test_M18_huge_values_are_named_as_the_cause(x: Tensor, small_model: Small) -> None:
+    """A run that diverges from huge values in the data says so."""
     with pytest.raises(DivergedError, match=r"step 1 \(epoch 1, rows \[.*size [2-5]e\+25: scale the data"):
         fit(small_model(), Elbo(), 1e25 * x, **FAST)
 
 
 def test_D6_the_model_is_left_with_finite_weights(x: Tensor, small_model: Small) -> None:
+    """After a run that diverged the model is left with finite weights."""
     model = small_model()
     with pytest.raises(DivergedError):
         fit(model, Elbo(), x, **FAST, augment=absurd_at(15, factor=float("nan")))
@@ -153,6 +161,7 @@ def test_D6_the_model_is_left_with_finite_weights(x: Tensor, small_model: Small)
 
 
 def test_M17_numbers_too_small_for_single_precision_train(small_model: Small) -> None:
+    """Data too small for single precision train to finite numbers."""
     history = fit(small_model(), Elbo(), 1e-42 * torch.randn(40, 4), **FAST)
     assert all(math.isfinite(value) for value in history["elbo"])  # type: ignore[arg-type]
 
@@ -264,6 +273,7 @@ def resident() -> int:
 
 @pytest.mark.parametrize("objective", [Elbo(), Factor(width=8, depth=1)], ids=["Elbo", "Factor"])
 def test_M19_memory_does_not_grow_with_the_steps(objective: Objective, small_model: Small) -> None:
+    """Memory does not grow with the number of steps."""
     sizes: list[int] = []
     tensors: list[int] = []
 

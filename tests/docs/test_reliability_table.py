@@ -1,0 +1,38 @@
+"""The table of faults in the docs is the one that the tests make."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def maker() -> ModuleType:
+    path = ROOT / "scripts" / "make_reliability_table.py"
+    spec = importlib.util.spec_from_file_location("make_reliability_table", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    import sys
+
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_table_is_current(maker: ModuleType) -> None:
+    assert maker.TABLE.read_text(encoding="utf-8") == maker.table(), "python scripts/make_reliability_table.py"
+
+
+@pytest.mark.parametrize("letter", ["K", "M"])
+def test_every_case_is_tried_or_said_not_to_apply(letter: str, maker: ModuleType) -> None:
+    found = {each.case for path in (ROOT / "tests").rglob("test_*.py") for each in maker.held(path)}
+    assert {f"{letter}{n}" for n in range(1, 21)} - found == set()
+
+
+def test_tests_of_cases_say_what_they_try(maker: ModuleType) -> None:
+    every = [each for path in (ROOT / "tests").rglob("test_*.py") for each in maker.held(path)]
+    assert sorted({each.where for each in every if not each.said}) == []

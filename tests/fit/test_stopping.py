@@ -63,6 +63,7 @@ def drill(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def test_K11_K13_killed_at_random_moments_and_resumed_to_the_bit(drill: dict[str, Any]) -> None:
+    """Killed at random moments again and again, and resumed, a run ends in the same bits."""
     statuses = drill["kill"]["statuses"]
     assert statuses[:-1] == [-signal.SIGKILL] * (len(statuses) - 1), "no attempt may find the file damaged"
     assert len(statuses) > 3, "hardly killed at all"
@@ -72,6 +73,7 @@ def test_K11_K13_killed_at_random_moments_and_resumed_to_the_bit(drill: dict[str
 
 @pytest.mark.parametrize(("name", "status"), [("SIGINT", 130), ("SIGTERM", 143)])
 def test_L6_L7_a_signal_keeps_the_state_and_ends_the_run(name: str, status: int, drill: dict[str, Any]) -> None:
+    """Ctrl-C and SIGTERM keep the state and end the run with 130 and 143; resumed, it ends in the same bits."""
     assert drill[name]["statuses"] == [status, 0]
     assert drill[name]["same"]
 
@@ -80,6 +82,7 @@ def test_L6_L7_a_signal_keeps_the_state_and_ends_the_run(name: str, status: int,
 def test_L6_the_step_is_finished_first_and_the_model_stays_usable(
     number: int, name: str, x: Tensor, small_model: Small, tmp_path: Path
 ) -> None:
+    """A signal in the middle of a step lets it finish; the state is kept and the model can be used."""
     model, path = small_model(), tmp_path / "state"
     steps: list[int] = []
 
@@ -104,6 +107,7 @@ def test_L6_the_step_is_finished_first_and_the_model_stays_usable(
 def test_L6_a_second_signal_ends_at_once_and_the_last_state_stays(
     x: Tensor, small_model: Small, tmp_path: Path
 ) -> None:
+    """A second Ctrl-C ends the run at once, and the last checkpoint stays as it was."""
     path, kept = tmp_path / "state", []
 
     def augment(rows: Tensor, generator: torch.Generator | None) -> Tensor:
@@ -174,6 +178,7 @@ def ends_by_interruption(model: LatentModel, x: Tensor, **settings: Any) -> None
 def test_M17_nothing_global_stays_changed(
     end: Callable[..., None], precision: str, convolutional: bool, x: Tensor, small_model: Small
 ) -> None:
+    """However a run ends, generators, signals, threads, precision and modes of the program are as before."""
     model = small_model((1, 8, 8), network=Conv(channels=(4,))) if convolutional else small_model()
     rows = torch.randn(20, 1, 8, 8) if convolutional else x
     before, threads = world(), set(threading.enumerate())

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-STRIDE = 8  # steps between updates: the average moves slowly, and reading every weight each step is dear
+STRIDE = 16  # steps between updates: the average moves slowly, and reading every weight each step is dear
 
 
 class Average:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -73,7 +74,7 @@ class Loop:
         self.average = Average(self.model, self.decay) if self.decay else None
         self.kept: list[Tensor] | None = None  # the best weights on the validation split
         self.limit = torch.full((), torch.finfo(torch.float32).max, device=self.device)
-        self._records: list[tuple[Tensor, dict[str, Tensor]]] = []
+        self._records: list[tuple[Tensor, dict[str, Tensor]]] = []  # of each step: the mean loss, and terms [rows]
         self.objective.rows = self.batches.rows
         self.whole = True  # between two steps, so that the state may be kept
 
@@ -136,16 +137,17 @@ class Loop:
 
     def _take_step(self, x: Tensor, context: Tensor | None, rows: Tensor | None) -> None:
         rate = self._rate(self.step)
-        self.objective.progress = (self.step + 1) / self.total  # this step included: the last one has progress 1
+        # This step included, so that the last one has progress 1; past the module's own, slow, way of setting an attribute.
+        vars(self.objective)["progress"] = (self.step + 1) / self.total
         for view in (self.augment, self.transform):
             x = x if view is None else view(x, self.generator)
         losses = self.objective(self.model, x, self.generator, context)
         loss = losses.mean()
         loss.backward()
         taken = loss.detach() <= self.limit
-        self._update(self.optimizer, taken, rate)
+        passed = self._update(self.optimizer, taken, rate)
         if self.opponent is not None:
-            self.opponent.zero_grad(set_to_none=True)  # the first loss passed through it
+            clear(self.opponent)  # the first loss passed through it
             rival = self.objective.rival(self.model, x, self.generator)
             assert rival is not None
             rival.mean().backward()
@@ -154,25 +156,32 @@ class Loop:
         self.objective.after(self.model, taken)
         if self.average is not None:
             self.average.step()
-        self._records.append((losses.detach(), self.objective.seen))
-        if self.device.type == "cpu" and not taken.item():
+        self._records.append((loss.detach(), {"loss": losses.detach(), **self.objective.seen}))
+        if not passed:
             self._inspect(x, rows)
 
     def _rate(self, step: int) -> float:
         return self.learning_rate * scheduled(self.schedule, self.warmup, step / self.total)
 
-    def _update(self, optimizer: torch.optim.Optimizer, taken: Tensor, rate: float) -> None:
-        """One step, left out on the device itself where the loss is not finite or far above the last epoch's."""
+    def _update(self, optimizer: torch.optim.Optimizer, taken: Tensor, rate: float) -> bool:
+        """One step, left out where the loss is not finite or far above the last epoch's; whether it was taken.
+
+        A GPU leaves it out by itself, and the answer is then always yes: to ask would stop the queue.
+        """
         for group in optimizer.param_groups:
             group["lr"] = rate * group.get("pace", 1.0)
-        fused = optimizer.defaults.get("fused")
         if self.clip:
             parameters = [p for group in optimizer.param_groups for p in group["params"]]
             torch.nn.utils.clip_grad_norm_(parameters, self.clip)
-        if fused:
+        passed = True
+        if self.device.type == "cuda":
             optimizer.found_inf = (~taken).float()  # type: ignore[attr-defined]
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        else:
+            passed = bool(taken)
+        if passed:
+            optimizer.step()
+        clear(optimizer)
+        return passed
 
     # ---- keeping count -------------------------------------------------------------------------------------------
 
@@ -180,7 +189,7 @@ class Loop:
         """Add the records since the last flush to the epoch's sums; on a GPU this is where faults come to light."""
         if not self._records:
             return
-        means = torch.stack([losses.mean() for losses, _ in self._records]).double()
+        means = torch.stack([mean for mean, _ in self._records]).double()
         over = ~(means <= self.limit.double())
         if bool(over.any()):
             if self.device.type != "cpu" and not bool(torch.isfinite(means).all()):
@@ -189,12 +198,10 @@ class Loop:
         self._add("window", len(over))
         self._add("window_over", int(over.sum()))
         kept = [record for record, bad in zip(self._records, over.tolist(), strict=True) if not bad]
-        # Step by step, for a sum in other portions, as after a resumption, would round to other bits.
-        for name in ("loss", *kept[0][1]) if kept else ():
-            every = [losses if name == "loss" else seen[name] for losses, seen in kept]
-            for total in torch.stack([values.double().sum() for values in every]).tolist():
+        for name in kept[0][1] if kept else ():
+            for total in _sums([terms[name] for _, terms in kept]):
                 self._add(name, total)
-        self._add("rows", sum(len(losses) for losses, _ in kept))
+        self._add("rows", sum(len(terms["loss"]) for _, terms in kept))
         for mean in means[~over].tolist():
             self._add("steps", 1)
             self._add("mean", mean)
@@ -308,7 +315,7 @@ class Loop:
 
     def _inspect(self, x: Tensor, rows: Tensor | None) -> None:
         """A loss over the limit: a finite one is a spike, already skipped; the other kind ends the run."""
-        losses = self._records[-1][0]
+        losses = self._records[-1][1]["loss"]
         if not bool(torch.isfinite(losses.mean())):
             at_fault = None if rows is None else rows[~torch.isfinite(losses)]
             self._diverged(x, at_fault, "the loss was not finite", self.step + 1)
@@ -334,6 +341,21 @@ class Loop:
     def _tell(self, event: str) -> None:
         for callback in self.callbacks:
             getattr(callback, event, lambda loop: None)(self)
+
+
+def _sums(steps: list[Tensor]) -> list[float]:
+    """The sum over rows of each step. Never over steps: in other portions, as after a resumption, they round to other bits."""
+    sums: list[float] = []
+    for _, equal in groupby(steps, len):
+        sums += torch.stack(list(equal)).double().cpu().numpy().sum(1).tolist()
+    return sums
+
+
+def clear(optimizer: torch.optim.Optimizer) -> None:
+    """Let go of the gradients; the optimizer's own way takes longer than its step on a small model."""
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            parameter.grad = None
 
 
 def scheduled(schedule: str, warmup: float, progress: float) -> float:

@@ -79,9 +79,17 @@ class Objective(Part):
 
     def record(self, trace: Trace, reconstruction: Tensor, kl: Tensor) -> None:
         """Keep the bound's parts, [samples, rows], for whoever reports progress."""
-        self.seen = {"reconstruction": -reconstruction.detach().mean(0), "kl": kl.detach()}
-        if self.seen["kl"].dim() > 1:
-            self.seen["kl"] = self.seen["kl"].mean(0)
+        seen = {"reconstruction": -averaged(reconstruction.detach()), "kl": averaged(kl.detach())}
+        vars(self)["seen"] = (
+            seen  # past the module's own, slow, way of setting an attribute: this happens at every step
+        )
+
+
+def averaged(term: Tensor) -> Tensor:
+    """[samples, rows], or a closed form [rows], averaged over samples: [rows]."""
+    if term.dim() == 1:
+        return term
+    return term[0] if len(term) == 1 else term.mean(0)
 
 
 class Annealing(Objective):
@@ -158,15 +166,17 @@ class Elbo(Annealing):
         log_px = trace.log_px if calibrated is None else calibrated.log_prob(trace.x)
         kl, penalty = self._penalties(trace)
         self.record(trace, log_px, kl)
-        self._calibrated, self._reconstruction = calibrated is not None, -log_px.detach().mean()
         weight: float | Tensor = self.ramp
         if self.beta != "auto":
             weight = self.beta * self.ramp
-        elif calibrated is None:
-            weight = self.log_beta.exp()
+        else:
+            self._calibrated, self._reconstruction = calibrated is not None, -log_px.detach().mean()
+            if calibrated is None:
+                weight = self.log_beta.exp()
         if self.capacity is not None:
             penalty = (penalty - self.capacity * min(1.0, self.progress / self.warmup)).abs()
-        return (weight * penalty - log_px).squeeze(0)
+        weighted = penalty if isinstance(weight, float) and weight == 1.0 else weight * penalty
+        return averaged(weighted) - averaged(log_px)
 
     def _penalties(self, trace: Trace) -> tuple[Tensor, Tensor]:
         """The KL, [.., rows], and the KL with its free part."""

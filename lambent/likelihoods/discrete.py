@@ -11,7 +11,7 @@ from lambent.likelihoods.base import Likelihood, constructed, independent
 from lambent.part import Shape, option
 
 
-class Binary(Independent):
+class Binary(Independent):  # type: ignore[type-arg] # generic in newer releases of torch only
     """Independent Bernoulli elements, [*batch, *event], whose log-probability takes three operations and not nine."""
 
     def __init__(self, logits: Tensor, dimensions: int) -> None:
@@ -19,7 +19,9 @@ class Binary(Independent):
 
     def log_prob(self, value: Tensor) -> Tensor:
         logits: Tensor = self.base_dist.logits
-        if value.shape != logits.shape:
+        if value.dim() < logits.dim():
+            value = value.expand_as(logits)
+        elif value.shape != logits.shape:
             logits, value = torch.broadcast_tensors(logits, value)
         lost = functional.binary_cross_entropy_with_logits(logits, value, reduction="none")
         return -lost.flatten(-self.reinterpreted_batch_ndims).sum(-1)

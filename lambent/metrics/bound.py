@@ -11,7 +11,7 @@ from lambent.draws import from_posterior, shared
 from lambent.model import LatentModel
 from lambent.networks.base import elements
 
-BUDGET = 1 << 24  # numbers that one chunk's decoder output may hold: 64 MB in float32
+BUDGET = 1 << 22  # numbers that one chunk's decoder output may hold: 16 MB in float32, which suits the caches too
 
 
 class Bounds(NamedTuple):

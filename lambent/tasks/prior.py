@@ -28,7 +28,7 @@ class _PriorAlone(Objective):
     def forward(
         self, model: LatentModel, x: Tensor, generator: torch.Generator | None = None, context: Tensor | None = None
     ) -> Tensor:
-        self.seen = {}
+        vars(self)["seen"] = {}
         node = model.infer(x, 1, from_posterior(generator), context)[0]
         return -node.p.log_prob(node.z.detach())[0]
 

@@ -246,7 +246,7 @@ def test_validation_uses_the_weights_that_are_left_in_the_model(average: float, 
             again.append(loop._validated())
 
     model = small_model()
-    history = fit(model, Elbo(), x, **FAST | {"epochs": 4}, average=average, validation=0.25, callbacks=[Again()])
+    history = fit(model, Elbo(), x, **FAST | {"epochs": 8}, average=average, validation=0.25, callbacks=[Again()])
     assert history["step"][-1] > STRIDE  # type: ignore[operator]
     assert again == [{name: values[-1] for name, values in history.items() if name.startswith("validation")}]
     kept_live = all(torch.equal(a, b) for a, b in zip(live, model.parameters(), strict=True))

@@ -1,0 +1,105 @@
+"""Rows per second of `fit` beside a bare PyTorch loop and, where they are installed, pythae and Lightning.
+
+    python benchmarks/speed.py                     # MLP, Conv and pythae's own ConvNet at batches of 128 and 1024
+    python benchmarks/speed.py --device cuda
+
+The contestants take turns, round after round, in one process: each turn trains the same weights afresh for three epochs, of
+which the first is left out. Given are medians, and the median of the ratios to the bare loop's turn in the same round. Give
+the machine nothing else to do.
+"""
+
+import argparse
+import statistics
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from contestants import Borrowed, contestants
+from record import RESULTS, Record, column
+from torch import Tensor
+
+import lambent
+from lambent.data import load
+from lambent.networks import Conv, Mlp, Network
+
+PROTOCOL = (
+    "28 × 28 binary images (the shipped slice of Fashion-MNIST, thresholded), 16 units, Bernoulli, Adam with learning rate 1e-3, "
+    "the same layers for all. Turns of three epochs, the first left out. pythae with its own trainer; Lightning without "
+    "logger, checkpoints and progress bar, over a DataLoader of single rows."
+)
+COLUMNS = [
+    column("network", "Network"),
+    column("batch", "Batch"),
+    column("contestant", "Loop"),
+    column("rate", "Rows per second", "", ",.0f"),
+    column("ratio", "Of the bare loop", "", ".2f"),
+    column("low", "Lower quartile", "", ".2f"),
+    column("high", "Upper quartile", "", ".2f"),
+    column("rounds", "Rounds"),
+]
+# rows of an epoch at batches of 128 and 1024
+ROWS = {"Mlp": (10_000, 10_240), "Conv": (2_560, 4_096), "pythae's ConvNet": (128, 1024)}
+
+
+def networks() -> dict[str, Network]:
+    found: dict[str, Network] = {"Mlp": Mlp(512), "Conv": Conv((32, 64, 128))}
+    return found | ({"pythae's ConvNet": Borrowed()} if find_spec("pythae") else {})
+
+
+def bits(rows: int, device: str) -> Tensor:
+    data = load("fashion")
+    return (data.x[:rows] > 127).to(torch.uint8).to(device).repeat(-(-rows // len(data.x)), 1, 1, 1)[:rows]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--budget", type=float, default=20, help="minutes; what is not done by then is left out")
+    parser.add_argument("--only", nargs="*", help="networks")
+    parser.add_argument("--batches", nargs="*", type=int, default=[128, 1024])
+    parser.add_argument("--out", type=Path, default=RESULTS / "speed.json")
+    args = parser.parse_args()
+    key = ("network", "batch", "contestant", "device")
+    record = Record(args.out, "Training speed", PROTOCOL, COLUMNS, key, args.device)
+    deadline = time.monotonic() + 60 * args.budget
+    for name, network in networks().items():
+        for batch in args.batches:
+            if time.monotonic() < deadline and (not args.only or name in args.only):
+                x = bits(ROWS[name][batch > 128], args.device)
+                for row in race(network, x, batch, args.rounds, deadline):
+                    record.add(network=name, batch=batch, device=args.device, **row)
+                    print(name, batch, row, flush=True)
+
+
+def race(network: Network, x: Tensor, batch: int, rounds: int, deadline: float) -> list[dict[str, object]]:
+    model = lambent.LatentModel(lambent.Flat(16), lambent.Bernoulli(), network).setup(tuple(x.shape[1:]))
+    field = contestants()
+    rates: dict[str, list[float]] = {name: [] for name in field}
+    for turn in range(rounds + 1):
+        for name, train in field.items():
+            seconds = train(model, x, batch, 3)[1:]
+            if turn:  # the first round warms everything up
+                rates[name].append(len(x) * len(seconds) / sum(seconds))
+        if turn >= 3 and time.monotonic() > deadline:
+            break
+    rows = []
+    for name, own in rates.items():
+        ratios = sorted(a / b for a, b in zip(own, rates["bare loop, fp32"], strict=True))
+        low, _, high = statistics.quantiles(ratios, n=4)
+        rows.append(
+            {
+                "contestant": name,
+                "rate": statistics.median(own),
+                "ratio": statistics.median(ratios),
+                "low": low,
+                "high": high,
+                "rounds": len(own),
+            }
+        )
+    return rows
+
+
+if __name__ == "__main__":
+    main()

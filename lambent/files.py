@@ -40,7 +40,7 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[Path], object]) -
         _flush_folder(path.parent)
     except OSError as error:
         after = "It is there, but may not outlast a power failure" if placed else "Nothing was changed"
-        raise MachineError(f"cannot write {path}: {_explained(error)}. {after}; choose another place") from error
+        raise MachineError(f"cannot write {path}: {explained(error)}. {after}; choose another place") from error
     finally:
         if not placed:
             with contextlib.suppress(OSError):
@@ -96,7 +96,7 @@ def _alive(process: int) -> bool:
     return True
 
 
-def _explained(error: OSError) -> str:
+def explained(error: OSError) -> str:
     """The system's words, and the limit that was met, if it is one that can be raised."""
     words = error.strerror or str(error)
     name, command = {

@@ -14,6 +14,7 @@ from types import FrameType
 from lambent import __version__
 from lambent.cli.voice import line
 from lambent.errors import InterruptedRun, LambentError, MachineError, UsageError, nearest
+from lambent.files import explained
 
 VERBS = {
     "train": ("train", "train a model: DATA --out RUN"),
@@ -105,7 +106,7 @@ def _explained(error: Exception) -> tuple[int, str]:
         return MachineError.exit_status, f"memory ran out ({words[:200]}): {advice}"
     if isinstance(error, OSError) and error.strerror:
         place = f"{error.filename}: " if error.filename else ""
-        return MachineError.exit_status, f"{place}{error.strerror}"
+        return MachineError.exit_status, f"{place}{explained(error)}"
     return 1, f"{type(error).__name__}: {words[:300]} (a fault of Lambent's own; --debug shows where)"
 
 

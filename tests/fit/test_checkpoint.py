@@ -1,5 +1,6 @@
 """The checkpoint as a file: whole or not there, refused where it is damaged, and never of a state that is not good."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from lambent.checkpoint import Checkpoint, _read
+from lambent import tensorfile
+from lambent.checkpoint import Checkpoint, _read, _seal
 from lambent.errors import ArtifactError, DivergedError
 from lambent.fitting import fit
 from lambent.loop import Loop
@@ -61,6 +63,42 @@ def test_K1_K2_a_damaged_checkpoint_is_refused(x: Tensor, small_model: Small, tm
             fit(small_model(), Factor(width=8, depth=1), x, **FAST, checkpoint=path, resume=True)
         assert str(path) in str(caught.value), name
         assert path.read_bytes() == content, f"{name}: the refused file was written to"
+
+
+FORGED: dict[str, tuple[Callable[[dict[str, Any], dict[str, Tensor]], object], str]] = {
+    "shape": (lambda state, t: t.update(limit=torch.zeros(3)), "limit have another shape or type"),
+    "stretched": (lambda state, t: t.update({n: x[:1] for n, x in t.items() if x.dim() == 2}), "another shape"),
+    "type": (
+        lambda state, t: t.update({n: x.double() for n, x in t.items() if "exp_avg" in n}),
+        "another shape or type",
+    ),
+    "missing": (lambda state, t: t.pop(next(n for n in t if n.startswith("model."))), "stand on one side only"),
+    "stranger": (lambda state, t: t.update(stranger=torch.zeros(1)), "stranger stand on one side only"),
+    "generator": (lambda state, t: t.update(generator=t["generator"][:9]), "another shape"),
+    "generator's numbers": (lambda state, t: t["generator"].fill_(255), "no state that a run can be in"),
+    "counter": (lambda state, t: state.update(step="7"), "no state that a run can be in"),
+    "no counter": (lambda state, t: state.pop("epoch"), "no state that a run can be in"),
+}
+
+
+@pytest.mark.parametrize("case", FORGED)
+def test_K6_a_state_that_does_not_fit_is_refused_before_anything_is_loaded(
+    case: str, x: Tensor, small_model: Small, tmp_path: Path
+) -> None:
+    """A checkpoint, sealed as if it were ours, with a tensor or counter of another shape, type or name is refused unread."""
+    path = tmp_path / "state"
+    fit(small_model(), Elbo(), x, **FAST, checkpoint=path)
+    state, then, tensors = _read(path)
+    change, words = FORGED[case]
+    change(state, tensors)
+    metadata = {"lambent_checkpoint": "1", "state": json.dumps(state), "identity": json.dumps(then)}
+    path.unlink()
+    tensorfile.write(path, tensors, {**metadata, "sha256": _seal(tensors, metadata)})
+    model = small_model()
+    before = {name: t.clone() for name, t in model.state_dict().items()}
+    with pytest.raises(ArtifactError, match=words):
+        fit(model, Elbo(), x, **FAST, checkpoint=path, resume=True)
+    assert all(torch.equal(t, before[name]) for name, t in model.state_dict().items())
 
 
 def test_a_model_file_is_no_checkpoint(x: Tensor, small_model: Small, tmp_path: Path) -> None:

@@ -34,12 +34,14 @@ def small() -> LatentModel:
     return LatentModel(Flat(2), Gaussian(), Mlp(width=8, depth=1))
 
 
-def command(*arguments: object, limit: int = 0, **environment: str) -> "subprocess.CompletedProcess[str]":
-    """`lambent …` in a process of its own, whose address space may be limited."""
+def command(
+    *arguments: object, limit: int = 0, of: int = resource.RLIMIT_AS, **environment: str
+) -> "subprocess.CompletedProcess[str]":
+    """`lambent …` in a process of its own, one of whose resources may be limited."""
     return subprocess.run(
         [sys.executable, "-m", "lambent", *map(str, arguments)],
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment},
-        preexec_fn=(lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit))) if limit else None,
+        preexec_fn=(lambda: resource.setrlimit(of, (limit, limit))) if limit else None,
         capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
 
@@ -56,6 +58,21 @@ def test_M4_an_address_space_too_small_for_the_model(tmp_path: Path) -> None:
     assert "smaller batch" in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
     assert not (out / "model.safetensors").exists()
+
+
+@pytest.mark.slow
+def test_M6_a_command_that_may_open_too_few_files(tmp_path: Path) -> None:
+    """The command trains with at most 16 open files; where the limit is too low for it, its one line names the limit."""
+    table = tmp_path / "table.csv"
+    np.savetxt(table, rows(100).numpy(), delimiter=",", header="a,b,c,d", comments="")
+    flags = ("--epochs=1", "--device=cpu", "--quiet")
+    ended = command("train", table, "--out", tmp_path / "run", *flags, limit=16, of=resource.RLIMIT_NOFILE)
+    assert ended.returncode == 0, ended.stderr
+    ended = command("train", table, "--out", tmp_path / "other", *flags, limit=6, of=resource.RLIMIT_NOFILE)
+    assert ended.returncode == 5
+    assert "Too many open files (the limit is 6: ulimit -n)" in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+    assert not (tmp_path / "other").exists()
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")

@@ -214,7 +214,7 @@ def test_M1_a_disk_that_is_full(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_M6_the_limit_on_file_sizes_is_named(tmp_path: Path) -> None:
-    """With RLIMIT_FSIZE met at any byte of the file, the error names the limit, and the old file stays whole."""
+    """With RLIMIT_FSIZE met in the header or among the numbers, the error names the limit, and the old file stays whole."""
     path = save(tmp_path / "model.safetensors", small())
     before = path.read_bytes()
     larger = small(8)

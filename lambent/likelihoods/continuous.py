@@ -26,7 +26,9 @@ class Gaussian(Likelihood):
 
     scale: ScaleRule = option(SCALE_MEANING, default="one", papers={"one": "rybkin2021simple"})
     value: float = option("the scale, if fixed; where it starts, if learned", default=1.0, minimum=1e-12, maximum=1e12)
-    floor: float = option("the least scale; keeps constant columns from infinite density", default=0.001, minimum=1e-12, maximum=1e12)
+    floor: float = option(
+        "the least scale; keeps constant columns from infinite density", default=0.001, minimum=1e-12, maximum=1e12
+    )
 
     def setup(self, event: Shape) -> Shape:
         self.event = event

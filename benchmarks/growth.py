@@ -27,9 +27,9 @@ from lambent.networks import Conv, Mlp, Network
 
 PROTOCOL = (
     "One process for each case. Rows: a table of 30 columns, streamed in batches of 1024 through an Mlp of width 64 for one "
-    "epoch. Width and units: one epoch of 12,800 binary images at batch 128. Memory of fit: beside what must be held, that is the rows, five "
-    "copies of the weights (weights, gradients, Adam's two moments, the average) and what one step's backward pass keeps. "
-    "Samples: the K-sample bound of binary images. Memory is the highest resident set less that of the warm process."
+    "epoch. Width and units: one epoch of 12,800 binary images at batch 128. Memory of fit: beside what must be held, that is "
+    "the rows, five copies of the weights (weights, gradients, Adam's two moments, the average) and what one step's backward "
+    "pass keeps. Samples: the K-sample bound of binary images. Memory is the highest resident set less that of the warm process."
 )
 COLUMNS = [
     column("case", "Grows"),

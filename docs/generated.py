@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import plots
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
@@ -135,6 +136,19 @@ class Results(Generated):
         return results(json.loads(path.read_text("utf-8")))
 
 
+class Growth(Generated):
+    """`{growth} growth`: the plot of benchmarks/results/growth.json."""
+
+    required_arguments = 1
+
+    def markdown(self) -> str:
+        path = REPOSITORY / "benchmarks" / "results" / f"{self.arguments[0]}.json"
+        if not path.is_file():
+            return ""
+        self.depend_on(path)
+        return plots.growth(json.loads(path.read_text("utf-8")))
+
+
 class Included(Generated):
     """`{included} FILE`: a Markdown file that a script writes, or a sentence where it has not."""
 
@@ -211,7 +225,7 @@ def reference(key: str) -> str:
 def results(found: dict[str, Any]) -> str:
     """A benchmark's JSON as a table: title, protocol, rows, machine, notes."""
     columns = found["columns"]
-    heads = [c["name"] + (f" ({c['unit']})" if c.get("unit") else "") for c in columns]
+    heads = [c.get("title", c["name"]) + (f" ({c['unit']})" if c.get("unit") else "") for c in columns]
     rows = [[cell(row.get(c["name"]), c.get("format")) for c in columns] for row in found["rows"]]
     blocks = [f"**{found['title']}.** {found.get('protocol', '')}", table(heads, rows)]
     machine = found.get("machine") or {}
@@ -261,6 +275,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
         "verbs": Verbs,
         "datasets": Datasets,
         "results": Results,
+        "growth": Growth,
         "included": Included,
     }.items():
         app.add_directive(name, directive)

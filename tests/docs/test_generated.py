@@ -1,6 +1,6 @@
 """The tables that the pages make from the package and from results."""
 
-import importlib.util
+import importlib
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,14 +12,11 @@ from lambent import papers
 pytest.importorskip("sphinx", reason="the documentation's own tools are not installed")
 
 
-@pytest.fixture(scope="module")
-def generated() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("generated", Path(__file__).parents[2] / "docs" / "generated.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture
+def generated(docs: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The module as conf.py finds it: beside the pages."""
+    monkeypatch.syspath_prepend(str(docs))
+    return importlib.import_module("generated")
 
 
 def test_results_become_a_table(generated: Any) -> None:

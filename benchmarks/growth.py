@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from contestants import bare
 from record import RESULTS, Record, column
 from torch import Tensor
 
@@ -29,7 +30,8 @@ PROTOCOL = (
     "One process for each case. Rows: a table of 30 columns, streamed in batches of 1024 through an Mlp of width 64 for one "
     "epoch. Width and units: one epoch of 12,800 binary images at batch 128. Memory of fit: beside what must be held, that is "
     "the rows, five copies of the weights (weights, gradients, Adam's two moments, the average) and what one step's backward "
-    "pass keeps. Samples: the K-sample bound of binary images. Memory is the highest resident set less that of the warm process."
+    "pass keeps; the bare loop, which keeps no average, for comparison. Samples: the K-sample bound of binary images. Memory is "
+    "the highest resident set less that of the warm process."
 )
 COLUMNS = [
     column("case", "Grows"),
@@ -47,7 +49,9 @@ CASES: dict[str, list[int]] = {
     "samples K, 100 images": [1, 10, 100, 1000, 5000],
     "K = 5000, images": [100, 1000, 10_000],
     "fit, Mlp of width": [512, 2048],
+    "bare loop, Mlp of width": [512, 2048],
     "fit, Conv at batch": [128, 1024],
+    "bare loop, Conv at batch": [128, 1024],
 }
 
 
@@ -137,7 +141,7 @@ def case(name: str, size: int) -> dict[str, float]:
         with Peak() as peak:
             lambent.fit(model, lambent.Elbo(), x, batch=128, **quiet)
         return {"seconds": peak.seconds, "each": 1e6 * peak.seconds / len(x), "peak": peak.mib}
-    if name.startswith("fit"):
+    if name.startswith(("fit", "bare")):
         network: Network = Mlp(size) if "Mlp" in name else Conv((32, 64, 128))
         batch = 128 if "Mlp" in name else size
         x = images(60_000 if "Mlp" in name else 4096)
@@ -146,7 +150,10 @@ def case(name: str, size: int) -> dict[str, float]:
         held = x.nbytes + 5 * weights + kept_by_backward(built(network), x[:batch])
         rows = x[: 20 * batch] if "Mlp" in name else x
         with Peak() as peak:
-            lambent.fit(model, lambent.Elbo(), rows, batch=batch, **quiet)
+            if name.startswith("bare"):
+                bare(model, rows, batch, 1)
+            else:
+                lambent.fit(model, lambent.Elbo(), rows, batch=batch, **quiet)
         # The rows and the weights were there before.
         whole = peak.mib + (x.nbytes + weights) / 2**20
         return {"seconds": peak.seconds, "peak": whole, "held": held / 2**20, "ratio": whole / (held / 2**20)}

@@ -258,7 +258,7 @@ class Loop:
         for optimizer in (self.optimizer, self.opponent):
             for state in optimizer.state.values() if optimizer is not None else ():
                 for moment in (state["exp_avg"], state["exp_avg_sq"]):
-                    moment[moment.abs() < 1e-30] = 0.0
+                    torch.hardshrink(moment, 1e-30, out=moment)  # in one pass
 
     @torch.no_grad()
     def _validated(self) -> dict[str, float | None]:
@@ -323,7 +323,8 @@ class Loop:
     @property
     def finite(self) -> bool:
         """Whether all weights are numbers: a gradient may overflow where its loss did not."""
-        return all(bool(torch.isfinite(p).all()) for p in self.model.parameters())
+        weights = [p.detach() for p in self.model.parameters() if p.numel()]
+        return bool(torch.isfinite(torch.nn.utils.get_total_norm(weights, torch.inf)))
 
     def _diverged(self, x: Tensor | None, rows: Tensor | None, what: str, step: int) -> None:
         from lambent.diagnosis import likeliest_cause

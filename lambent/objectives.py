@@ -89,7 +89,7 @@ def averaged(term: Tensor) -> Tensor:
     """[samples, rows], or a closed form [rows], averaged over samples: [rows]."""
     if term.dim() == 1:
         return term
-    return term[0] if len(term) == 1 else term.mean(0)
+    return term.squeeze(0) if len(term) == 1 else term.mean(0)
 
 
 class Annealing(Objective):

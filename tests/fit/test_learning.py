@@ -505,7 +505,7 @@ def test_a_learning_rate_that_is_much_too_high_ends_in_words() -> None:
     x = rows() * 100
     with pytest.raises(DivergedError, match=r"learning rate|overflow"):
         fit(
-            small(likelihood=Gaussian("predicted", floor=1e-30)),
+            small(likelihood=Gaussian("predicted", floor=1e-12)),
             Elbo(),
             x,
             epochs=50,

@@ -1,0 +1,116 @@
+"""Objectives: the loss of each example in nats, from the trace of one pass. Only the loop averages.
+
+A weighted number is never called an ELBO: what `forward` returns is a loss, and the two parts of the bound that it saw are
+recorded beside it, unweighted.
+"""
+
+from abc import abstractmethod
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from lambent.model import LatentModel, Trace
+from lambent.part import Part, option
+
+
+class Objective(Part):
+    """What training minimizes."""
+
+    needs_density: ClassVar[bool] = False  # log q(z|x) must exist
+    needs_rows: ClassVar[bool] = False  # the number of rows must be known
+    needs_single: ClassVar[bool] = False  # one latent vector, Gaussian given x
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.progress = 0.0  # share of the training done, this step included; the loop keeps it, from the real count
+        self.rows = 0  # rows in the training set; the loop sets it
+        self.seen: dict[str, Tensor] = {}  # parts of the last bound, per example, for the history
+
+    def setup(self, model: LatentModel, seed: int = 0) -> None:
+        """Make what weights or state the objective has, once the model is set up."""
+
+    @abstractmethod
+    def forward(
+        self, model: LatentModel, x: Tensor, generator: torch.Generator | None = None, context: Tensor | None = None
+    ) -> Tensor:
+        """Loss of each row, [rows], in nats; its randomness from `generator`."""
+
+    def rival(self, model: LatentModel, x: Tensor, generator: torch.Generator | None = None) -> Tensor | None:
+        """The opponent's loss, [rows], where there is one."""
+        return None
+
+    def after(self, model: LatentModel, taken: Tensor) -> None:
+        """Learn what is not learned by gradients from the last pass, unless its step was skipped (`taken` is false)."""
+
+    def weighed(self, reconstruction: float, kl: float) -> float:
+        """The loss that these mean parts of the bound make, weights at their final values; judges validation rows."""
+        return reconstruction + kl
+
+    @property
+    def settled(self) -> bool:
+        """Whether the objective has stopped changing, so that losses of different epochs can be compared."""
+        return True
+
+    def refusal(self, whole: Part) -> str | None:
+        if not isinstance(whole, LatentModel):
+            return None
+        name, latent, posterior = type(self).__name__, whole.latent, whole.latent.posterior
+        if not posterior.density and latent.prior.learned:
+            return (
+                f"a Point posterior gives the {type(latent.prior).__name__} prior nothing to learn from: "
+                "use the Standard prior, and fit_prior after training"
+            )
+        given = type(posterior).__name__
+        if self.needs_density and not posterior.density:
+            return (
+                f"{name} needs log q(z|x), and a {given} posterior has none: use Diagonal, or the Elbo or Wae objective"
+            )
+        if self.needs_single and not latent.single:
+            levels = type(latent).__name__
+            return f"{name} is defined for one latent vector, not for {levels}: use Flat, or the Elbo objective"
+        if self.needs_single and not (posterior.density and posterior.separable):
+            return f"{name} needs a Gaussian posterior, not {given}: use Diagonal, or the Elbo objective"
+        return None
+
+    def record(self, trace: Trace, reconstruction: Tensor, kl: Tensor) -> None:
+        """Keep the bound's parts, [samples, rows], for whoever reports progress."""
+        seen = {"reconstruction": -averaged(reconstruction.detach()), "kl": averaged(kl.detach())}
+        vars(self)["seen"] = (
+            seen  # past the module's own, slow, way of setting an attribute: this happens at every step
+        )
+
+
+def averaged(term: Tensor) -> Tensor:
+    """[samples, rows], or a closed form [rows], averaged over samples: [rows]."""
+    if term.dim() == 1:
+        return term
+    return term.squeeze(0) if len(term) == 1 else term.mean(0)
+
+
+class Annealing(Objective):
+    """Objectives whose weight on the KL grows from 0 to 1 over a share of the real number of steps."""
+
+    anneal: Literal["none", "linear", "cyclical"] = option(
+        "how the KL weight grows",
+        default="none",
+        papers={"linear": "bowman2016generating", "cyclical": "fu2019cyclical"},
+    )
+    warmup: float = option("share of all steps (of each cycle) during which it grows", default=0.2, above=0, maximum=1)
+    cycles: int = option("number of cycles, if cyclical", default=4, minimum=1)
+
+    @property
+    def ramp(self) -> float:
+        """The factor on the KL weight now, from 0 to 1; 1 at the end whatever the length of training."""
+        if self.anneal == "none":
+            return 1.0
+        progress = self.progress if self.anneal == "linear" else (self.progress * self.cycles) % 1.0
+        if self.progress >= 1:
+            return 1.0
+        return min(1.0, progress / self.warmup)
+
+    @property
+    def settled(self) -> bool:
+        if self.anneal == "cyclical":
+            return self.progress >= (self.cycles - 1 + self.warmup) / self.cycles
+        return self.anneal == "none" or self.progress >= self.warmup

@@ -1,0 +1,150 @@
+"""The evidence lower bound, its KL weighed, given for free in part, steered to a capacity, or weighed by itself."""
+
+import math
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from lambent.draws import Node, from_posterior
+from lambent.likelihoods import Gaussian
+from lambent.model import LatentModel, Trace
+from lambent.objectives.base import Annealing, averaged
+from lambent.part import Part, option
+
+
+class Elbo(Annealing):
+    """−log p(x|z) + λ KL(q(z|x) ‖ p(z)), λ = `beta`. Kingma & Welling, 2014; β: Higgins et al., β-VAE, 2017.
+
+    free_bits: nats below which a unit's mean KL is not pushed (Kingma et al., 2016). capacity: λ |KL − C|, C growing to
+    `capacity` nats (Burgess et al., 2018). beta="auto": for a Gaussian that learns its scale, the optimal scale, which is
+    λ = σ² (Rybkin et al., σ-VAE, 2021); elsewhere λ follows a constraint on the reconstruction (Rezende & Viola, GECO, 2018):
+    it may not be worse than `target`, or, if that is not given, than the level reached in the first tenth of training under a
+    light λ of 0.1.
+    """
+
+    papers = ("kingma2014auto",)
+
+    beta: float | Literal["auto"] = option(
+        "weight λ of the KL, or auto",
+        default=1.0,
+        minimum=0,
+        papers={"auto": "rezende2018taming", ...: "higgins2017beta"},
+    )
+    free_bits: float = option(
+        "nats of KL per unit that cost the same as none", default=0.0, minimum=0, papers={...: "kingma2016improved"}
+    )
+    capacity: float | None = option(
+        "nats of KL to steer towards; none to minimize it",
+        default=None,
+        minimum=0,
+        papers={...: "burgess2018understanding"},
+    )
+    target: float | None = option("for auto: reconstruction to hold, −log p(x|z) in nats per row", default=None)
+
+    settling: ClassVar[float] = 0.1  # share of the steps in which auto looks for its target
+    speed: ClassVar[float] = 0.03  # the largest step of log λ
+
+    def setup(self, model: LatentModel, seed: int = 0) -> None:
+        self.register_buffer("log_beta", torch.tensor(math.log(0.1) if self.target is None else 0.0))
+        self.register_buffer("average", torch.tensor(float("nan")))  # of the reconstruction, over ten batches
+        self.register_buffer("slow", torch.tensor(float("nan")))  # and over fifty
+        self.register_buffer("goal", torch.tensor(float("nan") if self.target is None else self.target))
+
+    def forward(
+        self, model: LatentModel, x: Tensor, generator: torch.Generator | None = None, context: Tensor | None = None
+    ) -> Tensor:
+        trace = model.trace(x, 1, from_posterior(generator), context)
+        calibrated = model.likelihood.calibrated(trace.px, trace.x) if self.beta == "auto" else None
+        log_px = trace.log_px if calibrated is None else calibrated.log_prob(trace.x)
+        kl, penalty = self._penalties(trace)
+        self.record(trace, log_px, kl)
+        weight: float | Tensor = self.ramp
+        if self.beta != "auto":
+            weight = self.beta * self.ramp
+        else:
+            self._calibrated, self._reconstruction = calibrated is not None, -log_px.detach().mean()
+            if calibrated is None:
+                weight = self.log_beta.exp()
+        if self.capacity is not None:
+            penalty = (penalty - self.capacity * min(1.0, self.progress / self.warmup)).abs()
+        weighted = penalty if isinstance(weight, float) and weight == 1.0 else weight * penalty
+        return averaged(weighted) - averaged(log_px)
+
+    def _penalties(self, trace: Trace) -> tuple[Tensor, Tensor]:
+        """The KL, [.., rows], and the KL with its free part."""
+        kl = trace.kl
+        if not self.free_bits:
+            return kl, kl
+        penalty = sum((self._freed(node) for node in trace.nodes), start=kl.new_zeros(()))
+        return kl, penalty.expand_as(kl)
+
+    def _freed(self, node: Node) -> Tensor:
+        units = node.unit_kl
+        if units is None:  # no closed form per unit: the allowance is for the whole vector
+            whole = node.kl
+            return torch.where(
+                whole.mean() < self.free_bits * node.z.shape[-1],
+                whole.new_tensor(self.free_bits * node.z.shape[-1]),
+                whole,
+            )
+        low = units.flatten(0, -2).mean(0) < self.free_bits
+        return torch.where(low, units.new_tensor(self.free_bits), units).sum(-1)
+
+    @torch.no_grad()
+    def after(self, model: LatentModel, taken: Tensor) -> None:
+        """For auto: the learned scale follows the best one, or λ makes one step."""
+        if self.beta == "auto" and self._calibrated:
+            model.likelihood.follow(taken)
+        elif self.beta == "auto":
+            self._steer(self._reconstruction, taken)
+
+    def _steer(self, reconstruction: Tensor, taken: Tensor) -> None:
+        """One step of λ: up while the reconstruction is better than the goal, down while it is worse.
+
+        λ acts late, so the reconstruction is judged some two hundred steps ahead, by its trend: without that, λ swings for
+        ever. It does not rise while the goal is missed, and its steps shrink to nought, so that it ends at rest.
+        """
+        for average, decay in ((self.average, 0.9), (self.slow, 0.98)):
+            recent = torch.where(torch.isnan(average), reconstruction, torch.lerp(reconstruction, average, decay))
+            average.copy_(torch.where(taken, recent, average))
+        searching = self.target is None and self.progress < self.settling
+        self.goal.copy_(self.average if searching else torch.where(torch.isnan(self.goal), self.average, self.goal))
+        if searching:
+            return
+        ahead = self.average + 5 * (self.average - self.slow)
+        step = torch.tanh(5 * (self.goal - ahead) / self.goal.abs().clamp_min(1.0))
+        step = torch.where(self.average > self.goal, step.clamp_max(0.0), step)
+        moved = (self.log_beta + self.speed * (1 - self.progress) * step).clamp(-9.0, 7.0)
+        self.log_beta.copy_(torch.where(taken, moved, self.log_beta))
+
+    def weighed(self, reconstruction: float, kl: float) -> float:
+        penalty = kl if self.capacity is None else abs(kl - self.capacity)
+        return reconstruction + (1.0 if self.beta == "auto" else self.beta) * penalty
+
+    @property
+    def settled(self) -> bool:
+        searching = self.beta == "auto" and self.target is None and self.progress < self.settling
+        growing = self.capacity is not None and self.progress < self.warmup
+        return super().settled and not searching and not growing
+
+    def refusal(self, whole: Part) -> str | None:
+        weighed = self.beta == "auto" or self.free_bits or self.capacity
+        if weighed and isinstance(whole, LatentModel) and not whole.latent.posterior.density:
+            return "Elbo has no KL to weigh under a Point posterior: leave beta, free_bits and capacity alone, or use Diagonal"
+        if self.capacity is not None and self.beta == "auto":
+            return "Elbo cannot both steer the KL to a capacity and set beta by itself: give beta a number, or leave capacity out"
+        units = sum(whole.latent.sizes_of_levels) if isinstance(whole, LatentModel) else 0
+        if self.capacity is not None and self.free_bits * units > self.capacity:
+            free = f"{self.free_bits:g} free nats for each of {units} units"
+            return f"Elbo cannot steer the KL to {self.capacity:g} nats with {free}: raise capacity, or lower free_bits"
+        return super().refusal(whole)
+
+    def cited(self, whole: Part) -> list[str]:
+        """The papers behind its fields; beta="auto" is σ-VAE with a Gaussian that learns its scale, GECO with the rest."""
+        keys = super().cited(whole)
+        if not isinstance(whole, LatentModel):
+            return keys
+        if isinstance(whole.likelihood, Gaussian) and whole.likelihood.scale != "fixed":
+            keys = ["rybkin2021simple" if key == "rezende2018taming" else key for key in keys]
+        return keys if whole.latent.posterior.density else []  # an autoencoder's loss is no bound

@@ -1,0 +1,129 @@
+"""Objectives that look at the codes of a whole batch: how they are spread, not each row's by itself."""
+
+import math
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from lambent.draws import Node, from_posterior, from_prior
+from lambent.model import LatentModel
+from lambent.objectives.base import Annealing, Objective
+from lambent.part import Part, option
+from lambent.posteriors import Full
+
+
+class BetaTc(Annealing):
+    """ELBO with the total correlation of q(z) weighted by `beta`, estimated from the batch. Chen et al., β-TCVAE, 2018.
+
+    KL = mutual information + total correlation + Σ dimension-wise KL, by minibatch-weighted sampling over N rows.
+    """
+
+    papers = ("chen2018isolating",)
+
+    needs_density = True
+    needs_rows = True
+    needs_single = True
+
+    beta: float = option("weight of the total correlation", default=6.0, minimum=0)
+
+    def forward(
+        self, model: LatentModel, x: Tensor, generator: torch.Generator | None = None, context: Tensor | None = None
+    ) -> Tensor:
+        trace = model.trace(x, 1, from_posterior(generator), context)
+        node, log_px = trace.nodes[0], trace.log_px[0]
+        total_correlation = self._total_correlation(node, max(self.rows, len(x)))
+        kl = trace.kl
+        self.record(trace, trace.log_px, kl)
+        # The three terms sum to the KL, so only the surplus of the weighted one is added to the closed form.
+        return self.ramp * (kl.reshape(-1, len(x))[0] + (self.beta - 1) * total_correlation) - log_px
+
+    @staticmethod
+    def _total_correlation(node: Node, rows: int) -> Tensor:
+        """log q(z) − Σ_j log q(z_j), [rows of the batch]."""
+        q, z = node.q, node.z[0]
+        location, log_scale = q.location, q.log_scale  # type: ignore[union-attr]
+        standardized = (z.unsqueeze(1) - location) * (-log_scale).exp()
+        each = -0.5 * (standardized.square() + math.log(2 * math.pi)) - log_scale  # [batch, batch, units]
+        log_batch = math.log(len(z) * rows)
+        joint = torch.logsumexp(each.sum(-1), 1) - log_batch
+        marginals = torch.logsumexp(each, 1) - log_batch
+        return joint - marginals.sum(-1)
+
+    def refusal(self, whole: Part) -> str | None:
+        if isinstance(whole, LatentModel) and isinstance(whole.latent.posterior, Full):
+            return "BetaTc splits the KL over units, which a Full posterior ties together: use Diagonal, or the DipVae objective"
+        return super().refusal(whole)
+
+
+class DipVae(Annealing):
+    """ELBO plus a penalty that draws the covariance of codes to the identity. Kumar et al., DIP-VAE, 2018.
+
+    λ_od Σ_{i≠j} C_ij² + λ_d Σ_i (C_ii − 1)²; C = Cov(μ) for I, and that plus E[Σ(x)] for II.
+    """
+
+    papers = ("kumar2018variational",)
+
+    needs_density = True
+    needs_single = True
+
+    version: Literal["I", "II"] = option("covariance of the means (I) or of the codes (II)", default="II")
+    off_diagonal: float = option("weight of the off-diagonal entries", default=10.0, minimum=0)
+    diagonal: float = option("weight of the diagonal entries", default=5.0, minimum=0)
+
+    def forward(
+        self, model: LatentModel, x: Tensor, generator: torch.Generator | None = None, context: Tensor | None = None
+    ) -> Tensor:
+        trace = model.trace(x, 1, from_posterior(generator), context)
+        q, kl, log_px = trace.nodes[0].q, trace.kl, trace.log_px[0]
+        assert q is not None
+        self.record(trace, trace.log_px, kl)
+        centred = q.mean - q.mean.mean(0)
+        covariance = centred.T @ centred / len(x)
+        if self.version == "II":
+            factor = getattr(q, "factor", None)
+            spread = torch.diag_embed(q.variance) if factor is None else factor @ factor.mT
+            covariance = covariance + spread.mean(0)
+        diagonal = covariance.diagonal()
+        off = covariance.square().sum() - diagonal.square().sum()
+        penalty = self.off_diagonal * off + self.diagonal * (diagonal - 1).square().sum()
+        return self.ramp * kl.reshape(-1, len(x))[0] - log_px + penalty
+
+
+class Wae(Objective):
+    """−log p(x|z) + λ MMD(q(z), p(z)): codes match the prior as a whole, not row by row. Tolstikhin et al., WAE, 2018.
+
+    MMD with the inverse multiquadric kernel Σ_s 2ds / (2ds + ‖z − z'‖²), s from 0.1 to 10, the unbiased estimate.
+    """
+
+    papers = ("tolstikhin2018wasserstein",)
+
+    weight: float = option("λ, the weight of the discrepancy", default=100.0, minimum=0)
+
+    scales: ClassVar[tuple[float, ...]] = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+
+    def forward(
+        self, model: LatentModel, x: Tensor, generator: torch.Generator | None = None, context: Tensor | None = None
+    ) -> Tensor:
+        trace = model.trace(x, 1, from_posterior(generator), context)
+        _, nodes = model.latent(None, from_prior(generator), len(x), model._features)
+        prior = torch.cat([node.z for node in nodes], -1)[0]
+        log_px = trace.log_px[0]
+        self.record(trace, trace.log_px, trace.kl)
+        return self.weight * self.discrepancy(trace.z[0], prior) - log_px
+
+    @classmethod
+    def discrepancy(cls, codes: Tensor, prior: Tensor) -> Tensor:
+        """The squared MMD between two sets of n codes, an unbiased estimate; 0 for fewer than two."""
+        n = len(codes)
+        if n < 2:
+            return codes.new_zeros(())
+        within = cls._kernel(codes, codes) + cls._kernel(prior, prior)
+        within = (within.sum() - within.diagonal().sum()) / (n * (n - 1))
+        return within - 2 * cls._kernel(codes, prior).mean()
+
+    @classmethod
+    def _kernel(cls, a: Tensor, b: Tensor) -> Tensor:
+        squares = (a.square().sum(-1, keepdim=True) + b.square().sum(-1) - 2 * a @ b.T).clamp_min(0)
+        widths = [2 * a.shape[-1] * scale for scale in cls.scales]
+        return sum((width / (width + squares) for width in widths), start=torch.zeros_like(squares))

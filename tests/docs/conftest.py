@@ -46,6 +46,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "configuration" in metafunc.fixturenames:
         found = [(named(path), text) for path in PAGES for _, text in blocks(path, "yaml")]
         found += [(named(path), path.read_text("utf-8")) for path in sorted((ROOT / "examples").glob("*.yaml"))]
+        found += [
+            (named(path), path.read_text("utf-8")) for path in sorted((ROOT / "benchmarks/recipes").glob("*.yaml"))
+        ]
         metafunc.parametrize("configuration", [text for _, text in found], ids=[name for name, _ in found])
 
 

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 import torch
-from density import lambent
+from density import epochs_within, history, lambent
 from record import RESULTS, Record, column
 
 from lambent.data.catalog import CATALOG
@@ -42,11 +42,9 @@ def measured(name: str, words: list[str], minutes: float, device: str) -> dict[s
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         common = ["train", name, *words, "--out", str(run), "--force", "--device", device]
-        lambent(*common, "--epochs", "2", "--samples", "1", "--rows", "10")
-        seconds = [json.loads(line)["seconds"] for line in (run / "history.jsonl").read_text().splitlines()]
-        epochs = max(1, int(60 * minutes / (seconds[1] - seconds[0])))
+        epochs = epochs_within(minutes, run, *common)
         found = lambent(*common, "--epochs", str(epochs), "--samples", "100", "--rows", "1000")
-        history = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
+        last = history(run)[-1]
         shown = lambent("info", str(run))
     metrics, spec = found["metrics"], shown["model"]
     return {
@@ -59,7 +57,7 @@ def measured(name: str, words: list[str], minutes: float, device: str) -> dict[s
         "active": f"{metrics['active_units']['value']:.0f} {metrics['active_units']['unit'].removesuffix(' units')}",
         "samples": 100,
         "epochs": epochs,
-        "minutes": history[-1]["seconds"] / 60,
+        "minutes": last["seconds"] / 60,
         "threads": torch.get_num_threads(),
         "device": device,
         "seed": 0,

@@ -52,12 +52,15 @@ def lambent(*words: str) -> dict[str, Any]:
     return found
 
 
-def epochs_within(minutes: float, recipe: Path, run: Path, device: str) -> int:
-    """As many epochs as fit, by the time that one takes."""
-    few = ("--samples", "1", "--rows", "10", "--epochs", "2")
-    lambent("train", "--config", str(recipe), "--out", str(run), "--force", "--device", device, *few)
-    seconds = [json.loads(line)["seconds"] for line in (run / "history.jsonl").read_text().splitlines()]
-    return max(1, int(minutes * 60 / (seconds[-1] - seconds[-2])))
+def history(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
+
+
+def epochs_within(minutes: float, run: Path, *words: str) -> int:
+    """As many epochs as fit, by the time that the second one takes."""
+    lambent(*words, "--samples", "1", "--rows", "10", "--epochs", "2")
+    first, second = (epoch["seconds"] for epoch in history(run))
+    return max(1, int(minutes * 60 / (second - first)))
 
 
 def measured(recipe: Path, args: argparse.Namespace) -> dict[str, Any]:
@@ -66,15 +69,15 @@ def measured(recipe: Path, args: argparse.Namespace) -> dict[str, Any]:
     described = yaml.safe_load(recipe.read_text())
     with tempfile.TemporaryDirectory() as folder:
         run = Path(args.keep) / recipe.stem if args.keep else Path(folder) / recipe.stem
-        epochs = args.epochs or epochs_within(args.budget, recipe, run, args.device)
+        words = ("train", "--config", str(recipe), "--out", str(run), "--force", "--device", args.device)
+        epochs = args.epochs or epochs_within(args.budget, run, *words)
         started, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
         found = lambent(
-            "train", "--config", str(recipe), "--out", str(run), "--force", "--device", args.device, "--epochs", str(epochs),
-            "--samples", str(args.samples), "--rows", str(args.rows), "--seed", str(args.seed),
+            *words, "--epochs", str(epochs), "--samples", str(args.samples), "--rows", str(args.rows), "--seed", str(args.seed),
         )  # fmt: skip
         whole = time.monotonic() - started
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        history = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
+        last = history(run)[-1]
     metrics = found["metrics"]
     data = described["data"]
     named = data["source"] + (f" ({data['binarize']})" if "binarize" in data else "")
@@ -89,10 +92,10 @@ def measured(recipe: Path, args: argparse.Namespace) -> dict[str, Any]:
         "samples": args.samples,
         "test_rows": args.rows,
         "epochs": epochs,
-        "minutes": history[-1]["seconds"] / 60,
-        "evaluation_minutes": (whole - history[-1]["seconds"]) / 60,
+        "minutes": last["seconds"] / 60,
+        "evaluation_minutes": (whole - last["seconds"]) / 60,
         "processor_minutes": (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) / 60,
-        "validation_elbo": history[-1].get("validation_elbo"),
+        "validation_elbo": last.get("validation_elbo"),
         "threads": torch.get_num_threads(),
         "device": args.device,
         "seed": args.seed,

@@ -13,6 +13,7 @@ from lambent.flows import FlowNormal, coupling_flow
 from lambent.part import Part, option
 
 Encode = Callable[[Tensor], Distribution]
+HELD = 8  # float32 numbers for each component of a mixture: a few arrays in float64
 
 
 class Prior(Part):
@@ -27,6 +28,11 @@ class Prior(Part):
     @abstractmethod
     def forward(self, posterior: Encode) -> Distribution:
         """The distribution itself, batch shape (); only Vamp looks at `posterior`, which maps rows to q(z|x)."""
+
+    @property
+    def held(self) -> int:
+        """Numbers kept for each code while its density is computed; who computes many densities counts with them."""
+        return 0
 
 
 class Standard(Prior):
@@ -52,6 +58,10 @@ class Mixture(Prior):
     components: int = option("number of Gaussians", default=10, minimum=1)
     covariance: Literal["diagonal", "full"] = option("shape of each Gaussian", default="diagonal")
 
+    @property
+    def held(self) -> int:
+        return HELD * self.components
+
     def setup(self, size: int, examples: Tensor) -> None:
         self.logits = nn.Parameter(torch.zeros(self.components))
         self.location = nn.Parameter(torch.randn(self.components, size))
@@ -74,6 +84,10 @@ class Vamp(Prior):
     papers = ("tomczak2018vae",)
 
     components: int = option("number of pseudo-inputs", default=50, minimum=1)
+
+    @property
+    def held(self) -> int:
+        return HELD * self.components
 
     def setup(self, size: int, examples: Tensor) -> None:
         picked = examples[torch.randint(len(examples), (self.components,))].float()

@@ -10,8 +10,9 @@ from lambent.data.batches import mixed_seed
 from lambent.draws import from_posterior, shared
 from lambent.model import LatentModel
 from lambent.networks.base import elements
+from lambent.priors import Prior
 
-BUDGET = 1 << 22  # numbers that one chunk's decoder output may hold: 16 MB in float32, which suits the caches too
+BUDGET = 1 << 22  # numbers that one chunk's decoder output and prior may hold: 16 MB in float32, which suits the caches too
 
 
 class Bounds(NamedTuple):
@@ -33,7 +34,8 @@ def bounds(
     rows beside it nor on their order. Without a density q (Point) the bound is NaN and the ELBO has no
     meaning. Burda et al., 2016.
     """
-    per_sample = elements(model.raw_shape) + 1
+    priors = [part for part in model.modules() if isinstance(part, Prior)]
+    per_sample = elements(model.raw_shape) + sum(prior.held for prior in priors) + 1
     rows_at_once = max(1, min(256, BUDGET // per_sample))
     samples_at_once = max(1, min(samples, BUDGET // (per_sample * rows_at_once)))
     density = model.latent.posterior.density

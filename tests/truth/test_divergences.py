@@ -204,6 +204,29 @@ def test_mixture_density_is_the_weighted_sum(components: str, device: torch.devi
     torch.testing.assert_close(NormalMixture(logits, parts).log_prob(value), expected)
 
 
+@pytest.mark.parametrize("batch", [(), (2,)])
+@pytest.mark.parametrize("kind", [DiagonalNormal, FullNormal])
+def test_density_under_each_component_is_the_generic_one(
+    kind: type[Distribution], batch: tuple[int, ...], device: torch.device
+) -> None:
+    parts = gaussian(kind, 8, 3, device, batch=8)
+    parts = type(parts)(*(t.unflatten(0, (*batch, -1)) for t in vars(parts).values() if isinstance(t, torch.Tensor)))
+    value = torch.randn(5, 6, *batch, 3, dtype=torch.float64, device=device)
+    assert isinstance(parts, FromNoise)
+    torch.testing.assert_close(parts.log_prob_each(value), FromNoise.log_prob_each(parts, value))
+
+
+def test_sharp_components_far_from_nought_keep_their_density(device: torch.device) -> None:
+    # Multiplied out, z²/σ² and μ²/σ² are 10⁵ times their difference: float32 alone would lose it.
+    location = 3 + torch.randn(7, 40, device=device, dtype=torch.float64)
+    exact = DiagonalNormal(location, torch.full_like(location, -4.0))
+    value = exact.location + exact.scale * torch.randn(9, 7, 40, device=device, dtype=torch.float64)
+    single = DiagonalNormal(exact.location.float(), exact.log_scale.float())
+    expected = DiagonalNormal(single.location.double(), exact.log_scale).log_prob_each(value.float().double())
+    found = single.log_prob_each(value.float())
+    torch.testing.assert_close(found, expected.float(), rtol=1e-6, atol=0)
+
+
 def test_mixture_chooses_components_by_weight(device: torch.device, seed: Seed) -> None:
     location = torch.tensor([[-50.0], [0.0], [50.0]], device=device)
     logits = torch.tensor([0.2, 0.7, 0.1], device=device).log()

@@ -1,19 +1,19 @@
-"""What torch.distributions lacks: explicit generators, per-unit KL, and densities that let the reparameterization go.
+"""What torch.distributions lacks: explicit generators, and densities that let the reparameterization go.
 
 Latent distributions here are over vectors (one event dimension). Their draws come from standard-normal noise through
-`from_noise`, so one set of noise vectors can serve every row. Closed KL divergences are registered with torch.
+`from_noise`, so one set of noise vectors can serve every row.
 """
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Self
 
 import torch
 from torch import Size, Tensor
-from torch.distributions import Distribution, constraints, kl_divergence, register_kl
+from torch.distributions import Distribution, constraints
 from torch.nn import functional
 
 Axes = Size | list[int] | tuple[int, ...]
@@ -226,7 +226,8 @@ class FullNormal(FromNoise):
         inverse = torch.linalg.solve_triangular(self.factor, identity.expand_as(self.factor), upper=False)
         centre = (inverse @ self.location.unsqueeze(-1)).squeeze(-1)
         standardized = (value @ inverse.flatten(0, 1).mT).unflatten(-1, centre.shape) - centre
-        return -0.5 * (standardized.square().sum(-1) + value.shape[-1] * LOG_2PI) - self.log_determinant
+        squares: Tensor = standardized.square().sum(-1)
+        return -0.5 * (squares + value.shape[-1] * LOG_2PI) - self.log_determinant
 
     def entropy(self) -> Tensor:
         return self.log_determinant + 0.5 * self.event_shape[0] * (1 + LOG_2PI)
@@ -291,72 +292,3 @@ class NormalMixture(Explicit):
         every = self.components.from_noise(noise.expand(*shape, *self.components.batch_shape[-1:], *self.event_shape))
         index = chosen[..., None, None].expand(*shape, 1, *self.event_shape)
         return every.gather(-2, index).squeeze(-2)
-
-
-def unit_kl(q: Distribution, p: Distribution) -> Tensor | None:
-    """KL(q ‖ p) of each unit, [*batch, size], where both factorize; None elsewhere.
-
-    ½(σ²/s² + (μ−m)²/s² − 1) − log σ/s
-    """
-    if not isinstance(q, DiagonalNormal):
-        return None
-    if isinstance(p, StandardNormal):
-        squares = torch.addcmul(q.location.square(), q.scale, q.scale)
-        return 0.5 * squares - q.log_scale - 0.5
-    if isinstance(p, DiagonalNormal):
-        precision = (-2 * p.log_scale).exp()
-        spread = (q.location - p.location).square() + q.variance
-        return 0.5 * (spread * precision - 1) + p.log_scale - q.log_scale
-    return None
-
-
-def _kl_diagonal_standard(q: DiagonalNormal, p: StandardNormal) -> Tensor:
-    # The step of every default model: as few operations as will do.
-    squares = torch.addcmul(q.location.square(), q.scale, q.scale)
-    return 0.5 * (torch.sub(squares, q.log_scale, alpha=2).sum(-1) - q.event_shape[0])
-
-
-def _kl_diagonal(q: DiagonalNormal, p: Distribution) -> Tensor:
-    units = unit_kl(q, p)
-    assert units is not None
-    return units.sum(-1)
-
-
-def _kl_full_standard(q: FullNormal, p: StandardNormal) -> Tensor:
-    squares = q.location.square().sum(-1) + q.factor.square().sum((-2, -1))
-    return 0.5 * (squares - q.event_shape[0]) - q.log_determinant
-
-
-def _kl_full_diagonal(q: FullNormal, p: DiagonalNormal) -> Tensor:
-    precision = (-2 * p.log_scale).exp()
-    spread = ((q.location - p.location).square() + q.variance) * precision
-    return 0.5 * (spread.sum(-1) - q.event_shape[0]) + p.log_scale.sum(-1) - q.log_determinant
-
-
-def _kl_delta(q: Delta, p: Distribution) -> Tensor:
-    return q.point.new_zeros(q.batch_shape)
-
-
-CLOSED: dict[tuple[type[Distribution], type[Distribution]], Callable[..., Tensor]] = {
-    (DiagonalNormal, StandardNormal): _kl_diagonal_standard,
-    (DiagonalNormal, DiagonalNormal): _kl_diagonal,
-    (FullNormal, StandardNormal): _kl_full_standard,
-    (FullNormal, DiagonalNormal): _kl_full_diagonal,
-    (Delta, Distribution): _kl_delta,
-}
-for (q_kind, p_kind), closed in CLOSED.items():
-    register_kl(q_kind, p_kind)(closed)
-
-_unknown: set[tuple[type, type]] = set()
-
-
-def closed_kl(q: Distribution, p: Distribution) -> Tensor | None:
-    """KL(q ‖ p) in closed form, in nats, or None where none is known."""
-    pair = (type(q), type(p))
-    if pair in _unknown:
-        return None
-    try:
-        return kl_divergence(q, p)
-    except NotImplementedError:
-        _unknown.add(pair)
-        return None

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from lambent.distributions import FromNoise, closed_kl, sample, unit_kl
+from lambent.distributions import FromNoise, sample
+from lambent.divergences import closed_kl, unit_kl
 from lambent.errors import UsageError
 
 

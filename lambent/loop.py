@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,6 +17,7 @@ from lambent.draws import from_posterior
 from lambent.errors import DivergedError, InterruptedRun
 from lambent.model import LatentModel
 from lambent.objectives import Objective
+from lambent.optimizers import adam, clear, drop_subnormals, paced, scheduled
 from lambent.precision import computing
 from lambent.signals import Stop, stopping
 
@@ -59,17 +59,12 @@ class Loop:
 
     def __post_init__(self) -> None:
         self.total = max(1, self.epochs * self.batches.steps)
-        fused = self.device.type in ("cpu", "cuda")
-        settings: dict[str, Any] = {
-            "weight_decay": self.weight_decay,
-            "fused": fused,
-            "foreach": None if fused else True,
-        }
         opponent = list(self.objective.opponent.parameters()) if hasattr(self.objective, "opponent") else []
         rivals = {id(p) for p in opponent}
         own = [p for p in (*self.model.parameters(), *self.objective.parameters()) if id(p) not in rivals]
-        self.optimizer = torch.optim.AdamW(self._paced(own), lr=self.learning_rate, **settings)
-        self.opponent = torch.optim.AdamW(opponent, lr=self.learning_rate, **settings) if opponent else None
+        settings = (self.learning_rate, self.weight_decay, self.device)
+        self.optimizer = adam(paced(self.model, own), *settings)
+        self.opponent = adam([{"params": opponent}], *settings) if opponent else None
         self.generator = torch.Generator(self.device).manual_seed(mixed_seed(self.seed, 0x10015E))
         self.average = Average(self.model, self.decay) if self.decay else None
         self.kept: list[Tensor] | None = None  # the best weights on the validation split
@@ -77,16 +72,6 @@ class Loop:
         self._records: list[tuple[Tensor, dict[str, Tensor]]] = []  # of each step: the mean loss, and terms [rows]
         self.objective.rows = self.batches.rows
         self.whole = True  # between two steps, so that the state may be kept
-
-    def _paced(self, parameters: list[torch.nn.Parameter]) -> list[dict[str, Any]]:
-        """Parameters in groups of equal pace, the factor on the learning rate that their module asks for."""
-        paces: dict[int, Any] = {
-            id(p): m.pace for m in self.model.modules() if hasattr(type(m), "pace") for p in m.parameters()
-        }
-        groups: dict[float, list[torch.nn.Parameter]] = {1.0: []}
-        for parameter in parameters:
-            groups.setdefault(float(paces.get(id(parameter), 1.0)), []).append(parameter)
-        return [{"params": own, "pace": pace} for pace, own in groups.items()]
 
     # ---- running -------------------------------------------------------------------------------------------------
 
@@ -235,7 +220,9 @@ class Loop:
             self.history.setdefault(name, []).append(value)
         if not self._judge_level():
             self._raise_limit()
-        self._drop_subnormals()
+        for optimizer in (self.optimizer, self.opponent):
+            if optimizer is not None:
+                drop_subnormals(optimizer)
         self.epoch += 1
         self.position = 0
         self.sums = {}
@@ -252,13 +239,6 @@ class Loop:
         mean = self.sums["mean"] / steps
         spread = math.sqrt(max(0.0, self.sums["square"] / steps - mean * mean))
         self.limit.fill_(mean + self.spike * max(spread, 1e-3 * abs(mean), 1e-3))
-
-    def _drop_subnormals(self) -> None:
-        """Moments that have decayed below 1e-30 cost a fifth of the speed for ever, and move nothing."""
-        for optimizer in (self.optimizer, self.opponent):
-            for state in optimizer.state.values() if optimizer is not None else ():
-                for moment in (state["exp_avg"], state["exp_avg_sq"]):
-                    torch.hardshrink(moment, 1e-30, out=moment)  # in one pass
 
     @torch.no_grad()
     def _validated(self) -> dict[str, float | None]:
@@ -329,8 +309,7 @@ class Loop:
     def _diverged(self, x: Tensor | None, rows: Tensor | None, what: str, step: int) -> None:
         from lambent.diagnosis import likeliest_cause
 
-        self.whole = False  # the last checkpoint stands
-        self.whole = False  # this state is not to be kept
+        self.whole = False  # this state is not to be kept: the last checkpoint stands
         cause = likeliest_cause(self.model, self.objective, x, self.optimizer.param_groups[0]["lr"])
         which = ""
         if rows is not None and x is not None and len(rows):
@@ -350,18 +329,3 @@ def _sums(steps: list[Tensor]) -> list[float]:
     for _, equal in groupby(steps, len):
         sums += torch.stack(list(equal)).double().cpu().numpy().sum(1).tolist()
     return sums
-
-
-def clear(optimizer: torch.optim.Optimizer) -> None:
-    """Let go of the gradients; the optimizer's own way takes longer than its step on a small model."""
-    for group in optimizer.param_groups:
-        for parameter in group["params"]:
-            parameter.grad = None
-
-
-def scheduled(schedule: str, warmup: float, progress: float) -> float:
-    """The factor on the learning rate at `progress` from 0 to 1: a linear rise over `warmup`, then the schedule."""
-    if warmup and progress < warmup:
-        return max(progress / warmup, 1e-3)
-    after = (progress - warmup) / max(1e-12, 1 - warmup)
-    return {"constant": 1.0, "linear": 1 - after, "cosine": 0.5 * (1 + math.cos(math.pi * min(1.0, after)))}[schedule]

@@ -12,7 +12,9 @@ from lambent.model import LatentModel
 from lambent.networks.base import elements
 from lambent.priors import Prior
 
-BUDGET = 1 << 22  # numbers that one chunk's decoder output and prior may hold: 16 MB in float32, which suits the caches too
+BUDGET = (
+    1 << 22
+)  # numbers that one chunk's decoder output and prior may hold: 16 MB in float32, which suits the caches too
 
 
 class Bounds(NamedTuple):

@@ -20,10 +20,11 @@ from lambent.errors import DataError, DivergedError, UsageError
 from lambent.fitting import fit
 from lambent.latents import Flat
 from lambent.likelihoods import Bernoulli, Gaussian, Laplace
-from lambent.loop import Loop, scheduled
+from lambent.loop import Loop
 from lambent.model import LatentModel
 from lambent.networks import Conv, Mlp
 from lambent.objectives import BetaTc, Elbo, Objective
+from lambent.optimizers import scheduled
 from lambent.part import Spec
 from lambent.posteriors import Point
 from lambent.rivals import Factor

@@ -17,10 +17,9 @@ from lambent.distributions import (
     FullNormal,
     NormalMixture,
     StandardNormal,
-    closed_kl,
     sample,
-    unit_kl,
 )
+from lambent.divergences import closed_kl, unit_kl
 from lambent.flows import FlowNormal
 from lambent.part import Spec
 from lambent.posteriors import Posterior

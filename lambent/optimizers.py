@@ -1,0 +1,50 @@
+"""Adam as the loop uses it: fused, each module at its pace, on a schedule, without subnormal numbers."""
+
+import math
+from typing import Any
+
+import torch
+from torch import nn
+
+
+def adam(
+    groups: list[dict[str, Any]], learning_rate: float, weight_decay: float, device: torch.device
+) -> torch.optim.AdamW:
+    """AdamW in one kernel where the device has it. Loshchilov & Hutter, Decoupled Weight Decay Regularization, 2019."""
+    fused = device.type in ("cpu", "cuda")
+    return torch.optim.AdamW(
+        groups, lr=learning_rate, weight_decay=weight_decay, fused=fused, foreach=None if fused else True
+    )
+
+
+def paced(model: nn.Module, parameters: list[nn.Parameter]) -> list[dict[str, Any]]:
+    """Parameters in groups of equal pace, the factor on the learning rate that their module asks for."""
+    paces: dict[int, Any] = {
+        id(p): module.pace for module in model.modules() if hasattr(type(module), "pace") for p in module.parameters()
+    }
+    groups: dict[float, list[nn.Parameter]] = {1.0: []}
+    for parameter in parameters:
+        groups.setdefault(float(paces.get(id(parameter), 1.0)), []).append(parameter)
+    return [{"params": own, "pace": pace} for pace, own in groups.items()]
+
+
+def clear(optimizer: torch.optim.Optimizer) -> None:
+    """Let go of the gradients; the optimizer's own way takes longer than its step on a small model."""
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            parameter.grad = None
+
+
+def drop_subnormals(optimizer: torch.optim.Optimizer) -> None:
+    """Set moments below 1e-30 to nought: they cost a fifth of the speed for ever, and move nothing."""
+    for state in optimizer.state.values():
+        for moment in (state["exp_avg"], state["exp_avg_sq"]):
+            torch.hardshrink(moment, 1e-30, out=moment)  # in one pass
+
+
+def scheduled(schedule: str, warmup: float, progress: float) -> float:
+    """The factor on the learning rate at `progress` from 0 to 1: a linear rise over `warmup`, then the schedule."""
+    if warmup and progress < warmup:
+        return max(progress / warmup, 1e-3)
+    after = (progress - warmup) / max(1e-12, 1 - warmup)
+    return {"constant": 1.0, "linear": 1 - after, "cosine": 0.5 * (1 + math.cos(math.pi * min(1.0, after)))}[schedule]

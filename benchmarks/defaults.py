@@ -9,6 +9,7 @@ latent and the objective are what `lambent train NAME` takes by itself.
 
 import argparse
 import json
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -75,7 +76,11 @@ def main() -> None:
     for name in CATALOG:
         for words in ([], ["--data.binarize", "dynamic"]) if name == "mnist" else ([],):
             if not args.only or name in args.only:
-                row = measured(name, list(words), args.minutes, args.device)
+                try:
+                    row = measured(name, list(words), args.minutes, args.device)
+                except subprocess.CalledProcessError:  # it has said why, on one line
+                    print(f"{name}: left out", flush=True)
+                    continue
                 record.add(**row)
                 print(json.dumps(row, ensure_ascii=False), flush=True)
 

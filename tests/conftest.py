@@ -4,11 +4,14 @@ A new subclass of any family appears in the contracts and in the grid by being r
 """
 
 import dataclasses
+import importlib.util
 import itertools
 import os
+import sys
 import typing
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import hypothesis
@@ -165,6 +168,22 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no folder of real data at {folder}; set LAMBENT_DATA")
     return folder
+
+
+@pytest.fixture(scope="session")
+def script() -> Callable[[str], ModuleType]:
+    """script("scripts/name.py"): a program of the repository as a module, its path relative to the root."""
+
+    def loaded(path: str) -> ModuleType:
+        spec = importlib.util.spec_from_file_location(Path(path).stem, REPOSITORY / path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module  # dataclasses look their module up
+        spec.loader.exec_module(module)
+        return module
+
+    return loaded
 
 
 @pytest.fixture(autouse=True)

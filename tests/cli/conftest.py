@@ -3,12 +3,14 @@
 import contextlib
 import csv
 import io
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,6 +40,7 @@ class Outcome:
 
 
 Run = Callable[..., Outcome]
+Spec = dict[str, Any]
 
 
 @pytest.fixture(scope="session")
@@ -126,3 +129,27 @@ def image_run(lambent: Run, pictures: Path, tmp_path_factory: pytest.TempPathFac
 def small() -> tuple[str, ...]:
     """Flags that make a run quick."""
     return SMALL
+
+
+@pytest.fixture(scope="session")
+def flags_of() -> Callable[[Spec, str], list[str]]:
+    return as_flags
+
+
+def as_flags(spec: Spec, path: str) -> list[str]:
+    """A description as flags, the type last; a list as CSV, or in braces where it holds parts."""
+    flags = []
+    for name, value in spec.items():
+        if isinstance(value, dict):
+            flags += as_flags(value, f"{path}.{name}")
+        elif name != "type":
+            flags.append(f"--{path}.{name}={as_flag(value)}")
+    return [*flags, f"--{path}", spec["type"]]
+
+
+def as_flag(value: Any) -> str:
+    if isinstance(value, list) and value and isinstance(value[0], str):
+        buffer = io.StringIO()
+        csv.writer(buffer, quoting=csv.QUOTE_ALL, lineterminator="").writerow(value)
+        return buffer.getvalue()
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,11 +1,10 @@
 """Any description of parts that the fields allow, by Hypothesis: said in YAML, JSON, flags and a model file, it stays itself."""
 
-import csv
 import dataclasses
-import io
 import json
 import tempfile
 import typing
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -67,28 +66,11 @@ def spec_of(draw: st.DrawFn, kind: type[Part], small: bool = False, depth: int =
 KINDS = {**families(), "data": modalities()}
 
 
-def flags_of(spec: Spec, path: str) -> list[str]:
-    """A description as flags, the type last; a list as CSV, or in braces where it holds parts."""
-    flags = []
-    for name, value in spec.items():
-        if isinstance(value, dict):
-            flags += flags_of(value, f"{path}.{name}")
-        elif name != "type":
-            flags.append(f"--{path}.{name}={as_flag(value)}")
-    return [*flags, f"--{path}", spec["type"]]
-
-
-def as_flag(value: Any) -> str:
-    if isinstance(value, list) and value and isinstance(value[0], str):
-        buffer = io.StringIO()
-        csv.writer(buffer, quoting=csv.QUOTE_ALL, lineterminator="").writerow(value)
-        return buffer.getvalue()
-    return value if isinstance(value, str) else json.dumps(value)
-
-
 @pytest.mark.parametrize("section", KINDS)
 @given(data=st.data())
-def test_any_description_is_the_same_in_yaml_json_and_flags(section: str, data: st.DataObject) -> None:
+def test_any_description_is_the_same_in_yaml_json_and_flags(
+    section: str, flags_of: Callable[[Spec, str], list[str]], data: st.DataObject
+) -> None:
     kind = KINDS[section]
     spec = data.draw(spec_of(kind))
     assert repr(kind.from_spec(spec).spec()) == repr(spec)

@@ -1,7 +1,7 @@
 """Flags: every field of every part can be said, in any order, and comes back as it was meant."""
 
-import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -19,55 +19,51 @@ from lambent.posteriors import Posterior
 from lambent.priors import Prior
 
 Spec = dict[str, Any]
+Flags = Callable[[Spec, str], list[str]]
+Said = Callable[[type[Part], Spec], None]
 
 
-def flags_of(spec: Spec, path: str) -> list[str]:
-    """A description as flags, the type last: order does not matter."""
-    flags = []
-    for name, value in spec.items():
-        if isinstance(value, dict):
-            flags += flags_of(value, f"{path}.{name}")
-        elif name != "type":
-            flags.append(f"--{path}.{name}={value if isinstance(value, str) else json.dumps(value)}")
-    return [*flags, f"--{path}", spec["type"]]
-
-
-def said(kind: type[Part], spec: Spec) -> None:
+@pytest.fixture(scope="module")
+def said(flags_of: Flags) -> Said:
     """What flags say, and what YAML says, is what was meant."""
-    meant = kind.from_spec(spec).spec()
-    rest, tree = divided(["DATA", *flags_of(meant, "latent"), "--out", "x"])
-    assert rest == ["DATA", "--out", "x"]
-    assert completed(kind, tree["latent"], None, "latent") == meant
-    assert completed(kind, strict.parsed(strict.dumped(meant), "x"), None, "latent") == meant
+
+    def checked(kind: type[Part], spec: Spec) -> None:
+        meant = kind.from_spec(spec).spec()
+        rest, tree = divided(["DATA", *flags_of(meant, "latent"), "--out", "x"])
+        assert rest == ["DATA", "--out", "x"]
+        assert completed(kind, tree["latent"], None, "latent") == meant
+        assert completed(kind, strict.parsed(strict.dumped(meant), "x"), None, "latent") == meant
+
+    return checked
 
 
-def test_every_prior(any_prior_spec: Spec) -> None:
+def test_every_prior(any_prior_spec: Spec, said: Said) -> None:
     said(Prior, any_prior_spec)
 
 
-def test_every_posterior(any_posterior_spec: Spec) -> None:
+def test_every_posterior(any_posterior_spec: Spec, said: Said) -> None:
     said(Posterior, any_posterior_spec)
 
 
-def test_every_latent(any_latent_spec: Spec) -> None:
+def test_every_latent(any_latent_spec: Spec, said: Said) -> None:
     from lambent.latents import Latent
 
     said(Latent, any_latent_spec)
 
 
-def test_every_likelihood(any_likelihood_spec: Spec) -> None:
+def test_every_likelihood(any_likelihood_spec: Spec, said: Said) -> None:
     said(Likelihood, any_likelihood_spec)
 
 
-def test_every_network(any_network_spec: Spec) -> None:
+def test_every_network(any_network_spec: Spec, said: Said) -> None:
     said(Network, any_network_spec)
 
 
-def test_every_objective(any_objective_spec: Spec) -> None:
+def test_every_objective(any_objective_spec: Spec, said: Said) -> None:
     said(Objective, any_objective_spec)
 
 
-def test_every_modality() -> None:
+def test_every_modality(said: Said) -> None:
     for name in registered(modalities()):
         said(modalities(), {"type": name})
     said(modalities(), {"type": "Image", "size": [64, 32], "flip": True, "binarize": "dynamic"})

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 RESULTS = sorted((ROOT / "benchmarks" / "results").glob("*.json"))
-SCRIPTS = ("defaults", "density", "evaluation", "growth", "overhead", "speed", "startup")
+SCRIPTS = ("defaults", "density", "epochs", "evaluation", "growth", "overhead", "speed", "startup")
 
 
 @pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)

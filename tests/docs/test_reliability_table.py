@@ -1,6 +1,6 @@
 """The table of faults in the docs is the one that the tests make."""
 
-import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -10,17 +10,8 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def maker() -> ModuleType:
-    path = ROOT / "scripts" / "make_reliability_table.py"
-    spec = importlib.util.spec_from_file_location("make_reliability_table", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    import sys
-
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+def maker(script: Callable[[str], ModuleType]) -> ModuleType:
+    return script("scripts/make_reliability_table.py")
 
 
 def test_the_table_is_current(maker: ModuleType) -> None:

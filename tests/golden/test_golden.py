@@ -1,7 +1,7 @@
 """Model files that earlier versions wrote: this version reads each of them, and it answers as it did then."""
 
-import importlib.util
 import json
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,15 +19,10 @@ FILES = sorted(HERE.glob("*/*.safetensors"))
 NAMES = [f"{path.parent.name}-{path.stem}" for path in FILES]
 
 
-def writer() -> ModuleType:
-    """scripts/write_golden_models.py, which also knows what to ask."""
-    path = HERE.parents[1] / "scripts" / "write_golden_models.py"
-    spec = importlib.util.spec_from_file_location("write_golden_models", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture(scope="module")
+def writer(script: Callable[[str], ModuleType]) -> ModuleType:
+    """It also knows what to ask."""
+    return script("scripts/write_golden_models.py")
 
 
 def rows_of(plain: dict[str, Any]) -> Any:
@@ -39,10 +34,10 @@ def rows_of(plain: dict[str, Any]) -> Any:
 
 
 @pytest.mark.parametrize("path", FILES, ids=NAMES)
-def test_K10_a_golden_file_answers_as_it_did(path: Path) -> None:
+def test_K10_a_golden_file_answers_as_it_did(path: Path, writer: ModuleType) -> None:
     """A model file of every earlier version is read, and codes, scores and reconstructions agree with what was kept then."""
     kept = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-    found = writer().answers(store.load(path), rows_of(kept["rows"]))
+    found = writer.answers(store.load(path), rows_of(kept["rows"]))
     assert found.keys() == kept["answers"].keys()
     for name, values in kept["answers"].items():
         np.testing.assert_allclose(found[name], values, rtol=1e-5, atol=1e-5, err_msg=name)
@@ -61,16 +56,16 @@ def test_K10_a_golden_estimator_is_fitted(path: Path) -> None:
     assert np.isfinite(vae.score_samples(rows)).all()
 
 
-def test_this_version_has_golden_files() -> None:
+def test_this_version_has_golden_files(writer: ModuleType) -> None:
     folder = HERE / lambent.__version__
     assert folder.is_dir(), "python scripts/write_golden_models.py"
-    assert {path.stem for path in folder.glob("*.safetensors")} == {*writer().models(), "estimator"}
+    assert {path.stem for path in folder.glob("*.safetensors")} == {*writer.models(), "estimator"}
 
 
-def test_golden_files_are_never_written_anew(tmp_path: Path) -> None:
+def test_golden_files_are_never_written_anew(tmp_path: Path, writer: ModuleType) -> None:
     (tmp_path / lambent.__version__).mkdir()
     with pytest.raises(SystemExit, match="never written anew"):
-        writer().main(tmp_path)
+        writer.main(tmp_path)
 
 
 def test_they_are_small() -> None:

@@ -1,7 +1,6 @@
 """What the fuzzer of model files found once, for ever; and some thousand new mutations."""
 
-import importlib.util
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -12,14 +11,8 @@ CORPUS = sorted(p for p in (HERE / "corpus").iterdir() if p.name != "README.md")
 
 
 @pytest.fixture(scope="module")
-def fuzz() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("fuzz_model_file", HERE / "fuzz_model_file.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+def fuzz(script: Callable[[str], ModuleType]) -> ModuleType:
+    return script("tests/store/fuzz_model_file.py")
 
 
 @pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.name)

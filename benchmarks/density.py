@@ -123,7 +123,12 @@ def main() -> None:
     if args.kept and not args.keep:
         parser.error("--kept: name the folder with --keep")
     record = Record(
-        args.out, "Density estimation", PROTOCOL, COLUMNS, ("recipe", "device", "threads", "seed"), args.device
+        args.out,
+        "Density estimation",
+        PROTOCOL,
+        COLUMNS,
+        ("recipe", "epochs", "device", "threads", "seed"),
+        args.device,
     )
     for recipe in sorted(RECIPES.glob("*.yaml")):
         if any(word in recipe.stem for word in args.only):

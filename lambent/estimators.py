@@ -25,7 +25,7 @@ from lambent.loop import Loop
 from lambent.metrics.bound import bounds
 from lambent.model import LatentModel
 from lambent.networks import Network
-from lambent.objectives import Elbo, Objective
+from lambent.objectives import Elbo, Objective, suggested_latent
 from lambent.part import Part, Spec
 from lambent.tasks.explore import decode, encode, generate
 
@@ -35,7 +35,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
 
     Args:
         latent: number of units, or a Latent part.
-        prior, posterior: parts or their names; put into `latent`.
+        prior, posterior: parts or their names; put into `latent`. Beside a number of units, what suits the data: for images a
+            Mixture prior, unless the posterior is Point or the objective was made for N(0, I), such as BetaTc.
         likelihood, network: parts or their names; by default what suits the data.
         objective: a part or its name; Elbo by default.
         modality: how raw data become tensors; found from the data by default. Two-dimensional arrays are tables.
@@ -221,17 +222,18 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
 
     def _assembled(self, encoded: Encoded) -> LatentModel:
         defaults = encoded.modality.defaults()
-        spec: Spec = {"type": "LatentModel", "latent": self._latent_spec()}
+        spec: Spec = {"type": "LatentModel", "latent": self._latent_spec(defaults.get("latent"))}
         kinds: tuple[tuple[str, type[Part]], ...] = (("likelihood", Likelihood), ("network", Network))
         for name, kind in kinds:
             given = getattr(self, name)
             spec[name] = _spec(kind, defaults[name] if given is None else given)
         return LatentModel.from_spec(spec)
 
-    def _latent_spec(self) -> Spec:
+    def _latent_spec(self, suggested: Spec | None = None) -> Spec:
         latent = self.latent
-        if isinstance(latent, (int, np.integer)) and not isinstance(latent, bool):
-            latent = {"type": "Flat", "size": int(latent)}
+        counted = isinstance(latent, (int, np.integer)) and not isinstance(latent, bool)
+        if counted:
+            latent = {**(suggested or {"type": "Flat"}), "size": int(latent)}
         spec: Spec = (
             latent.spec() if isinstance(latent, Part) else {"type": latent} if isinstance(latent, str) else dict(latent)
         )
@@ -239,7 +241,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
             given = getattr(self, name)
             if given is not None:
                 spec[name] = given.spec() if isinstance(given, Part) else given
-        return spec
+        return suggested_latent(spec, spec, self._objective()) if counted and self.prior is None else spec
 
     def _objective(self) -> Objective:
         return Objective.from_spec(_spec(Objective, Elbo() if self.objective is None else self.objective))

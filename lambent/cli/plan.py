@@ -61,8 +61,12 @@ class Plan:
 
     def described(self, defaults: dict[str, Spec]) -> dict[str, Spec]:
         """Every part in full; `defaults` are those that suit the data."""
+        from lambent.objectives import Objective, suggested_latent
+
         start = {name: defaults.get(name) or default_of(name) for name in PARTS}
-        return {name: completed(kind, self.parts[name], start[name], name) for name, kind in families().items()}
+        found = {name: completed(kind, self.parts[name], start[name], name) for name, kind in families().items()}
+        own = suggested_latent(start["latent"], found["latent"], Objective.from_spec(found["objective"]))
+        return found | {"latent": completed(families()["latent"], self.parts["latent"], own, "latent")}
 
     def plain(self, modality: Spec, parts: dict[str, Spec]) -> Tree:
         """The tree with every field resolved: the same run again."""

@@ -69,7 +69,7 @@ def _help() -> None:
     print(f"{USAGE}\n\nTrain variational autoencoders, and put them to use.\n\nverbs:")
     for verb, (_, summary) in VERBS.items():
         print(f"  {verb:12} {summary}")
-    print("\n  --version    print the version\n\nTo begin: lambent train fashion --out runs/first --epochs 5")
+    print("\n  --version    print the version\n\nTo begin: lambent train fashion --out runs/first --epochs 20")
 
 
 def _guarded(arguments: list[str], debug: bool) -> int:

@@ -47,7 +47,10 @@ class Modality(Part):
 
     @abstractmethod
     def defaults(self) -> dict[str, Spec]:
-        """Its natural parts by field name, {"likelihood": spec, "network": spec}; specs, for data knows only parts."""
+        """Its natural parts by field name, {"likelihood": spec, "network": spec}, and "latent" where it has one.
+
+        Specs, for data knows only parts.
+        """
 
     def open(self, raw: Any) -> Any:
         """Raw data in a form that `fit` and `read` take too, so that files are read but once; default: as given.

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from lambent.model import LatentModel, Trace
-from lambent.part import Part, option
+from lambent.part import Part, Spec, option
+from lambent.posteriors import Posterior
 
 
 class Objective(Part):
@@ -52,6 +53,11 @@ class Objective(Part):
         """Whether the objective has stopped changing, so that losses of different epochs can be compared."""
         return True
 
+    @property
+    def standard_prior(self) -> bool:
+        """Whether it was made for the prior N(0, I), as what disentangles is; a prior that the data suggest gives way to it."""
+        return False
+
     def refusal(self, whole: Part) -> str | None:
         if not isinstance(whole, LatentModel):
             return None
@@ -79,6 +85,19 @@ class Objective(Part):
         vars(self)["seen"] = (
             seen  # past the module's own, slow, way of setting an attribute: this happens at every step
         )
+
+
+def suggested_latent(suggested: Spec, chosen: Spec, objective: Objective) -> Spec:
+    """The latent that the data suggest, beside the one chosen in full so far.
+
+    Without its prior, so that the standard one stands, where the posterior gives a prior nothing to learn from (Point), or the
+    objective was made for N(0, I).
+    """
+    posterior = chosen.get("posterior")
+    dense = posterior is None or Posterior.from_spec(posterior).density
+    if dense and not objective.standard_prior:
+        return suggested
+    return {name: value for name, value in suggested.items() if name != "prior"}
 
 
 def averaged(term: Tensor) -> Tensor:

@@ -27,6 +27,10 @@ class BetaTc(Annealing):
 
     beta: float = option("weight of the total correlation", default=6.0, minimum=0)
 
+    @property
+    def standard_prior(self) -> bool:
+        return True
+
     def forward(
         self, model: LatentModel, x: Tensor, generator: torch.Generator | None = None, context: Tensor | None = None
     ) -> Tensor:
@@ -71,6 +75,10 @@ class DipVae(Annealing):
     off_diagonal: float = option("weight of the off-diagonal entries", default=10.0, minimum=0)
     diagonal: float = option("weight of the diagonal entries", default=5.0, minimum=0)
 
+    @property
+    def standard_prior(self) -> bool:
+        return True
+
     def forward(
         self, model: LatentModel, x: Tensor, generator: torch.Generator | None = None, context: Tensor | None = None
     ) -> Tensor:
@@ -101,6 +109,10 @@ class Wae(Objective):
     weight: float = option("λ, the weight of the discrepancy", default=100.0, minimum=0)
 
     scales: ClassVar[tuple[float, ...]] = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+
+    @property
+    def standard_prior(self) -> bool:
+        return True
 
     def forward(
         self, model: LatentModel, x: Tensor, generator: torch.Generator | None = None, context: Tensor | None = None

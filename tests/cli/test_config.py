@@ -5,16 +5,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lambent.cli import strict
 from lambent.cli.plan import Plan, families, modalities
 from lambent.cli.specs import completed
-from lambent.cli.trees import merged
+from lambent.cli.trees import Tree, merged
+from lambent.data import Image
 from lambent.errors import UsageError
+from lambent.part import Spec
 
 Run = Callable[..., Any]
+FIFTY = {"type": "Mixture", "components": 50, "covariance": "diagonal"}
 
 plain = st.recursive(
     st.none()
@@ -57,6 +61,28 @@ def test_any_tree_is_a_plan_or_refused(tree: Any) -> None:
             plan.described({})
         except UsageError:
             continue
+
+
+@pytest.mark.parametrize(
+    ("given", "prior"),
+    [
+        ({}, FIFTY),
+        ({"latent": {"size": 40}}, FIFTY),
+        ({"latent": {"prior": "Standard"}}, {"type": "Standard"}),
+        ({"latent": {"posterior": "Point"}}, {"type": "Standard"}),
+        ({"objective": {"type": "BetaTc"}}, {"type": "Standard"}),
+        ({"objective": {"beta": 4}}, {"type": "Standard"}),
+        (
+            {"objective": {"beta": 4}, "latent": {"prior": "Mixture"}},
+            FIFTY | {"components": 10},
+        ),
+        ({"objective": {"beta": "auto"}}, FIFTY),
+        ({"latent": "Ladder"}, {"type": "Standard"}),
+    ],
+    ids=repr,
+)
+def test_images_suggest_a_prior_that_gives_way(given: Tree, prior: Spec) -> None:
+    assert Plan.of(given).described(Image().defaults())["latent"]["prior"] == prior
 
 
 # ---- merging and completing ------------------------------------------------------------------------------------------

@@ -115,6 +115,20 @@ def test_images(tmp_path) -> None:
     assert np.array_equal(load(tmp_path / "m.safetensors").sample(3), vae.sample(3))
 
 
+def test_images_suggest_a_prior_to_a_number_of_units() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (40, 9, 7), dtype=np.uint8)
+
+    def prior(**given):
+        vae = VAE(**{"latent": 2, "network": {"type": "Conv", "channels": [4, 8]}, "epochs": 1, **given})
+        return type(vae.fit(images).model_.latent.prior).__name__
+
+    assert prior() == "Mixture"
+    assert prior(prior="Vamp") == "Vamp"
+    assert prior(latent=Flat(2)) == "Standard"
+    assert prior(posterior="Point") == "Standard"
+    assert prior(objective="BetaTc") == "Standard"
+
+
 def test_levels_side_by_side(table: np.ndarray) -> None:
     vae = VAE(Ladder((2, 3), width=16), epochs=1).fit(table)
     codes = vae.transform(table)

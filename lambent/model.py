@@ -109,6 +109,11 @@ class LatentModel(Part):
         """The codes alone, without decoding: one node per level."""
         return self._infer(self._observed(x), samples, draw, context)[1]
 
+    def imagine(self, n: int, draw: Draw | None = None) -> list[Node]:
+        """n codes from the prior, or from wherever `draw` takes them, without decoding: one node per level."""
+        nodes: list[Node] = self.latent(None, draw or from_prior(), n, self._features)[1]
+        return nodes
+
     def generate(self, n: int, draw: Draw | None = None, context: Tensor | None = None) -> Distribution:
         """p(x | z) for n rows with z from the prior, or from wherever `draw` takes it; batch shape [n]."""
         hidden, _ = self.latent(None, draw or from_prior(), n, self._features)

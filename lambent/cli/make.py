@@ -131,7 +131,12 @@ def traverse(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--units", default="auto", help="such as 0,3,7, in a hierarchy LEVEL:UNIT; auto: up to 8 with the most KL"
     )
-    parser.add_argument("--reach", type=positive, default=3.0, help="go from −X to X (default 3)")
+    parser.add_argument(
+        "--reach",
+        type=positive,
+        default=3.0,
+        help="go from −X to X standard deviations of the prior about its mean (default 3)",
+    )
     parser.add_argument("--steps", type=whole("--steps", 2, 1000), default=9, help="values of every unit (default 9)")
     options = _read(parser, arguments)
     voice, path = Voice.of(options), claim(options, output.ALL)

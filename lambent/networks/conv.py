@@ -11,7 +11,7 @@ class Conv(Network):
 
     no_paper = "strided convolutions, common practice"
 
-    channels: tuple[int, ...] = option("channels after each halving", default=(32, 64, 128), minimum=1)
+    channels: tuple[int, ...] = option("channels after each halving", default=(16, 32, 64), minimum=1)
     width: int = option("units of the fully connected layer at the bottom", default=256, minimum=1)
     activation: Activation = option("non-linearity", default="silu")
 

@@ -131,9 +131,10 @@ def traverse(
 ) -> Tensor:
     """One row's code with one unit at a time set to each of `values`: [units, values, *event].
 
-    x: [1, *event]; units: pairs (level, unit).
+    x: [1, *event]; units: pairs (level, unit); values: in standard deviations of the prior about its mean.
     """
     codes = encode(model, x, context)
+    scales = prior_moments(model)
     for level, unit in units:
         if not (0 <= level < len(codes) and 0 <= unit < codes[level].shape[1]):
             sizes = ", ".join(f"{c.shape[1]} at level {i}" for i, c in enumerate(codes))
@@ -141,10 +142,33 @@ def traverse(
     count = len(units) * len(values)
     walks = [c.repeat(count, 1) for c in codes]
     for row, (level, unit) in enumerate(units):
-        walks[level][row * len(values) : (row + 1) * len(values), unit] = values.to(walks[level].dtype)
+        centre, spread = (float(moment[unit]) for moment in scales[level])
+        walks[level][row * len(values) : (row + 1) * len(values), unit] = centre + spread * values.to(
+            walks[level].dtype
+        )
     given = None if context is None else context.repeat(count, 1)
     rows = decode(model, walks, given, of_bytes)
     return rows.reshape(len(units), len(values), *rows.shape[1:])
+
+
+@torch.no_grad()
+def prior_moments(model: LatentModel, samples: int = 2000) -> list[tuple[Tensor, Tensor]]:
+    """Mean and standard deviation of every unit under the prior, ([units], [units]) for each level, the top first.
+
+    In closed form at the top where there is one, elsewhere of `samples` fixed draws.
+    """
+    generator = torch.Generator(model.device).manual_seed(mixed_seed(0, 8))
+    found = []
+    for node in model.imagine(samples, from_prior(generator)):
+        codes = node.z.flatten(0, -2)
+        try:
+            centre, spread = node.p.mean, node.p.variance.sqrt()
+        except NotImplementedError:  # a flow has no closed moments
+            centre, spread = codes.mean(0), codes.std(0)
+        if centre.dim() > 1:  # given the level above: these are of one draw each
+            centre, spread = codes.mean(0), codes.std(0)
+        found.append((centre.cpu(), spread.cpu()))
+    return found
 
 
 def plane(codes: Tensor) -> Tensor:

@@ -20,12 +20,13 @@ from lambent import (
     fit,
     fit_prior,
 )
+from lambent.latents import Latent
 from lambent.likelihoods import Bernoulli
 from lambent.metrics.bound import bounds
 from lambent.metrics.collapse import levels, mutual_information
 from lambent.posteriors import Point
 from lambent.priors import Flow
-from lambent.tasks.explore import decode, encode, generate, interpolate, plane, reconstruct, traverse
+from lambent.tasks.explore import decode, encode, generate, interpolate, plane, prior_moments, reconstruct, traverse
 
 
 @pytest.fixture(scope="module")
@@ -165,6 +166,30 @@ def test_exploring_shapes(model: LatentModel, x: torch.Tensor) -> None:
     assert walk.shape == (2, 3, 8)
     assert plane(encode(model, x)[0]).shape == (400, 2)
     torch.testing.assert_close(decode(model, encode(model, x[:4])), reconstruct(model, x[:4]))
+
+
+def test_a_traversal_is_measured_by_the_prior(x: torch.Tensor) -> None:
+    model = LatentModel(Flat(3, prior=Mixture(2)), Gaussian(), Mlp(8)).setup((8,))
+    with torch.no_grad():
+        model.latent.prior.location.copy_(torch.tensor([[4.0, -1.0, 0.0], [6.0, -1.0, 0.0]]))
+        model.latent.prior.log_scale.copy_(torch.tensor([[-3.0, 0.5, 1.0]] * 2))
+    (centre, spread), *_ = prior_moments(model)
+    torch.testing.assert_close(centre, torch.tensor([5.0, -1.0, 0.0]))
+    torch.testing.assert_close(spread, torch.tensor([math.sqrt(math.exp(-6) + 1), math.exp(0.5), math.exp(1.0)]))
+    code = encode(model, x[:1])[0].clone()
+    code[0, 0] = 5.0 + 2 * spread[0]
+    torch.testing.assert_close(traverse(model, x[:1], [(0, 0)], torch.tensor([2.0]))[0], decode(model, [code]))
+
+
+@pytest.mark.parametrize("latent", [Flat(3, prior=Flow()), Ladder((2, 3))], ids=["flow", "ladder"])
+def test_moments_of_a_prior_without_closed_form_are_those_of_its_draws(latent: Latent, x: torch.Tensor) -> None:
+    model = LatentModel(latent, Gaussian(), Mlp(8)).setup((8,))
+    found = prior_moments(model)
+    draws = [node.z.flatten(0, -2) for node in model.imagine(20_000)]
+    assert len(found) == len(draws)
+    for (centre, spread), z in zip(found, draws, strict=True):
+        torch.testing.assert_close(centre, z.mean(0), atol=0.15, rtol=0)
+        torch.testing.assert_close(spread, z.std(0), atol=0, rtol=0.1)
 
 
 def test_temperature_narrows_samples(model: LatentModel) -> None:

@@ -29,11 +29,6 @@ Small = Callable[..., LatentModel]
 FAST: dict[str, Any] = {"epochs": 2, "batch": 8, "device": "cpu", "precision": "fp32"}
 
 
-@pytest.fixture
-def x() -> Tensor:
-    return torch.randn(40, 4, generator=torch.Generator().manual_seed(0))
-
-
 class Start:
     """Keeps the loop, for a look at what it holds."""
 

@@ -204,10 +204,13 @@ def _opened(path: Path) -> Iterator[Any]:
 
 
 def _orientation(picture: Any) -> int:
+    """1 to 8 as EXIF numbers them; 0 where what should say so is damaged: the picture is taken as it lies, and counted."""
     try:
         turn = picture.getexif().get(0x0112, 1)
-    except Exception:
-        return 1
+    except MemoryError:
+        raise
+    except Exception:  # Pillow's readers of TIFF raise errors of many kinds
+        return 0
     return turn if turn in _TURNS else 1
 
 
@@ -216,6 +219,7 @@ def _conversions(picture: Any, turn: int) -> list[tuple[str, bool]]:
     deep = deep or any(";16" in str(tile[3]) for tile in picture.tile)
     return [
         ("exif_rotated", turn > 1),
+        ("exif_damaged", turn == 0),
         ("alpha_on_white", bool(picture.has_transparency_data)),
         ("palette", picture.mode in ("P", "PA")),
         ("cmyk", picture.mode == "CMYK"),

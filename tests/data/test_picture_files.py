@@ -123,6 +123,14 @@ def test_D18_exif_rotation(draw: Draw, tmp_path: Path) -> None:
         assert image.notices == ({"exif_rotated": 1} if turn > 1 else {})
 
 
+def test_D18_damaged_exif_is_counted(draw: Draw) -> None:
+    """A picture whose EXIF cannot be read is taken as it lies, and counted."""
+    path = draw("p.png", exif=b"Exif\0\0not a directory of TIFF at all")
+    image = Image().fit([path])
+    assert np.array_equal(image.decode(image.encode([path]))[0], pixels(path))
+    assert image.notices == {"exif_damaged": 1}
+
+
 def test_D18_transparency_is_laid_on_white(draw: Draw) -> None:
     """Transparent pictures, RGBA and LA, are laid on white and counted."""
     path = draw("a.png", "RGBA")

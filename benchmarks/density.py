@@ -22,7 +22,8 @@ from record import RESULTS, Record, column
 
 RECIPES = Path(__file__).parent / "recipes"
 PROTOCOL = (
-    "K-sample bound (Burda et al., 2016) on the whole test set, with the averaged weights of the last epoch. Dynamic MNIST: "
+    "K-sample bound (Burda et al., 2016) on the test set, or on the given number of its rows, drawn by a fixed seed; with the "
+    "averaged weights of the last epoch. Dynamic MNIST: "
     "pixels drawn anew with P(1) = grey level for each batch, drawn once for the test set. Static: the fixed draw of Larochelle "
     "and Murray. Training rows are those left after the validation split: 54,000 (dynamic, 8-bit) or 50,000 (static)."
 )
@@ -36,6 +37,7 @@ COLUMNS = [
     column("bits_per_dim", "Bits per dimension", "", ".4f"),
     column("active", "Active units"),
     column("samples", "K"),
+    column("test_rows", "Test rows"),
     column("epochs", "Epochs"),
     column("minutes", "Training", "minutes", ".0f"),
     column("threads", "Threads"),

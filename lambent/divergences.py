@@ -27,7 +27,7 @@ def unit_kl(q: Distribution, p: Distribution) -> Tensor | None:
 
 
 def _kl_diagonal_standard(q: DiagonalNormal, p: StandardNormal) -> Tensor:
-    # The step of every default model: as few operations as will do.
+    # In the step of every model with the standard prior: as few operations as will do.
     squares = torch.addcmul(q.location.square(), q.scale, q.scale)
     return 0.5 * (torch.sub(squares, q.log_scale, alpha=2).sum(-1) - q.event_shape[0])
 

@@ -38,8 +38,11 @@ def has_bf16_units(device: torch.device) -> bool:
         return torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type != "cpu":
         return False
-    probes = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
-    return any(bool(getattr(torch.cpu, probe, bool)()) for probe in probes)
+    return _processor_has("amx_tile") or _processor_has("avx512_bf16")
+
+
+def _processor_has(feature: Literal["amx_tile", "avx512_bf16"]) -> bool:
+    return bool(getattr(torch.cpu, f"_is_{feature}_supported", bool)())
 
 
 def resolved(precision: str, device: torch.device) -> str:
@@ -56,9 +59,11 @@ def computing(model: LatentModel, precision: str, device: torch.device) -> Itera
     """Matrix products at `precision` while active; weights stay float32, and densities are computed in float32.
 
     Convolutions take bfloat16 inputs (autocast over the two halves), fully connected layers bfloat16 products inside
-    float32 arithmetic: each is the faster way for its kind.
+    float32 arithmetic: each is the faster way for its kind. Where a processor has vectors of bfloat16 but no tiles (AMX), such
+    products are not made in bfloat16 at all, so fully connected layers take bfloat16 inputs there too.
     """
-    halves = model.network.convolutional or device.type == "cuda"
+    vectors = device.type == "cpu" and _processor_has("avx512_bf16") and not _processor_has("amx_tile")
+    halves = model.network.convolutional or device.type == "cuda" or vectors
     try:
         model.low_precision = torch.bfloat16 if precision == "bf16" and halves else None
         with _bf16_products() if precision == "bf16" and not halves else nullcontext():

@@ -21,6 +21,7 @@ class Objective(Part):
     needs_density: ClassVar[bool] = False  # log q(z|x) must exist
     needs_rows: ClassVar[bool] = False  # the number of rows must be known
     needs_single: ClassVar[bool] = False  # one latent vector, Gaussian given x
+    standard_prior = False  # made for N(0, I), as what disentangles is: a prior that the data suggest gives way
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -52,11 +53,6 @@ class Objective(Part):
     def settled(self) -> bool:
         """Whether the objective has stopped changing, so that losses of different epochs can be compared."""
         return True
-
-    @property
-    def standard_prior(self) -> bool:
-        """Whether it was made for the prior N(0, I), as what disentangles is; a prior that the data suggest gives way to it."""
-        return False
 
     def refusal(self, whole: Part) -> str | None:
         if not isinstance(whole, LatentModel):

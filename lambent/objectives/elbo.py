@@ -45,10 +45,10 @@ class Elbo(Annealing):
     settling: ClassVar[float] = 0.1  # share of the steps in which auto looks for its target
     speed: ClassVar[float] = 0.03  # the largest step of log λ
 
-    @property
-    def standard_prior(self) -> bool:
-        """As a β-VAE: with more than its due of the KL, or held to a capacity."""
-        return self.capacity is not None or (self.beta != "auto" and self.beta > 1)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        # As a β-VAE: with more than its due of the KL, or held to a capacity.
+        self.standard_prior = self.capacity is not None or (self.beta != "auto" and self.beta > 1)
 
     def setup(self, model: LatentModel, seed: int = 0) -> None:
         self.register_buffer("log_beta", torch.tensor(math.log(0.1) if self.target is None else 0.0))

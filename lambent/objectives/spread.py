@@ -24,12 +24,9 @@ class BetaTc(Annealing):
     needs_density = True
     needs_rows = True
     needs_single = True
+    standard_prior = True
 
     beta: float = option("weight of the total correlation", default=6.0, minimum=0)
-
-    @property
-    def standard_prior(self) -> bool:
-        return True
 
     def forward(
         self, model: LatentModel, x: Tensor, generator: torch.Generator | None = None, context: Tensor | None = None
@@ -70,14 +67,11 @@ class DipVae(Annealing):
 
     needs_density = True
     needs_single = True
+    standard_prior = True
 
     version: Literal["I", "II"] = option("covariance of the means (I) or of the codes (II)", default="II")
     off_diagonal: float = option("weight of the off-diagonal entries", default=10.0, minimum=0)
     diagonal: float = option("weight of the diagonal entries", default=5.0, minimum=0)
-
-    @property
-    def standard_prior(self) -> bool:
-        return True
 
     def forward(
         self, model: LatentModel, x: Tensor, generator: torch.Generator | None = None, context: Tensor | None = None
@@ -106,13 +100,11 @@ class Wae(Objective):
 
     papers = ("tolstikhin2018wasserstein",)
 
+    standard_prior = True
+
     weight: float = option("λ, the weight of the discrepancy", default=100.0, minimum=0)
 
     scales: ClassVar[tuple[float, ...]] = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
-
-    @property
-    def standard_prior(self) -> bool:
-        return True
 
     def forward(
         self, model: LatentModel, x: Tensor, generator: torch.Generator | None = None, context: Tensor | None = None

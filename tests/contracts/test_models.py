@@ -20,6 +20,7 @@ from lambent.model import LatentModel
 from lambent.networks import Conv, Mlp
 from lambent.objectives import Elbo, Objective
 from lambent.part import Part, Spec
+from lambent.precision import computing
 from lambent.priors import Vamp
 
 Seed = Callable[[int], torch.Generator]
@@ -74,6 +75,33 @@ def test_products_set_by_the_newer_way_stay_so_and_do_not_disturb(unassembled: A
             assert backend.fp32_precision == "bf16"
     finally:
         backend.fp32_precision = before
+    assert torch.get_float32_matmul_precision() == "highest"
+
+
+@pytest.mark.parametrize(
+    ("units", "inputs", "products"),
+    [
+        ((), None, "medium"),
+        (("amx_tile", "avx512_bf16"), None, "medium"),
+        (("avx512_bf16",), torch.bfloat16, "highest"),
+    ],
+    ids=["none", "tiles", "vectors"],
+)
+def test_fully_connected_layers_take_bf16_the_way_that_the_processor_has(
+    units: tuple[str, ...],
+    inputs: torch.dtype | None,
+    products: str,
+    unassembled: Assembled,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without tiles "medium" products stay in float32, so the layers' inputs must be bfloat16 themselves."""
+    monkeypatch.setattr("lambent.precision._processor_has", lambda feature: feature in units)
+    model, _ = unassembled()
+    model.setup((4,))
+    with computing(model, "bf16", torch.device("cpu")):
+        assert model.low_precision == inputs
+        assert torch.get_float32_matmul_precision() == products
+    assert model.low_precision is None
     assert torch.get_float32_matmul_precision() == "highest"
 
 

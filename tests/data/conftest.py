@@ -1,23 +1,17 @@
 """Real data sets where they lie at hand, small files made on the spot otherwise."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-REPOSITORY = Path(__file__).parents[2]
-
 
 @pytest.fixture
-def real(monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of real data sets; tests that need it are skipped where it is absent."""
-    folder = Path(os.environ.get("LAMBENT_DATA") or REPOSITORY.parent / "shared" / "data")
-    if not folder.is_dir():
-        pytest.skip(f"no folder of real data at {folder}; set LAMBENT_DATA")
-    monkeypatch.setenv("LAMBENT_DATA", str(folder))
-    return folder
+def real(real_data: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of real data sets, which the catalog reads from too."""
+    monkeypatch.setenv("LAMBENT_DATA", str(real_data))
+    return real_data
 
 
 @pytest.fixture

@@ -53,7 +53,8 @@ def _processor() -> str:
 class Record:
     """A result file that is whole after every row, so that a run cut short still counts.
 
-    Rows of an earlier run stay unless one with the same `key` columns replaces them.
+    Rows of an earlier run stay unless one with the same `key` columns replaces them. Each row has the number, from 1, of the
+    machine that made it.
     """
 
     def __init__(
@@ -71,21 +72,35 @@ class Record:
         self.whole: dict[str, Any] = {
             "title": title,
             "protocol": protocol,
-            "machine": machine(device),
+            "machines": before.get("machines", []),
             "columns": columns,
             "rows": before.get("rows", []),
             "notes": before.get("notes", []),
         }
+        here = machine(device)
+        if here not in self.whole["machines"]:
+            self.whole["machines"].append(here)
+        self.number = self.whole["machines"].index(here) + 1
 
     def add(self, **row: Any) -> None:
         """Add a row, or replace the one with the same key, and write the file."""
+        row["machine"] = self.number
         same = [i for i, old in enumerate(self.whole["rows"]) if all(old.get(k) == row.get(k) for k in self.key)]
         if same:
             self.whole["rows"][same[0]] = row
         else:
             self.whole["rows"].append(row)
+        self._forget_machines()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         write_text(self.path, json.dumps(self.whole, indent=1, ensure_ascii=False) + "\n")
+
+    def _forget_machines(self) -> None:
+        """Leave out the machines whose rows have all been replaced, and number the others anew."""
+        kept = sorted({row["machine"] for row in self.whole["rows"]})
+        self.whole["machines"] = [self.whole["machines"][number - 1] for number in kept]
+        for row in self.whole["rows"]:
+            row["machine"] = kept.index(row["machine"]) + 1
+        self.number = kept.index(self.number) + 1
 
 
 def column(name: str, title: str, unit: str = "", form: str = "") -> dict[str, str]:

@@ -61,7 +61,7 @@ def main() -> None:
     parser.add_argument("--batches", nargs="*", type=int, default=[128, 1024])
     parser.add_argument("--out", type=Path, default=RESULTS / "speed.json")
     args = parser.parse_args()
-    key = ("network", "batch", "contestant", "device")
+    key = ("network", "batch", "contestant", "device", "machine")
     record = Record(args.out, "Training speed", PROTOCOL, COLUMNS, key, args.device)
     deadline = time.monotonic() + 60 * args.budget
     for name, network in networks().items():

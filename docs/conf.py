@@ -12,7 +12,14 @@ author = "The Lambent contributors"
 copyright = "The Lambent contributors"
 release = version = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax", "generated"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.mathjax",
+    "sphinx-mathjax-offline",  # formulas are drawn by what lies beside the pages, not by a server's script
+    "generated",
+]
 exclude_patterns = ["_build", "reliability-table.md"]
 source_suffix = {".md": "markdown"}
 

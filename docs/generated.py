@@ -223,15 +223,16 @@ def reference(key: str) -> str:
 
 
 def results(found: dict[str, Any]) -> str:
-    """A benchmark's JSON as a table: title, protocol, rows, machine, notes."""
-    columns = found["columns"]
+    """A benchmark's JSON as a table: title, protocol, rows, machines, notes. Rows name their machine if there are several."""
+    machines = found["machines"]
+    several = [{"name": "machine", "title": "Machine"}] if len(machines) > 1 else []
+    columns = [*found["columns"], *several]
     heads = [c.get("title", c["name"]) + (f" ({c['unit']})" if c.get("unit") else "") for c in columns]
     rows = [[cell(row.get(c["name"]), c.get("format")) for c in columns] for row in found["rows"]]
     blocks = [f"**{found['title']}.** {found.get('protocol', '')}", table(heads, rows)]
-    machine = found.get("machine") or {}
-    if machine:
+    for number, machine in enumerate(machines, 1):
         facts = (f"{key.replace('_', ' ')} {shown(value)}" for key, value in machine.items())
-        blocks.append("Machine: " + ", ".join(facts) + ".")
+        blocks.append(f"Machine{f' {number}' if several else ''}: " + ", ".join(facts) + ".")
     notes = found.get("notes") or []
     blocks.append("\n".join(f"- {note}" for note in ([notes] if isinstance(notes, str) else notes)))
     return "\n\n".join(block for block in blocks if block)

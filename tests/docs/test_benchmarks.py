@@ -4,7 +4,10 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -18,8 +21,8 @@ def test_results_say_where_and_how_they_came_to_be(path: Path) -> None:
     found = json.loads(path.read_text("utf-8"))
     assert found["title"]
     assert found["protocol"]
-    assert found["machine"]["torch"]
-    assert found["rows"]
+    assert all(machine["torch"] for machine in found["machines"])
+    assert {row["machine"] for row in found["rows"]} == set(range(1, len(found["machines"]) + 1))
     names = {column["name"] for column in found["columns"]}
     for row in found["rows"]:
         assert names & set(row), row
@@ -37,3 +40,24 @@ def test_every_script_says_how_it_is_run(name: str) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert f"python benchmarks/{name}.py" in done.stdout
+
+
+def test_rows_remember_which_machine_made_them(
+    script: Callable[[str], ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = script("benchmarks/record.py")
+
+    def added(cores: int, **row: object) -> dict[str, Any]:
+        monkeypatch.setattr(record, "machine", lambda device: {"cores": cores})
+        path = tmp_path / "result.json"
+        record.Record(path, "Speed", "A protocol.", [record.column("rate", "Rate")], ("loop",)).add(**row)
+        return dict(json.loads(path.read_text("utf-8")))
+
+    added(2, loop="a", rate=1)
+    added(2, loop="b", rate=2)
+    found = added(16, loop="a", rate=3)
+    assert found["machines"] == [{"cores": 2}, {"cores": 16}]
+    assert found["rows"] == [{"loop": "a", "rate": 3, "machine": 2}, {"loop": "b", "rate": 2, "machine": 1}]
+    found = added(16, loop="b", rate=4)  # the first machine has no row left
+    assert found["machines"] == [{"cores": 16}]
+    assert [row["machine"] for row in found["rows"]] == [1, 1]

@@ -23,9 +23,9 @@ def test_results_become_a_table(generated: Any) -> None:
     found = {
         "title": "Speed",
         "protocol": "Batch 128.",
-        "machine": {"cores": 2, "bf16_units": True},
+        "machines": [{"cores": 2, "bf16_units": True}],
         "columns": [{"name": "model"}, {"name": "rows/s", "unit": "10³", "format": ".1f"}, {"name": "n"}],
-        "rows": [{"model": "a|b", "rows/s": 36.94, "n": 12345}, {"model": "c"}],
+        "rows": [{"model": "a|b", "rows/s": 36.94, "n": 12345, "machine": 1}, {"model": "c", "machine": 1}],
         "notes": ["Median of 3."],
     }
     assert generated.results(found).splitlines() == [
@@ -39,6 +39,25 @@ def test_results_become_a_table(generated: Any) -> None:
         "Machine: cores 2, bf16 units true.",
         "",
         "- Median of 3.",
+    ]
+
+
+def test_rows_of_several_machines_say_which(generated: Any) -> None:
+    found = {
+        "title": "Speed",
+        "machines": [{"cores": 2}, {"cores": 16}],
+        "columns": [{"name": "model"}],
+        "rows": [{"model": "a", "machine": 1}, {"model": "b", "machine": 2}],
+    }
+    assert generated.results(found).splitlines()[2:] == [
+        "| model | Machine |",
+        "| --- | --- |",
+        "| a | 1 |",
+        "| b | 2 |",
+        "",
+        "Machine 1: cores 2.",
+        "",
+        "Machine 2: cores 16.",
     ]
 
 

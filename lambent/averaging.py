@@ -18,13 +18,16 @@ class Average:
         self.decay = decay
         self.steps = 0
 
-    @torch.no_grad()
     def step(self) -> None:
+        """Count a step; every so many of them move the average."""
         self.steps += 1
         if self.steps % STRIDE == 0:
-            updates = self.steps / STRIDE
-            decay = min(self.decay**STRIDE, updates / (updates + 9))
-            torch._foreach_lerp_(self.values, [p.detach() for p in self.live], 1 - decay)
+            self._update(self.steps / STRIDE)
+
+    @torch.no_grad()
+    def _update(self, updates: float) -> None:
+        decay = min(self.decay**STRIDE, updates / (updates + 9))
+        torch._foreach_lerp_(self.values, [p.detach() for p in self.live], 1 - decay)
 
     @torch.no_grad()
     def assign(self) -> None:

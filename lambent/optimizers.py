@@ -46,5 +46,7 @@ def scheduled(schedule: str, warmup: float, progress: float) -> float:
     """The factor on the learning rate at `progress` from 0 to 1: a linear rise over `warmup`, then the schedule."""
     if warmup and progress < warmup:
         return max(progress / warmup, 1e-3)
+    if schedule == "constant":
+        return 1.0
     after = (progress - warmup) / max(1e-12, 1 - warmup)
-    return {"constant": 1.0, "linear": 1 - after, "cosine": 0.5 * (1 + math.cos(math.pi * min(1.0, after)))}[schedule]
+    return 1 - after if schedule == "linear" else 0.5 * (1 + math.cos(math.pi * min(1.0, after)))

@@ -96,12 +96,16 @@ class Elbo(Annealing):
         low = units.flatten(0, -2).mean(0) < self.free_bits
         return torch.where(low, units.new_tensor(self.free_bits), units).sum(-1)
 
-    @torch.no_grad()
     def after(self, model: LatentModel, taken: Tensor) -> None:
         """For auto: the learned scale follows the best one, or λ makes one step."""
-        if self.beta == "auto" and self._calibrated:
+        if self.beta == "auto":
+            self._learn(model, taken)
+
+    @torch.no_grad()
+    def _learn(self, model: LatentModel, taken: Tensor) -> None:
+        if self._calibrated:
             model.likelihood.follow(taken)
-        elif self.beta == "auto":
+        else:
             self._steer(self._reconstruction, taken)
 
     def _steer(self, reconstruction: Tensor, taken: Tensor) -> None:

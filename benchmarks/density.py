@@ -54,6 +54,13 @@ def lambent(*words: str) -> dict[str, Any]:
     return found
 
 
+def chosen(words: list[str]) -> list[Path]:
+    """The recipes whose names contain one of the words; a whole name means that one alone."""
+    recipes = sorted(RECIPES.glob("*.yaml"))
+    whole = {recipe.stem for recipe in recipes}
+    return [r for r in recipes if any(w == r.stem if w in whole else w in r.stem for w in words)]
+
+
 def history(run: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
 
@@ -113,7 +120,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--budget", type=float, default=60, help="minutes of training for each recipe")
     parser.add_argument("--epochs", type=int, help="that many epochs instead of a budget")
-    parser.add_argument("--only", nargs="*", default=[""], help="recipes whose names contain one of these")
+    parser.add_argument(
+        "--only", nargs="*", default=[""], help="recipes with one of these in their names, or of this name"
+    )
     parser.add_argument("--samples", type=int, default=1000, help="K of the bound")
     parser.add_argument("--rows", type=int, help="at most so many test rows; default: all")
     parser.add_argument("--seed", type=int, default=0)
@@ -132,11 +141,10 @@ def main() -> None:
         ("recipe", "epochs", "device", "threads", "seed"),
         args.device,
     )
-    for recipe in sorted(RECIPES.glob("*.yaml")):
-        if any(word in recipe.stem for word in args.only):
-            row = measured(recipe, args)
-            record.add(**row)
-            print(json.dumps(row, ensure_ascii=False), flush=True)
+    for recipe in chosen(args.only):
+        row = measured(recipe, args)
+        record.add(**row)
+        print(json.dumps(row, ensure_ascii=False), flush=True)
 
 
 if __name__ == "__main__":

@@ -49,9 +49,7 @@ def collapse(findings: Findings) -> Remark | None:
     if share < NEARLY:
         return Remark("problem", "Close to collapse", text + _causes(findings), _cures(findings), "close to collapse")
     if share < PARTLY:
-        size = _round_size(used)
-        advice = f"Harmless, but a latent size near {size} would do. To use more units, lower β or add free bits."
-        return Remark("notice", "Most units are unused", text, advice, "not collapsed")
+        return Remark("notice", "Most units are unused", text, _fuller(findings, used), "not collapsed")
     return Remark("good", "Not collapsed", text, answer="not collapsed")
 
 
@@ -187,6 +185,18 @@ def _cures(findings: Findings) -> str:
     cures.append("use a weaker decoder" if _strong(findings) else "let β find its own value (beta: auto)")
     words = joined(cures)
     return words[0].upper() + words[1:] + "."
+
+
+def _fuller(findings: Findings, used: int) -> str:
+    """What brings more units into use and is not set yet; on binary digits each gained nats where most had been idle."""
+    ways = [] if _annealed(findings) else ["let the KL's weight grow over the first third of training (anneal: linear)"]
+    ways += ["take a Mixture prior"] if kind(findings.spec, "prior") == "Standard" else []
+    size = f"a latent size near {_round_size(used)} would do"
+    return (
+        f"Units that never come into use may cost nats: {joined(ways)}; else {size}."
+        if ways
+        else f"{size.capitalize()}."
+    )
 
 
 def _strong(findings: Findings) -> str:

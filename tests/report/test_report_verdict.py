@@ -101,6 +101,20 @@ def test_close_to_collapse_and_partly_unused() -> None:
     assert "3 of 10 units are active" in partly.text
 
 
+def test_unused_units_are_advised_what_is_not_set() -> None:
+    few = units(3.0, 2.0, 2.0, *[0.0] * 7)
+    annealed = {"type": "Elbo", "beta": 1.0, "anneal": "linear", "warmup": 0.3}
+    plain = titled(
+        run(spec={"latent": {"type": "Flat", "prior": {"type": "Standard"}}}, **few), "most units are unused"
+    )
+    assert plain is not None
+    assert "anneal" in plain.advice
+    assert "Mixture" in plain.advice
+    best = titled(run(objective=annealed, spec={"latent": {"prior": {"type": "Flow"}}}, **few), "most units are unused")
+    assert best is not None
+    assert best.advice == "A latent size near 4 would do."
+
+
 def test_activity_given_by_the_run_wins() -> None:
     findings = run(kl_per_unit=[[0.5, 0.5]], active=[[False, False]], metrics={"kl": {"value": 1.0}})
     assert titled(findings, "collapsed") is not None

@@ -24,8 +24,8 @@ from lambent.posteriors import Flow as FlowPosterior
 from lambent.priors import Flow, Mixture, Vamp
 
 PROTOCOL = (
-    "Mlp of width 512, binary images, batch 128, fp32; three epochs of 80 steps under Python's profiler, after a warm-up. An upper "
-    "limit: arithmetic that is written with operators counts as outside, too."
+    "Mlp of width 512, binary images, batch 128, fp32; three epochs of 80 steps under Python's profiler, after a warm-up. An "
+    "upper limit: arithmetic that is written with operators counts as outside, too."
 )
 COLUMNS = [
     column("kind", "Model"),

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from lambent.distributions import SCALE_RANGE, DiagonalNormal
 from lambent.draws import Draw, Node
+from lambent.networks.base import initialized
 from lambent.part import Part, Shape, option
 from lambent.posteriors import Diagonal, Posterior
 from lambent.priors import Prior, Standard
@@ -137,4 +138,4 @@ class Ladder(Latent):
 
 
 def _block(inputs: int, width: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(inputs, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
+    return nn.Sequential(*initialized([nn.Linear(inputs, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()]))

@@ -4,7 +4,9 @@ Only layers with an exact integer form (linear, convolution, addition, nearest u
 here divides by a statistic of the data, so every model made of these can also code.
 """
 
+import math
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 import torch
@@ -20,6 +22,15 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
     "silu": nn.SiLU,
     "gelu": nn.GELU,
     "tanh": nn.Tanh,
+}
+WEIGHTED = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
+# The gain that keeps the variance of a standard normal through each non-linearity f: 1 / √E[f(z)²].
+GAINS: dict[type[nn.Module], float] = {
+    nn.ReLU: 1.4142,
+    nn.LeakyReLU: 1.4141,
+    nn.SiLU: 1.6765,
+    nn.GELU: 1.5335,
+    nn.Tanh: 1.5925,
 }
 
 
@@ -60,6 +71,36 @@ class Crop(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x[..., : self.height, : self.width]
+
+
+@torch.no_grad()
+def initialized(layers: Sequence[nn.Module]) -> list[nn.Module]:
+    """The layers in their order, with weights that keep the variance of what passes through them, and biases of nought.
+
+    W ~ N(0, gain² / inputs of one output), the gain that of the non-linearity before. With torch's own start a signal loses
+    half to two thirds of its size at every layer, and units that the decoder hardly hears are switched off before it has
+    learned to use them. A last layer without a non-linearity after it keeps torch's start, so that what the likelihood
+    reads begins near nought. He et al., Delving Deep into Rectifiers, 2015.
+    """
+    weighted = [i for i, layer in enumerate(layers) if isinstance(layer, WEIGHTED)]
+    output = weighted[-1] if weighted and not any(type(layer) in GAINS for layer in layers[weighted[-1] :]) else None
+    gain = 1.0
+    for i, layer in enumerate(layers):
+        if isinstance(layer, WEIGHTED):
+            if i != output:
+                nn.init.normal_(layer.weight, std=gain / math.sqrt(_inputs(layer)))
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
+            gain = 1.0
+        gain = GAINS.get(type(layer), gain)
+    return list(layers)
+
+
+def _inputs(layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d) -> float:
+    """How many numbers one output sums; where a transposed convolution strides, its kernel is shared among neighbours."""
+    if isinstance(layer, nn.ConvTranspose2d):
+        return layer.in_channels * elements(layer.kernel_size) / elements(layer.stride)
+    return elements(layer.weight.shape[1:])
 
 
 def image_shape(name: str, shape: Shape) -> tuple[int, int, int]:

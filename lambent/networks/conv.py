@@ -2,14 +2,24 @@
 
 from torch import nn
 
-from lambent.networks.base import ACTIVATIONS, Activation, Crop, Half, Network, elements, halved, image_shape
+from lambent.networks.base import (
+    ACTIVATIONS,
+    Activation,
+    Crop,
+    Half,
+    Network,
+    elements,
+    halved,
+    image_shape,
+    initialized,
+)
 from lambent.part import Shape, option
 
 
 class Conv(Network):
     """Strided convolutions down, transposed convolutions up: each step halves, or doubles, the image."""
 
-    no_paper = "strided convolutions, common practice"
+    papers = ("he2015delving",)  # of how its weights start
 
     channels: tuple[int, ...] = option("channels after each halving", default=(16, 32, 64), minimum=1)
     width: int = option("units of the fully connected layer at the bottom", default=256, minimum=1)
@@ -25,7 +35,8 @@ class Conv(Network):
             layers += [nn.Conv2d(inputs, channels, 3, stride=2, padding=1), ACTIVATIONS[self.activation]()]
             inputs = channels
         bottom = nn.Linear(inputs * sizes[-1][0] * sizes[-1][1], self.width)
-        return Half(*layers, nn.Flatten(), bottom, ACTIVATIONS[self.activation](), shape=(self.width,))
+        layers += [nn.Flatten(), bottom, ACTIVATIONS[self.activation]()]
+        return Half(*initialized(layers), shape=(self.width,))
 
     def decoder(self, hidden: Shape, raw: Shape) -> Half:
         outputs, height, width = image_shape("Conv", raw)
@@ -44,4 +55,5 @@ class Conv(Network):
                 Crop(*size),
                 ACTIVATIONS[self.activation](),
             ]
-        return Half(*layers, nn.Conv2d(self.channels[0], outputs, 3, padding=1), shape=raw)
+        layers.append(nn.Conv2d(self.channels[0], outputs, 3, padding=1))
+        return Half(*initialized(layers), shape=raw)

@@ -3,14 +3,24 @@
 import torch
 from torch import Tensor, nn
 
-from lambent.networks.base import ACTIVATIONS, Activation, Crop, Half, Network, elements, halved, image_shape
+from lambent.networks.base import (
+    ACTIVATIONS,
+    Activation,
+    Crop,
+    Half,
+    Network,
+    elements,
+    halved,
+    image_shape,
+    initialized,
+)
 from lambent.part import Shape, option
 
 
 class ResNet(Network):
     """Residual blocks at every resolution. He et al., 2016; gains from nought, Bachlechner et al., ReZero, 2021."""
 
-    papers = ("he2016deep", "bachlechner2021rezero")
+    papers = ("he2016deep", "bachlechner2021rezero", "he2015delving")
 
     channels: tuple[int, ...] = option(
         "channels at each resolution, the finest first", default=(32, 64, 128), minimum=1
@@ -33,7 +43,8 @@ class ResNet(Network):
             before = channels
         count = elements((self.channels[-1], *sizes[-1]))
         act = ACTIVATIONS[self.activation]
-        return Half(*layers, act(), nn.Flatten(), nn.Linear(count, self.width), act(), shape=(self.width,))
+        layers += [act(), nn.Flatten(), nn.Linear(count, self.width), act()]
+        return Half(*initialized(layers), shape=(self.width,))
 
     def decoder(self, hidden: Shape, raw: Shape) -> Half:
         outputs, height, width = image_shape("ResNet", raw)
@@ -48,7 +59,8 @@ class ResNet(Network):
             if level:
                 up = nn.Upsample(scale_factor=2, mode="nearest")
                 layers += [up, Crop(*sizes[level - 1]), nn.Conv2d(channels, self.channels[level - 1], 3, padding=1)]
-        return Half(*layers, act(), nn.Conv2d(self.channels[0], outputs, 3, padding=1), shape=raw)
+        layers += [act(), nn.Conv2d(self.channels[0], outputs, 3, padding=1)]
+        return Half(*initialized(layers), shape=raw)
 
 
 class Residual(nn.Module):
@@ -57,9 +69,13 @@ class Residual(nn.Module):
     def __init__(self, channels: int, activation: str) -> None:
         super().__init__()
         act = ACTIVATIONS[activation]
-        self.branch = nn.Sequential(
-            act(), nn.Conv2d(channels, channels, 3, padding=1), act(), nn.Conv2d(channels, channels, 3, padding=1)
-        )
+        layers = [
+            act(),
+            nn.Conv2d(channels, channels, 3, padding=1),
+            act(),
+            nn.Conv2d(channels, channels, 3, padding=1),
+        ]
+        self.branch = nn.Sequential(*initialized(layers))
         self.gain = nn.Parameter(torch.zeros(()))
 
     def forward(self, x: Tensor) -> Tensor:

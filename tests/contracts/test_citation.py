@@ -100,7 +100,7 @@ def test_the_gradient_that_is_taken() -> None:
 
 def test_an_autoencoder_is_no_vae() -> None:
     found = keys(lambent.citation(LatentModel(Flat(3, posterior=Point())), Elbo()))
-    assert found == {"lambent", "hinton2006reducing", papers.OPTIMIZER}
+    assert found == {"lambent", "hinton2006reducing", "he2015delving", papers.OPTIMIZER}
 
 
 def test_a_model_alone_says_what_is_missing() -> None:

@@ -5,6 +5,7 @@ import torch
 
 from lambent.errors import UsageError
 from lambent.networks import Mlp, Network
+from lambent.networks.base import ACTIVATIONS, GAINS
 from lambent.part import Shape, Spec
 
 SIZES = [(28, 20), (112, 92), (7, 5), (8, 8), (1, 6), (13, 1)]
@@ -91,6 +92,36 @@ def test_deep_residual_network_starts_as_the_identity(device: torch.device) -> N
         half = network.encoder((1, 6, 5)).to(device)
         outputs.append(half(torch.ones(2, 1, 6, 5, device=device)).detach().std())
     assert float(outputs[1]) < 10 * float(outputs[0]) + 1.0
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_a_signal_keeps_its_size(activation: str, device: torch.device) -> None:
+    """However deep: what enters with variance one is of about variance one wherever a non-linearity reads it."""
+    for spec, event in (
+        ({"type": "Mlp", "depth": 6, "width": 256}, (1, 32, 32)),
+        ({"type": "Conv", "channels": [16, 32, 64]}, (1, 32, 32)),
+        ({"type": "ResNet", "channels": [16, 32], "blocks": 3}, (1, 32, 32)),
+    ):
+        torch.manual_seed(0)
+        network = Network.from_spec({**spec, "activation": activation})
+        for half, x in (
+            (network.encoder(event), torch.randn(32, *event)),
+            (network.decoder((40,), event), torch.randn(32, 40)),
+        ):
+            x, sizes = x.to(device), []
+            for layer in half.to(device):
+                if isinstance(layer, tuple(GAINS)):
+                    sizes.append(float(x.std()))
+                x = layer(x).detach()
+            assert all(0.5 < size < 2 for size in sizes), (spec["type"], sizes)
+
+
+def test_gains_are_those_of_a_standard_normal() -> None:
+    z = torch.linspace(-12, 12, 200_001, dtype=torch.float64)
+    weights = torch.exp(-z.square() / 2) / torch.exp(-z.square() / 2).sum()
+    for kind, gain in GAINS.items():
+        assert gain == pytest.approx(float((kind()(z).square() * weights).sum()) ** -0.5, rel=1e-4)
+    assert set(GAINS) == set(ACTIVATIONS.values())
 
 
 def test_depth_and_width_count() -> None:

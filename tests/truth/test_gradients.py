@@ -91,9 +91,10 @@ def test_doubly_reparameterized_gradient_is_quieter_once_the_posterior_fits(
     x = torch.randn(200, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).to(
         row.device
     ) @ torch.tensor([[1.0, 0.9, 0.0], [0.0, 0.3, 0.2], [0.1, 0.0, 1.0]], dtype=torch.float64, device=row.device)
+    noise_of_training = seed(9)
     for _ in range(400):
         optimizer.zero_grad()
-        Iwae(8)(model, x, seed(9)).mean().backward()
+        Iwae(8)(model, x, noise_of_training).mean().backward()
         optimizer.step()
     noise = []
     for gradient in ("plain", "doubly"):

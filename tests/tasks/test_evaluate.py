@@ -65,19 +65,22 @@ def test_bits_are_for_probabilities() -> None:
 def test_chunks_change_nothing(model: LatentModel, x: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
     exact = model.double()
     try:
-        whole = bounds(exact, x[:40], 64, common=True)
-        monkeypatch.setattr("lambent.metrics.bound.BUDGET", 900)
-        pieces = bounds(exact, x[:40], 64, common=True)
+        whole = bounds(exact, x, 64, common=True)
+        monkeypatch.setattr("lambent.metrics.bound.BUDGET", 9 * 256 * 16)  # 256 rows, and 16 samples, at once
+        pieces = bounds(exact, x, 64, common=True)
+        monkeypatch.setattr("lambent.metrics.bound.BUDGET", 9)
+        singles = bounds(exact, x[:3], 4, common=True)
     finally:
         model.float()
-    # the same noise in another cut: equal in distribution, and here equal to the noise of 64 samples
-    torch.testing.assert_close(whole.elbo.mean(), pieces.elbo.mean(), rtol=0.02, atol=0.05)
-    assert torch.isfinite(pieces.bound).all()
+    for name in ("elbo", "bound"):
+        torch.testing.assert_close(getattr(whole, name), getattr(pieces, name), rtol=1e-9, atol=1e-9)
+    assert torch.isfinite(singles.bound).all()
 
 
 def test_more_samples_tighten_the_bound(model: LatentModel, x: torch.Tensor) -> None:
-    values = [bounds(model, x[:100], k).bound.mean() for k in (1, 10, 100, 2000)]
-    assert values == sorted(values)
+    values = [float(bounds(model, x[:100], k).bound.mean()) for k in (1, 10, 100, 2000)]
+    assert values[0] < values[1] < values[2]
+    assert values[3] > values[2] - 0.05  # there is little left to gain, and both are estimates
 
 
 def test_evaluation_is_deterministic_and_leaves_no_trace(model: LatentModel, x: torch.Tensor) -> None:

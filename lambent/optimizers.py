@@ -1,6 +1,7 @@
 """Adam as the loop uses it: fused, each module at its pace, on a schedule, without subnormal numbers."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -18,13 +19,15 @@ def adam(
 
 
 def paced(model: nn.Module, parameters: list[nn.Parameter]) -> list[dict[str, Any]]:
-    """Parameters in groups of equal pace, the factor on the learning rate that their module asks for."""
-    paces: dict[int, Any] = {
-        id(p): module.pace for module in model.modules() if hasattr(type(module), "pace") for p in module.parameters()
-    }
+    """Parameters in groups of equal pace, the factor on the learning rate that their module asks for, for all or by name."""
+    paces: dict[int, float] = {}
+    for module in model.modules():
+        asked = getattr(type(module), "pace", {})
+        names = asked if isinstance(asked, Mapping) else dict.fromkeys(dict(module.named_parameters()), asked)
+        paces |= {id(p): names[name] for name, p in module.named_parameters() if name in names}
     groups: dict[float, list[nn.Parameter]] = {1.0: []}
     for parameter in parameters:
-        groups.setdefault(float(paces.get(id(parameter), 1.0)), []).append(parameter)
+        groups.setdefault(paces.get(id(parameter), 1.0), []).append(parameter)
     return [{"params": own, "pace": pace} for pace, own in groups.items()]
 
 

@@ -55,6 +55,9 @@ class Mixture(Prior):
 
     papers = ("dilokthanakul2016deep",)
 
+    # The Gaussians have further to go than Adam's steps would take them; their weights have not: let loose, a few take all.
+    pace = {"location": 10.0, "log_scale": 10.0, "below": 10.0}
+
     components: int = option("number of Gaussians", default=10, minimum=1)
     covariance: Literal["diagonal", "full"] = option("shape of each Gaussian", default="diagonal")
 
@@ -64,7 +67,8 @@ class Mixture(Prior):
 
     def setup(self, size: int, examples: Tensor) -> None:
         self.logits = nn.Parameter(torch.zeros(self.components))
-        self.location = nn.Parameter(torch.randn(self.components, size))
+        # Close together, so that each has codes to learn from: far apart in many dimensions, most would never see any.
+        self.location = nn.Parameter(0.3 * torch.randn(self.components, size))
         self.log_scale = nn.Parameter(torch.zeros(self.components, size))
         if self.covariance == "full":
             self.below = nn.Parameter(torch.zeros(self.components, size, size))

@@ -22,6 +22,7 @@ RANGES = {"arange", "linspace", "logspace", "randperm", "eye"}
 REPEATING = {"repeat", "tile", "repeat_interleave", "one_hot"}
 PRODUCTS = {"matmul", "mm", "bmm", "__matmul__"}
 FREE = {"__get__", "size", "dim", "numel", "stride", "__len__", "expand", "expand_as", "broadcast_to", "view", "detach"}
+RESTORING = "_set_grad_enabled"  # how `no_grad` ends: refused, it would leave gradients off for good
 
 
 class _Allowance(TorchFunctionMode):
@@ -34,10 +35,12 @@ class _Allowance(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        name = getattr(func, "__name__", "")
+        if name == RESTORING:
+            return func(*args, **kwargs)
         self.steps -= 1
         if self.steps < 0:
             raise ArtifactError("it would have many more parts than the file has tensors")
-        name = getattr(func, "__name__", "")
         in_place = name.endswith("_") and not name.endswith("__")
         if name not in FREE and not in_place and EACH * _numbers(name, [*args, *kwargs.values()]) > self.room:
             raise ArtifactError(f"it would take more than {self.room} bytes at once, far more than the file has")

@@ -197,6 +197,7 @@ def test_K5_a_small_file_that_describes_a_huge_model(
         load(forged)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 512 * 1024  # kB
     assert time.process_time() - begin < 60
+    assert torch.is_grad_enabled(), "what was refused halfway must leave nothing behind"
 
 
 def test_K5_the_allowance_is_of_results_not_of_views() -> None:
@@ -207,8 +208,9 @@ def test_K5_the_allowance_is_of_results_not_of_views() -> None:
             view.clone()
         with pytest.raises(ArtifactError, match="at once"):
             torch.empty(10**12, dtype=torch.uint8)
-        with pytest.raises(ArtifactError, match="more parts"):
+        with pytest.raises(ArtifactError, match="more parts"), torch.no_grad():
             list(map(torch.zeros, itertools.repeat(1)))
+        assert torch.is_grad_enabled()
 
 
 def test_K19_a_bundle_is_never_unpacked(kept: Kept, tmp_path: Path) -> None:

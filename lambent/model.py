@@ -82,11 +82,12 @@ class LatentModel(Part):
         with seeded(torch.Generator().manual_seed(seed)):
             raw = self.likelihood.setup(event)
             rows = torch.zeros(1, *event) if examples is None else examples[:1000].cpu()
-            embedded = self.likelihood.embed(self.likelihood.observe(rows))
+            observed = self.likelihood.observe(rows)
+            embedded = self.likelihood.embed(observed)
             half = self.network.encoder(tuple(embedded.shape[1:]))
             self.encoder: nn.Module = half
             hidden = self.latent.setup(elements(half.shape) + self.context, embedded)
-            self.decoder: nn.Module = self.network.decoder((elements(hidden) + self.context,), raw)
+            self.decoder: nn.Module = self._decoder_from(hidden, raw, None if examples is None else observed)
         if self.network.convolutional:
             self.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # the faster order in memory for images; the same numbers
         self.register_buffer("anchor", torch.zeros(0), persistent=False)  # knows the device and the dtype
@@ -94,6 +95,13 @@ class LatentModel(Part):
         self.event_shape = event
         self.low_precision: torch.dtype | None = None  # set by the loop for its own duration
         return self
+
+    def _decoder_from(self, hidden: Shape, raw: Shape, observed: Tensor | None) -> nn.Module:
+        decoder = self.network.decoder((elements(hidden) + self.context,), raw)
+        start = None if observed is None else self.likelihood.start(observed)
+        if start is not None:
+            decoder.start(start)
+        return decoder
 
     @property
     def ready(self) -> bool:

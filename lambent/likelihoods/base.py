@@ -45,6 +45,10 @@ class Likelihood(Part):
         """Observed values → the encoder's input, of about unit scale."""
         return x
 
+    def start(self, observed: Tensor) -> Tensor | None:
+        """The raw output, [*raw], that suits these observed rows on the whole: where a decoder starts. None: anywhere."""
+        return None
+
     def check(self, x: Tensor) -> None:
         """Refuse rows outside the support, saying what was found and which likelihood would hold them."""
         if x.dtype.is_floating_point and not bool(torch.isfinite(x).all()):

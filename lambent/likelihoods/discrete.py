@@ -46,6 +46,10 @@ class Bernoulli(Likelihood):
     def embed(self, x: Tensor) -> Tensor:
         return torch.rsub(x, -1, alpha=-2)  # 2x − 1 in one pass
 
+    def start(self, observed: Tensor) -> Tensor:
+        """The logit of each element's mean; of a pixel that is hardly ever set it lies thousands of Adam's steps from nought."""
+        return torch.logit((observed.sum(0) + 0.5) / (len(observed) + 1))
+
     def check(self, x: Tensor) -> None:
         super().check(x)
         if not bool(((x == 0) | (x == 1)).all()):

@@ -41,6 +41,14 @@ class Half(nn.Sequential):
         super().__init__(*layers)
         self.shape = shape
 
+    @torch.no_grad()
+    def start(self, raw: Tensor) -> None:
+        """Let a decoder begin near `raw`, [*shape], if its last layer has a bias for each element; else nothing changes."""
+        layers = [layer for layer in self if not isinstance(layer, (nn.Flatten, nn.Unflatten))]
+        last = layers[-1] if layers else None
+        if isinstance(last, nn.Linear) and last.bias is not None and last.bias.numel() == raw.numel():
+            last.bias.copy_(raw.flatten())
+
 
 class Network(Part):
     """An architecture for both halves."""

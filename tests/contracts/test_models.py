@@ -261,3 +261,21 @@ def test_examples_are_optional_and_any_type() -> None:
         model = LatentModel(latent=Flat(2, prior=Vamp(3)), likelihood=Bernoulli(), network=Conv((3,), 4))
         model.setup((1, 6, 5), examples)
         assert model.latent.prior.inputs.shape == (3, 1, 6, 5)
+
+
+def test_bits_start_from_their_means() -> None:
+    """A decoder of bits starts from how often each is set, so that training need not begin with finding that out."""
+    often = torch.tensor([0.001, 0.05, 0.5, 0.95])
+    x = (torch.rand(1000, 4, generator=torch.Generator().manual_seed(0)) < often).float()
+    model = LatentModel(Flat(3), Bernoulli(), Mlp(width=64)).setup((4,), x)
+    with torch.no_grad():
+        start = model.generate(500).mean.mean(0)
+    torch.testing.assert_close(start, often, rtol=0.2, atol=0.02)
+    assert torch.isfinite(Bernoulli().start(torch.zeros(1, 4))).all()
+
+
+def test_one_bias_for_all_pixels_is_left_alone() -> None:
+    one, two = (
+        LatentModel(Flat(3), Bernoulli(), Conv((4,))).setup((1, 8, 8), x) for x in (None, torch.ones(5, 1, 8, 8))
+    )
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))

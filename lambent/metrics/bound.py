@@ -4,17 +4,18 @@ import math
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lambent.data.batches import mixed_seed
-from lambent.draws import from_posterior, shared
+from lambent.draws import from_posterior, from_prior, shared
 from lambent.model import LatentModel
 from lambent.networks.base import elements
 from lambent.priors import Prior
 
-BUDGET = (
-    1 << 22
-)  # numbers that one chunk's decoder output and prior may hold: 16 MB in float32, which suits the caches too
+# Numbers of a chunk in the widest layer or the prior: 8 MB in float32, which suits the caches, and which the C library
+# keeps for the next chunk where it would hand more back to the system.
+BUDGET = 1 << 21
+GPU_BUDGET = 32 * BUDGET  # what keeps a GPU busy
 
 
 class Bounds(NamedTuple):
@@ -36,10 +37,10 @@ def bounds(
     rows beside it nor on their order. Without a density q (Point) the bound is NaN and the ELBO has no
     meaning. Burda et al., 2016.
     """
-    priors = [part for part in model.modules() if isinstance(part, Prior)]
-    per_sample = elements(model.raw_shape) + sum(prior.held for prior in priors) + 1
-    rows_at_once = max(1, min(256, BUDGET // per_sample))
-    samples_at_once = max(1, min(samples, BUDGET // (per_sample * rows_at_once)))
+    codes = max(1, (GPU_BUDGET if model.device.type == "cuda" else BUDGET) // _held(model))
+    # Samples before rows: the encoder sees a row again with every chunk of its samples.
+    samples_at_once = min(samples, codes)
+    rows_at_once = min(256, codes // samples_at_once)
     density = model.latent.posterior.density
     pieces = []
     generator = torch.Generator(model.device).manual_seed(mixed_seed(seed, 1))
@@ -50,6 +51,26 @@ def bounds(
         given = None if context is None else context[start : start + rows_at_once].to(model.device)
         pieces.append(_accumulated(model, rows, given, samples, samples_at_once, generator, common, density).cpu())
     return Bounds(*torch.cat(pieces, 1)) if pieces else Bounds(*torch.zeros(4, 0))
+
+
+def _held(model: LatentModel) -> int:
+    """Numbers held for each code at one time: the decoder's widest layer, or its output with what the prior compares."""
+    widest = elements(model.raw_shape)
+
+    def look(_: nn.Module, __: object, out: object) -> None:
+        nonlocal widest
+        if isinstance(out, Tensor):
+            widest = max(widest, out.numel())
+
+    hooks = [layer.register_forward_hook(look) for layer in model.decoder.modules()]
+    try:
+        given = torch.zeros(1, model.context, device=model.device) if model.context else None
+        model.generate(1, from_prior(torch.Generator(model.device)), given)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    priors = [part for part in model.modules() if isinstance(part, Prior)]
+    return max(widest, elements(model.raw_shape) + sum(prior.held for prior in priors) + 1)
 
 
 def _accumulated(

@@ -77,6 +77,16 @@ def test_chunks_change_nothing(model: LatentModel, x: torch.Tensor, monkeypatch:
     assert torch.isfinite(singles.bound).all()
 
 
+def test_no_layer_of_a_decoder_emits_more_than_a_chunk_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    wide = LatentModel(Flat(2), Bernoulli(), Mlp(40)).setup((6,))
+    seen: list[int] = []
+    for layer in wide.decoder.modules():
+        layer.register_forward_hook(lambda _, __, out: seen.append(out.numel()))
+    monkeypatch.setattr("lambent.metrics.bound.BUDGET", 40 * 10)
+    assert len(bounds(wide, torch.zeros(5, 6, dtype=torch.uint8), 25).bound) == 5
+    assert max(seen) == 400  # ten codes of the hidden layer, not those sixty that the output alone would allow
+
+
 def test_more_samples_tighten_the_bound(model: LatentModel, x: torch.Tensor) -> None:
     values = [float(bounds(model, x[:100], k).bound.mean()) for k in (1, 10, 100, 2000)]
     assert values[0] < values[1] < values[2]

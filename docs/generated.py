@@ -15,7 +15,8 @@ from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from lambent.cli.describe import catalogue, described, shown
+from lambent.cli.describe import catalogue, described
+from lambent.cli.listing import shown
 from lambent.cli.plan import families as chosen_families
 from lambent.cli.plan import modalities
 from lambent.cli.program import VERBS

@@ -6,6 +6,7 @@ import typing
 from typing import Any
 
 from lambent.cli.flags import Parser
+from lambent.cli.listing import shown
 from lambent.cli.plan import default_of, families, modalities
 from lambent.cli.settings import kind_of, of_rows
 from lambent.cli.specs import as_tree, part_in
@@ -54,17 +55,6 @@ def _default(field: "dataclasses.Field[Any]") -> Any:
 def _limits(metadata: typing.Mapping[str, Any]) -> str:
     signs = (("minimum", "≥"), ("above", ">"), ("maximum", "≤"), ("below", "<"))
     return ", ".join(f"{sign} {metadata[key]:g}" for key, sign in signs if key in metadata)
-
-
-def shown(value: Any) -> str:
-    """A default as one would type it."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list):
-        return "[" + ",".join(v["type"] if isinstance(v, dict) else shown(v) for v in value) + "]"
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def meaning_of(cls: type[Part]) -> str:

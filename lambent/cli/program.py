@@ -27,7 +27,7 @@ VERBS = {
     "score": ("measure", "log-probability bounds row by row, for anomaly detection"),
     "report": ("show", "rebuild the HTML report of a run"),
     "info": ("show", "what a model file holds"),
-    "parts": ("show", "every part with its fields: the flags of train"),
+    "parts": ("listing", "every part with its fields: the flags of train"),
     "data": ("catalogue", "data sets known by name"),
     "doctor": ("doctor", "check this machine"),
 }

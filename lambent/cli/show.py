@@ -1,4 +1,4 @@
-"""lambent report, info, parts: look at what there is."""
+"""lambent report, info: look at what a run has left."""
 
 import json
 from collections.abc import Sequence
@@ -9,12 +9,11 @@ from lambent import store
 from lambent.cli import folder as run_folder
 from lambent.cli import output
 from lambent.cli.carry import metrics_text
-from lambent.cli.describe import catalogue, shown
 from lambent.cli.flags import IMPORTS, Parser, add_rows, add_run, common, filled, import_modules, whole
+from lambent.cli.listing import shown
 from lambent.cli.measure import add_samples, opened_with_rows
 from lambent.cli.rows import drawn
 from lambent.cli.voice import Voice
-from lambent.errors import UsageError, nearest
 from lambent.report import summary, verdict
 from lambent.report import write as write_report
 from lambent.report.gather import gather
@@ -132,48 +131,3 @@ def in_line(spec: Any) -> str:
         return shown(spec) if not isinstance(spec, list) else "[" + ", ".join(in_line(v) for v in spec) + "]"
     inner = ", ".join(f"{key}={in_line(value)}" for key, value in spec.items() if key != "type")
     return f"{spec.get('type', '')}({inner})"
-
-
-def parts(arguments: Sequence[str]) -> int:
-    """Everything that a run can be made of."""
-    parser = Parser(
-        "parts",
-        "Every part by family, with its fields: flags of train are --FAMILY.FIELD, keys of the YAML are the same.",
-    )
-    parser.add_argument("name", nargs="?", metavar="NAME", help="only this family or this part")
-    parser.add_argument(
-        "--import",
-        dest="modules",
-        action="append",
-        default=[],
-        metavar="MODULE",
-        help="import a module with more parts first",
-    )
-    options = common(parser).read(arguments)
-    import_modules(options.modules)
-    found = _chosen(catalogue(), options.name)
-    Voice.of(options).result(found)
-    if options.json:
-        return 0
-    for family, members in found.items():
-        print(f"{family}")
-        for name, part in members.items():
-            print(f"  {name}: {part['meaning']}")
-            for field, facts in part["fields"].items():
-                limits = f", {facts['limits']}" if facts["limits"] else ""
-                print(f"      {field} = {shown(facts['default'])}: {facts['meaning']} [{facts['kind']}{limits}]")
-        print()
-    return 0
-
-
-def _chosen(every: dict[str, Any], name: str | None) -> dict[str, Any]:
-    if name is None:
-        return every
-    if name in every:
-        return {name: every[name]}
-    found = {family: {name: members[name]} for family, members in every.items() if name in members}
-    if not found:
-        raise UsageError(
-            f"no family and no part is called {name!r}; {nearest(name, {*every, *(p for m in every.values() for p in m)})}"
-        )
-    return found

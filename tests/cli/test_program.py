@@ -262,6 +262,26 @@ def test_parts(lambent: Run) -> None:
     assert "components = 50" in lambent("parts", "Vamp").out
 
 
+def test_parts_are_kept_from_one_call_to_the_next(tmp_path: Path) -> None:
+    """The second call imports no torch and says the same; a file that is damaged or of another version is made anew."""
+    env = {**surroundings(), "XDG_CACHE_HOME": str(tmp_path)}
+    run = "from lambent.cli import main; main(['parts', '--json'])"
+    program = f"import sys; {run}; print('torch' in sys.modules, file=sys.stderr)"
+
+    def said() -> tuple[str, str]:
+        done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True)
+        return done.stdout, done.stderr.strip()
+
+    kept = tmp_path / "lambent" / "parts.json"
+    first, imported = said()
+    assert imported == "True"
+    assert said() == (first, "False")
+    for damage in (kept.read_text()[:100], "[]", kept.read_text().replace('"of": "', '"of": "older-')):
+        kept.write_text(damage)
+        assert said() == (first, "True")
+        assert said() == (first, "False")
+
+
 def test_a_fault_of_our_own_is_one_line(lambent: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     from lambent.cli import catalogue
 

@@ -34,8 +34,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
     """A variational autoencoder with scikit-learn's verbs, for tables, images, files and folders.
 
     Args:
-        latent: number of units, or a Latent part.
-        prior, posterior: parts or their names; put into `latent`. Beside a number of units, what suits the data: for images a
+        latent: number of units, or a Latent part; by default what suits the data: 32 units for images, else 16.
+        prior, posterior: parts or their names; put into `latent`. Unless that is a part, what suits the data: for images a
             Mixture prior, unless the posterior is Point or the objective was made for N(0, I), such as BetaTc.
         likelihood, network: parts or their names; by default what suits the data.
         objective: a part or its name; Elbo by default.
@@ -52,7 +52,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
 
     def __init__(
         self,
-        latent: Any = 16,
+        latent: Any = None,
         *,
         prior: Any = None,
         posterior: Any = None,
@@ -232,8 +232,9 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
     def _latent_spec(self, suggested: Spec | None = None) -> Spec:
         latent = self.latent
         counted = isinstance(latent, (int, np.integer)) and not isinstance(latent, bool)
-        if counted:
-            latent = {**(suggested or {"type": "Flat"}), "size": int(latent)}
+        suggesting = counted or latent is None
+        if suggesting:
+            latent = {**(suggested or {"type": "Flat"}), **({"size": int(latent)} if counted else {})}
         spec: Spec = (
             latent.spec() if isinstance(latent, Part) else {"type": latent} if isinstance(latent, str) else dict(latent)
         )
@@ -241,7 +242,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
             given = getattr(self, name)
             if given is not None:
                 spec[name] = given.spec() if isinstance(given, Part) else given
-        return suggested_latent(spec, spec, self._objective()) if counted and self.prior is None else spec
+        return suggested_latent(spec, spec, self._objective()) if suggesting and self.prior is None else spec
 
     def _objective(self) -> Objective:
         return Objective.from_spec(_spec(Objective, Elbo() if self.objective is None else self.objective))

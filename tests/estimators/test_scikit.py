@@ -122,11 +122,19 @@ def test_images_suggest_a_prior_to_a_number_of_units() -> None:
         vae = VAE(**{"latent": 2, "network": {"type": "Conv", "channels": [4, 8]}, "epochs": 1, **given})
         return type(vae.fit(images).model_.latent.prior).__name__
 
-    assert prior() == "Mixture"
+    assert prior() == prior(latent=None) == "Mixture"
     assert prior(prior="Vamp") == "Vamp"
     assert prior(latent=Flat(2)) == "Standard"
     assert prior(posterior="Point") == "Standard"
     assert prior(objective="BetaTc") == "Standard"
+
+
+def test_what_the_data_suggest_includes_the_number_of_units(table: np.ndarray) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (40, 9, 7), dtype=np.uint8)
+    small = {"network": {"type": "Conv", "channels": [4, 8]}, "epochs": 1}
+    assert VAE(**small).fit(images).model_.latent.size == 32
+    assert VAE(posterior="Point", **small).fit(images).model_.latent.size == 32
+    assert VAE(network={"type": "Mlp", "width": 8}, epochs=1).fit(table).model_.latent.size == 16
 
 
 def test_levels_side_by_side(table: np.ndarray) -> None:

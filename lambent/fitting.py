@@ -93,7 +93,7 @@ def fit(
     if _is_array(data):
         data = as_tensor(data)
     batches, held_out = _batches(data, validation, batch, seed, where, context, steps)
-    epochs = epochs or min(300, max(10, -(-10_000 // batches.steps)))
+    epochs = epochs or usual_epochs(batches.steps)
     examples = batches.examples(1000)
     if not model.ready:
         model.setup(tuple(examples.shape[1:]), _seen(examples, transform, seed), seed)
@@ -121,6 +121,11 @@ def fit(
             raise UsageError("to resume, name the checkpoint")
         restore(loop, checkpoint)
     return loop.run()
+
+
+def usual_epochs(steps: int) -> int:
+    """As many epochs of so many steps as make 10,000, between 10 and 300."""
+    return min(300, max(10, -(-10_000 // steps)))
 
 
 def _batches(

@@ -39,18 +39,20 @@ def bounds(
     """
     codes = max(1, (GPU_BUDGET if model.device.type == "cuda" else BUDGET) // _held(model))
     # Samples before rows: the encoder sees a row again with every chunk of its samples.
-    samples_at_once = min(samples, codes)
+    samples_at_once = math.ceil(samples / math.ceil(samples / codes))
     rows_at_once = min(256, codes // samples_at_once)
     density = model.latent.posterior.density
-    pieces = []
+    # Made at once: small pieces kept between large chunks would leave holes in the heap that no later chunk fits.
+    found = torch.empty(4, len(x), dtype=torch.float64)
     generator = torch.Generator(model.device).manual_seed(mixed_seed(seed, 1))
     for start in range(0, len(x), rows_at_once):
         if common:
             generator.manual_seed(mixed_seed(seed, 1))
         rows = x[start : start + rows_at_once].to(model.device)
         given = None if context is None else context[start : start + rows_at_once].to(model.device)
-        pieces.append(_accumulated(model, rows, given, samples, samples_at_once, generator, common, density).cpu())
-    return Bounds(*torch.cat(pieces, 1)) if pieces else Bounds(*torch.zeros(4, 0))
+        numbers = _accumulated(model, rows, given, samples, samples_at_once, generator, common, density)
+        found[:, start : start + rows_at_once] = numbers
+    return Bounds(*found)
 
 
 def _held(model: LatentModel) -> int:

@@ -83,7 +83,7 @@ def test_no_layer_of_a_decoder_emits_more_than_a_chunk_holds(monkeypatch: pytest
     for layer in wide.decoder.modules():
         layer.register_forward_hook(lambda _, __, out: seen.append(out.numel()))
     monkeypatch.setattr("lambent.metrics.bound.BUDGET", 40 * 10)
-    assert len(bounds(wide, torch.zeros(5, 6, dtype=torch.uint8), 25).bound) == 5
+    assert len(bounds(wide, torch.zeros(5, 6, dtype=torch.uint8), 30).bound) == 5
     assert max(seen) == 400  # ten codes of the hidden layer, not those sixty that the output alone would allow
 
 

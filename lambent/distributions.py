@@ -9,7 +9,7 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Size, Tensor
@@ -73,6 +73,7 @@ class FromNoise(Explicit):
     """A distribution over vectors whose draws are a function of standard-normal noise of the same size."""
 
     has_rsample = True
+    remembers: ClassVar[bool] = False  # the density of its last draw, of that very tensor, costs nothing more
 
     @abstractmethod
     def from_noise(self, noise: Tensor) -> Tensor:

@@ -59,7 +59,8 @@ def from_posterior(generator: torch.Generator | None = None) -> Draw:
     def draw(node: Node, level: int) -> Tensor:
         assert node.q is not None
         missing = _missing(node, node.q)
-        if missing == (1,):  # the same numbers without an axis to broadcast over, whose gradient would be summed again
+        if missing == (1,) and not getattr(node.q, "remembers", False):
+            # The same numbers without an axis to broadcast over, whose gradient would be summed again.
             return sample(node.q, (), generator).unsqueeze(0)
         return sample(node.q, missing, generator)
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from lambent.distributions import SCALE_RANGE, Delta, DiagonalNormal, FullNormal
-from lambent.flows import FlowNormal, coupling_flow
+from lambent.flows import FlowNormal, coupling_flow, straighten
 from lambent.part import Part, option
 
 
@@ -59,7 +59,10 @@ class Full(Posterior):
 
 
 class Flow(Posterior):
-    """A Gaussian bent by coupling layers that see the features. Kingma et al., Improving Variational Inference with IAF, 2016."""
+    """N(μ(x), diag σ²(x)) bent by coupling layers that see the features.
+
+    Kingma et al., Improving Variational Inference with Inverse Autoregressive Flow, 2016.
+    """
 
     papers = (
         "kingma2014auto",
@@ -80,12 +83,15 @@ class Flow(Posterior):
     )
 
     def setup(self, width: int, size: int) -> None:
+        self.head = _small(nn.Linear(width, 2 * size))
         self.narrow = nn.Linear(width, self.width)
-        self.flow = coupling_flow(self.coupling, size, self.width, self.transforms, self.width)
+        self.bend = coupling_flow(self.coupling, size, self.width, self.transforms, self.width)
+        straighten(self.bend)  # training starts from Diagonal
 
     def forward(self, features: Tensor) -> Distribution:
-        context = self.narrow(features)
-        return FlowNormal(self.flow(context), context)
+        location, log_scale = self.head(features).chunk(2, -1)
+        straight = DiagonalNormal(location, log_scale.clamp(*SCALE_RANGE))
+        return FlowNormal(straight, self.bend(self.narrow(features)).transform)
 
 
 class Point(Posterior):

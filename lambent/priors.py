@@ -130,7 +130,9 @@ class Flow(Prior):
     )
 
     def setup(self, size: int, examples: Tensor) -> None:
+        self.size = size
         self.flow = coupling_flow(self.coupling, size, 0, self.transforms, self.width)
 
     def forward(self, posterior: Encode) -> Distribution:
-        return FlowNormal(self.flow(), next(self.flow.parameters()))
+        base = StandardNormal(self.size, next(self.flow.parameters()))
+        return FlowNormal(base, self.flow().transform.inv)  # so that densities are in the fast direction

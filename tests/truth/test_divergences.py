@@ -5,11 +5,13 @@ from collections.abc import Callable
 
 import pytest
 import torch
+import zuko
 from scipy import stats
 from torch import Tensor
 from torch.distributions import Distribution, MultivariateNormal
 from torch.distributions.kl import _KL_REGISTRY
 
+from lambent.bounds import Iwae
 from lambent.distributions import (
     Delta,
     DiagonalNormal,
@@ -21,7 +23,13 @@ from lambent.distributions import (
 )
 from lambent.divergences import closed_kl, unit_kl
 from lambent.flows import FlowNormal
+from lambent.latents import Flat
+from lambent.likelihoods import Gaussian
+from lambent.model import LatentModel
+from lambent.networks import Mlp
+from lambent.objectives import Elbo, Objective
 from lambent.part import Spec
+from lambent.posteriors import Flow as FlowPosterior
 from lambent.posteriors import Posterior
 from lambent.priors import Prior
 
@@ -132,11 +140,14 @@ def learned(spec: Spec, size: int, device: torch.device) -> Distribution:
     return prior(lambda rows: DiagonalNormal(rows[..., :size], 0.5 * rows[..., size:]))
 
 
-def bent(spec: Spec, size: int, device: torch.device) -> Distribution | None:
-    """A posterior of that description for one row of features."""
+def bent(spec: Spec, size: int, device: torch.device, moved: float = 0.3) -> Distribution | None:
+    """A posterior of that description for one row of features, a flow moved away from its start."""
     torch.manual_seed(4)
     posterior = Posterior.from_spec(spec)
     posterior.setup(6, size)
+    with torch.no_grad():
+        for name, parameter in posterior.named_parameters():
+            parameter.add_(moved * torch.randn_like(parameter) if name.startswith("bend.") else 0.0)
     if not posterior.density:
         return None
     q: Distribution = posterior.double().to(device)(torch.randn(6, dtype=torch.float64).to(device))
@@ -190,6 +201,28 @@ def test_density_of_a_flow_draw_is_the_same_remembered_and_recomputed(
         other = sample(d, shape, seed(2))
         torch.testing.assert_close(d.log_prob(z), d.log_prob(z.clone()), rtol=0, atol=1e-9)
         assert not torch.allclose(d.log_prob(other), d.log_prob(z))
+
+
+@pytest.mark.parametrize("objective", [Elbo(), Iwae(3), Iwae(1)], ids=["Elbo", "Iwae 3", "Iwae 1"])
+def test_a_training_step_never_takes_a_flow_back(
+    objective: Objective, monkeypatch: pytest.MonkeyPatch, device: torch.device, seed: Seed
+) -> None:
+    posterior = FlowPosterior(1, 4)
+    model = LatentModel(Flat(3, posterior=posterior), Gaussian(), Mlp(4, 1)).setup((2,)).to(device)
+    x = torch.randn(5, 2, device=device)
+    back = zuko.transforms.AutoregressiveTransform
+    whole = objective(model, x, seed(0))
+    monkeypatch.delattr(back, "_inverse")
+    torch.testing.assert_close(objective(model, x, seed(0)), whole)
+
+
+@pytest.mark.parametrize("size", [1, 4])
+@pytest.mark.parametrize("coupling", ["affine", "spline"])
+def test_a_flow_posterior_starts_straight(coupling: str, size: int, device: torch.device) -> None:
+    q = bent({"type": "Flow", "coupling": coupling}, size, device, moved=0.0)
+    assert isinstance(q, FlowNormal)
+    value = torch.randn(6, size, dtype=torch.float64, device=device)
+    torch.testing.assert_close(q.log_prob(value), q.base.log_prob(value))
 
 
 @pytest.mark.parametrize("components", ["diagonal", "full"])

@@ -10,6 +10,7 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
+from lambent import heap
 from lambent.averaging import Average
 from lambent.callbacks import Callback
 from lambent.data.batches import Batches, Transform, mixed_seed
@@ -77,6 +78,7 @@ class Loop:
 
     def run(self) -> History:
         """Train to the end, or raise `InterruptedRun` or `DivergedError` with the last good state kept."""
+        heap.settle()
         self._tell("on_start")
         try:
             with stopping() as stop, computing(self.model, self.precision, self.device):

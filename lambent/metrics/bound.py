@@ -6,16 +6,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from lambent import heap
 from lambent.data.batches import mixed_seed
 from lambent.draws import from_posterior, from_prior, shared
 from lambent.model import LatentModel
 from lambent.networks.base import elements
 from lambent.priors import Prior
 
-# Numbers of a chunk in the widest layer or the prior: 8 MB in float32, which suits the caches, and which the C library
-# keeps for the next chunk where it would hand more back to the system.
-BUDGET = 1 << 21
-GPU_BUDGET = 32 * BUDGET  # what keeps a GPU busy
+# Numbers of a chunk in the widest layer or the prior: 16 MB in float32, which suits the caches and the heap.
+BUDGET = 1 << 22
+GPU_BUDGET = 16 * BUDGET  # what keeps a GPU busy
 
 
 class Bounds(NamedTuple):
@@ -37,6 +37,7 @@ def bounds(
     rows beside it nor on their order. Without a density q (Point) the bound is NaN and the ELBO has no
     meaning. Burda et al., 2016.
     """
+    heap.settle()
     codes = max(1, (GPU_BUDGET if model.device.type == "cuda" else BUDGET) // _held(model))
     # Samples before rows: the encoder sees a row again with every chunk of its samples.
     samples_at_once = math.ceil(samples / math.ceil(samples / codes))

@@ -7,18 +7,26 @@ import sys
 import pytest
 
 LOOP = """
-import resource, sys, torch
+import resource, torch
 from lambent import heap
-if sys.argv[1] == "settled":
-    heap.settle()
+
+heap.settle()
+
+@torch.no_grad()
 def turn():
-    held = [torch.ones(2 << 20) for _ in range(5)]  # 8 MB each
-for _ in range(3):
-    turn()
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    x = torch.ones(1, 1 << 20)
+    for _ in range(6):
+        x = torch.nn.functional.silu(torch.cat((x, x[:1, :1 << 18]), 1))
+
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
 for _ in range(10):
     turn()
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+before = faults()
+for _ in range(10):
+    turn()
+print(faults() - before)
 """
 
 
@@ -26,8 +34,6 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
     platform.libc_ver()[0] != "glibc", reason="another C library than glibc keeps its heap in its own way"
 )
 def test_freed_memory_is_used_again_without_faults() -> None:
-    faults = {
-        how: int(subprocess.run([sys.executable, "-c", LOOP, how], capture_output=True, text=True, check=True).stdout)
-        for how in ("as it is", "settled")
-    }
-    assert faults["settled"] <= min(1000, faults["as it is"]), faults  # with huge pages both are few
+    """Without it most processes count 50,000 and more here; how many depends on what lies at the end of their heap."""
+    done = subprocess.run([sys.executable, "-c", LOOP], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 1000

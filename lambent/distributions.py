@@ -97,6 +97,11 @@ class FromNoise(Explicit):
         """The log density of values [..., size] under each of C components, [..., C]; the batch shape ends in C."""
         return self.log_prob(value.unsqueeze(-2))
 
+    def from_noise_of(self, chosen: Tensor, noise: Tensor) -> Tensor:
+        """z(ε) of one of C components for each noise [..., size]; `chosen` [...] says which. The batch shape ends in C."""
+        every = self.from_noise(noise.unsqueeze(-2).expand(*chosen.shape, self.batch_shape[-1], *self.event_shape))
+        return every.gather(-2, chosen[..., None, None].expand(*chosen.shape, 1, *self.event_shape)).squeeze(-2)
+
     def detached(self) -> "Self | None":
         """The same density with its parameters held constant, or None where they cannot be separated."""
         return None
@@ -212,6 +217,12 @@ class FullNormal(FromNoise):
     def from_noise(self, noise: Tensor) -> Tensor:
         return self.location + (self.factor @ noise.unsqueeze(-1)).squeeze(-1)
 
+    def from_noise_of(self, chosen: Tensor, noise: Tensor) -> Tensor:
+        """With the chosen factors alone: [..., size, size] is made, not that for every component."""
+        if self.factor.dim() > 3:
+            return super().from_noise_of(chosen, noise)
+        return FullNormal(self.location[chosen], self.factor[chosen]).from_noise(noise)
+
     def log_prob(self, value: Tensor) -> Tensor:
         difference = (value - self.location).unsqueeze(-1)
         factor = self.factor.expand(*difference.shape[:-2], *self.factor.shape[-2:])
@@ -226,8 +237,8 @@ class FullNormal(FromNoise):
         identity = torch.eye(value.shape[-1], dtype=value.dtype, device=value.device)
         inverse = torch.linalg.solve_triangular(self.factor, identity.expand_as(self.factor), upper=False)
         centre = (inverse @ self.location.unsqueeze(-1)).squeeze(-1)
-        standardized = (value @ inverse.flatten(0, 1).mT).unflatten(-1, centre.shape) - centre
-        squares: Tensor = standardized.square().sum(-1)
+        standardized = functional.linear(value, inverse.flatten(0, -2), -centre.flatten())
+        squares: Tensor = standardized.unflatten(-1, centre.shape).square().sum(-1)
         return -0.5 * (squares + value.shape[-1] * LOG_2PI) - self.log_determinant
 
     def entropy(self) -> Tensor:
@@ -289,7 +300,5 @@ class NormalMixture(Explicit):
         count = int(torch.tensor(shape).prod()) if shape else 1
         weights = self.log_weights.exp().detach()
         chosen = torch.multinomial(weights, count, replacement=True, generator=generator).reshape(shape)
-        noise = self.components.noise((*shape, 1, *self.event_shape), generator) * temperature
-        every = self.components.from_noise(noise.expand(*shape, *self.components.batch_shape[-1:], *self.event_shape))
-        index = chosen[..., None, None].expand(*shape, 1, *self.event_shape)
-        return every.gather(-2, index).squeeze(-2)
+        noise = self.components.noise((*shape, *self.event_shape), generator) * temperature
+        return self.components.from_noise_of(chosen, noise)

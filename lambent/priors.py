@@ -55,15 +55,18 @@ class Mixture(Prior):
 
     papers = ("dilokthanakul2016deep",)
 
-    # The Gaussians have further to go than Adam's steps would take them; their weights have not: let loose, a few take all.
-    pace = {"location": 10.0, "log_scale": 10.0, "below": 10.0}
+    # The Gaussians have further to go than Adam's steps would take them; ten times as fast, they would close in on units that
+    # the decoder has not yet learned to use. A Gaussian that covers no codes has to lose its weight before training ends, or
+    # samples come from it. Below the diagonal are so many numbers that Adam's steps, of equal size for all, would scatter it.
+    pace = {"logits": 10.0, "location": 3.0, "log_scale": 3.0, "below": 0.1}
 
     components: int = option("number of Gaussians", default=10, minimum=1)
     covariance: Literal["diagonal", "full"] = option("shape of each Gaussian", default="diagonal")
 
     @property
     def held(self) -> int:
-        return HELD * self.components
+        size = self.location.shape[-1]
+        return (HELD if self.covariance == "diagonal" else HELD + 2 * size) * self.components
 
     def setup(self, size: int, examples: Tensor) -> None:
         self.logits = nn.Parameter(torch.zeros(self.components))

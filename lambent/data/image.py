@@ -168,11 +168,15 @@ class Image(Modality):
 
     def defaults(self) -> dict[str, Spec]:
         """Bernoulli pixels for binary images, discretized logistics for bytes; 32 units, of which an image seldom needs more;
-        a mixture of Gaussians as their prior, which keeps them in use and costs next to nothing; a convolutional network.
+        a mixture of Gaussians as their prior, which keeps them in use and costs little; a convolutional network.
         """
         return {
             "likelihood": {"type": "Bernoulli" if self.binary else "DiscretizedLogistics"},
-            "latent": {"type": "Flat", "size": 32, "prior": {"type": "Mixture", "components": 50}},
+            "latent": {
+                "type": "Flat",
+                "size": 32,
+                "prior": {"type": "Mixture", "components": 50, "covariance": "full"},
+            },
             "network": {"type": "Conv"},
         }
 

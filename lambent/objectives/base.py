@@ -14,6 +14,8 @@ from lambent.model import LatentModel, Trace
 from lambent.part import Part, Spec, option
 from lambent.posteriors import Posterior
 
+WIDE = 128  # units above which the full covariances of 50 Gaussians would cost more than the networks
+
 
 class Objective(Part):
     """What training minimizes."""
@@ -87,13 +89,16 @@ def suggested_latent(suggested: Spec, chosen: Spec, objective: Objective) -> Spe
     """The latent that the data suggest, beside the one chosen in full so far.
 
     Without its prior, so that the standard one stands, where the posterior gives a prior nothing to learn from (Point), or the
-    objective was made for N(0, I).
+    objective was made for N(0, I). Its full covariances, which grow with the square of the units, are diagonal above WIDE.
     """
-    posterior = chosen.get("posterior")
+    posterior, prior = chosen.get("posterior"), suggested.get("prior")
     dense = posterior is None or Posterior.from_spec(posterior).density
-    if dense and not objective.standard_prior:
-        return suggested
-    return {name: value for name, value in suggested.items() if name != "prior"}
+    if not dense or objective.standard_prior:
+        return {name: value for name, value in suggested.items() if name != "prior"}
+    size = chosen.get("size", suggested.get("size"))
+    if prior and prior.get("covariance") == "full" and isinstance(size, int) and size > WIDE:
+        return {**suggested, "prior": {**prior, "covariance": "diagonal"}}
+    return suggested
 
 
 def averaged(term: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from lambent.errors import UsageError
 from lambent.part import Spec
 
 Run = Callable[..., Any]
-FIFTY = {"type": "Mixture", "components": 50, "covariance": "diagonal"}
+FIFTY = {"type": "Mixture", "components": 50, "covariance": "full"}
 
 plain = st.recursive(
     st.none()
@@ -74,8 +74,10 @@ def test_any_tree_is_a_plan_or_refused(tree: Any) -> None:
         ({"objective": {"beta": 4}}, {"type": "Standard"}),
         (
             {"objective": {"beta": 4}, "latent": {"prior": "Mixture"}},
-            FIFTY | {"components": 10},
+            FIFTY | {"components": 10, "covariance": "diagonal"},
         ),
+        ({"latent": {"size": 128}}, FIFTY),
+        ({"latent": {"size": 129}}, FIFTY | {"covariance": "diagonal"}),
         ({"objective": {"beta": "auto"}}, FIFTY),
         ({"latent": "Ladder"}, {"type": "Standard"}),
     ],

@@ -213,6 +213,10 @@ def test_too_small() -> None:
     assert "size of 6" in remark.advice
     assert titled(run(**units(2.0, 1.8, 0.001)), "too small") is None
     assert titled(run(**units(0.2, 0.1)), "too small") is None
+    mixture = {"latent": {"prior": {"type": "Mixture", "covariance": "diagonal"}}}
+    assert titled(run(**units(2.0, 1.8, 1.9), spec=mixture), "too small") is not None
+    mixture["latent"]["prior"]["covariance"] = "full"
+    assert titled(run(**units(2.0, 1.8, 1.9), spec=mixture), "too small") is None
 
 
 def test_loose_bound() -> None:

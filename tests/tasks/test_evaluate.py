@@ -1,9 +1,13 @@
 """evaluate and explore on models whose answers are known."""
 
 import math
+from typing import Any, Literal
 
 import pytest
 import torch
+from torch.distributions import MultivariateNormal
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from lambent import (
     DataError,
@@ -85,6 +89,30 @@ def test_no_layer_of_a_decoder_emits_more_than_a_chunk_holds(monkeypatch: pytest
     monkeypatch.setattr("lambent.metrics.bound.BUDGET", 40 * 10)
     assert len(bounds(wide, torch.zeros(5, 6, dtype=torch.uint8), 30).bound) == 5
     assert max(seen) == 400  # ten codes of the hidden layer, not those sixty that the output alone would allow
+
+
+class Largest(TorchDispatchMode):
+    """Remembers the bytes of the largest tensor made."""
+
+    bytes = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(made):
+            if isinstance(tensor, torch.Tensor):
+                self.bytes = max(self.bytes, tensor.numel() * tensor.element_size())
+        return made
+
+
+@pytest.mark.parametrize("covariance", ["diagonal", "full"])
+def test_a_mixture_says_how_much_its_density_holds(covariance: Literal["diagonal", "full"]) -> None:
+    prior = Mixture(50, covariance=covariance)
+    prior.setup(32, torch.zeros(1, 1))
+    codes = torch.randn(2000, 32)
+    with torch.no_grad(), Largest() as largest:
+        prior(lambda x: MultivariateNormal(x, torch.eye(32))).log_prob(codes)
+    told = 4 * prior.held * len(codes)  # bytes
+    assert told / 10 < 2 * largest.bytes <= told  # the largest is held beside the one that it is made from
 
 
 def test_more_samples_tighten_the_bound(model: LatentModel, x: torch.Tensor) -> None:

@@ -248,6 +248,25 @@ def test_density_under_each_component_is_the_generic_one(
     torch.testing.assert_close(parts.log_prob_each(value), FromNoise.log_prob_each(parts, value))
 
 
+@pytest.mark.parametrize("batch", [(), (2,)])
+@pytest.mark.parametrize("kind", [DiagonalNormal, FullNormal])
+def test_draw_of_a_chosen_component_is_the_generic_one(
+    kind: type[Distribution], batch: tuple[int, ...], device: torch.device
+) -> None:
+    parts = gaussian(kind, 8, 3, device, batch=8)
+    parts = type(parts)(*(t.unflatten(0, (*batch, -1)) for t in vars(parts).values() if isinstance(t, torch.Tensor)))
+    assert isinstance(parts, FromNoise)
+    chosen = torch.randint(parts.batch_shape[-1], (5, 6, *batch), device=device)
+    noise = parts.noise((5, 6, *batch, 3))
+    found, every = (
+        parts.from_noise_of(chosen, noise),
+        parts.from_noise(noise.unsqueeze(-2).expand(5, 6, *parts.batch_shape, 3)),
+    )
+    torch.testing.assert_close(found, FromNoise.from_noise_of(parts, chosen, noise))
+    where = (2, 3, *(1 for _ in batch))
+    torch.testing.assert_close(found[where], every[where][chosen[where]])
+
+
 def test_sharp_components_far_from_nought_keep_their_density(device: torch.device) -> None:
     # Multiplied out, z²/σ² and μ²/σ² are 10⁵ times their difference: float32 alone would lose it.
     location = 3 + torch.randn(7, 40, device=device, dtype=torch.float64)
@@ -257,6 +276,18 @@ def test_sharp_components_far_from_nought_keep_their_density(device: torch.devic
     expected = DiagonalNormal(single.location.double(), exact.log_scale).log_prob_each(value.float().double())
     found = single.log_prob_each(value.float())
     torch.testing.assert_close(found, expected.float(), rtol=1e-6, atol=0)
+
+
+def test_sharp_correlated_components_far_from_nought_keep_their_density(device: torch.device) -> None:
+    location = 3 + torch.randn(7, 40, device=device, dtype=torch.float64)
+    shape = torch.eye(40, device=device, dtype=torch.float64) + 0.1 * torch.randn(
+        7, 40, 40, device=device
+    ).double().tril(-1)
+    exact = FullNormal(location, math.exp(-4) * shape)
+    value = exact.from_noise(torch.randn(9, 7, 40, device=device, dtype=torch.float64))
+    single = FullNormal(exact.location.float(), exact.factor.float())
+    expected = FullNormal(single.location.double(), single.factor.double()).log_prob_each(value.float().double())
+    torch.testing.assert_close(single.log_prob_each(value.float()), expected.float(), rtol=1e-5, atol=0)
 
 
 def test_mixture_chooses_components_by_weight(device: torch.device, seed: Seed) -> None:

@@ -38,6 +38,7 @@ def kinds() -> dict[str, tuple[Latent, Objective]]:
     return {
         "Flat, Standard, Elbo": (Flat(16), Elbo()),
         "Mixture prior": (Flat(16, prior=Mixture(10)), Elbo()),
+        "Mixture prior, full": (Flat(32, prior=Mixture(50, covariance="full")), Elbo()),
         "Vamp prior": (Flat(16, prior=Vamp(50)), Elbo()),
         "Flow prior": (Flat(16, prior=Flow()), Elbo()),
         "Flow posterior": (Flat(16, posterior=FlowPosterior()), Elbo()),

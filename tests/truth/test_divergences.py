@@ -236,15 +236,21 @@ def test_mixture_density_is_the_weighted_sum(components: str, device: torch.devi
     torch.testing.assert_close(NormalMixture(logits, parts).log_prob(value), expected)
 
 
+def components(kind: type[Distribution], batch: tuple[int, ...], device: torch.device) -> FromNoise:
+    """Eight Gaussians over three units, in batches of `batch`."""
+    flat = gaussian(kind, 8, 3, device, batch=8)
+    parts = type(flat)(*(t.unflatten(0, (*batch, -1)) for t in vars(flat).values() if isinstance(t, torch.Tensor)))
+    assert isinstance(parts, FromNoise)
+    return parts
+
+
 @pytest.mark.parametrize("batch", [(), (2,)])
 @pytest.mark.parametrize("kind", [DiagonalNormal, FullNormal])
 def test_density_under_each_component_is_the_generic_one(
     kind: type[Distribution], batch: tuple[int, ...], device: torch.device
 ) -> None:
-    parts = gaussian(kind, 8, 3, device, batch=8)
-    parts = type(parts)(*(t.unflatten(0, (*batch, -1)) for t in vars(parts).values() if isinstance(t, torch.Tensor)))
+    parts = components(kind, batch, device)
     value = torch.randn(5, 6, *batch, 3, dtype=torch.float64, device=device)
-    assert isinstance(parts, FromNoise)
     torch.testing.assert_close(parts.log_prob_each(value), FromNoise.log_prob_each(parts, value))
 
 
@@ -253,15 +259,11 @@ def test_density_under_each_component_is_the_generic_one(
 def test_draw_of_a_chosen_component_is_the_generic_one(
     kind: type[Distribution], batch: tuple[int, ...], device: torch.device
 ) -> None:
-    parts = gaussian(kind, 8, 3, device, batch=8)
-    parts = type(parts)(*(t.unflatten(0, (*batch, -1)) for t in vars(parts).values() if isinstance(t, torch.Tensor)))
-    assert isinstance(parts, FromNoise)
+    parts = components(kind, batch, device)
     chosen = torch.randint(parts.batch_shape[-1], (5, 6, *batch), device=device)
     noise = parts.noise((5, 6, *batch, 3))
-    found, every = (
-        parts.from_noise_of(chosen, noise),
-        parts.from_noise(noise.unsqueeze(-2).expand(5, 6, *parts.batch_shape, 3)),
-    )
+    found = parts.from_noise_of(chosen, noise)
+    every = parts.from_noise(noise.unsqueeze(-2).expand(5, 6, *parts.batch_shape, 3))
     torch.testing.assert_close(found, FromNoise.from_noise_of(parts, chosen, noise))
     where = (2, 3, *(1 for _ in batch))
     torch.testing.assert_close(found[where], every[where][chosen[where]])

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import lambent
-from lambent.networks import Half, Network
+from lambent.model.networks import Half, Network
 
 Contestant = Callable[["Plain", Tensor, int, int], list[float]]
 RATE = 1e-3

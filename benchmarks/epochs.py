@@ -15,7 +15,7 @@ from record import RESULTS, Record, column
 from speed import bits
 
 import lambent
-from lambent.networks import Mlp
+from lambent.model.networks import Mlp
 
 PROTOCOL = (
     "Mlp of width 512, batch 128, fp32, 25,600 binary images of 28 × 28 (the shipped slice of Fashion-MNIST, thresholded and "

@@ -15,7 +15,7 @@ from speed import bits
 
 import lambent
 from lambent.metrics.bound import bounds
-from lambent.networks import Conv, Mlp, Network
+from lambent.model.networks import Conv, Mlp, Network
 
 PROTOCOL = (
     "Binary 28 × 28 images, 16 units, the same weights for both; K = 1000. The two take turns. Both estimate log p(x), so "

@@ -25,7 +25,7 @@ from torch import Tensor
 
 import lambent
 from lambent.metrics.bound import bounds
-from lambent.networks import Conv, Mlp, Network
+from lambent.model.networks import Conv, Mlp, Network
 
 PROTOCOL = (
     "One process for each case. Rows: a table of 30 columns, streamed in batches of 1024 through an Mlp of width 64 for one "

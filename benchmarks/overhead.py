@@ -17,11 +17,11 @@ from speed import bits
 
 import lambent
 from lambent import Elbo, Flat, Iwae, Ladder, LatentModel
-from lambent.latents import Latent
-from lambent.networks import Mlp
+from lambent.model.latents import Latent
+from lambent.model.networks import Mlp
+from lambent.model.posteriors import Flow as FlowPosterior
+from lambent.model.priors import Flow, Mixture, Vamp
 from lambent.objectives import Objective
-from lambent.posteriors import Flow as FlowPosterior
-from lambent.priors import Flow, Mixture, Vamp
 
 PROTOCOL = (
     "Mlp of width 512, binary images, batch 128, fp32; three epochs of 80 steps under Python's profiler, after a warm-up. An "

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from lambent.files import write_text
+from lambent.disk.whole import write_text
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -21,7 +21,7 @@ from torch import Tensor
 
 import lambent
 from lambent.data import load
-from lambent.networks import Conv, Mlp, Network
+from lambent.model.networks import Conv, Mlp, Network
 
 PROTOCOL = (
     "28 × 28 binary images (the shipped slice of Fashion-MNIST, thresholded), 16 units, Bernoulli, Adam with learning rate 1e-3, "

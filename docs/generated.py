@@ -15,13 +15,13 @@ from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from lambent.cli.describe import catalogue, described
-from lambent.cli.listing import shown
-from lambent.cli.plan import families as chosen_families
-from lambent.cli.plan import modalities
 from lambent.cli.program import VERBS
-from lambent.cli.settings import Setting, of_evaluation, of_fit, of_rows
-from lambent.data.catalog import CATALOG
+from lambent.cli.reading.plan import families as chosen_families
+from lambent.cli.reading.plan import modalities
+from lambent.cli.reading.settings import Setting, of_evaluation, of_fit, of_rows
+from lambent.cli.verbs.describe import catalogue, described
+from lambent.cli.verbs.listing import shown
+from lambent.data.catalog.entries import CATALOG
 from lambent.papers import bibliography
 from lambent.part import Part, families, registered
 

@@ -6,37 +6,37 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
-    "lambent.bounds": ("Ciwae", "Iwae", "Miwae", "Piwae"),
+    "lambent.objectives.bounds": ("Ciwae", "Iwae", "Miwae", "Piwae"),
     "lambent.data": ("CATALOG", "Encoded", "Image", "Modality", "Sprites", "Table"),
     "lambent.errors": (
         "ArtifactError", "DataError", "DivergedError", "InterruptedRun", "LambentError", "MachineError", "UsageError",
     ),
     "lambent.estimators": ("VAE",),
-    "lambent.fitting": ("fit",),
-    "lambent.latents": ("Flat", "Ladder", "Latent"),
-    "lambent.likelihoods": (
+    "lambent.training.fitting": ("fit",),
+    "lambent.model.latents": ("Flat", "Ladder", "Latent"),
+    "lambent.model.likelihoods": (
         "Bernoulli", "Categorical", "ContinuousBernoulli", "DiscretizedLogistics", "Gaussian", "Laplace", "Likelihood", "Mixed",
         "NegativeBinomial", "Poisson", "StudentT", "ZeroInflatedNegativeBinomial",
     ),
     "lambent.model": ("LatentModel", "Trace"),
-    "lambent.networks": ("Conv", "Mlp", "Network", "ResNet"),
+    "lambent.model.networks": ("Conv", "Mlp", "Network", "ResNet"),
     "lambent.objectives": ("BetaTc", "DipVae", "Elbo", "Objective", "Wae"),
     "lambent.papers": ("citation",),
     "lambent.part": ("Part",),
-    "lambent.posteriors": ("Diagonal", "Full", "Point", "Posterior"),
-    "lambent.priors": ("Mixture", "Prior", "Standard", "Vamp"),
-    "lambent.rivals": ("Factor",),
-    "lambent.store": ("save",),
+    "lambent.model.posteriors": ("Diagonal", "Full", "Point", "Posterior"),
+    "lambent.model.priors": ("Mixture", "Prior", "Standard", "Vamp"),
+    "lambent.objectives.factor": ("Factor",),
+    "lambent.fitted": ("save",),
     "lambent.tasks.evaluate": ("evaluate",),
     "lambent.tasks.prior": ("fit_prior",),
 }  # fmt: skip
 _RENAMED = {"load": ("lambent.estimators", "load_estimator")}
-_MODULES = ("data", "posteriors", "priors")  # two parts called Flow live in the latter
+# Two parts called Flow live in the latter.
+_MODULES = {"data": "lambent.data", "posteriors": "lambent.model.posteriors", "priors": "lambent.model.priors"}
 _FOUND = {name: (module, name) for module, names in _HOMES.items() for name in names} | _RENAMED
 
 if TYPE_CHECKING:
-    from lambent import data, posteriors, priors
-    from lambent.bounds import Ciwae, Iwae, Miwae, Piwae
+    from lambent import data
     from lambent.data import CATALOG, Encoded, Image, Modality, Sprites, Table
     from lambent.errors import (
         ArtifactError,
@@ -49,9 +49,10 @@ if TYPE_CHECKING:
     )
     from lambent.estimators import VAE
     from lambent.estimators import load_estimator as load
-    from lambent.fitting import fit
-    from lambent.latents import Flat, Ladder, Latent
-    from lambent.likelihoods import (
+    from lambent.fitted import save
+    from lambent.model import LatentModel, Trace, posteriors, priors
+    from lambent.model.latents import Flat, Ladder, Latent
+    from lambent.model.likelihoods import (
         Bernoulli,
         Categorical,
         ContinuousBernoulli,
@@ -65,17 +66,17 @@ if TYPE_CHECKING:
         StudentT,
         ZeroInflatedNegativeBinomial,
     )
-    from lambent.model import LatentModel, Trace
-    from lambent.networks import Conv, Mlp, Network, ResNet
+    from lambent.model.networks import Conv, Mlp, Network, ResNet
+    from lambent.model.posteriors import Diagonal, Full, Point, Posterior
+    from lambent.model.priors import Mixture, Prior, Standard, Vamp
     from lambent.objectives import BetaTc, DipVae, Elbo, Objective, Wae
+    from lambent.objectives.bounds import Ciwae, Iwae, Miwae, Piwae
+    from lambent.objectives.factor import Factor
     from lambent.papers import citation
     from lambent.part import Part
-    from lambent.posteriors import Diagonal, Full, Point, Posterior
-    from lambent.priors import Mixture, Prior, Standard, Vamp
-    from lambent.rivals import Factor
-    from lambent.store import save
     from lambent.tasks.evaluate import evaluate
     from lambent.tasks.prior import fit_prior
+    from lambent.training.fitting import fit
 
 __all__ = [
     "CATALOG", "VAE", "ArtifactError", "Bernoulli", "BetaTc", "Categorical", "Ciwae", "ContinuousBernoulli", "Conv",
@@ -90,7 +91,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
-        return importlib.import_module(f"lambent.{name}")
+        return importlib.import_module(_MODULES[name])
     if name not in _FOUND:
         raise AttributeError(f"module 'lambent' has no attribute {name!r}")
     module, attribute = _FOUND[name]

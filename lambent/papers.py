@@ -10,7 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from lambent import __version__, store
+from lambent import __version__
+from lambent import fitted as store
 from lambent.data import Modality
 from lambent.errors import UsageError
 from lambent.estimators import VAE

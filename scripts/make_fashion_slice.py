@@ -13,9 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from lambent.data import files, idx
-from lambent.data.catalog import ASSETS, CATALOG
-from lambent.files import write_bytes
+from lambent.data.catalog.entries import ASSETS, CATALOG
+from lambent.data.readers import idx
+from lambent.data.readers import regular as files
+from lambent.disk.whole import write_bytes
 
 EACH = {"train": 1_000, "test": 200}
 

@@ -38,13 +38,13 @@ from lambent import (
     StudentT,
     Table,
     Vamp,
-    store,
 )
+from lambent import fitted as store
 from lambent.data import encode_like
-from lambent.draws import fixed, mean
-from lambent.likelihoods import most_likely
-from lambent.posteriors import Flow as FlowPosterior
-from lambent.priors import Flow
+from lambent.model.likelihoods import most_likely
+from lambent.model.posteriors import Flow as FlowPosterior
+from lambent.model.priors import Flow
+from lambent.model.trace import fixed, mean
 
 GOLDEN = Path(__file__).parents[1] / "tests" / "golden"
 ROWS = 5

@@ -19,19 +19,19 @@ import pytest
 import torch
 from torch import Tensor
 
-import lambent.bounds  # each import registers the parts it defines
 import lambent.data
-import lambent.rivals  # noqa: F401
+import lambent.objectives.bounds  # each import registers the parts it defines
+import lambent.objectives.factor  # noqa: F401
 from lambent.distributions import sample
 from lambent.errors import UsageError
-from lambent.latents import Flat, Latent
-from lambent.likelihoods import Gaussian, Likelihood
 from lambent.model import LatentModel
-from lambent.networks import Mlp, Network
+from lambent.model.latents import Flat, Latent
+from lambent.model.likelihoods import Gaussian, Likelihood
+from lambent.model.networks import Mlp, Network
+from lambent.model.posteriors import Posterior
+from lambent.model.priors import Prior
 from lambent.objectives import Objective
 from lambent.part import Part, Shape, Spec, family, registered
-from lambent.posteriors import Posterior
-from lambent.priors import Prior
 
 REPOSITORY = Path(__file__).parents[1]
 EVENTS: tuple[Shape, ...] = ((1, 6, 5), (4,), (1,))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lambent.errors import ArtifactError, MachineError, UsageError
 
 if TYPE_CHECKING:
-    from lambent.store import Stored
+    from lambent.fitted import Stored
 
 CONFIG, MODEL, HISTORY = "config.yaml", "model.safetensors", "history.jsonl"
 CHECKPOINT, METRICS, REPORT = "checkpoint.safetensors", "metrics.json", "report.html"
@@ -131,8 +131,8 @@ def model_file(run: str) -> Path:
 
 def opened(run: str, device: str) -> tuple[Path, "Stored"]:
     """The path of the model file, and what it holds, on the device."""
-    from lambent.precision import device_of
-    from lambent.store import load
+    from lambent.fitted import load
+    from lambent.training.precision import device_of
 
     where = device_of(device)
     path = model_file(run)

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lambent.disk.whole import write_bytes, write_whole
 from lambent.errors import MachineError, UsageError
-from lambent.files import write_bytes, write_whole
 
 TABLES = (".csv", ".parquet", ".npz")
 ALL = (".png", *TABLES)

@@ -13,8 +13,8 @@ from types import FrameType
 
 from lambent import __version__
 from lambent.cli.voice import line
+from lambent.disk.whole import explained
 from lambent.errors import InterruptedRun, LambentError, MachineError, UsageError, nearest
-from lambent.files import explained
 
 VERBS = {
     "train": ("train", "train a model: DATA --out RUN"),
@@ -60,7 +60,7 @@ def _run(arguments: list[str]) -> int:
     if verb not in VERBS:
         what = "flag" if verb.startswith("-") else "verb"
         raise UsageError(f"no {what} is called {verb!r}; {nearest(verb, [*VERBS, '--help', '--version'])}")
-    module = importlib.import_module(f"lambent.cli.{VERBS[verb][0]}")
+    module = importlib.import_module(f"lambent.cli.verbs.{VERBS[verb][0]}")
     status: int = getattr(module, verb)(rest)
     return status
 

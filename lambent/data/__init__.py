@@ -4,28 +4,28 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lambent.data.catalog import CATALOG
-    from lambent.data.image import Image
+    from lambent.data.catalog.entries import CATALOG
+    from lambent.data.catalog.sprites import Sprites
+    from lambent.data.kinds.image import Image
+    from lambent.data.kinds.modality import Encoded, Modality
+    from lambent.data.kinds.table import Table
     from lambent.data.loading import encode_like, load, load_parted, parted_like
-    from lambent.data.modality import Encoded, Modality
-    from lambent.data.rows import distinct, overlap, split
-    from lambent.data.sprites import Sprites
-    from lambent.data.table import Table
+    from lambent.data.splitting import distinct, overlap, split
 
 _HOMES = {
-    "CATALOG": "catalog",
-    "Image": "image",
+    "CATALOG": "catalog.entries",
+    "Image": "kinds.image",
     "encode_like": "loading",
     "load": "loading",
     "load_parted": "loading",
-    "Encoded": "modality",
+    "Encoded": "kinds.modality",
     "Modality": "loading",  # not its own module: whoever asks for the family needs its members registered
-    "distinct": "rows",
-    "overlap": "rows",
+    "distinct": "splitting",
+    "overlap": "splitting",
     "parted_like": "loading",
-    "split": "rows",
-    "Sprites": "sprites",
-    "Table": "table",
+    "split": "splitting",
+    "Sprites": "catalog.sprites",
+    "Table": "kinds.table",
 }
 __all__ = [
     "CATALOG",

@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from lambent.data import arrays, catalog, files, idx, pictures
-from lambent.data.image import Image
-from lambent.data.modality import Encoded, Modality
-from lambent.data.raw import Raw
-from lambent.data.rows import as_labels, cut
-from lambent.data.table import Table
+from lambent.data.catalog import entries as catalog
+from lambent.data.kinds.image import Image
+from lambent.data.kinds.modality import Encoded, Modality
+from lambent.data.kinds.table import Table
+from lambent.data.readers import arrays, idx, pictures
+from lambent.data.readers import regular as files
+from lambent.data.readers.raw import Raw
+from lambent.data.splitting import as_labels, cut
 from lambent.errors import DataError, nearest
 from lambent.part import Spec
 

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from lambent.data.batches import mixed_seed
-from lambent.draws import from_posterior
 from lambent.model import LatentModel
+from lambent.model.trace import from_posterior
 
 ACTIVE = 0.01  # variance over the data of a unit's posterior mean, above which it counts as active
 

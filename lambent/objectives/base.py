@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from lambent.model import LatentModel, Trace
+from lambent.model.posteriors import Posterior
 from lambent.part import Part, Spec, option
-from lambent.posteriors import Posterior
 
 WIDE = 128  # units above which the full covariances of 50 Gaussians would cost more than the networks
 

@@ -6,11 +6,11 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from lambent.draws import Node, from_posterior, from_prior
 from lambent.model import LatentModel
+from lambent.model.posteriors import Full
+from lambent.model.trace import Node, from_posterior, from_prior
 from lambent.objectives.base import Annealing, Objective
 from lambent.part import Part, option
-from lambent.posteriors import Full
 
 
 class BetaTc(Annealing):

@@ -3,7 +3,7 @@
 import math
 from datetime import datetime
 
-from lambent.report.lookup import finite
+from lambent.report.run.lookup import finite
 
 MISSING = "–"
 

@@ -11,12 +11,13 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from lambent.files import write_bytes
-from lambent.report import bars, facts, grids, lines
-from lambent.report.findings import Findings, Pictures
+from lambent.disk.whole import write_bytes
+from lambent.report.charts import bars, grids, lines
+from lambent.report.charts.scatter import scatter
 from lambent.report.numerals import show, show_moment
-from lambent.report.scatter import scatter
-from lambent.report.verdict import summary, verdict
+from lambent.report.run import facts
+from lambent.report.run.findings import Findings, Pictures
+from lambent.report.run.verdict import summary, verdict
 
 
 def render(findings: Findings) -> str:

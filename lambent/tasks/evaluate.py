@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from lambent.data.batches import as_tensor, mixed_seed
-from lambent.data.modality import Encoded
+from lambent.data.kinds.modality import Encoded
 from lambent.errors import DataError, UsageError
 from lambent.metrics.bound import Bounds, bounds
 from lambent.metrics.collapse import Level, levels, mutual_information
 from lambent.model import LatentModel
-from lambent.networks.base import elements
+from lambent.model.networks.base import elements
 
 MOST_SAMPLES = 5000
 

@@ -8,10 +8,10 @@ from torch.distributions import Distribution
 
 from lambent.data.batches import mixed_seed
 from lambent.distributions import sample
-from lambent.draws import Draw, fixed, from_posterior, from_prior, mean
 from lambent.errors import UsageError
-from lambent.likelihoods import most_likely
 from lambent.model import LatentModel
+from lambent.model.likelihoods import most_likely
+from lambent.model.trace import Draw, fixed, from_posterior, from_prior, mean
 
 CHUNK = 256
 

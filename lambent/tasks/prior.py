@@ -6,17 +6,17 @@ import torch
 from torch import Tensor
 
 from lambent.data.batches import as_tensor, mixed_seed
-from lambent.data.modality import Encoded
+from lambent.data.kinds.modality import Encoded
 from lambent.distributions import seeded
-from lambent.draws import from_posterior
 from lambent.errors import UsageError
-from lambent.fitting import fit
-from lambent.loop import History
 from lambent.model import LatentModel
+from lambent.model.priors import Mixture, Prior
+from lambent.model.trace import from_posterior
 from lambent.objectives import Objective
 from lambent.part import Part
-from lambent.priors import Mixture, Prior
 from lambent.tasks.explore import encode
+from lambent.training.fitting import fit
+from lambent.training.loop import History
 
 
 class _PriorAlone(Objective):

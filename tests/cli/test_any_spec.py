@@ -14,14 +14,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lambent import store
-from lambent.cli import strict
-from lambent.cli.flags import divided
-from lambent.cli.plan import PARTS, Plan, families, modalities
-from lambent.cli.specs import completed
+from lambent import fitted as store
+from lambent.cli.reading import strict
+from lambent.cli.reading.flags import divided
+from lambent.cli.reading.plan import PARTS, Plan, families, modalities
+from lambent.cli.reading.specs import completed
 from lambent.errors import LambentError, UsageError
-from lambent.likelihoods import Likelihood
 from lambent.model import LatentModel
+from lambent.model.likelihoods import Likelihood
 from lambent.part import Part, registered
 
 Spec = dict[str, Any]

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lambent.cli import strict
-from lambent.cli.plan import Plan, families, modalities
-from lambent.cli.specs import completed
-from lambent.cli.trees import Tree, merged
+from lambent.cli.reading import strict
+from lambent.cli.reading.plan import Plan, families, modalities
+from lambent.cli.reading.specs import completed
+from lambent.cli.reading.trees import Tree, merged
 from lambent.data import Image
 from lambent.errors import UsageError
 from lambent.part import Spec
@@ -113,8 +113,8 @@ def test_fields_without_a_type_are_those_of_the_default() -> None:
 
 
 def test_no_modality_has_a_field_that_the_command_line_keeps_for_itself() -> None:
-    from lambent.cli.settings import of_rows
-    from lambent.cli.specs import fields_of
+    from lambent.cli.reading.settings import of_rows
+    from lambent.cli.reading.specs import fields_of
     from lambent.part import registered
 
     for cls in registered(modalities()).values():

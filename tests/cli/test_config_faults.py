@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from lambent.cli import strict
-from lambent.cli.flags import divided
-from lambent.cli.plan import Plan
+from lambent.cli.reading import strict
+from lambent.cli.reading.flags import divided
+from lambent.cli.reading.plan import Plan
 
 Run = Callable[..., Any]
 Refuses = Callable[..., None]

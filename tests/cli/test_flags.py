@@ -6,17 +6,17 @@ from typing import Any
 
 import pytest
 
-from lambent.cli import strict
-from lambent.cli.flags import Parser, add_rows, add_run, common, divided
-from lambent.cli.plan import Plan, modalities, sourced
-from lambent.cli.specs import completed
+from lambent.cli.reading import strict
+from lambent.cli.reading.flags import Parser, add_rows, add_run, common, divided
+from lambent.cli.reading.plan import Plan, modalities, sourced
+from lambent.cli.reading.specs import completed
 from lambent.errors import UsageError
-from lambent.likelihoods import Likelihood
-from lambent.networks import Network
+from lambent.model.likelihoods import Likelihood
+from lambent.model.networks import Network
+from lambent.model.posteriors import Posterior
+from lambent.model.priors import Prior
 from lambent.objectives import Objective
 from lambent.part import Part, registered
-from lambent.posteriors import Posterior
-from lambent.priors import Prior
 
 Spec = dict[str, Any]
 Flags = Callable[[Spec, str], list[str]]
@@ -46,7 +46,7 @@ def test_every_posterior(any_posterior_spec: Spec, said: Said) -> None:
 
 
 def test_every_latent(any_latent_spec: Spec, said: Said) -> None:
-    from lambent.latents import Latent
+    from lambent.model.latents import Latent
 
     said(Latent, any_latent_spec)
 
@@ -101,7 +101,7 @@ def test_lists_may_be_bare() -> None:
 
 def test_a_part_may_be_written_in_braces() -> None:
     tree = divided(["--latent", "{type: Flat, size: 3, prior: {type: Vamp, components: 5}}"])[1]
-    from lambent.latents import Latent
+    from lambent.model.latents import Latent
 
     assert completed(Latent, tree["latent"], None, "latent")["prior"] == {"type": "Vamp", "components": 5}
 

@@ -212,7 +212,7 @@ def test_doctor(lambent: Run, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_doctor_names_a_torch_that_is_absent_or_too_old(lambent: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    from lambent.cli import doctor
+    from lambent.cli.verbs import doctor
 
     def absent(name: str) -> str:
         raise doctor.metadata.PackageNotFoundError(name)
@@ -239,7 +239,7 @@ def test_verbs_that_need_no_model_do_not_wait_for_torch(arguments: list[str]) ->
 
 def test_M10_extras_are_named(lambent: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a package of an extra is missing, `lambent doctor` names it and the command that installs it."""
-    from lambent.cli import doctor
+    from lambent.cli.verbs import doctor
 
     monkeypatch.setattr(doctor, "extras", lambda: {"track": ["surely-not-installed"]})
     assert "lacks surely-not-installed — pip install 'lambent[track]'" in lambent("doctor").out
@@ -283,7 +283,7 @@ def test_parts_are_kept_from_one_call_to_the_next(tmp_path: Path) -> None:
 
 
 def test_a_fault_of_our_own_is_one_line(lambent: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    from lambent.cli import catalogue
+    from lambent.cli.verbs import catalogue
 
     def break_down(arguments: list[str]) -> int:
         raise RuntimeError("two\nlines")
@@ -300,7 +300,7 @@ def test_a_fault_of_our_own_is_one_line(lambent: Run, monkeypatch: pytest.Monkey
 )
 def test_M4_memory(lambent: Run, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     """Memory that runs out anywhere in a verb ends in status 5 and the advice to take a smaller batch."""
-    from lambent.cli import catalogue
+    from lambent.cli.verbs import catalogue
 
     def break_down(arguments: list[str]) -> int:
         raise error

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image as Pil
 
-from lambent import store
-from lambent.cli.rows import load_rows, recorded
-from lambent.cli.settings import of_rows
+from lambent import fitted as store
+from lambent.cli.reading.settings import of_rows
+from lambent.cli.reading.sources import load_rows, recorded
 from lambent.cli.voice import Voice
 from lambent.data import split
 
@@ -114,7 +114,7 @@ def test_validation_rows_that_are_trained_on_are_told(lambent: Run, small: Small
 @pytest.mark.parametrize(("split_", "watched"), [("train", 0.1), ("train-50k", "valid")])
 def test_a_split_inside_the_training_rows_is_not_watched(split_: str, watched: str | float) -> None:
     """MNIST's 'valid' is the end of its 'train': it serves only beside 'train-50k'."""
-    from lambent.cli.rows import _validation_split
+    from lambent.cli.reading.sources import _validation_split
 
     assert _validation_split(request("mnist", split=split_, test="test"), "auto") == watched
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from lambent import store
+from lambent import fitted as store
 from lambent.cli.folder import claimed
 from lambent.errors import UsageError
 
@@ -78,7 +78,7 @@ def test_the_model_file_says_where_it_came_from(table_run: Path) -> None:
 
 
 def test_every_field_is_written_down(table_run: Path) -> None:
-    from lambent.cli.strict import read
+    from lambent.cli.reading.strict import read
 
     tree = read(table_run / "config.yaml")
     assert list(tree) == ["lambent", "data", "latent", "likelihood", "network", "objective", "fit", "evaluate"]

@@ -90,7 +90,7 @@ def test_parts_of_ones_own(
     lambent: Run, process: Callable[..., subprocess.Popen[str]], table: Path, small: Small
 ) -> None:
     """--import registers them; without it, a run made with them is refused by name."""
-    Path("mine.py").write_text("from lambent.priors import Standard\n\n\nclass Mine(Standard):\n    'My own.'\n")
+    Path("mine.py").write_text("from lambent.model.priors import Standard\n\n\nclass Mine(Standard):\n    'My own.'\n")
     arguments = ["train", table, "--data.label=kind", "--epochs=1", "--out=r", *small, "--latent.prior=Mine"]
     assert said(process(*arguments, "--import=mine", "--quiet")) == (0, "")
     assert said(process("info", "r")) == (0, "")

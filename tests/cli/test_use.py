@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lambent import store
+from lambent import fitted as store
 
 Run = Callable[..., Any]
 

@@ -12,13 +12,13 @@ from torch import Tensor
 import lambent
 from lambent import papers
 from lambent.errors import UsageError
-from lambent.latents import Flat
-from lambent.likelihoods import Gaussian, Likelihood
 from lambent.model import LatentModel
+from lambent.model.latents import Flat
+from lambent.model.likelihoods import Gaussian, Likelihood
+from lambent.model.posteriors import Point
+from lambent.model.priors import Vamp
 from lambent.objectives import Elbo, Objective
 from lambent.part import Part, Spec
-from lambent.posteriors import Point
-from lambent.priors import Vamp
 
 Vary = Callable[[type[Part]], list[Spec]]
 

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 
 from lambent.distributions import FromNoise, NormalMixture, sample
-from lambent.draws import Draw, first, fixed, from_posterior, from_prior, mean, shared
 from lambent.errors import UsageError
-from lambent.latents import Flat, Ladder
 from lambent.model import LatentModel
+from lambent.model.latents import Flat, Ladder
+from lambent.model.posteriors import Posterior
+from lambent.model.priors import Prior
+from lambent.model.trace import Draw, first, fixed, from_posterior, from_prior, mean, shared
 from lambent.part import Spec
-from lambent.posteriors import Posterior
-from lambent.priors import Prior
 
 Seed = Callable[[int], torch.Generator]
 Assembled = Callable[..., tuple[LatentModel, Tensor]]

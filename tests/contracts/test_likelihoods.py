@@ -9,7 +9,7 @@ from torch.distributions import Distribution
 
 from lambent.distributions import sample
 from lambent.errors import DataError
-from lambent.likelihoods import Likelihood, most_likely
+from lambent.model.likelihoods import Likelihood, most_likely
 from lambent.part import Shape, Spec
 
 Event = Callable[[Spec], Shape]

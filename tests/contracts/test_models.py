@@ -11,17 +11,17 @@ import torch
 from torch import Tensor
 
 from lambent.distributions import sample, seeded
-from lambent.draws import fixed, from_posterior, from_prior
 from lambent.errors import DataError, DivergedError, UsageError
-from lambent.fitting import fit
-from lambent.latents import Flat, Ladder
-from lambent.likelihoods import Bernoulli, Categorical, Gaussian, Mixed
 from lambent.model import LatentModel
-from lambent.networks import Conv, Mlp
+from lambent.model.latents import Flat, Ladder
+from lambent.model.likelihoods import Bernoulli, Categorical, Gaussian, Mixed
+from lambent.model.networks import Conv, Mlp
+from lambent.model.priors import Vamp
+from lambent.model.trace import fixed, from_posterior, from_prior
 from lambent.objectives import Elbo, Objective
 from lambent.part import Part, Spec
-from lambent.precision import computing
-from lambent.priors import Vamp
+from lambent.training.fitting import fit
+from lambent.training.precision import computing
 
 Seed = Callable[[int], torch.Generator]
 Assembled = Callable[..., tuple[LatentModel, Tensor]]
@@ -95,7 +95,7 @@ def test_fully_connected_layers_take_bf16_the_way_that_the_processor_has(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Without tiles "medium" products stay in float32, so the layers' inputs must be bfloat16 themselves."""
-    monkeypatch.setattr("lambent.precision._processor_has", lambda feature: feature in units)
+    monkeypatch.setattr("lambent.training.precision._processor_has", lambda feature: feature in units)
     model, _ = unassembled()
     model.setup((4,))
     with computing(model, "bf16", torch.device("cpu")):

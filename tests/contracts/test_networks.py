@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from lambent.errors import UsageError
-from lambent.networks import Mlp, Network
-from lambent.networks.base import ACTIVATIONS, GAINS
+from lambent.model.networks import Mlp, Network
+from lambent.model.networks.base import ACTIVATIONS, GAINS
 from lambent.part import Shape, Spec
 
 SIZES = [(28, 20), (112, 92), (7, 5), (8, 8), (1, 6), (13, 1)]

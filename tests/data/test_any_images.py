@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image as Pil
 from PIL import ImageOps
 
-from lambent.data.image import Image
+from lambent.data.kinds.image import Image
 from lambent.errors import DataError
 
 SIDES = st.integers(1, 7)

@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lambent.data import load, load_parted
-from lambent.data.rows import cut
-from lambent.data.table import Table
+from lambent.data.kinds.table import Table
+from lambent.data.splitting import cut
 from lambent.errors import DataError
 
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=6)

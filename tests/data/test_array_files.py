@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lambent.data import arrays, files, idx
+from lambent.data.readers import arrays, idx
+from lambent.data.readers import regular as files
+from lambent.disk.whole import write_bytes, write_whole
 from lambent.errors import DataError
-from lambent.files import write_bytes, write_whole
 
 X = np.arange(24, dtype=np.uint8).reshape(4, 3, 2)
 

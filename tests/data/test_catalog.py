@@ -12,8 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lambent.data import arrays, cache, catalog, files, load
-from lambent.data.cache import File
+from lambent.data import load
+from lambent.data.catalog import cache
+from lambent.data.catalog import entries as catalog
+from lambent.data.catalog.cache import File
+from lambent.data.readers import arrays
+from lambent.data.readers import regular as files
 from lambent.errors import DataError, UsageError
 
 

@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays as any_array
 
-from lambent.data.modality import Modality
-from lambent.data.table import Table
+from lambent.data.kinds.modality import Modality
+from lambent.data.kinds.table import Table
 from lambent.errors import ArtifactError, DataError, UsageError
 
 X = np.random.default_rng(0).normal([1e6, -3, 0.1], [5, 1e-3, 40], (50, 3))

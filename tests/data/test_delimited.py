@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lambent.data import delimited
-from lambent.data.table import Table
+from lambent.data.kinds.table import Table
+from lambent.data.readers import delimited
 from lambent.errors import DataError, UsageError
 
 

@@ -12,11 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from lambent.data import arrays, delimited, idx, load, pictures
-from lambent.data.image import Image
-from lambent.data.table import Table
+from lambent.data import load
+from lambent.data.kinds.image import Image
+from lambent.data.kinds.table import Table
+from lambent.data.readers import arrays, delimited, idx, pictures
 from lambent.errors import DataError
-from lambent.likelihoods import Bernoulli, DiscretizedLogistics
+from lambent.model.likelihoods import Bernoulli, DiscretizedLogistics
 
 Draw = Callable[..., Path]
 

@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lambent.data.image import Image
-from lambent.data.modality import Modality
+from lambent.data.kinds.image import Image
+from lambent.data.kinds.modality import Modality
 from lambent.errors import ArtifactError, DataError, UsageError
 
 GREY = np.arange(4 * 5 * 6, dtype=np.uint8).reshape(4, 5, 6) * 2

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from lambent.data import files, pictures
-from lambent.data.image import Image
+from lambent.data.kinds.image import Image
+from lambent.data.readers import pictures
+from lambent.data.readers import regular as files
 from lambent.errors import DataError
 
 Draw = Callable[..., Path]

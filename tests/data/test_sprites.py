@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lambent.data import load
-from lambent.data.sprites import FACTORS, SHAPES, Sprites, parse, render
+from lambent.data.catalog.sprites import FACTORS, SHAPES, Sprites, parse, render
 from lambent.errors import DataError, UsageError
 
 

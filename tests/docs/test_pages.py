@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 import lambent
-from lambent.cli import flags, program, strict, train
-from lambent.cli.plan import Plan
+from lambent.cli import program
+from lambent.cli.reading import flags, strict
+from lambent.cli.reading.plan import Plan
+from lambent.cli.verbs import train
 from lambent.part import Part, family, registered
 
 ROOT = Path(__file__).parents[2]

@@ -10,7 +10,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from lambent import VAE, Elbo, Flat, Ladder, UsageError, load
-from lambent.priors import Flow
+from lambent.model.priors import Flow
 
 PRIORS = [None, "Mixture", {"type": "Vamp", "components": 10}, Flow(transforms=2, width=16)]
 

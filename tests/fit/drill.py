@@ -11,14 +11,14 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from lambent.checkpoint import Checkpoint
 from lambent.errors import ArtifactError, InterruptedRun
-from lambent.fitting import fit
-from lambent.latents import Flat
-from lambent.likelihoods import Gaussian
 from lambent.model import LatentModel
-from lambent.networks import Mlp
+from lambent.model.latents import Flat
+from lambent.model.likelihoods import Gaussian
+from lambent.model.networks import Mlp
 from lambent.objectives import Elbo
+from lambent.training.checkpoint import Checkpoint
+from lambent.training.fitting import fit
 
 EPOCHS = 6
 

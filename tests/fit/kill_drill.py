@@ -18,16 +18,16 @@ from typing import Any
 
 import torch
 
-import lambent.files
-from lambent import store
-from lambent.callbacks import Journal
-from lambent.checkpoint import SCALARS, Checkpoint, _read
-from lambent.fitting import fit
-from lambent.latents import Flat
-from lambent.likelihoods import Gaussian
+import lambent.disk.whole
+from lambent import fitted as store
 from lambent.model import LatentModel
-from lambent.networks import Mlp
-from lambent.rivals import Factor
+from lambent.model.latents import Flat
+from lambent.model.likelihoods import Gaussian
+from lambent.model.networks import Mlp
+from lambent.objectives.factor import Factor
+from lambent.training.callbacks import Journal
+from lambent.training.checkpoint import SCALARS, Checkpoint, _read
+from lambent.training.fitting import fit
 
 STAGES = ("opened", "half written", "before fsync", "before replace", "replaced, folder not flushed", "any moment")
 FILES = ("checkpoint.safetensors", "history.jsonl", "model.safetensors")
@@ -49,7 +49,7 @@ def train(folder: Path) -> None:
 def killed_at(stage: str, count: int) -> None:
     """Have this process kill itself at a stage of its `count`-th write."""
     writes = [0]
-    real = {"open": builtins.open, "fsync": os.fsync, "replace": os.replace, "flush": lambent.files._flush_folder}
+    real = {"open": builtins.open, "fsync": os.fsync, "replace": os.replace, "flush": lambent.disk.whole._flush_folder}
 
     def die(here: str) -> None:
         if here == stage and writes[0] == count:
@@ -86,7 +86,7 @@ def killed_at(stage: str, count: int) -> None:
     builtins.open = open_
     os.fsync = before("fsync", "before fsync")
     os.replace = before("replace", "before replace")
-    lambent.files._flush_folder = before("flush", "replaced, folder not flushed")
+    lambent.disk.whole._flush_folder = before("flush", "replaced, folder not flushed")
 
 
 def attempt(folder: Path, stage: str | None, count: int, span: float) -> int:

@@ -10,14 +10,14 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from lambent import tensorfile
-from lambent.checkpoint import Checkpoint, _read, _seal
+from lambent.disk import tensorfile
 from lambent.errors import ArtifactError, DivergedError
-from lambent.fitting import fit
-from lambent.loop import Loop
 from lambent.model import LatentModel
 from lambent.objectives import Elbo
-from lambent.rivals import Factor
+from lambent.objectives.factor import Factor
+from lambent.training.checkpoint import Checkpoint, _read, _seal
+from lambent.training.fitting import fit
+from lambent.training.loop import Loop
 
 Small = Callable[..., LatentModel]
 FAST: dict[str, Any] = {"epochs": 2, "batch": 8, "device": "cpu", "precision": "fp32"}
@@ -122,7 +122,7 @@ def test_M18_divergence_leaves_the_last_good_checkpoint(x: Tensor, small_model: 
     fit(small_model(), Elbo(), x, **FAST, checkpoint=path, resume=True)  # and it can be gone on from
 
 
-@pytest.mark.parametrize("moment", ["lambent.tensorfile.write", "os.fsync", "os.replace", "folder"])
+@pytest.mark.parametrize("moment", ["lambent.disk.tensorfile.write", "os.fsync", "os.replace", "folder"])
 def test_K11_a_crash_at_any_moment_of_writing_leaves_a_whole_file(
     moment: str, x: Tensor, small_model: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -134,7 +134,7 @@ def test_K11_a_crash_at_any_moment_of_writing_leaves_a_whole_file(
 
     def prepared(loop: Loop) -> None:
         old.append(path.read_bytes())
-        monkeypatch.setattr("lambent.files._flush_folder" if moment == "folder" else moment, crash)
+        monkeypatch.setattr("lambent.disk.whole._flush_folder" if moment == "folder" else moment, crash)
 
     class Only(Checkpoint):
         def on_interrupt(self, loop: Loop) -> None: ...

@@ -12,18 +12,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from lambent.callbacks import Journal, MLflow, TensorBoard
 from lambent.data import Encoded, Table
 from lambent.errors import DataError, InterruptedRun, MachineError, UsageError
-from lambent.fitting import fit
-from lambent.latents import Flat
-from lambent.likelihoods import Bernoulli, Gaussian, Poisson
-from lambent.loop import Loop
 from lambent.model import LatentModel
-from lambent.networks import Mlp
+from lambent.model.latents import Flat
+from lambent.model.likelihoods import Bernoulli, Gaussian, Poisson
+from lambent.model.networks import Mlp
+from lambent.model.posteriors import Point
+from lambent.model.priors import Flow, Mixture, Vamp
 from lambent.objectives import Elbo, Objective, Wae
-from lambent.posteriors import Point
-from lambent.priors import Flow, Mixture, Vamp
+from lambent.training.callbacks import Journal, MLflow, TensorBoard
+from lambent.training.fitting import fit
+from lambent.training.loop import Loop
 
 Small = Callable[..., LatentModel]
 FAST: dict[str, Any] = {"epochs": 2, "batch": 8, "device": "cpu", "precision": "fp32"}

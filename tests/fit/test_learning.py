@@ -13,21 +13,21 @@ import pytest
 import torch
 from torch import Tensor
 
-from lambent.averaging import STRIDE
-from lambent.bounds import Iwae
-from lambent.draws import from_posterior
 from lambent.errors import DataError, DivergedError, UsageError
-from lambent.fitting import fit
-from lambent.latents import Flat
-from lambent.likelihoods import Bernoulli, Gaussian, Laplace
-from lambent.loop import Loop
 from lambent.model import LatentModel
-from lambent.networks import Conv, Mlp
+from lambent.model.latents import Flat
+from lambent.model.likelihoods import Bernoulli, Gaussian, Laplace
+from lambent.model.networks import Conv, Mlp
+from lambent.model.posteriors import Point
+from lambent.model.trace import from_posterior
 from lambent.objectives import BetaTc, Elbo, Objective
-from lambent.optimizers import scheduled
+from lambent.objectives.bounds import Iwae
+from lambent.objectives.factor import Factor
 from lambent.part import Spec
-from lambent.posteriors import Point
-from lambent.rivals import Factor
+from lambent.training.averaging import STRIDE
+from lambent.training.fitting import fit
+from lambent.training.loop import Loop
+from lambent.training.optimizers import scheduled
 
 FAST: dict[str, Any] = {"device": "cpu", "precision": "fp32"}
 

@@ -8,18 +8,18 @@ import pytest
 import torch
 from torch import Tensor
 
-import lambent.loop
-from lambent.checkpoint import Checkpoint
+import lambent.training.loop
 from lambent.errors import ArtifactError, InterruptedRun, UsageError
-from lambent.fitting import fit
-from lambent.latents import Flat
-from lambent.likelihoods import Bernoulli, Gaussian, Likelihood
-from lambent.loop import Loop
 from lambent.model import LatentModel
-from lambent.networks import Conv, Mlp, Network
+from lambent.model.latents import Flat
+from lambent.model.likelihoods import Bernoulli, Gaussian, Likelihood
+from lambent.model.networks import Conv, Mlp, Network
+from lambent.model.priors import Mixture, Prior, Standard
 from lambent.objectives import Elbo, Objective
-from lambent.priors import Mixture, Prior, Standard
-from lambent.rivals import Factor
+from lambent.objectives.factor import Factor
+from lambent.training.checkpoint import Checkpoint
+from lambent.training.fitting import fit
+from lambent.training.loop import Loop
 
 ROWS, BATCH, EPOCHS = 76, 8, 3  # ten steps an epoch, the last of four rows
 STEPS = 10
@@ -132,7 +132,7 @@ def assert_same(one: tuple[dict[str, Tensor], dict[str, Any]], other: tuple[dict
 @pytest.fixture(autouse=True)
 def frequent_sums(monkeypatch: pytest.MonkeyPatch) -> None:
     """Records are summed, and levels judged, within an epoch too; as they are after 256 steps."""
-    monkeypatch.setattr(lambent.loop, "FLUSH", 4)
+    monkeypatch.setattr(lambent.training.loop, "FLUSH", 4)
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)

@@ -8,20 +8,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from lambent.bounds import Iwae
-from lambent.callbacks import Journal
-from lambent.checkpoint import Checkpoint
 from lambent.errors import ArtifactError, InterruptedRun
-from lambent.fitting import fit
-from lambent.latents import Flat, Ladder
-from lambent.likelihoods import Bernoulli, Gaussian, Laplace
-from lambent.loop import History, Loop
 from lambent.model import LatentModel
-from lambent.networks import Mlp, ResNet
+from lambent.model.latents import Flat, Ladder
+from lambent.model.likelihoods import Bernoulli, Gaussian, Laplace
+from lambent.model.networks import Mlp, ResNet
+from lambent.model.posteriors import Flow as FlowPosterior
+from lambent.model.priors import Flow, Mixture, Vamp
 from lambent.objectives import BetaTc, Elbo
-from lambent.posteriors import Flow as FlowPosterior
-from lambent.priors import Flow, Mixture, Vamp
-from lambent.rivals import Factor
+from lambent.objectives.bounds import Iwae
+from lambent.objectives.factor import Factor
+from lambent.training.callbacks import Journal
+from lambent.training.checkpoint import Checkpoint
+from lambent.training.fitting import fit
+from lambent.training.loop import History, Loop
 
 Build = Callable[[], dict[str, Any]]  # fresh arguments of fit, the same each time
 Finished = tuple[dict[str, Tensor], History]

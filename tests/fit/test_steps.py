@@ -11,17 +11,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from lambent.averaging import STRIDE
 from lambent.errors import DivergedError
-from lambent.fitting import fit
-from lambent.latents import Flat
-from lambent.likelihoods import Bernoulli, Gaussian, Laplace, Likelihood
-from lambent.loop import FLUSH, Loop
 from lambent.model import LatentModel
-from lambent.networks import Mlp
+from lambent.model.latents import Flat
+from lambent.model.likelihoods import Bernoulli, Gaussian, Laplace, Likelihood
+from lambent.model.networks import Mlp
+from lambent.model.priors import Mixture
 from lambent.objectives import DipVae, Elbo, Objective, Wae
-from lambent.priors import Mixture
-from lambent.rivals import Factor
+from lambent.objectives.factor import Factor
+from lambent.training.averaging import STRIDE
+from lambent.training.fitting import fit
+from lambent.training.loop import FLUSH, Loop
 
 Small = Callable[..., LatentModel]
 FAST: dict[str, Any] = {"epochs": 2, "batch": 8, "device": "cpu", "precision": "fp32"}

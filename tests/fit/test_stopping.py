@@ -15,15 +15,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from lambent.averaging import STRIDE
 from lambent.errors import DivergedError, InterruptedRun
-from lambent.fitting import fit
-from lambent.likelihoods import Gaussian
-from lambent.loop import Loop
 from lambent.model import LatentModel
-from lambent.networks import Conv
+from lambent.model.likelihoods import Gaussian
+from lambent.model.networks import Conv
 from lambent.objectives import Elbo
-from lambent.rivals import Factor
+from lambent.objectives.factor import Factor
+from lambent.training.averaging import STRIDE
+from lambent.training.fitting import fit
+from lambent.training.loop import Loop
 
 HERE = Path(__file__).parent
 Small = Callable[..., LatentModel]

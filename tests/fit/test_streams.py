@@ -9,13 +9,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from lambent.errors import DataError, DivergedError, UsageError
-from lambent.fitting import fit
-from lambent.latents import Flat
-from lambent.likelihoods import Gaussian
-from lambent.loop import Loop
 from lambent.model import LatentModel
-from lambent.networks import Mlp
+from lambent.model.latents import Flat
+from lambent.model.likelihoods import Gaussian
+from lambent.model.networks import Mlp
 from lambent.objectives import Elbo
+from lambent.training.fitting import fit
+from lambent.training.loop import Loop
 
 FAST: dict[str, Any] = {"device": "cpu", "precision": "fp32", "epochs": 3}
 

@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 import torch
 
-from lambent.callbacks import Callback, Journal, Quiet, TensorBoard
-from lambent.checkpoint import Checkpoint
 from lambent.errors import InterruptedRun, MachineError
-from lambent.fitting import fit
-from lambent.latents import Flat
-from lambent.likelihoods import Gaussian
-from lambent.loop import Loop
 from lambent.model import LatentModel
-from lambent.networks import Mlp
+from lambent.model.latents import Flat
+from lambent.model.likelihoods import Gaussian
+from lambent.model.networks import Mlp
 from lambent.objectives import Elbo
+from lambent.training.callbacks import Callback, Journal, Quiet, TensorBoard
+from lambent.training.checkpoint import Checkpoint
+from lambent.training.fitting import fit
+from lambent.training.loop import Loop
 
 FAST: dict[str, Any] = {"device": "cpu", "precision": "fp32"}
 EVENTS = ("on_start", "on_step", "on_epoch", "on_end", "on_interrupt")

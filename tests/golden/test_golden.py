@@ -12,7 +12,8 @@ import pytest
 import torch
 
 import lambent
-from lambent import VAE, store
+from lambent import VAE
+from lambent import fitted as store
 
 HERE = Path(__file__).parent
 FILES = sorted(HERE.glob("*/*.safetensors"))

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from lambent.distributions import sample
-from lambent.draws import from_prior
 from lambent.errors import UsageError
-from lambent.fitting import fit
 from lambent.model import LatentModel
+from lambent.model.trace import from_prior
 from lambent.objectives import Objective
 from lambent.part import Spec
+from lambent.training.fitting import fit
 
 Row = dict[str, Spec]
 Unassembled = Callable[..., tuple[LatentModel, Tensor]]

@@ -8,7 +8,7 @@ import pytest
 
 LOOP = """
 import resource, torch
-from lambent import heap
+from lambent.training import heap
 
 heap.settle()
 

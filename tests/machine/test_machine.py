@@ -17,10 +17,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from lambent import VAE, ArtifactError, Elbo, Flat, Gaussian, LatentModel, MachineError, Mlp, fit, store
-from lambent.callbacks import Journal
-from lambent.checkpoint import _read, identity, restore
-from lambent.loop import Loop
+from lambent import VAE, ArtifactError, Elbo, Flat, Gaussian, LatentModel, MachineError, Mlp, fit
+from lambent import fitted as store
+from lambent.training.callbacks import Journal
+from lambent.training.checkpoint import _read, identity, restore
+from lambent.training.loop import Loop
 
 ROOT = Path(__file__).parents[2]
 FAST: dict[str, Any] = {"epochs": 2, "batch": 8, "device": "cpu", "precision": "fp32"}

@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from lambent.report import numerals, scales
+from lambent.report import numerals
+from lambent.report.charts import scales
 
 
 @pytest.mark.parametrize(

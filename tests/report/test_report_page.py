@@ -17,7 +17,8 @@ import pytest
 from PIL import Image
 
 from lambent.errors import MachineError
-from lambent.report import Findings, LatentMap, Pictures, Tables, grids, render, write
+from lambent.report import Findings, LatentMap, Pictures, Tables, render, write
+from lambent.report.charts import grids
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 EVIL = '<img src=x onerror="alert(1)">\'"</script><script>alert(2)</script>'

@@ -11,10 +11,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from lambent import Conv, Elbo, Flat, Gaussian, LatentModel, Mixture, Mlp, checkpoint, fit
-from lambent.likelihoods import DiscretizedLogistics
-from lambent.store import load, save
-from lambent.tensorfile import read_header, read_tensors, write
+from lambent import Conv, Elbo, Flat, Gaussian, LatentModel, Mixture, Mlp, fit
+from lambent.disk.tensorfile import read_header, read_tensors, write
+from lambent.fitted import load, save
+from lambent.model.likelihoods import DiscretizedLogistics
+from lambent.training import checkpoint
 
 Change = Callable[[dict[str, Any], dict[str, Tensor]], object]
 

@@ -25,12 +25,13 @@ from typing import Any
 import pandas
 import torch
 
-from lambent import VAE, Conv, Elbo, Flat, Gaussian, Ladder, LatentModel, Mixture, Mlp, Vamp, fit, store
-from lambent import checkpoint as checkpoints
+from lambent import VAE, Conv, Elbo, Flat, Gaussian, Ladder, LatentModel, Mixture, Mlp, Vamp, fit
+from lambent import fitted as store
 from lambent.errors import ArtifactError
 from lambent.estimators import load_estimator
-from lambent.likelihoods import DiscretizedLogistics
-from lambent.priors import Flow
+from lambent.model.likelihoods import DiscretizedLogistics
+from lambent.model.priors import Flow
+from lambent.training import checkpoint as checkpoints
 
 CORPUS = Path(__file__).parent / "corpus"
 INTERESTING = (0, 1, -1, 7, 8, 127, 128, 255, 2**16, 2**31, -(2**31), 2**32, 2**53 + 1, 2**63 - 1, 2**63, 2**64, 10**30)

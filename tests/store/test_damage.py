@@ -16,9 +16,9 @@ import pytest
 import torch
 
 from lambent import ArtifactError
-from lambent.allowance import allowance
-from lambent.store import load, read_header
-from lambent.tensorfile import LARGEST_HEADER
+from lambent.disk.allowance import allowance
+from lambent.disk.tensorfile import LARGEST_HEADER
+from lambent.fitted import load, read_header
 
 Kept = tuple[bytes, Callable[[Path], object]]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lambent import MachineError
-from lambent.files import _HERE, write_bytes, write_text
+from lambent.disk.whole import _HERE, write_bytes, write_text
 
 
 def leftover(path: Path, process: int, here: str = _HERE, number: str = "0badcafe") -> Path:

@@ -9,7 +9,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from lambent import ArtifactError, Flat, LatentModel, Table, UsageError
-from lambent.store import FORMAT, load, read_header, save
+from lambent.fitted import FORMAT, load, read_header, save
 
 
 def test_comes_back_to_the_bit(model: LatentModel, path) -> None:
@@ -32,7 +32,7 @@ def test_the_safetensors_library_reads_it(model: LatentModel, path) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64, torch.int8, torch.bool])
 def test_every_type_comes_back(tmp_path, dtype: torch.dtype) -> None:
-    from lambent import tensorfile
+    from lambent.disk import tensorfile
 
     tensors = {
         "stretched": torch.ones((), dtype=dtype).expand(1),

@@ -18,12 +18,12 @@ import pytest
 import torch
 
 from lambent import Elbo, Flat, Gaussian, LatentModel, Mlp, fit
-from lambent.callbacks import Journal
-from lambent.checkpoint import Checkpoint, _read
+from lambent.disk.whole import write_bytes, write_text
 from lambent.errors import MachineError
-from lambent.files import write_bytes, write_text
-from lambent.loop import Loop
-from lambent.store import load, save
+from lambent.fitted import load, save
+from lambent.training.callbacks import Journal
+from lambent.training.checkpoint import Checkpoint, _read
+from lambent.training.loop import Loop
 
 
 class Faulty:
@@ -186,7 +186,7 @@ def test_M2_a_disk_that_fails_in_mid_run_ends_it_at_once(tmp_path: Path) -> None
 TINY = """
 import os, sys, resource, torch
 from pathlib import Path
-from lambent import store, MachineError
+from lambent import fitted as store, MachineError
 from lambent import Flat, Gaussian, LatentModel, Mlp
 model = LatentModel(Flat(2), Gaussian(), Mlp(width=4, depth=1)).setup((3,))
 path = Path(sys.argv[1]) / "model.safetensors"

@@ -24,12 +24,12 @@ from lambent import (
     fit,
     fit_prior,
 )
-from lambent.latents import Latent
-from lambent.likelihoods import Bernoulli
 from lambent.metrics.bound import bounds
 from lambent.metrics.collapse import levels, mutual_information
-from lambent.posteriors import Point
-from lambent.priors import Flow
+from lambent.model.latents import Latent
+from lambent.model.likelihoods import Bernoulli
+from lambent.model.posteriors import Point
+from lambent.model.priors import Flow
 from lambent.tasks.explore import decode, encode, generate, interpolate, plane, prior_moments, reconstruct, traverse
 
 

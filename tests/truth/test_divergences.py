@@ -11,27 +11,19 @@ from torch import Tensor
 from torch.distributions import Distribution, MultivariateNormal
 from torch.distributions.kl import _KL_REGISTRY
 
-from lambent.bounds import Iwae
-from lambent.distributions import (
-    Delta,
-    DiagonalNormal,
-    FromNoise,
-    FullNormal,
-    NormalMixture,
-    StandardNormal,
-    sample,
-)
-from lambent.divergences import closed_kl, unit_kl
-from lambent.flows import FlowNormal
-from lambent.latents import Flat
-from lambent.likelihoods import Gaussian
+from lambent.distributions import Delta, DiagonalNormal, FromNoise, FullNormal, NormalMixture, StandardNormal, sample
+from lambent.distributions.divergences import closed_kl, unit_kl
+from lambent.distributions.flows import FlowNormal
 from lambent.model import LatentModel
-from lambent.networks import Mlp
+from lambent.model.latents import Flat
+from lambent.model.likelihoods import Gaussian
+from lambent.model.networks import Mlp
+from lambent.model.posteriors import Flow as FlowPosterior
+from lambent.model.posteriors import Posterior
+from lambent.model.priors import Prior
 from lambent.objectives import Elbo, Objective
+from lambent.objectives.bounds import Iwae
 from lambent.part import Spec
-from lambent.posteriors import Flow as FlowPosterior
-from lambent.posteriors import Posterior
-from lambent.priors import Prior
 
 Seed = Callable[[int], torch.Generator]
 

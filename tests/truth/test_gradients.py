@@ -7,15 +7,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from lambent.bounds import Ciwae, Iwae, Miwae, Piwae, Weighted
-from lambent.draws import from_posterior
-from lambent.latents import Flat, Ladder
-from lambent.likelihoods import Gaussian
 from lambent.model import LatentModel
-from lambent.networks import Mlp
-from lambent.posteriors import Diagonal, Full
-from lambent.posteriors import Flow as FlowPosterior
-from lambent.priors import Flow, Mixture, Prior, Standard, Vamp
+from lambent.model.latents import Flat, Ladder
+from lambent.model.likelihoods import Gaussian
+from lambent.model.networks import Mlp
+from lambent.model.posteriors import Diagonal, Full
+from lambent.model.posteriors import Flow as FlowPosterior
+from lambent.model.priors import Flow, Mixture, Prior, Standard, Vamp
+from lambent.model.trace import from_posterior
+from lambent.objectives.bounds import Ciwae, Iwae, Miwae, Piwae, Weighted
 
 Seed = Callable[[int], torch.Generator]
 Gradients = dict[str, Tensor]

@@ -11,7 +11,7 @@ from scipy import stats
 from torch import Tensor
 
 from lambent.distributions import sample
-from lambent.likelihoods import (
+from lambent.model.likelihoods import (
     Bernoulli,
     Categorical,
     ContinuousBernoulli,

@@ -14,17 +14,17 @@ from torch import Tensor, nn
 from torch.distributions import MultivariateNormal
 
 from lambent.distributions import DiagonalNormal, StandardNormal
-from lambent.draws import Node, from_posterior, from_prior
-from lambent.fitting import fit
-from lambent.latents import Flat, Ladder
-from lambent.likelihoods import Bernoulli, Gaussian, Laplace
-from lambent.loop import Loop
 from lambent.model import LatentModel, Trace
-from lambent.networks import Mlp
+from lambent.model.latents import Flat, Ladder
+from lambent.model.likelihoods import Bernoulli, Gaussian, Laplace
+from lambent.model.networks import Mlp
+from lambent.model.posteriors import Diagonal, Full, Point
+from lambent.model.priors import Mixture
+from lambent.model.trace import Node, from_posterior, from_prior
 from lambent.objectives import BetaTc, DipVae, Elbo, Objective, Wae
-from lambent.posteriors import Diagonal, Full, Point
-from lambent.priors import Mixture
-from lambent.rivals import Factor
+from lambent.objectives.factor import Factor
+from lambent.training.fitting import fit
+from lambent.training.loop import Loop
 
 Seed = Callable[[int], torch.Generator]
 Build = Callable[..., LatentModel]

@@ -8,16 +8,16 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import MultivariateNormal
 
-from lambent.draws import from_posterior, shared
-from lambent.fitting import fit
-from lambent.latents import Flat
-from lambent.likelihoods import Gaussian
 from lambent.model import LatentModel
-from lambent.networks import Network
-from lambent.networks.base import Half
+from lambent.model.latents import Flat
+from lambent.model.likelihoods import Gaussian
+from lambent.model.networks import Network
+from lambent.model.networks.base import Half
+from lambent.model.posteriors import Diagonal, Full
+from lambent.model.trace import from_posterior, shared
 from lambent.objectives import Elbo
 from lambent.part import Part, Shape
-from lambent.posteriors import Diagonal, Full
+from lambent.training.fitting import fit
 
 OBSERVED, HIDDEN, SCALE = 5, 2, 0.3
 Build = Callable[..., LatentModel]

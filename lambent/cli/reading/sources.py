@@ -1,0 +1,186 @@
+"""Rows for a verb: those to train on, those to test on, and the same rows again later."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lambent.cli.reading.specs import completed
+from lambent.cli.reading.trees import Tree
+from lambent.cli.voice import Voice
+from lambent.data import Encoded, Modality, encode_like, load_parted, overlap, parted_like
+from lambent.data import load as encode
+from lambent.data.catalog.entries import CATALOG, find
+from lambent.data.loading import find as raw_rows
+from lambent.data.loading import folder_of, guess
+from lambent.data.splitting import take
+from lambent.errors import ArtifactError, DataError, UsageError
+
+SHARE = 0.1  # held out for testing, and for validation, where the data have no split of their own
+SEED = 0  # of cuts and draws of rows: runs that differ in their own seed alone are tested on the same rows
+
+
+@dataclass
+class Rows:
+    """Rows to train on, to validate on (or a share of the former) and to test on; `request` says how to get them again."""
+
+    train: Encoded
+    valid: Encoded | float
+    test: Encoded
+    request: Tree
+    validation: str | float  # the split or the share that `valid` is
+
+
+def load_rows(request: Tree, fields: Tree, validation: str | float, voice: Voice) -> Rows:
+    """Read the rows of a plan, with the modality that its fields describe or that the data suggest.
+
+    The modality is fitted on the rows to train on, and has seen none of those to test on.
+    """
+    if request["source"] is None:
+        raise UsageError(
+            "which data? Name a file, a folder or a data set: lambent train DATA --out RUN (lambent data lists sets)"
+        )
+    if request["source"].lower().endswith((".yaml", ".yml", ".json")):
+        raise UsageError(
+            f"{request['source']}: is a configuration, not data; say lambent train --config {request['source']}"
+        )
+    request = request | {"source": settled(request["source"])}
+    raw = raw_rows(request["source"], request["split"])
+    default = find(request["source"])[0].modality if raw.facts.get("name") else guess(raw.rows).spec()
+    spec = completed(Modality, fields or None, default, "data")
+    request["test"] = _test_split(request)
+    validation = _validation_split(request, validation)
+    if isinstance(request["test"], str):
+        train = encode(raw, request["split"], Modality.from_spec(spec))
+        test = encode_like(train.modality, request["source"], request["test"])
+    else:
+        train, test = load_parted(raw, request["test"], SEED, request["split"], Modality.from_spec(spec))
+    _tell_overlap(train, test, "test", voice)
+    valid: Encoded | float = float(validation) if not isinstance(validation, str) else 0.0
+    if isinstance(validation, str):
+        valid = encode_like(train.modality, request["source"], validation)
+        _tell_overlap(train, valid, "validation", voice)
+        valid = drawn(valid, request["limit"])
+    train = drawn(train, request["limit"])
+    _tell(train, valid, test, voice)
+    return Rows(train, valid, test, request, validation)
+
+
+def settled(source: str) -> str:
+    """A data set's name as it is, a path made absolute, so that the run can be repeated from any folder."""
+    if source.partition("?")[0] in CATALOG:
+        return source
+    path = os.path.abspath(source)
+    return path if os.path.exists(path) or ".npz:" in path else source
+
+
+def recorded(provenance: dict[str, Any], modality: Modality, split: str | None) -> Encoded:
+    """The rows that a run was trained on, or tested on (the default), read again; a note where they have changed."""
+    request = provenance.get("request")
+    if not isinstance(request, dict) or not {"source", "split", "test", "limit"} <= request.keys():
+        raise ArtifactError(
+            "the model file does not say which data it was trained on: name the data (lambent VERB RUN DATA)"
+        )
+    if split not in (None, "train", "test", request["split"], request["test"]):
+        return encode_like(modality, request["source"], str(split))
+    wants_test = split in (None, "test", request["test"])
+    if wants_test and isinstance(request["test"], str):
+        return encode_like(modality, request["source"], request["test"])
+    if isinstance(request["test"], str):
+        return drawn(encode_like(modality, request["source"], request["split"]), request["limit"])
+    train, test = parted_like(modality, request["source"], request["test"], SEED, request["split"])
+    return test if wants_test else drawn(train, request["limit"])
+
+
+def given(modality: Modality | None, source: str, split: str | None, resize: bool = False) -> Encoded:
+    """Rows that a user names for a trained model; its 'test' split by default, where there is one, else all.
+
+    Pictures in arrays of another shape than those that the model was trained on are refused, unless `resize` asks for them
+    to be brought to it.
+    """
+    source = settled(source)
+    if split is None:
+        split = "test" if has_split(source, "test") else "train"
+    if modality is None:
+        return encode(source, split)
+    return encode_like(modality.converting() if resize else modality, source, split, convert=resize)
+
+
+def drawn(rows: Encoded, count: int | None, seed: int = SEED) -> Encoded:
+    """At most `count` of the rows, drawn by the seed, in their first order."""
+    if count is None or count >= len(rows):
+        return rows
+    if count < 1:
+        raise UsageError("limit: at least one row is needed")
+    order = np.random.Generator(np.random.PCG64(seed)).permutation(len(rows))
+    return take(rows, np.sort(order[:count]), drawn=count)
+
+
+def leading(rows: Encoded, count: int | None) -> Encoded:
+    """The first `count` rows."""
+    return rows if count is None or count >= len(rows) else take(rows, np.arange(count))
+
+
+def has_split(source: str, split: str) -> bool:
+    """Whether the source knows a split of that name."""
+    if source.partition("?")[0] in CATALOG:
+        return split in find(source)[0].splits
+    try:
+        raw_rows(source, split, several=False)
+    except DataError as error:
+        if "has no split" in str(error):
+            return False
+        raise
+    return _is_part(source, split)
+
+
+def _is_part(source: str, split: str) -> bool:
+    """A folder without subfolders for its splits is read whole, whatever split is asked for."""
+    return not os.path.isdir(source) or folder_of(Path(source), split) is not None
+
+
+def _test_split(request: Tree) -> str | float:
+    test = request["test"]
+    if test == "auto":
+        return "test" if request["split"] != "test" and has_split(request["source"], "test") else SHARE
+    if isinstance(test, str) and test == request["split"]:
+        raise UsageError(
+            f"data.test: {test!r} is what the model is trained on; name another split, or a share to hold out"
+        )
+    if not isinstance(test, str) and not 0 < test < 1:
+        raise UsageError(f"data.test: a share to hold out lies between 0 and 1, not at {test}")
+    return test  # type: ignore[no-any-return]
+
+
+def _validation_split(request: Tree, wanted: str | float) -> str | float:
+    """The split to watch while training, or the share of the training rows to hold out for it."""
+    if wanted == "auto":
+        source, taken = request["source"], (request["split"], request["test"])
+        if source.partition("?")[0] in CATALOG and request["split"] not in find(source)[0].apart:
+            return SHARE
+        return "valid" if "valid" not in taken and has_split(source, "valid") else SHARE
+    for split, purpose in ((request["split"], "trained"), (request["test"], "tested")):
+        if isinstance(wanted, str) and wanted == split:
+            raise UsageError(
+                f"fit.validation: {wanted!r} is what the model is {purpose} on; name another split, or a share to hold out"
+            )
+    return wanted
+
+
+def _tell_overlap(train: Encoded, rows: Encoded, purpose: str, voice: Voice) -> None:
+    if shared := overlap(train, rows):
+        voice.note(
+            f"{shared:,} of {len(rows):,} {purpose} rows also occur among the training rows: the {purpose} is too kind"
+        )
+
+
+def _tell(train: Encoded, valid: Encoded | float, test: Encoded, voice: Voice) -> None:
+    shape = " × ".join(map(str, train.x.shape[1:]))
+    watched = f" {len(valid):,} to validate on," if isinstance(valid, Encoded) else ""
+    voice.step(
+        f"{type(train.modality).__name__}: {len(train):,} rows to train on,{watched} {len(test):,} to test on, each {shape}"
+    )
+    for what, count in sorted((train.source.get("notices") or {}).items()):
+        voice.note(f"data: {what.replace('_', ' ')}: {count:,}")

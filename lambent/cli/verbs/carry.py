@@ -1,0 +1,213 @@
+"""Carry a plan out: train, save, evaluate, draw, report."""
+
+import json
+import shlex
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from lambent import fitted as store
+from lambent.cli import folder as run_folder
+from lambent.cli import output
+from lambent.cli.reading import strict
+from lambent.cli.reading.plan import Plan
+from lambent.cli.reading.sources import Rows, drawn, load_rows
+from lambent.cli.voice import Voice, plain
+from lambent.data import Encoded
+from lambent.disk.whole import write_text
+from lambent.errors import InterruptedRun
+from lambent.model import LatentModel
+from lambent.objectives import Objective
+from lambent.part import Spec
+from lambent.report import write as write_report
+from lambent.report.numerals import show, show_seconds, show_with_error
+from lambent.report.run.findings import Findings
+from lambent.report.run.gather import gather
+from lambent.tasks.evaluate import Evaluation, evaluate
+from lambent.training.callbacks import Callback, Journal, MLflow, Progress, Quiet, TensorBoard
+from lambent.training.fitting import fit
+from lambent.training.loop import History, Loop
+from lambent.training.precision import device_of
+
+
+@dataclass(frozen=True)
+class Job:
+    """How a run is carried out: its voice, the command as typed, the tracker."""
+
+    voice: Voice
+    command: str
+    track: str | None = None
+
+
+def carry_out(plan: Plan, folder: Path, job: Job, resume: bool = False) -> int:
+    """Train by the plan into the folder, which this process holds; returns the exit status."""
+    device_of(plan.fit["device"])
+    trackers = _trackers(job.track, folder)
+    rows = load_rows(plan.rows, plan.modality, plan.fit["validation"], job.voice)
+    plan.rows, plan.fit["validation"] = rows.request, rows.validation
+    parts = plan.described(rows.train.modality.defaults())
+    model = LatentModel.from_spec({"type": "LatentModel", **{k: v for k, v in parts.items() if k != "objective"}})
+    objective = Objective.from_spec(parts["objective"])
+    start = _Start(plan, parts, rows, folder, resume, job.voice)
+    watchers = [start, Journal(folder / run_folder.HISTORY), *_progress(job.voice), *trackers]
+    try:
+        history = fit(
+            model, objective, rows.train, checkpoint=folder / run_folder.CHECKPOINT, resume=resume, callbacks=watchers,
+            **plan.fit | {"validation": rows.valid},
+        )  # fmt: skip
+    except InterruptedRun as stopped:
+        raise InterruptedRun(f"{stopped}; the state is kept, {_way(folder)}", stopped.exit_status) from None
+    plan.name = plan.name or folder.resolve().name
+    provenance = _provenance(plan, rows, parts["objective"], history, model, job.command)
+    store.save(folder / run_folder.MODEL, model, rows.train.modality, provenance)
+    try:
+        findings, found = conclude(model, rows.test, plan.evaluate, provenance, folder, job.voice)
+    except KeyboardInterrupt as stopped:
+        status = getattr(stopped, "exit_status", 130)
+        raise InterruptedRun(f"interrupted after training; the model is saved, {_way(folder)}", status) from None
+    _conclusion(folder, found, findings, provenance, job.voice)
+    return 0
+
+
+def _way(folder: Path) -> str:
+    return f"go on with: lambent train --resume {shlex.quote(str(folder))}"
+
+
+def conclude(
+    model: LatentModel, test: Encoded, how: dict[str, Any], provenance: dict[str, Any], folder: Path, voice: Voice
+) -> tuple[Findings, Evaluation]:
+    """Evaluate a trained model and write metrics, pictures and report into the folder."""
+    test = drawn(test, how["rows"])
+    voice.step(f"evaluating on {len(test):,} rows with {how['samples']:,} samples each")
+    found = evaluate(model, test, samples=how["samples"], seed=0)
+    write_text(folder / run_folder.METRICS, metrics_text(found, test))
+    findings = gather(model, test, found, provenance, store.versions())
+    _write_pictures(findings, folder)
+    write_report(findings, folder / run_folder.REPORT)
+    return findings, found
+
+
+def metrics_text(found: Evaluation, test: Encoded) -> str:
+    """The evaluation as JSON, with the rows that it is about."""
+    return json.dumps(plain({**found.plain(), "data": test.source}), indent=2, ensure_ascii=False) + "\n"
+
+
+def metric_rows(found: Evaluation) -> list[tuple[str, str, str, str, str]]:
+    """Name, value, standard error, unit and meaning of every metric."""
+    rows = []
+    for name, metric in found.metrics.items():
+        value, error = show_with_error(metric.value, metric.standard_error)
+        rows.append((name, value, f"± {error}" if error else "", metric.unit, metric.meaning))
+    return rows
+
+
+class _Start(Quiet):
+    """When training truly starts, and not before: take away what an earlier run left, and write down what this one does."""
+
+    def __init__(
+        self, plan: Plan, parts: dict[str, Spec], rows: Rows, folder: Path, resume: bool, voice: Voice
+    ) -> None:
+        self.plan, self.parts, self.rows, self.folder = plan, parts, rows, folder
+        self.resume, self.voice = resume, voice
+
+    def on_start(self, loop: Loop) -> None:
+        self.plan.fit |= {"epochs": loop.epochs, "precision": loop.precision}
+        count, batch = loop.batches.rows, self.plan.fit["batch"]
+        if 0 < count < batch:
+            self.voice.note(
+                f"a batch of {batch:,} was asked for; the rows to train on are {count:,}: each step takes all"
+            )
+        if self.resume:
+            return
+        run_folder.emptied(self.folder)
+        tree = self.plan.plain(self.rows.train.modality.spec(), self.parts)
+        head = "# Everything that this run was told. The same again: lambent train --config THIS-FILE --out ANOTHER-FOLDER\n"
+        write_text(self.folder / run_folder.CONFIG, head + strict.dumped(tree))
+
+
+class _Lines(Quiet):
+    """A line for every epoch, where there is no terminal to draw a bar on."""
+
+    def __init__(self, voice: Voice) -> None:
+        self.voice = voice
+
+    def on_epoch(self, loop: Loop) -> None:
+        last = {name: values[-1] for name, values in loop.history.items()}
+        shown = {"loss": "loss", "elbo": "ELBO", "kl": "KL", "validation_elbo": "validation ELBO"}
+        parts = [f"{title} {show(last[name])}" for name, title in shown.items() if last.get(name) is not None]
+        time = show_seconds(last.get("seconds"))
+        self.voice.step(f"epoch {loop.epoch}/{loop.epochs}: {', '.join(parts)} ({time})")
+
+
+def _progress(voice: Voice) -> list[Callback]:
+    if voice.quiet:
+        return []
+    return [Progress()] if sys.stderr.isatty() else [_Lines(voice)]
+
+
+def _trackers(track: str | None, folder: Path) -> list[Callback]:
+    if track == "tensorboard":
+        return [TensorBoard(folder / "tensorboard")]
+    return [MLflow()] if track == "mlflow" else []
+
+
+def _provenance(
+    plan: Plan, rows: Rows, objective: Spec, history: History, model: LatentModel, command: str
+) -> dict[str, Any]:
+    """What the model file says about where it came from: enough to rebuild the report and to find its test rows again."""
+    last = {
+        name: next((v for v in reversed(history.get(name, [])) if v is not None), None)
+        for name in ("step", "seconds", "skipped")
+    }
+    found = {
+        "name": plan.name,
+        "command": command,
+        "created": run_folder.now(),
+        "data": rows.train.source,
+        "test": rows.test.source,
+        "request": rows.request,
+        "objective": objective,
+        "fit": plan.fit,
+        "evaluate": plan.evaluate,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "steps": last["step"],
+        "seconds": last["seconds"],
+        "skipped": int(last["skipped"] or 0),
+        "history": history,
+    }
+    return {key: plain(value) for key, value in found.items()}
+
+
+def _write_pictures(findings: Findings, folder: Path) -> None:
+    shown = findings.pictures
+    if shown is None or shown.originals is None or shown.reconstructions is None or shown.samples is None:
+        return
+    grids = {
+        "reconstructions.png": output.paired(shown.originals, shown.reconstructions),
+        "samples.png": output.sheet_of(shown.samples, 10),
+        "interpolation.png": shown.interpolation,
+        "traversals.png": shown.traversals,
+    }
+    for name, grid in grids.items():
+        if grid is not None and len(grid):
+            output.write_grid(folder / name, grid)
+
+
+def _conclusion(folder: Path, found: Evaluation, findings: Findings, provenance: dict[str, Any], voice: Voice) -> None:
+    """The metrics, what was made, and what to do next."""
+    made = [name for name in run_folder.OWN if (folder / name).exists()]
+    metrics = {name: asdict(metric) for name, metric in found.metrics.items()}
+    voice.result({"run": str(folder), "files": made, "metrics": metrics, "rows": found.rows, "samples": found.samples})
+    if voice.quiet or voice.json:
+        return
+    spent = f"{show(provenance['parameters'])} parameters, {show_seconds(provenance['seconds'])} of training"
+    voice.say(f"{findings.name}: {spent}; on {found.rows:,} test rows:")
+    voice.table(("metric", "value", "", "unit", "meaning"), metric_rows(found), right=(1,))
+    run = shlex.quote(str(folder))
+    suffix = "png" if findings.pictures is not None else "csv"
+    voice.say(f"\nIn {run}: {', '.join(made)}\n\nNext:")
+    voice.say(f"  lambent sample {run} --out samples.{suffix}")
+    voice.say(f"  lambent reconstruct {run} --out reconstructed.{suffix}")
+    voice.say(f"  lambent embed {run} --out codes.csv")
+    voice.say(f"  and open {shlex.quote(str(folder / run_folder.REPORT))} in a browser")

@@ -1,0 +1,246 @@
+"""lambent sample, reconstruct, interpolate, traverse: rows that a model makes."""
+
+import argparse
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lambent.cli import output
+from lambent.cli.folder import opened
+from lambent.cli.reading import sources as rows
+from lambent.cli.reading.flags import (
+    Parser,
+    add_output,
+    add_rows,
+    add_run,
+    add_seed,
+    common,
+    import_modules,
+    positive,
+    whole,
+)
+from lambent.cli.verbs.measure import claim, lead_of, opened_with_rows
+from lambent.cli.voice import Voice
+from lambent.errors import UsageError
+from lambent.fitted import Stored
+from lambent.model.networks.base import elements
+from lambent.report.run.gather import are_pictures, busiest, named_rows
+from lambent.tasks import explore
+from lambent.tasks.evaluate import Evaluation, rows_of
+
+MOST = 10_000_000
+MOST_NUMBERS = 1_000_000_000  # of new rows together: 4 GB
+SHOWN = 40  # pictures in a grid, unless asked otherwise
+
+
+def sample(arguments: Sequence[str]) -> int:
+    """Rows from the prior."""
+    parser = Parser("sample", "Draw new rows: z from the prior, and x from p(x|z) or its mean.")
+    add_run(parser)
+    parser.add_argument("--n", type=whole("--n", 1, MOST), default=64, help="how many rows (default 64)")
+    parser.add_argument(
+        "--temperature", type=positive, default=1.0, help="factor on the noise of the prior (default 1)"
+    )
+    parser.add_argument(
+        "--noise",
+        choices=("auto", "yes", "no"),
+        default="auto",
+        help="draw x from p(x|z), or take its mean; auto: draw, but for pictures",
+    )
+    options = _read(parser, arguments)
+    voice, path = Voice.of(options), claim(options, output.ALL)
+    import_modules(options.modules)
+    _, stored = opened(options.run, options.device)
+    numbers = options.n * elements(stored.model.event_shape)
+    if numbers > MOST_NUMBERS:
+        raise UsageError(
+            f"--n {options.n}: that makes {numbers:,} numbers, and at most {MOST_NUMBERS:,} are made at once; "
+            "draw in parts, each with a seed of its own"
+        )
+    noise = options.noise == "yes" or (options.noise == "auto" and not _pictures(stored))
+    drawn = explore.generate(
+        stored.model, options.n, options.seed, options.temperature, of_bytes=_of_bytes(stored), noise=noise
+    )
+    _write(path, stored, drawn, {}, None, voice)
+    return 0
+
+
+def reconstruct(arguments: Sequence[str]) -> int:
+    """Rows through their posterior mean and back."""
+    parser = Parser("reconstruct", "Rows through the code and back; as a picture, originals above reconstructions.")
+    add_run(parser)
+    add_rows(parser, "rows to reconstruct")
+    parser.add_argument(
+        "--limit", type=whole("--limit", 1, MOST), help=f"only the first so many rows ({SHOWN} for a picture)"
+    )
+    options = _read(parser, arguments)
+    voice, path = Voice.of(options), claim(options, output.ALL)
+    _, stored, encoded = opened_with_rows(options, voice)
+    picture = path.suffix.lower() == ".png"
+    encoded = rows.leading(encoded, options.limit or (SHOWN if picture else None))
+    x = rows_of(stored.model, encoded, options.seed)
+    again = explore.reconstruct(stored.model, x, of_bytes=_of_bytes(stored))
+    grid = output.paired(_raw(stored, x), _raw(stored, again)) if picture and _pictures(stored) else None
+    _write(path, stored, again, lead_of(encoded), grid, voice)
+    return 0
+
+
+def interpolate(arguments: Sequence[str]) -> int:
+    """Walks between pairs of rows."""
+    options = _read(_for_walks(), arguments)
+    voice, path = Voice.of(options), claim(options, output.ALL)
+    if len(options.start) != len(options.end):
+        raise UsageError(f"--from names {len(options.start)} rows and --to {len(options.end)}; they go in pairs")
+    _, stored, encoded = opened_with_rows(options, voice)
+    x = rows_of(stored.model, encoded, options.seed)
+    start, end = _picked(x, options.start, "--from"), _picked(x, options.end, "--to")
+    walks = explore.interpolate(stored.model, start, end, options.steps, options.path, of_bytes=_of_bytes(stored))
+    pairs, steps = walks.shape[:2]
+    lead = {"pair": np.repeat(np.arange(pairs), steps), "step": np.tile(np.arange(steps), pairs)}
+    _write(path, stored, walks.flatten(0, 1), lead, _grid(stored, walks), voice)
+    return 0
+
+
+def _for_walks() -> Parser:
+    parser = Parser(
+        "interpolate", "Walk from one row to another through their codes; several pairs: --from 3,5 --to 7,9."
+    )
+    add_run(parser)
+    add_rows(parser, "where the rows are")
+    parser.add_argument(
+        "--from",
+        dest="start",
+        action="extend",
+        type=_numbers,
+        required=True,
+        metavar="ROW",
+        help="where to start, from 0",
+    )
+    parser.add_argument(
+        "--to", dest="end", action="extend", type=_numbers, required=True, metavar="ROW", help="where to end"
+    )
+    parser.add_argument(
+        "--steps", type=whole("--steps", 2, 1000), default=10, help="rows of a walk, both ends included"
+    )
+    parser.add_argument(
+        "--path", choices=("spherical", "linear"), default="spherical", help="the way between two codes"
+    )
+    return parser
+
+
+def traverse(arguments: Sequence[str]) -> int:
+    """One unit at a time."""
+    parser = Parser("traverse", "One row's code with one unit at a time moved through a range.")
+    add_run(parser)
+    add_rows(parser, "where the row is")
+    parser.add_argument("--row", type=whole("--row", 0, MOST), default=0, help="which row, from 0 (default 0)")
+    parser.add_argument(
+        "--units", default="auto", help="such as 0,3,7, in a hierarchy LEVEL:UNIT; auto: up to 8 with the most KL"
+    )
+    parser.add_argument(
+        "--reach",
+        type=positive,
+        default=3.0,
+        help="go from −X to X standard deviations of the prior about its mean (default 3)",
+    )
+    parser.add_argument("--steps", type=whole("--steps", 2, 1000), default=9, help="values of every unit (default 9)")
+    options = _read(parser, arguments)
+    voice, path = Voice.of(options), claim(options, output.ALL)
+    given = None if options.units == "auto" else [_unit(text) for text in options.units.split(",")]
+    _, stored, encoded = opened_with_rows(options, voice)
+    x = rows_of(stored.model, encoded, options.seed)
+    row = _picked(x, [options.row], "--row")
+    units = given or busiest(_activity(stored, x[:1000]), 8)
+    values = torch.linspace(-options.reach, options.reach, options.steps)
+    moved = explore.traverse(stored.model, row, units, values, of_bytes=_of_bytes(stored))
+    lead: dict[str, Any] = {
+        "level": [u[0] for u in units for _ in values],
+        "unit": [u[1] for u in units for _ in values],
+    }
+    lead["value"] = values.repeat(len(units)).numpy()
+    _write(path, stored, moved.flatten(0, 1), lead, _grid(stored, moved), voice)
+    voice.say("units from top to bottom: " + ", ".join(f"{level}:{unit}" for level, unit in units))
+    return 0
+
+
+def _read(parser: Parser, arguments: Sequence[str]) -> Namespace:
+    add_output(parser, output.ALL)
+    add_seed(parser)
+    return common(parser, machine=True).read(arguments)
+
+
+def _numbers(text: str) -> Any:
+    """Row numbers, parted by commas."""
+    try:
+        found = [int(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"takes numbers of rows such as 3 or 3,5, not {text[:40]!r}") from None
+    return found
+
+
+def _unit(text: str) -> tuple[int, int]:
+    level, colon, unit = text.rpartition(":")
+    try:
+        return (int(level) if colon else 0, int(unit))
+    except ValueError:
+        raise UsageError(
+            f"--units {text[:40]!r}: takes numbers of units such as 0,3, in a hierarchy LEVEL:UNIT, or auto"
+        ) from None
+
+
+def _picked(x: Tensor, numbers: Sequence[int], flag: str) -> Tensor:
+    for number in numbers:
+        if not 0 <= number < len(x):
+            raise UsageError(f"{flag} {number}: there are rows 0 … {len(x) - 1}")
+    return x[list(numbers)]
+
+
+def _activity(stored: Stored, x: Tensor) -> Evaluation:
+    """Just what the choice of units needs of an evaluation."""
+    from lambent.metrics.collapse import levels
+
+    found = levels(stored.model, x)
+    return Evaluation({}, [u.kl.tolist() for u in found], [u.active.tolist() for u in found], len(x), 1, 0)
+
+
+def _of_bytes(stored: Stored) -> bool:
+    return stored.modality is not None and stored.modality.of_bytes
+
+
+def _pictures(stored: Stored) -> bool:
+    return stored.modality is not None and are_pictures(stored.modality)
+
+
+def _raw(stored: Stored, x: Tensor) -> Any:
+    """Rows in the form that they came in: pictures as bytes."""
+    assert stored.modality is not None
+    return stored.modality.decode(x)
+
+
+def _grid(stored: Stored, strips: Tensor) -> Any:
+    """[strips, steps, *event] as a grid of pictures, or None where they are none."""
+    if not _pictures(stored):
+        return None
+    flat = _raw(stored, strips.flatten(0, 1))
+    return flat.reshape(*strips.shape[:2], *flat.shape[1:])
+
+
+def _write(path: Path, stored: Stored, x: Tensor, lead: dict[str, Any], grid: Any, voice: Voice) -> None:
+    """Rows to a file of the suffix's kind."""
+    if _pictures(stored):
+        pictures = _raw(stored, x)
+        suffix = path.suffix.lower()
+        grid = output.sheet_of(pictures) if grid is None and suffix == ".png" else grid
+        output.write(path, {"x": pictures}, lead, grid)
+    elif stored.modality is None:
+        output.write(path, {"x": x.numpy()}, lead, None)
+    else:
+        names, cells = named_rows(stored.modality, x)
+        output.write(path, {n: np.asarray(c) for n, c in zip(names, zip(*cells, strict=True), strict=True)}, lead, None)
+    voice.result({"out": str(path), "rows": len(x)})
+    voice.say(f"{path}: {len(x):,} {'pictures' if _pictures(stored) else 'rows'}")

@@ -1,0 +1,161 @@
+"""lambent evaluate, embed, score: numbers about rows."""
+
+import copy
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lambent.cli import output
+from lambent.cli.folder import opened
+from lambent.cli.reading import sources as rows
+from lambent.cli.reading.flags import Parser, add_output, add_rows, add_run, add_seed, common, import_modules, whole
+from lambent.cli.verbs.carry import metric_rows
+from lambent.cli.voice import Voice
+from lambent.data import Encoded
+from lambent.errors import UsageError
+from lambent.fitted import Stored
+from lambent.metrics.bound import bounds
+from lambent.tasks import explore
+from lambent.tasks.evaluate import MOST_SAMPLES, rows_of
+from lambent.tasks.evaluate import evaluate as measured
+
+
+def evaluate(arguments: Sequence[str]) -> int:
+    """The bounds and the state of the codes, each with unit and standard error."""
+    parser = Parser("evaluate", "Bounds, KL and active units on rows that the model was not trained on.")
+    add_run(parser)
+    add_rows(parser, "rows to evaluate on")
+    add_samples(parser)
+    parser.add_argument("--limit", type=whole("--limit", 1, 10**12), help="at most so many rows, drawn by a fixed seed")
+    add_seed(parser)
+    options = common(parser, machine=True).read(arguments)
+    voice = Voice.of(options)
+    path, stored, encoded = opened_with_rows(options, voice)
+    encoded = rows.drawn(encoded, options.limit)
+    voice.step(f"evaluating on {len(encoded):,} rows with {options.samples:,} samples each")
+    found = measured(stored.model, encoded, samples=options.samples, seed=options.seed)
+    voice.result({"model": str(path), **found.plain(), "data": encoded.source})
+    voice.table(("metric", "value", "", "unit", "meaning"), metric_rows(found), right=(1,))
+    return 0
+
+
+def score(arguments: Sequence[str]) -> int:
+    """A row's score does not depend on the rows beside it: float64, one set of noise vectors for all."""
+    parser = Parser("score", "Lower bounds on log p(x) for every row, in nats; the lowest are the likeliest anomalies.")
+    add_run(parser)
+    add_rows(parser, "rows to score")
+    add_samples(parser, 16)  # in float64, on any number of rows
+    add_options_for_files(parser)
+    options = common(parser, machine=True).read(arguments)
+    voice = Voice.of(options)
+    path = claim(options, output.TABLES)
+    _, stored, encoded = opened_with_rows(options, voice)
+    if not getattr(stored.model.latent, "posterior").density:
+        raise UsageError(
+            "this model's Point posterior has no density, so rows have no score; train with the Diagonal posterior"
+        )
+    encoded = rows.leading(encoded, options.limit)
+    x = rows_of(stored.model, encoded, options.seed)
+    model = copy.deepcopy(stored.model).double()
+    found = bounds(model, x, options.samples, options.seed, common=True)
+    columns = {"bound": found.bound, "elbo": found.elbo, "log_likelihood": found.log_px, "kl": found.kl}
+    # How many rows are multiplied at once moves the last digits of float64; what is written does not hang on it.
+    arrays = {name: values.numpy().round(6) for name, values in columns.items()}
+    output.write(path, arrays, lead_of(encoded), None)
+    means = {name: float(values.mean()) for name, values in arrays.items()}
+    voice.result({"out": str(path), "rows": len(x), "unit": "nats per row", "means": means})
+    voice.say(
+        f"{path}: {len(x):,} rows; bound {means['bound']:.4f} nats on average, lowest {arrays['bound'].min():.4f}"
+    )
+    return 0
+
+
+def embed(arguments: Sequence[str]) -> int:
+    """Posterior means, the top level first."""
+    parser = Parser("embed", "Codes of rows: the posterior mean of every unit.")
+    add_run(parser)
+    add_rows(parser, "rows to embed")
+    add_options_for_files(parser)
+    options = common(parser, machine=True).read(arguments)
+    voice = Voice.of(options)
+    path = claim(options, output.TABLES)
+    _, stored, encoded = opened_with_rows(options, voice)
+    encoded = rows.leading(encoded, options.limit)
+    codes = explore.encode(stored.model, rows_of(stored.model, encoded, options.seed))
+    names = ["z"] if len(codes) == 1 else [f"level{i + 1}_z" for i in range(len(codes))]
+    output.write(path, {n: c.numpy() for n, c in zip(names, codes, strict=True)}, lead_of(encoded), None)
+    units = [c.shape[1] for c in codes]
+    voice.result({"out": str(path), "rows": len(encoded), "units": units})
+    voice.say(f"{path}: {len(encoded):,} rows, {' + '.join(map(str, units))} units")
+    return 0
+
+
+# ---- what these verbs and those that make rows share -----------------------------------------------------------------
+
+
+def add_samples(parser: Parser, default: int = 100) -> None:
+    """K, the samples of the bound."""
+    reader = whole("--samples", 1, MOST_SAMPLES)
+    parser.add_argument("--samples", type=reader, default=default, help=f"K of the K-sample bound (default {default})")
+
+
+def add_options_for_files(parser: Parser) -> None:
+    """--out, --force, --limit, --seed."""
+    add_output(parser, output.TABLES)
+    parser.add_argument("--limit", type=whole("--limit", 1, 10**12), help="only the first so many rows")
+    add_seed(parser)
+
+
+def claim(options: Namespace, suffixes: Sequence[str]) -> Path:
+    """The output's path, checked against the inputs before anything is read."""
+    from lambent.cli.folder import model_file
+
+    source = getattr(options, "data", None)
+    return output.claim(options.out, suffixes, options.force, [source, model_file(options.run)])
+
+
+def opened_with_rows(options: Namespace, voice: Voice) -> tuple[Path, Stored, Encoded]:
+    """The model file's path, what it holds, and the rows asked for."""
+    import_modules(options.modules)
+    path, stored = opened(options.run, options.device)
+    if options.data is not None:
+        encoded = rows.given(stored.modality, options.data, options.split, options.resize)
+    else:
+        encoded = recorded(stored, options.split, voice)
+    _note_notices(encoded, voice)
+    return path, stored, encoded
+
+
+def recorded(stored: Stored, split: str | None, voice: Voice) -> Encoded:
+    """The run's own rows, with a note where they are not what they were."""
+    if stored.modality is None:
+        raise UsageError("the model file does not say how its data are read: name the data")
+    encoded = rows.recorded(stored.provenance, stored.modality, split)
+    then: Any = stored.provenance.get("test" if split in (None, "test") else "data") or {}
+    if split in (None, "test", "train") and then.get("sha256") not in (None, encoded.source.get("sha256")):
+        voice.note("the data have changed since the model was trained")
+    return encoded
+
+
+def lead_of(encoded: Encoded) -> dict[str, Any]:
+    """The number of every row, and its label where there is one: columns to stand first."""
+    lead: dict[str, Any] = {"row": np.arange(len(encoded))}
+    if encoded.labels is not None:
+        names = encoded.label_names
+        known = (
+            names is not None
+            and len(encoded.labels) > 0
+            and encoded.labels.min() >= 0
+            and encoded.labels.max() < len(names)
+        )
+        lead["label"] = [names[i] for i in encoded.labels.tolist()] if known and names else encoded.labels
+    return lead
+
+
+def _note_notices(encoded: Encoded, voice: Voice) -> None:
+    for what, count in sorted((encoded.source.get("notices") or {}).items()):
+        if what not in ("constant", "dropped_index"):
+            voice.note(f"data: {what.replace('_', ' ')}: {count:,}")

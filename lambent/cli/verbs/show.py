@@ -1,0 +1,133 @@
+"""lambent report, info: look at what a run has left."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lambent import fitted as store
+from lambent.cli import folder as run_folder
+from lambent.cli import output
+from lambent.cli.reading.flags import IMPORTS, Parser, add_rows, add_run, common, filled, import_modules, whole
+from lambent.cli.reading.sources import drawn
+from lambent.cli.verbs.carry import metrics_text
+from lambent.cli.verbs.listing import shown
+from lambent.cli.verbs.measure import add_samples, opened_with_rows
+from lambent.cli.voice import Voice
+from lambent.report import summary, verdict
+from lambent.report import write as write_report
+from lambent.report.numerals import show, show_moment, show_seconds
+from lambent.report.run.gather import gather
+from lambent.tasks.evaluate import evaluate
+
+
+def report(arguments: Sequence[str]) -> int:
+    """The page of a run, made anew from its model file and its data."""
+    options = common(_for_report(), machine=True).read(arguments)
+    voice = Voice.of(options)
+    beside = run_folder.model_file(options.run).parent / run_folder.REPORT
+    # The page beside the model is this verb's own; any other that exists is somebody's.
+    force = options.force or options.out is None
+    path = output.claim(
+        options.out or str(beside), (".html",), force, [options.data, run_folder.model_file(options.run)]
+    )
+    _, stored, encoded = opened_with_rows(options, voice)
+    encoded = drawn(encoded, options.limit)
+    voice.step(f"evaluating on {len(encoded):,} rows with {options.samples:,} samples each")
+    found = evaluate(stored.model, encoded, samples=options.samples, seed=0)
+    findings = gather(stored.model, encoded, found, stored.provenance)
+    write_report(findings, path)
+    remarks = verdict(findings)
+    voice.result(
+        {
+            "out": str(path),
+            "summary": summary(remarks),
+            "remarks": [r.__dict__ for r in remarks],
+            "metrics": json.loads(metrics_text(found, encoded))["metrics"],
+        }
+    )
+    voice.say(f"{path}: {summary(remarks)}")
+    return 0
+
+
+def _for_report() -> Parser:
+    parser = Parser("report", "Rebuild the HTML report of a run from its model file and its data.")
+    add_run(parser)
+    add_rows(parser, "rows to test on")
+    add_samples(parser)
+    parser.add_argument(
+        "--limit", type=whole("--limit", 1, 10**12), default=2000, help="at most so many rows (default 2000)"
+    )
+    parser.add_argument("--out", type=filled("--out"), help="the page to write; default: report.html beside the model")
+    parser.add_argument("--force", action="store_true", help="replace the page named by --out if it exists")
+    return parser
+
+
+def info(arguments: Sequence[str]) -> int:
+    """What the header of a model file says."""
+    parser = Parser("info", "What a model file holds: parts, data, training.")
+    add_run(parser)
+    parser.add_argument("--citation", action="store_true", help="print the BibTeX of what the model uses instead")
+    parser.add_argument("--import", dest="modules", action="append", default=[], metavar="MODULE", help=IMPORTS)
+    options = common(parser).read(arguments)
+    import_modules(options.modules)
+    voice = Voice.of(options)
+    path = run_folder.model_file(options.run)
+    if options.citation:
+        from lambent.papers import citation
+
+        text = citation(path)
+        voice.result({"file": str(path), "bibtex": text})
+        if not options.json:
+            print(text, end="")
+        return 0
+    header = store.read_header(path)
+    voice.result({"file": str(path), "bytes": path.stat().st_size, **header, "metrics": _metrics(path)})
+    if not options.json:
+        voice.table(("", ""), _facts(path, header))
+    return 0
+
+
+def _facts(path: Path, header: dict[str, Any]) -> list[tuple[str, str]]:
+    came: dict[str, Any] = header.get("provenance") or {}
+    model: dict[str, Any] = header.get("model") or {}
+    data: dict[str, Any] = came.get("data") or {}
+    facts = [("file", f"{path} ({path.stat().st_size:,} bytes, format {header.get('format')})")]
+    facts += [("name", str(came["name"]))] if came.get("name") else []
+    facts += [(name, in_line(model.get(name))) for name in ("latent", "likelihood", "network")]
+    facts += [("objective", in_line(came["objective"]))] if came.get("objective") else []
+    facts += [("rows of shape", " × ".join(map(str, header.get("event", []))))]
+    if data:
+        facts.append(
+            (
+                "data",
+                f"{data.get('name') or data.get('path') or '?'}, {show(data.get('rows'))} rows ({data.get('split', 'train')})",
+            )
+        )
+    if came.get("parameters"):
+        facts.append(("parameters", show(came["parameters"])))
+    if came.get("steps"):
+        facts.append(("training", f"{show(came['steps'])} steps in {show_seconds(came.get('seconds'))}"))
+    facts += [("created", show_moment(came["created"]))] if came.get("created") else []
+    facts += [("command", str(came["command"]))] if came.get("command") else []
+    for name, metric in (_metrics(path) or {}).items():
+        facts.append((name, f"{show(metric.get('value'))} {metric.get('unit', '')}"))
+    facts.append(("made with", ", ".join(f"{k} {v}" for k, v in (came.get("versions") or {}).items())))
+    return [*facts, ("SHA-256", str(header.get("sha256")))]
+
+
+def _metrics(path: Path) -> dict[str, Any] | None:
+    """The metrics beside the model file, where there are any that can be read."""
+    try:
+        found = json.loads((path.parent / run_folder.METRICS).read_text("utf-8"))["metrics"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return found if isinstance(found, dict) and all(isinstance(m, dict) for m in found.values()) else None
+
+
+def in_line(spec: Any) -> str:
+    """A description as one would write it in Python: Flat(size=16, prior=Vamp(components=50))."""
+    if not isinstance(spec, dict):
+        return shown(spec) if not isinstance(spec, list) else "[" + ", ".join(in_line(v) for v in spec) + "]"
+    inner = ", ".join(f"{key}={in_line(value)}" for key, value in spec.items() if key != "type")
+    return f"{spec.get('type', '')}({inner})"

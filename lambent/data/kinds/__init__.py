@@ -1,0 +1,1 @@
+"""The kinds of data: each a Modality, raw data ↔ tensors."""

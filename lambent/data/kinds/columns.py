@@ -1,0 +1,125 @@
+"""Columns of a table: each type knows how its values become numbers and come back.
+
+A new type is a `Column` subclass entered in `KINDS`; `Table` treats all types alike.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+
+from lambent.data.readers.frames import Columns, numbers
+from lambent.errors import ArtifactError, DataError
+
+Scale = Literal["standard", "robust", "none"]
+IQR_OF_GAUSSIAN = 1.3489795003921634  # so that the robust scale of Gaussian data is their standard deviation
+
+
+class Column(ABC):
+    """One column: values of its own kind ↔ `width` float32 numbers a row."""
+
+    kind: ClassVar[str]
+    name: str
+
+    @property
+    @abstractmethod
+    def width(self) -> int:
+        """How many numbers one value becomes."""
+
+    @classmethod
+    @abstractmethod
+    def accepts(cls, values: np.ndarray) -> bool:
+        """Whether values of this type of array are for this kind."""
+
+    @classmethod
+    @abstractmethod
+    def fit(cls, table: Columns, name: str, scale: Scale) -> Self:
+        """Learn what encoding needs from the column of that name."""
+
+    @abstractmethod
+    def encode(self, table: Columns) -> np.ndarray:
+        """The column of the same name in `table` → float32 [rows, width]."""
+
+    @abstractmethod
+    def decode(self, x: np.ndarray) -> np.ndarray:
+        """[rows, width] → [rows] in the original units."""
+
+    @abstractmethod
+    def notice(self) -> str | None:
+        """What the user should know of this column, under which name it is counted; or None."""
+
+    def state(self) -> dict[str, Any]:
+        """Plain JSON; `restored` is the inverse."""
+        return {"kind": self.kind, **asdict(self)}  # type: ignore[call-overload]
+
+
+@dataclass
+class Numeric(Column):
+    """A real column: (value − centre) / scale, worked out in float64; a constant column has scale 1."""
+
+    kind: ClassVar[str] = "numeric"
+    name: str
+    centre: float = 0.0
+    scale: float = 1.0
+    constant: bool = False
+
+    @property
+    def width(self) -> int:
+        return 1
+
+    @classmethod
+    def accepts(cls, values: np.ndarray) -> bool:
+        return values.dtype.kind in "biuf"
+
+    @classmethod
+    def fit(cls, table: Columns, name: str, scale: Scale) -> Self:
+        values = numbers(table, name)
+        mean, deviation = float(values.mean()), float(values.std())
+        # Rounding alone gives a constant column a deviation of this order, and dividing by it would blow up noise.
+        constant = bool(deviation <= 10 * np.finfo(np.float64).eps * abs(mean))
+        if scale == "none":
+            return cls(name, constant=constant)
+        if scale == "robust" and not constant:
+            low, median, high = (float(q) for q in np.quantile(values, [0.25, 0.5, 0.75]))
+            spread = (high - low) / IQR_OF_GAUSSIAN
+            # Where half of the values coincide the quartiles do too, and say nothing of the rest.
+            return cls(name, median, spread if spread > 1e-9 * deviation else deviation)
+        return cls(name, mean, 1.0 if constant else deviation, constant)
+
+    def encode(self, table: Columns) -> np.ndarray:
+        values = (numbers(table, self.name) - self.centre) / self.scale
+        beyond = np.flatnonzero(np.abs(values) > np.finfo(np.float32).max)
+        if len(beyond):
+            raise DataError(f"{table.cell(self.name, int(beyond[0]))}: lies {values[beyond[0]]:.3g} scales out")
+        return values.astype(np.float32)[:, None]
+
+    def decode(self, x: np.ndarray) -> np.ndarray:
+        return x[:, 0].astype(np.float64) * self.scale + self.centre
+
+    def notice(self) -> str | None:
+        return "constant" if self.constant else None
+
+
+KINDS: dict[str, type[Column]] = {Numeric.kind: Numeric}
+
+
+def fitted(table: Columns, name: str, scale: Scale) -> Column | None:
+    """The column of that name as the first kind that accepts its values, fitted; None if no kind does."""
+    for kind in KINDS.values():
+        if kind.accepts(table.values(name)):
+            return kind.fit(table, name, scale)
+    return None
+
+
+def restored(state: dict[str, Any]) -> Column:
+    """The column that `state` describes; `ArtifactError` if it describes none."""
+    try:
+        fields = dict(state)
+        column = KINDS[fields.pop("kind")](**fields)
+    except (KeyError, TypeError, ValueError):
+        raise ArtifactError(f"the stored state of Table has a damaged column: {str(state)[:200]}") from None
+    if isinstance(column, Numeric) and not (math.isfinite(column.centre) and 0 < column.scale < math.inf):
+        raise ArtifactError(f"the stored state of Table scales column {column.name!r} by {column.scale}")
+    return column

@@ -1,0 +1,240 @@
+"""Table: rows of named columns as float32 [N, D]."""
+
+import importlib.util
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lambent.data.kinds import columns
+from lambent.data.kinds.columns import Column
+from lambent.data.kinds.modality import Encoded, Modality
+from lambent.data.readers import arrays, delimited, frames
+from lambent.data.readers import regular as files
+from lambent.data.readers.frames import Columns
+from lambent.data.splitting import as_labels, digest
+from lambent.errors import ArtifactError, DataError, UsageError, nearest
+from lambent.part import Shape, Spec, option
+
+FRAMES = ("pandas", "polars", "pyarrow")
+
+
+class Table(Modality):
+    """Numeric columns, float32 [N, D], each scaled to (value − centre) / scale in float64.
+
+    Takes a CSV or Parquet path, a data frame (pandas, polars, pyarrow, …) or a 2-D array. New data are matched by
+    column name, in any order; columns that were not fitted are ignored and counted.
+    """
+
+    no_paper = "a kind of data"
+
+    scale: Literal["standard", "robust", "none"] = option(
+        "centre and scale of a column: mean and deviation, median and quartiles, or 0 and 1", default="standard"
+    )
+    drop: tuple[str, ...] = option("columns to leave out", default=())
+    label: str | None = option("the column of labels: kept beside the data, never trained on", default=None)
+    delimiter: str | None = option(
+        "what separates the fields of a CSV file; none: found from its first line", default=None
+    )
+    header: Literal["auto", "first-row", "none"] = option(
+        "where a CSV file has its column names; auto: in the first row unless that is all numbers", default="auto"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.columns: list[Column] = []
+        self.label_names: list[str] | None = None
+        self.notices: dict[str, int] = {}
+        self._backend = "array"
+
+    @property
+    def event(self) -> Shape:
+        """(D,)."""
+        if not self.columns:
+            raise UsageError("Table: call fit first; until then its columns are not known")
+        return (sum(column.width for column in self.columns),)
+
+    def fit(self, raw: Any) -> Self:
+        """Learn names, centres and scales; `DataError` names the columns that hold text and the first such cell."""
+        table = self.open(raw)
+        for name in (*self.drop, *([self.label] if self.label else [])):
+            if name not in table:
+                raise UsageError(
+                    f"{table.origin}: has no column {name!r}; {nearest(name, filter(None, table.names[:200]))}"
+                )
+        notices = Counter(table.notices)
+        left_out = {*self.drop, self.label}
+        index = table.index_like()
+        if index is not None and index not in left_out:
+            left_out.add(index)
+            notices["dropped_index"] += 1
+        names = [name for name in table.names if name not in left_out]
+        found = {name: columns.fitted(table, name, self.scale) for name in names}
+        self._refuse_text(table, [name for name, column in found.items() if column is None])
+        self.columns = [column for column in found.values() if column is not None]
+        if not self.columns:
+            raise DataError(f"{table.origin}: no columns are left to learn from")
+        notices.update(n for column in self.columns if (n := column.notice()))
+        self.label_names = self._labels(table)[1] if self.label else None
+        self.notices, self._backend = dict(notices), table.backend
+        return self
+
+    def encode(self, raw: Any) -> Tensor:
+        """Raw rows → float32 [N, D]; `DataError` names a missing column or the row and column of a bad cell."""
+        return self.read(raw).x
+
+    def read(self, raw: Any) -> Encoded:
+        """`encode`, with the label column as labels where the data have it."""
+        width = self.event[0]
+        table = self.open(raw)
+        notices = Counter(table.notices)
+        table = self._matched(table, notices)
+        out = files.empty((table.rows, width), np.dtype(np.float32), table.origin)
+        place = 0
+        for column in self.columns:
+            out[:, place : place + column.width] = column.encode(table)
+            place += column.width
+        labels, names = None, None
+        if self.label and self.label in table:
+            labels, names = self._labels(table, self.label_names)
+        x = torch.from_numpy(out)
+        source = {"rows": len(x), "sha256": digest(x), "notices": dict(notices)}
+        return Encoded(x, self, labels, names, source=source)
+
+    def decode(self, x: Tensor) -> Any:
+        """[N, D] → the original units: an array if it was fitted on one, else a frame of the library it came from."""
+        if x.ndim != 2 or x.shape[1] != self.event[0]:
+            raise DataError(f"rows to decode have shape {tuple(x.shape)}; [N, {self.event[0]}] fits")
+        values = x.detach().cpu().double().numpy()
+        decoded: dict[str, np.ndarray] = {}
+        place = 0
+        for column in self.columns:
+            decoded[column.name] = column.decode(values[:, place : place + column.width])
+            place += column.width
+        if self._backend == "array":
+            return np.stack(list(decoded.values()), axis=1)
+        import narwhals as nw
+
+        return nw.from_dict(decoded, backend=_installed(self._backend)).to_native()
+
+    def defaults(self) -> dict[str, Spec]:
+        """A Gaussian with a scale for each column; a multi-layer perceptron."""
+        return {"likelihood": {"type": "Gaussian", "scale": "each"}, "network": {"type": "Mlp"}}
+
+    def state(self) -> dict[str, Any]:
+        """{"columns": one description each, "backend": …, "label_names": …, "notices": counts}."""
+        if not self.columns:
+            raise UsageError("Table: call fit first; until then there is no state")
+        return {
+            "columns": [column.state() for column in self.columns],
+            "backend": self._backend,
+            "label_names": self.label_names,
+            "notices": dict(self.notices),
+        }
+
+    def restore(self, state: dict[str, Any]) -> Self:
+        """The inverse of `state`; `ArtifactError` if it is no such state."""
+        try:
+            found = [columns.restored(column) for column in state["columns"]]
+            names = state["label_names"]
+            label_names = None if names is None else [str(name) for name in names]
+            notices = {str(k): int(v) for k, v in state["notices"].items()}
+            backend = str(state["backend"])
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            if isinstance(error, ArtifactError):
+                raise
+            raise ArtifactError(f"the stored state of Table is damaged ({error!r})") from None
+        if not found or len({column.name for column in found}) != len(found):
+            raise ArtifactError("the stored state of Table has no columns, or two of one name")
+        self.columns, self.label_names, self.notices, self._backend = found, label_names, notices, backend
+        return self
+
+    def open(self, raw: Any) -> Columns:
+        """Any accepted raw form → its columns, read but not yet scaled."""
+        if isinstance(raw, Columns):
+            return raw
+        if isinstance(raw, (str, Path)):
+            return self._file(Path(raw), raw)
+        if isinstance(raw, Tensor):
+            raw = raw.detach().cpu()
+            return frames.from_array((raw.float() if raw.dtype == torch.bfloat16 else raw).numpy())
+        if isinstance(raw, np.ndarray):
+            return frames.from_array(raw)
+        if isinstance(raw, dict):
+            raise DataError("a dict is no table; make a data frame of it, pandas.DataFrame(columns)")
+        if hasattr(raw, "toarray"):
+            raise DataError("a sparse matrix is no table; give its dense form, matrix.toarray()")
+        if frames.is_frame(raw):
+            return frames.from_frame(raw)
+        try:
+            return frames.from_array(np.asarray(raw))
+        except ValueError as error:
+            if isinstance(error, DataError):
+                raise
+            raise DataError(f"a {type(raw).__name__} is no table; give a frame, a path or a 2-D array") from None
+
+    def _file(self, path: Path, raw: str | Path) -> Columns:
+        if arrays.is_array_file(raw):
+            return frames.from_array(arrays.read(raw).rows)
+        with files.regular(path).open("rb") as stream:
+            start = stream.read(4)
+        if start == b"PAR1":
+            return frames.read_parquet(path)
+        for mark, kind in {b"PK\3\4": "a workbook or zip", b"\x1f\x8b": "gzip"}.items():
+            if start.startswith(mark):
+                raise DataError(f"{path}: is {kind} inside; unpack it, or save it as CSV or Parquet")
+        if path.suffix.lower() in (".parquet", ".pq"):
+            return frames.read_parquet(path)  # which says what is wrong with it
+        return delimited.read_csv(path, self.delimiter, self.header)
+
+    def _matched(self, table: Columns, notices: Counter[str]) -> Columns:
+        """The table with every fitted column; arrays, which have no names, are matched by place."""
+        missing = [column.name for column in self.columns if column.name not in table]
+        unnamed = "array" in (table.backend, self._backend)
+        if missing and unnamed and len(table.names) == len(self.columns):
+            names = [column.name for column in self.columns]
+            return replace(table, names=names)
+        if missing:
+            shown = ", ".join(repr(name) for name in missing[:8]) + (" …" if len(missing) > 8 else "")
+            hint = nearest(missing[0], filter(None, table.names[:50]))
+            raise DataError(f"{table.origin}: lacks {len(missing)} of {len(self.columns)} columns: {shown}; {hint}")
+        known = {column.name for column in self.columns} | {self.label, *self.drop}
+        index = table.index_like()
+        if index is not None and index not in known:
+            notices["dropped_index"] += 1
+            known.add(index)
+        ignored = sum(name not in known for name in table.names)
+        if ignored:
+            notices["ignored_columns"] += ignored
+        return table
+
+    def _labels(self, table: Columns, known: list[str] | None = None) -> tuple[np.ndarray | None, list[str] | None]:
+        assert self.label is not None
+        try:
+            return as_labels(table.values(self.label), known)
+        except DataError as error:
+            raise DataError(f"{table.origin}: column {self.label!r}: {error}") from None
+
+    def _refuse_text(self, table: Columns, names: list[str]) -> None:
+        if not names:
+            return
+        cells = {name: frames.first_text(table.values(name)) for name in names}
+        for name in (name for name, row in cells.items() if row is None):
+            frames.numbers(table, name)  # numbers after all, but ones that no float holds: refused there
+        # The telling cell is in the column that holds numbers the longest.
+        name, row = max(cells.items(), key=lambda item: item[1] or 0)
+        value = str(table.values(name)[row or 0])[:40]
+        shown = ", ".join(repr(n) for n in names[:12]) + (" …" if len(names) > 12 else "")
+        raise DataError(
+            f"{table.cell(name, row or 0)}: {value!r} is no number. Columns that hold text or dates: {shown}. "
+            f"Mend the cells, leave the columns out with --data.drop, or make one the label"
+        )
+
+
+def _installed(backend: str) -> Any:
+    preferred = (backend, *FRAMES)
+    return next(name for name in preferred if name in FRAMES and importlib.util.find_spec(name) is not None)

@@ -1,0 +1,179 @@
+"""CSV: delimited text, parsed by pyarrow; Python's slower parser then finds the line of a fault."""
+
+import codecs
+import csv
+import importlib
+import io
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lambent.data.readers import regular as files
+from lambent.data.readers.frames import LARGEST_INTEGER, LIMIT_COLUMNS, Columns, from_frame
+from lambent.errors import DataError, UsageError
+
+LIMIT_LINE = 2**24  # bytes
+DELIMITERS = ",;\t|"
+_MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
+_WHOLE = re.compile(r"\s*[+-]?\d+\s*")
+
+
+def read_csv(path: Path, delimiter: str | None = None, header: str = "auto") -> Columns:
+    """A CSV file as columns; header is "first-row", "none" or "auto" (a first row of numbers is data).
+
+    Raises `DataError` with the line for ragged rows, lines and tables beyond the limits, and undecodable text.
+    """
+    with files.unchanged(files.regular(path)):
+        content = _read(path)
+    text, legacy = _utf8(content, path)
+    del content
+    first = _first_row(text, path, delimiter)
+    delimiter = delimiter or _likeliest(text)
+    try:
+        fields = next(csv.reader([first], delimiter=delimiter), [])
+    except csv.Error as error:
+        raise DataError(f"{path}, line 1: {error}; is it a CSV file?") from None
+    if len(fields) > LIMIT_COLUMNS:
+        raise DataError(f"{path}: its first line has {len(fields):,} fields; at most {LIMIT_COLUMNS:,} are taken")
+    named = header == "first-row" or (header == "auto" and not _is_data(fields))
+    table = _parsed(text, path, delimiter, named)
+    if not named:
+        table = table.rename_columns([f"x{i}" for i in range(table.num_columns)])
+    columns = from_frame(table, str(path), "file")
+    columns.line = lambda row: _line(text, path, delimiter, row + named)
+    _refuse_long_integers(columns, table, text, delimiter, named)
+    columns.notices.update({"read_as_latin1": 1} if legacy else {})
+    columns.notices.update({} if named else {"no_header": 1})
+    return columns
+
+
+def _read(path: Path) -> bytes:
+    """The whole file, given up as soon as one line passes the limit."""
+    size, pieces, open_line = path.stat().st_size, [], 0
+    if size > files.LIMIT_BYTES:
+        raise DataError(f"{path}: has {size:,} bytes; at most {files.LIMIT_BYTES:,} are read. Parquet takes less room")
+    with path.open("rb") as stream:
+        while piece := stream.read(2**22):
+            codes = np.frombuffer(piece, np.uint8)
+            ends = np.flatnonzero((codes == 10) | (codes == 13))
+            inner = int(np.diff(ends).max(initial=0))
+            head = open_line + (int(ends[0]) if len(ends) else len(piece))
+            open_line = len(piece) - int(ends[-1]) - 1 if len(ends) else head
+            if max(inner, head, open_line) > LIMIT_LINE:
+                raise DataError(f"{path}: has a line longer than {LIMIT_LINE:,} bytes; is it a CSV file?")
+            pieces.append(piece)
+    return b"".join(pieces)
+
+
+def _utf8(content: bytes, path: Path) -> tuple[bytes, bool]:
+    """(the text as UTF-8 without a mark, whether it had to be taken for Latin-1)."""
+    for mark, encoding in _MARKS.items():
+        if content.startswith(mark):
+            try:
+                return content.decode(encoding).encode(), False
+            except UnicodeError as error:
+                raise DataError(f"{path}: begins as {encoding} but breaks off ({error})") from None
+    if b"\0" in content:
+        raise DataError(f"{path}: holds NUL bytes; it is binary, or UTF-16 without a mark: save it as UTF-8")
+    try:
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        for start in range(0, len(content), 2**24):
+            decoder.decode(content[start : start + 2**24])
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return content.decode("latin-1").encode(), True
+    return content, False
+
+
+def _first_row(text: bytes, path: Path, delimiter: str | None) -> str:
+    if delimiter is not None and len(delimiter.encode()) != 1:
+        raise UsageError(f"the delimiter must be one ASCII character, not {delimiter!r}")
+    for line in io.BytesIO(text):
+        if line.strip():
+            return line.decode().strip("\r\n").split("\r")[0]
+    raise DataError(f"{path}: is empty")
+
+
+def _likeliest(text: bytes) -> str:
+    """The delimiter that the first line holds most of, outside quotes."""
+    line = next(line for line in io.BytesIO(text) if line.strip())
+    bare = re.sub(rb'"[^"]*"', b"", line).decode()
+    return max(DELIMITERS, key=bare.count)
+
+
+def _is_data(fields: list[str]) -> bool:
+    """Whether a first row is data: it holds numbers that are no names, as ascending column numbers or years are."""
+    steps = np.diff([float(f) for f in fields if _NUMBER.fullmatch(f)])
+    count = sum(_NUMBER.fullmatch(f) is not None for f in fields)
+    if count == len(fields):
+        whole = all(_WHOLE.fullmatch(f) for f in fields)
+        return not (whole and len(steps) > 0 and steps[0] > 0 and bool((steps == steps[0]).all()))
+    return any(_NUMBER.fullmatch(f) and not _WHOLE.fullmatch(f) for f in fields) or bool((steps <= 0).any())
+
+
+def _parsed(text: bytes, path: Path, delimiter: str, named: bool, **convert: Any) -> Any:
+    arrow: Any = importlib.import_module("pyarrow")  # untyped
+    reader: Any = importlib.import_module("pyarrow.csv")
+    # One block as large as the file: types are then inferred from all rows, not from the first megabyte.
+    block = min(len(text) + 1, 2**30)
+    try:
+        return reader.read_csv(
+            arrow.BufferReader(text),
+            read_options=reader.ReadOptions(block_size=block, autogenerate_column_names=not named),
+            parse_options=reader.ParseOptions(delimiter=delimiter, newlines_in_values=b'"' in text),
+            convert_options=reader.ConvertOptions(strings_can_be_null=False, **convert),
+        )
+    except arrow.ArrowException as error:
+        _explain_ragged(text, path, delimiter)
+        raise DataError(f"{path}: cannot be parsed as CSV ({str(error)[:200]})") from None
+
+
+def _rows(text: bytes, path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """(line on which the row begins, its fields), blank lines left out."""
+    reader = csv.reader(io.TextIOWrapper(io.BytesIO(text), "utf-8", newline=""), delimiter=delimiter)
+    before = 0
+    try:
+        for fields in reader:
+            if fields:
+                yield before + 1, fields
+            before = reader.line_num
+    except csv.Error as error:
+        raise DataError(f"{path}, line {before + 1}: {error}") from None
+
+
+def _explain_ragged(text: bytes, path: Path, delimiter: str) -> None:
+    expected: int | None = None
+    for line, fields in _rows(text, path, delimiter):
+        expected = len(fields) if expected is None else expected
+        if len(fields) != expected:
+            raise DataError(f"{path}, line {line}: has {len(fields)} fields where the first line has {expected}")
+
+
+def _line(text: bytes, path: Path, delimiter: str, row: int) -> int | None:
+    for position, (line, _) in enumerate(_rows(text, path, delimiter)):
+        if position == row:
+            return line
+    return None
+
+
+def _refuse_long_integers(columns: Columns, table: Any, text: bytes, delimiter: str, named: bool) -> None:
+    """Integers beyond 2^63 arrive as floats, rounded unseen: look at their text again."""
+    arrow: Any = importlib.import_module("pyarrow")
+    for place, name in enumerate(columns.names):
+        if not arrow.types.is_floating(table.schema.types[place]):
+            continue
+        values = columns.read(place)
+        large = np.flatnonzero(np.abs(values) >= LARGEST_INTEGER)
+        if not len(large):
+            continue
+        raw = table.column_names[place] if named else f"f{place}"
+        kept = {"include_columns": [raw], "column_types": {raw: arrow.string()}}
+        written = _parsed(text, Path(columns.origin), delimiter, named, **kept).column(0)
+        for row in large:
+            cell = written[int(row)].as_py()
+            if _WHOLE.fullmatch(cell) and (len(cell) > 40 or abs(int(cell)) > LARGEST_INTEGER):
+                raise DataError(f"{columns.cell(name, int(row))}: is an integer beyond 2^53, which no float can hold")

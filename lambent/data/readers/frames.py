@@ -1,0 +1,211 @@
+"""Columns: one view of CSV, Parquet, data frames and 2-D arrays."""
+
+import importlib
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lambent.data.readers import regular as files
+from lambent.errors import DataError, nearest
+
+LIMIT_COLUMNS = 100_000
+LARGEST_INTEGER = 2**53  # beyond it float64 skips integers
+LARGEST = 1e30  # squares and sums of such numbers still fit float64, the numbers themselves float32
+_UNNAMED = ("", "Unnamed: 0", "__index_level_0__")  # what CSV, pandas and Parquet call an index without a name
+
+
+@dataclass
+class Columns:
+    """A table by column; `read` gives one column as booleans, integers, floats or, for anything else, objects.
+
+    origin: a path or the kind of frame, for messages. backend: what `decode` should hand back.
+    line: the line of a text file that holds a row (0-based), where that is known. place: the row's number in the source.
+    """
+
+    names: list[str]
+    rows: int
+    read: Callable[[int], np.ndarray]
+    origin: str
+    backend: str
+    line: Callable[[int], int | None] = lambda row: None
+    place: Callable[[int], int] = lambda row: row
+    notices: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        if len(self.names) > LIMIT_COLUMNS:
+            raise DataError(f"{self.origin}: has {len(self.names):,} columns; at most {LIMIT_COLUMNS:,} are taken")
+        repeated = [name for name, n in Counter(self.names).items() if n > 1]
+        if repeated:
+            advice = "give each its own name, or set header to none if the file has no row of names"
+            raise DataError(f"{self.origin}: several columns are called {_listed(repeated)}; {advice}")
+        if not self.names or self.rows == 0:
+            raise DataError(f"{self.origin}: has {self.rows} rows and {len(self.names)} columns; there is no data")
+        self._index = {name: i for i, name in enumerate(self.names)}
+
+    def __len__(self) -> int:
+        return self.rows
+
+    def __getitem__(self, index: np.ndarray) -> "Columns":
+        """The rows at `index`, which keep their numbers and lines in messages."""
+        return replace(
+            self,
+            rows=len(index),
+            read=lambda column: self.read(column)[index],
+            line=lambda row: self.line(int(index[row])),
+            place=lambda row: self.place(int(index[row])),
+        )
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._index
+
+    def values(self, name: str) -> np.ndarray:
+        """The column of that name; `DataError` with the nearest name if there is none."""
+        if name not in self._index:
+            raise DataError(f"{self.origin}: has no column {name!r}; {nearest(name, filter(None, self.names[:200]))}")
+        return self.read(self._index[name])
+
+    def cell(self, name: str, row: int) -> str:
+        """Where a cell is, in words; rows are counted from 1."""
+        line = self.line(row)
+        return f"{self.origin}: column {name!r}, row {self.place(row) + 1}" + (f" (line {line})" if line else "")
+
+    def index_like(self) -> str | None:
+        """The column that is an index saved along: unnamed, whole numbers, all different; first, or last in Parquet."""
+        found = next((n for n in (self.names[0], self.names[-1]) if n in _UNNAMED), None)
+        if found is None or len(self.names) == 1:
+            return None
+        values = self.values(found)
+        return found if values.dtype.kind in "iu" and len(np.unique(values)) == self.rows else None
+
+
+def _listed(names: Sequence[str], most: int = 8) -> str:
+    return ", ".join(repr(n) for n in names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def numbers(table: Columns, name: str) -> np.ndarray:
+    """A column as float64; `DataError` naming the cell for one that is missing, infinite, too large or text."""
+    values = table.values(name)
+    if values.dtype.kind not in "biuf":
+        row = first_text(values)
+        if row is None:
+            _refuse(table, name, _beyond(values), "is an integer beyond 2^53")
+            raise DataError(f"{table.cell(name, 0)}: {str(values[0])[:40]!r} is text; turn the column into numbers")
+        raise DataError(f"{table.cell(name, row)}: {str(values[row])[:40]!r} is no number")
+    if values.dtype.kind in "iu" and values.itemsize == 8:
+        _refuse(table, name, (values > LARGEST_INTEGER) | (values < -LARGEST_INTEGER), "is an integer beyond 2^53")
+    values = values.astype(np.float64)
+    _refuse(table, name, np.isnan(values), "is missing or not a number; fill or leave out such cells")
+    _refuse(table, name, np.abs(values) > LARGEST, f"is infinite or beyond ±{LARGEST:g}")
+    return values
+
+
+def _refuse(table: Columns, name: str, bad: np.ndarray, why: str) -> None:
+    if bad.any():
+        more = int(bad.sum()) - 1
+        others = f" ({more} more in this column)" if more else ""
+        raise DataError(f"{table.cell(name, int(bad.argmax()))}: {why}{others}")
+
+
+def first_text(values: np.ndarray) -> int | None:
+    """The first row whose value is present and does not read as a number."""
+    for row, value in enumerate(values):
+        try:
+            if value is not None:
+                float(value)
+        except (TypeError, ValueError):
+            return row
+    return None
+
+
+def from_array(array: np.ndarray) -> Columns:
+    """A 2-D numeric array; its columns are called x0, x1, …"""
+    if isinstance(array, np.ma.MaskedArray):
+        array = np.ma.filled(array.astype(np.float64), np.nan)  # a masked cell is a missing one
+    array = np.asarray(array)
+    fields = array.dtype.names
+    if fields:
+        return Columns(list(fields), len(array), lambda i: array[fields[i]], "the array", "array")
+    if array.ndim != 2:
+        hint = "; reshape(-1, 1) makes one column of it" if array.ndim == 1 else ""
+        raise DataError(f"a table has two axes, rows and columns, not the shape {array.shape}{hint}")
+    if array.dtype.kind not in "biufO":
+        raise DataError(f"a table of type {array.dtype}; booleans, integers and floats are taken")
+    names = [f"x{i}" for i in range(array.shape[1])]
+    return Columns(names, len(array), lambda i: _tidy(array[:, i]), "the array", "array")
+
+
+def _tidy(values: np.ndarray) -> np.ndarray:
+    """Objects that are all numbers → floats; integers that no float holds stay as they are, to be refused."""
+    if values.dtype.kind != "O" or first_text(values) is not None or _beyond(values).any():
+        return values
+    if any(isinstance(v, (str, bytes)) for v in values):
+        return values
+    return np.array([np.nan if v is None else float(v) for v in values])
+
+
+def _beyond(values: np.ndarray) -> np.ndarray:
+    return np.array([isinstance(v, int) and abs(v) > LARGEST_INTEGER for v in values])
+
+
+def is_frame(raw: Any) -> bool:
+    """Whether narwhals knows it as a data frame (pandas, polars, pyarrow, …)."""
+    import narwhals as nw
+
+    try:
+        return isinstance(nw.from_native(raw, pass_through=True), (nw.DataFrame, nw.LazyFrame))
+    except nw.exceptions.DuplicateError:
+        return True
+
+
+def from_frame(raw: Any, origin: str | None = None, backend: str | None = None) -> Columns:
+    """Any data frame that narwhals reads; duplicate names are found before it sees them."""
+    import narwhals as nw
+
+    origin = origin or f"the {type(raw).__module__.split('.')[0]} frame"
+    if not hasattr(raw, "collect"):  # listing a lazy frame's columns is slow, and they cannot repeat
+        listed = raw.column_names if hasattr(raw, "column_names") else getattr(raw, "columns", ["-"])
+        Columns([str(n) for n in listed], 1, lambda i: np.empty(0), origin, "")  # checks the names
+    wrapped = nw.from_native(raw)
+    frame = wrapped.collect() if isinstance(wrapped, nw.LazyFrame) else wrapped
+    names = list(frame.columns)
+    backend = backend or frame.implementation.name.lower()
+    return Columns([str(n) for n in names], len(frame), lambda i: _values(frame[:, i]), origin, backend)
+
+
+def _values(series: Any) -> np.ndarray:
+    import narwhals as nw
+
+    kind, missing = series.dtype, series.null_count() > 0
+    if kind == nw.Boolean and not missing:
+        return np.asarray(series.to_numpy(), bool)
+    if kind in (nw.Int128, nw.UInt128):  # numpy has no such integers
+        return _tidy(np.array(series.to_list(), dtype=object))
+    if kind.is_numeric() or kind == nw.Boolean:
+        if missing or kind.is_decimal():
+            series = series.cast(nw.Float64)
+        values = np.asarray(series.to_numpy())
+        return values if values.dtype.kind in "iuf" else values.astype(np.float64)
+    if str(kind) == "Unknown" and missing and series.null_count() == len(series):
+        return np.full(len(series), np.nan)
+    return _tidy(np.array(series.to_list(), dtype=object))
+
+
+def read_parquet(path: Path) -> Columns:
+    """A Parquet file; `DataError` for a damaged one, before memory is taken for what its footer claims."""
+    parquet: Any = importlib.import_module("pyarrow.parquet")  # untyped
+    try:
+        with files.unchanged(files.regular(path)), path.open("rb") as stream:
+            source = parquet.ParquetFile(stream)
+            rows, columns = source.metadata.num_rows, source.metadata.num_columns
+            if columns > LIMIT_COLUMNS or rows * columns * 8 > files.LIMIT_BYTES:
+                raise DataError(f"{path}: its footer announces {rows:,} rows of {columns:,} columns, more than is read")
+            table = source.read()
+    except DataError:
+        raise
+    except (OSError, ValueError, MemoryError, NotImplementedError) as error:  # ArrowInvalid is a ValueError
+        raise DataError(f"{path}: is damaged or no Parquet file ({str(error)[:100]})") from None
+    return from_frame(table, str(path), "file")

@@ -1,0 +1,112 @@
+"""Rows of encoded data: cut them, count what two sets share, drop what one repeats."""
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lambent.data.kinds.modality import Encoded
+from lambent.errors import DataError, UsageError
+
+LIMIT_LABELS = 100_000  # names, which the model file keeps
+
+
+def digest(x: Tensor) -> str:
+    """SHA-256 of a tensor's values in C order, little-endian, in hexadecimal."""
+    values = x.detach().cpu().contiguous().numpy()
+    little = values.astype(values.dtype.newbyteorder("<"), copy=False)
+    return hashlib.sha256(little.reshape(-1).view(np.uint8).data).hexdigest()
+
+
+def take(encoded: Encoded, index: np.ndarray, **facts: object) -> Encoded:
+    """The rows at `index`, with their labels and factors; `facts` are added to the source."""
+    x = encoded.x[torch.from_numpy(np.asarray(index, np.int64))]
+    source = encoded.source | facts | {"rows": len(x), "sha256": digest(x)}
+    labels = None if encoded.labels is None else encoded.labels[index]
+    factors = None if encoded.factors is None else encoded.factors[index]
+    return replace(encoded, x=x, labels=labels, factors=factors, source=source)
+
+
+def split(encoded: Encoded, fraction: float = 0.1, seed: int = 0) -> tuple[Encoded, Encoded]:
+    """Two disjoint sets: 1 − fraction of the rows and fraction of them, drawn by the seed, each in its first order.
+
+    Raises `UsageError` unless 0 < fraction < 1, `DataError` if either part would be empty.
+    """
+    kept, held = cut(len(encoded), fraction, seed)
+    return take(encoded, kept.index, part=kept.facts), take(encoded, held.index, part=held.facts)
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of a cut: which rows, in their first order, and the record of it."""
+
+    index: np.ndarray
+    facts: dict[str, Any]
+
+
+def cut(rows: int, fraction: float, seed: int = 0) -> tuple[Side, Side]:
+    """The rows that are kept and those that are held out; errors as for `split`."""
+    if not 0 < fraction < 1:
+        raise UsageError(f"fraction must lie between 0 and 1, not {fraction}")
+    if seed < 0:
+        raise UsageError(f"seed must be at least 0, not {seed}")
+    held = max(1, round(rows * fraction))
+    if held >= rows:
+        raise DataError(f"{rows} rows cannot be cut in two with a fraction of {fraction}")
+    order = np.random.Generator(np.random.PCG64(seed)).permutation(rows)
+    facts = {"fraction": fraction, "seed": seed}
+    kept, out = np.sort(order[held:]), np.sort(order[:held])
+    return Side(kept, facts | {"side": "kept"}), Side(out, facts | {"side": "held"})
+
+
+def overlap(a: Encoded | Tensor, b: Encoded | Tensor) -> int:
+    """How many rows of `b` also occur, byte for byte, in `a`: a test set should share none with its training set."""
+    first, second = (v.x if isinstance(v, Encoded) else v for v in (a, b))
+    if first.shape[1:] != second.shape[1:] or first.dtype != second.dtype:
+        return 0
+    known = set(_hashes(first))
+    return sum(h in known for h in _hashes(second))
+
+
+def distinct(encoded: Encoded) -> Encoded:
+    """Each distinct row once, at its first place; drop repeats before you split, or they leak into the test set."""
+    first: dict[bytes, int] = {}
+    for row, key in enumerate(_hashes(encoded.x)):
+        first.setdefault(key, row)
+    return take(encoded, np.fromiter(first.values(), np.int64, len(first)), repeats_dropped=len(encoded) - len(first))
+
+
+def _hashes(x: Tensor) -> list[bytes]:
+    values = x.detach().cpu().contiguous().numpy()
+    if values.dtype.kind == "f":
+        values = values + 0.0  # −0.0 and 0.0 are one value
+    rows = values.reshape(len(values), -1).view(np.uint8)
+    return [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in rows]
+
+
+def as_labels(values: np.ndarray, known: list[str] | None = None) -> tuple[np.ndarray | None, list[str] | None]:
+    """Raw labels → (int64 codes or the integers themselves, names of the codes if they were text).
+
+    `known` names keep their codes, new ones follow. A matrix of labels (several per row) gives (None, None).
+    """
+    values = np.asarray(values)
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.ndim != 1:
+        return None, None
+    if values.dtype.kind == "f" and np.isfinite(values).all() and (values == np.rint(values)).all():
+        values = values.astype(np.int64)
+    if values.dtype.kind in "biu":
+        return values.astype(np.int64), None
+    text = np.array([str(v) for v in values], dtype=object)
+    names = list(known or [])
+    new = set(text) - set(names)
+    if len(names) + len(new) > LIMIT_LABELS:
+        found = len(names) + len(new)
+        raise DataError(f"{found:,} different labels; at most {LIMIT_LABELS:,} are taken. Are they identifiers?")
+    names += sorted(new)
+    code = {name: i for i, name in enumerate(names)}
+    return np.array([code[t] for t in text], np.int64), names

@@ -1,0 +1,141 @@
+"""Latents: how many z there are, and how they hang together."""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from lambent.distributions import SCALE_RANGE, DiagonalNormal
+from lambent.model.networks.base import initialized
+from lambent.model.posteriors import Diagonal, Posterior
+from lambent.model.priors import Prior, Standard
+from lambent.model.trace import Draw, Node
+from lambent.part import Part, Shape, option
+
+Encoder = Callable[[Tensor], Tensor]
+
+
+class Latent(Part):
+    """The codes of a model, from features down to what the decoder receives."""
+
+    single: ClassVar[bool] = False  # True: one vector with one posterior, which some objectives need
+
+    @abstractmethod
+    def setup(self, width: int, examples: Tensor) -> Shape:
+        """Make the weights for features of `width`; returns the shape of what the decoder receives."""
+
+    @abstractmethod
+    def forward(self, features: Tensor | None, draw: Draw, n: int, encoder: Encoder) -> tuple[Tensor, list[Node]]:
+        """The top-down pass: [samples · rows, *hidden] and one node per level, the top first.
+
+        features: [rows, width], with n samples of each; or None, to generate n rows. encoder: embedded rows → features,
+        for priors that are made of posteriors.
+        """
+
+    @property
+    @abstractmethod
+    def sizes_of_levels(self) -> tuple[int, ...]:
+        """Units at each level, the top first."""
+
+
+class Flat(Latent):
+    """One vector z."""
+
+    no_paper = "one vector, as in the first VAE"
+
+    single = True
+
+    size: int = option("number of units", default=16, minimum=1, maximum=65536)
+    prior: Prior = option("p(z)", factory=Standard)
+    posterior: Posterior = option("q(z|x)", factory=Diagonal)
+
+    def setup(self, width: int, examples: Tensor) -> Shape:
+        self.prior.setup(self.size, examples)
+        self.posterior.setup(width, self.size)
+        return (self.size,)
+
+    def forward(self, features: Tensor | None, draw: Draw, n: int, encoder: Encoder) -> tuple[Tensor, list[Node]]:
+        p = self.prior(lambda x: self.posterior(encoder(x)))
+        if features is None:
+            node = Node(p, None, (1, n))
+        else:
+            node = Node(p, self.posterior(features), (n, features.shape[0]))
+        node.z = draw(node, 0)
+        return node.z.flatten(0, 1), [node]
+
+    @property
+    def sizes_of_levels(self) -> tuple[int, ...]:
+        return (self.size,)
+
+
+class Ladder(Latent):
+    """Levels z₁ (top) … z_L, each conditioned on all above it, q and p sharing the way down.
+
+    p(z) = p(z₁) Π p(z_l | z_<l), q(z|x) = Π q(z_l | x, z_<l). A deterministic pass up the levels meets the pass down.
+    Sønderby et al., Ladder Variational Autoencoders, 2016; Kingma et al., 2016.
+    """
+
+    papers = ("sonderby2016ladder", "kingma2016improved")
+
+    sizes: tuple[int, ...] = option("units at each level, the top first", default=(8, 16, 32), minimum=1, maximum=65536)
+    width: int = option("units of the deterministic states between levels", default=256, minimum=1)
+    prior: Prior = option("p(z₁), of the top level", factory=Standard)
+    posterior: Posterior = option("q at every level", factory=Diagonal)
+
+    def setup(self, width: int, examples: Tensor) -> Shape:
+        self.levels = len(self.sizes)
+        below = range(1, self.levels)
+        self.prior.setup(self.sizes[0], examples)
+        # ups[l] carries the features of level l+1 up to level l
+        self.ups = nn.ModuleList(
+            _block(width if level == self.levels - 2 else self.width, self.width) for level in range(self.levels - 1)
+        )
+        self.posterior.setup(self.width if self.levels > 1 else width, self.sizes[0])
+        posteriors = [Posterior.from_spec(self.posterior.spec()) for _ in below]
+        for level, posterior in zip(below, posteriors, strict=True):
+            posterior.setup((width if level == self.levels - 1 else self.width) + self.width, self.sizes[level])
+        self.posteriors = nn.ModuleList(posteriors)
+        heads = [nn.Linear(self.width, 2 * self.sizes[level]) for level in below]
+        for head in heads:  # from the standard normal on, so that no level starts with a huge KL
+            nn.init.zeros_(head.weight)
+            nn.init.zeros_(head.bias)
+        self.priors = nn.ModuleList(heads)
+        self.first = _block(self.sizes[0], self.width)
+        self.downs = nn.ModuleList(_block(self.width + self.sizes[level], self.width) for level in below)
+        return (self.width,)
+
+    def forward(self, features: Tensor | None, draw: Draw, n: int, encoder: Encoder) -> tuple[Tensor, list[Node]]:
+        shape = (1, n) if features is None else (n, features.shape[0])
+        climbed = None if features is None else self._climb(features)
+        p = self.prior(lambda x: self.posterior(self._climb(encoder(x))[0]))
+        nodes = [Node(p, None if climbed is None else self.posterior(climbed[0]), shape)]
+        nodes[0].z = draw(nodes[0], 0)
+        state = self.first(nodes[0].z)
+        for level in range(1, self.levels):
+            location, log_scale = self.priors[level - 1](state).chunk(2, -1)
+            q = None
+            if climbed is not None:
+                seen = climbed[level].expand(*shape, -1)
+                q = self.posteriors[level - 1](torch.cat((seen, state), -1))
+            node = Node(DiagonalNormal(location, log_scale.clamp(*SCALE_RANGE)), q, shape)
+            node.z = draw(node, level)
+            nodes.append(node)
+            state = state + self.downs[level - 1](torch.cat((state, node.z), -1))
+        return state.flatten(0, 1), nodes
+
+    def _climb(self, features: Tensor) -> list[Tensor]:
+        """The deterministic pass up: features for every level, the top first."""
+        states = [features]
+        for up in reversed(self.ups):
+            states.append(up(states[-1]))
+        return states[::-1]
+
+    @property
+    def sizes_of_levels(self) -> tuple[int, ...]:
+        return self.sizes
+
+
+def _block(inputs: int, width: int) -> nn.Sequential:
+    return nn.Sequential(*initialized([nn.Linear(inputs, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()]))

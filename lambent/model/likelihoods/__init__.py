@@ -1,0 +1,24 @@
+"""p(x | z): every likelihood, by the kind of data it holds."""
+
+from lambent.model.likelihoods.base import Likelihood
+from lambent.model.likelihoods.continuous import ContinuousBernoulli, Gaussian, Laplace, StudentT
+from lambent.model.likelihoods.counts import NegativeBinomial, Poisson, ZeroInflatedNegativeBinomial
+from lambent.model.likelihoods.discrete import Bernoulli, Categorical, most_likely
+from lambent.model.likelihoods.pixels import DiscretizedLogistics
+from lambent.model.likelihoods.rows import Mixed
+
+__all__ = [
+    "Bernoulli",
+    "Categorical",
+    "ContinuousBernoulli",
+    "DiscretizedLogistics",
+    "Gaussian",
+    "Laplace",
+    "Likelihood",
+    "Mixed",
+    "NegativeBinomial",
+    "Poisson",
+    "StudentT",
+    "ZeroInflatedNegativeBinomial",
+    "most_likely",
+]

@@ -1,0 +1,174 @@
+"""Likelihoods with a density: real numbers, and numbers in [0, 1]."""
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.distributions import ContinuousBernoulli as TorchContinuousBernoulli
+from torch.distributions import Distribution, Independent, Normal
+from torch.distributions import Laplace as TorchLaplace
+from torch.distributions import StudentT as TorchStudentT
+from torch.nn import functional
+
+from lambent.distributions import Axes
+from lambent.model.likelihoods.base import Likelihood, Scaled, constructed, event_of, independent
+from lambent.part import Shape, option
+
+ScaleRule = Literal["fixed", "one", "each", "predicted"]
+SCALE_MEANING = "standard deviation: fixed, one learned for all, one learned for each element, or predicted"
+
+
+class Gaussian(Likelihood):
+    """N(x; μ(z), σ²), with its constant. `scale="one"` is the calibrated σ-VAE of Rybkin et al., 2021."""
+
+    no_paper = "a textbook distribution; its learned scale has one"
+
+    scale: ScaleRule = option(SCALE_MEANING, default="one", papers={"one": "rybkin2021simple"})
+    value: float = option("the scale, if fixed; where it starts, if learned", default=1.0, minimum=1e-12, maximum=1e12)
+    floor: float = option(
+        "the least scale; keeps constant columns from infinite density", default=0.001, minimum=1e-12, maximum=1e12
+    )
+
+    def setup(self, event: Shape) -> Shape:
+        self.event = event
+        self.width = Scaled(self.scale, event, self.value)
+        return event_of(event, self.width.channels)
+
+    def forward(self, raw: Tensor) -> Distribution:
+        location, log_scale = self.width(raw, math.log(self.floor), 10.0)
+        return independent(constructed(Normal, location, log_scale.exp()), self.event)
+
+    def calibrated(self, px: Distribution, x: Tensor) -> Distribution | None:
+        """One shared scale: N(μ, σ*²), σ*² the mean squared error of the batch, the maximum of the likelihood.
+
+        The learned scale follows a running average of σ*. A scale for each element, or a predicted one, is calibrated by
+        learning already; a fixed one is not to be touched (None).
+        """
+        if self.scale == "fixed":
+            return None
+        if self.scale != "one":
+            return px
+        assert isinstance(px, Independent)
+        location = px.base_dist.mean
+        scale = (x - location).square().mean().clamp_min(self.floor**2).sqrt()
+        self.best = scale.detach()
+        return independent(constructed(Normal, location, scale), self.event)
+
+    @torch.no_grad()
+    def follow(self, taken: Tensor) -> None:
+        if self.scale == "one":
+            own = self.width.log_scale
+            own.lerp_(torch.where(taken, self.best.log(), own), 0.05)
+
+
+class StudentT(Likelihood):
+    """Student's t with location μ(z): a Gaussian with heavy tails, for data with outliers.
+
+    Takahashi et al., Student-t VAE, 2018.
+    """
+
+    papers = ("takahashi2018student",)
+
+    scale: ScaleRule = option(SCALE_MEANING, default="each")
+    value: float = option("the scale, if fixed; where it starts, if learned", default=1.0, minimum=1e-12, maximum=1e12)
+    floor: float = option("the least scale", default=0.001, minimum=1e-12, maximum=1e12)
+
+    def setup(self, event: Shape) -> Shape:
+        self.event = event
+        self.width = Scaled(self.scale, event, self.value)
+        self.log_degrees = torch.nn.Parameter(torch.full(event, 1.0))
+        return event_of(event, self.width.channels)
+
+    def forward(self, raw: Tensor) -> Distribution:
+        location, log_scale = self.width(raw, math.log(self.floor), 10.0)
+        degrees = 2 + functional.softplus(self.log_degrees)  # above 2, so that a variance exists
+        return independent(constructed(TorchStudentT, degrees, location, log_scale.exp()), self.event)
+
+
+class Laplace(Likelihood):
+    """Laplace with location μ(z): absolute instead of squared error."""
+
+    no_paper = "a textbook distribution"
+
+    scale: ScaleRule = option(SCALE_MEANING.replace("standard deviation", "scale b"), default="one")
+    value: float = option("the scale, if fixed; where it starts, if learned", default=1.0, minimum=1e-12, maximum=1e12)
+    floor: float = option("the least scale", default=0.001, minimum=1e-12, maximum=1e12)
+
+    def setup(self, event: Shape) -> Shape:
+        self.event = event
+        self.width = Scaled(self.scale, event, self.value)
+        return event_of(event, self.width.channels)
+
+    def forward(self, raw: Tensor) -> Distribution:
+        location, log_scale = self.width(raw, math.log(self.floor), 10.0)
+        return independent(constructed(TorchLaplace, location, log_scale.exp()), self.event)
+
+
+class ContinuousBernoulli(Likelihood):
+    """C(λ) λˣ (1−λ)¹⁻ˣ on [0, 1], normalized. Loaiza-Ganem & Cunningham, The continuous Bernoulli, 2019."""
+
+    papers = ("loaizaganem2019continuous",)
+
+    domain = "numbers in [0, 1]"
+
+    def setup(self, event: Shape) -> Shape:
+        self.event = event
+        return event
+
+    def forward(self, raw: Tensor) -> Distribution:
+        return independent(UnitInterval(raw), self.event)
+
+    def embed(self, x: Tensor) -> Tensor:
+        return 2 * x - 1
+
+    def check(self, x: Tensor) -> None:
+        super().check(x)
+        if x.dtype != torch.uint8 and (float(x.min()) < 0 or float(x.max()) > 1):
+            self.refuse(x, "the Gaussian likelihood, or bring the data to [0, 1]")
+
+
+class UnitInterval(TorchContinuousBernoulli):
+    """torch's continuous Bernoulli from logits, with forms that keep their precision at every logit.
+
+    log C = log(l / tanh(l/2)), E[x] = 1/(1−e⁻ˡ) − 1/l, l the logit; torch goes through the probability, which ends at
+    |l| = 16 in float32.
+    """
+
+    def __init__(self, logits: Tensor) -> None:
+        super().__init__(logits=logits, validate_args=False)
+
+    def expand(self, batch_shape: Axes, _instance: object = None) -> "UnitInterval":
+        return UnitInterval(self.logits.expand(batch_shape))
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        size = self.logits.abs()
+        safe = torch.where(size < 1e-2, torch.ones_like(size), size)
+        # log(l / tanh(l/2)) = log 2 + l²/12 − 7l⁴/1440 … near nought
+        far = safe.log() - torch.tanh(safe / 2).log()
+        near = math.log(2) + size.square() / 12 - 7 * size.pow(4) / 1440
+        log_normalizer = torch.where(size < 1e-2, near, far)
+        return value * self.logits - functional.softplus(self.logits) + log_normalizer
+
+    @property
+    def mean(self) -> Tensor:
+        logits, small = self.logits, self.logits.abs() < 0.5
+        safe = torch.where(small, torch.ones_like(logits), logits)
+        near = 0.5 + logits / 12 - logits.pow(3) / 720 + logits.pow(5) / 30240
+        return torch.where(small, near, -1 / torch.expm1(-safe) - 1 / safe)
+
+    @property
+    def variance(self) -> Tensor:
+        size = self.logits.abs()
+        safe = torch.where(size < 1, torch.ones_like(size), size)
+        near = 1 / 12 - size.pow(2) / 240 + size.pow(4) / 6048 - size.pow(6) / 172800
+        return torch.where(size < 1, near, safe.pow(-2) - torch.exp(-safe) / torch.expm1(-safe).square())
+
+    def icdf(self, value: Tensor) -> Tensor:
+        # By the mirror image x → 1 − x every logit is negative, where nothing overflows.
+        logits, size = self.logits, self.logits.abs()
+        mirrored = torch.where(logits > 0, 1 - value, value)
+        safe = torch.where(size < 1e-3, torch.ones_like(size), size)
+        far = -torch.log1p(mirrored * torch.expm1(-safe)) / safe
+        x = torch.where(size < 1e-3, mirrored - size * mirrored * (1 - mirrored) / 2, far).clamp(0, 1)
+        return torch.where(logits > 0, 1 - x, x)

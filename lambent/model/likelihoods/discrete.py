@@ -1,0 +1,98 @@
+"""Likelihoods of a few values: binary data and tokens."""
+
+import torch
+from torch import Tensor
+from torch.distributions import Bernoulli as TorchBernoulli
+from torch.distributions import Categorical as TorchCategorical
+from torch.distributions import Distribution, Independent
+from torch.nn import functional
+
+from lambent.model.likelihoods.base import Likelihood, constructed, independent
+from lambent.part import Shape, option
+
+
+class Binary(Independent):  # type: ignore[type-arg] # generic in newer releases of torch only
+    """Independent Bernoulli elements, [*batch, *event], whose log-probability takes three operations and not nine."""
+
+    def __init__(self, logits: Tensor, dimensions: int) -> None:
+        super().__init__(constructed(TorchBernoulli, logits=logits), dimensions, validate_args=False)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        logits: Tensor = self.base_dist.logits
+        if value.dim() < logits.dim():
+            value = value.expand_as(logits)
+        elif value.shape != logits.shape:
+            logits, value = torch.broadcast_tensors(logits, value)
+        lost = functional.binary_cross_entropy_with_logits(logits, value, reduction="none")
+        return -lost.flatten(-self.reinterpreted_batch_ndims).sum(-1)
+
+
+class Bernoulli(Likelihood):
+    """Binary data: λ(z)ˣ (1−λ(z))¹⁻ˣ. Grey images are not binary: binarize them, or choose another likelihood."""
+
+    no_paper = "a textbook distribution"
+
+    discrete = True
+    unit_bytes = False
+    domain = "zeros and ones"
+
+    def setup(self, event: Shape) -> Shape:
+        self.event = event
+        return event
+
+    def forward(self, raw: Tensor) -> Distribution:
+        return Binary(raw, len(self.event))
+
+    def embed(self, x: Tensor) -> Tensor:
+        return torch.rsub(x, -1, alpha=-2)  # 2x − 1 in one pass
+
+    def start(self, observed: Tensor) -> Tensor:
+        """The logit of each element's mean; of a pixel that is hardly ever set it lies thousands of Adam's steps from nought."""
+        return torch.logit((observed.sum(0) + 0.5) / (len(observed) + 1))
+
+    def check(self, x: Tensor) -> None:
+        super().check(x)
+        if not bool(((x == 0) | (x == 1)).all()):
+            self.refuse(
+                x,
+                "DiscretizedLogistics for 8-bit images, ContinuousBernoulli for numbers in [0, 1], "
+                "or binarize the images (--data.binarize dynamic)",
+            )
+
+
+class Categorical(Likelihood):
+    """Tokens: one of `levels` values at every position, π(z) from a softmax."""
+
+    no_paper = "a textbook distribution"
+
+    discrete = True
+    unit_bytes = False
+    planar = False
+    domain = "whole numbers from 0 to levels − 1"
+
+    levels: int = option("how many values a position can take", default=2, minimum=2)
+
+    def setup(self, event: Shape) -> Shape:
+        self.event = event
+        return (*event, self.levels)
+
+    def forward(self, raw: Tensor) -> Distribution:
+        return independent(constructed(TorchCategorical, logits=raw), self.event)
+
+    def observe(self, x: Tensor) -> Tensor:
+        return x.long()
+
+    def embed(self, x: Tensor) -> Tensor:
+        return functional.one_hot(x, self.levels).float()
+
+    def check(self, x: Tensor) -> None:
+        super().check(x)
+        whole = not x.dtype.is_floating_point or bool((x == x.round()).all())
+        if not whole or int(x.min()) < 0 or int(x.max()) >= self.levels:
+            self.refuse(x, f"more levels than {self.levels}, or the Gaussian likelihood if these are measurements")
+
+
+def most_likely(px: Distribution) -> Tensor:
+    """The value to show for p(x | z): its mean, or for tokens its mode (a mean of names has no meaning)."""
+    base = getattr(px, "base_dist", px)
+    return px.mode if isinstance(base, TorchCategorical) else px.mean

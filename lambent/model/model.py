@@ -1,0 +1,183 @@
+"""LatentModel: encoder → latent → decoder → likelihood, and Trace, the record of one pass through it."""
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from lambent.distributions import seeded
+from lambent.errors import UsageError
+from lambent.model.latents import Flat, Latent
+from lambent.model.likelihoods import Bernoulli, Likelihood
+from lambent.model.networks import Mlp, Network
+from lambent.model.networks.base import elements
+from lambent.model.trace import Draw, Node, from_posterior, from_prior
+from lambent.part import Part, Shape, option
+
+
+class Trace:
+    """What one pass leaves behind: the data as observed, p(x|z), the nodes. All terms in nats, [samples, rows]."""
+
+    __slots__ = ("nodes", "px", "samples", "x")
+
+    def __init__(self, x: Tensor, px: Distribution, nodes: list[Node], samples: int) -> None:
+        self.x = x
+        self.px = px
+        self.nodes = nodes
+        self.samples = samples
+
+    @property
+    def log_px(self) -> Tensor:
+        """log p(x | z)."""
+        return self.px.log_prob(self.x)
+
+    @property
+    def kl(self) -> Tensor:
+        """KL(q ‖ p), summed over levels, broadcastable to [samples, rows]."""
+        total = self.nodes[0].kl
+        for node in self.nodes[1:]:
+            total = total + node.kl
+        return total
+
+    @property
+    def log_ratio(self) -> Tensor:
+        """log p(z) − log q(z|x) at the drawn z, summed over levels."""
+        total = self.nodes[0].log_ratio
+        for node in self.nodes[1:]:
+            total = total + node.log_ratio
+        return total
+
+    @property
+    def log_weight(self) -> Tensor:
+        """log p(x|z) + log p(z) − log q(z|x): its mean bounds log p(x), its log-mean-exp over samples more tightly."""
+        return self.log_px + self.log_ratio
+
+    @property
+    def z(self) -> Tensor:
+        """All levels side by side, [samples, rows, units]."""
+        return self.nodes[0].z if len(self.nodes) == 1 else torch.cat([node.z for node in self.nodes], -1)
+
+
+class LatentModel(Part):
+    """p(x, z) = p(z) p(x|z) with its posterior q(z|x); the same object trains, samples, scores and codes."""
+
+    no_paper = "its parts name theirs"
+
+    latent: Latent = option("the codes: how many, their prior, their posterior", factory=Flat)
+    likelihood: Likelihood = option("p(x|z)", factory=Bernoulli)
+    network: Network = option("the architecture of encoder and decoder", factory=Mlp)
+    context: int = option("width of the vector that conditions both halves; 0 for none", default=0, minimum=0)
+
+    def setup(self, event: Shape, examples: Tensor | None = None, seed: int = 0) -> Self:
+        """Make all weights for rows of shape `event`; `examples` are stored rows, for priors that start from data.
+
+        Refuses parts that cannot go together (`UsageError`). The same seed gives the same weights.
+        """
+        check(self)
+        event = tuple(int(n) for n in event)
+        if not event or min(event) < 1:
+            raise UsageError(f"rows of shape {list(event)} hold nothing to learn from")
+        with seeded(torch.Generator().manual_seed(seed)):
+            raw = self.likelihood.setup(event)
+            rows = torch.zeros(1, *event) if examples is None else examples[:1000].cpu()
+            observed = self.likelihood.observe(rows)
+            embedded = self.likelihood.embed(observed)
+            half = self.network.encoder(tuple(embedded.shape[1:]))
+            self.encoder: nn.Module = half
+            hidden = self.latent.setup(elements(half.shape) + self.context, embedded)
+            self.decoder: nn.Module = self._decoder_from(hidden, raw, None if examples is None else observed)
+        if self.network.convolutional:
+            self.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # the faster order in memory for images; the same numbers
+        self.register_buffer("anchor", torch.zeros(0), persistent=False)  # knows the device and the dtype
+        self.raw_shape = raw
+        self.event_shape = event
+        self.low_precision: torch.dtype | None = None  # set by the loop for its own duration
+        return self
+
+    def _decoder_from(self, hidden: Shape, raw: Shape, observed: Tensor | None) -> nn.Module:
+        decoder = self.network.decoder((elements(hidden) + self.context,), raw)
+        start = None if observed is None else self.likelihood.start(observed)
+        if start is not None:
+            decoder.start(start)
+        return decoder
+
+    @property
+    def ready(self) -> bool:
+        return "decoder" in self._modules
+
+    def trace(self, x: Tensor, samples: int = 1, draw: Draw | None = None, context: Tensor | None = None) -> Trace:
+        """One pass over stored rows [rows, *event], `samples` codes of each."""
+        observed = self._observed(x)
+        hidden, nodes = self._infer(observed, samples, draw, context)
+        return Trace(observed, self._decode(hidden, (samples, len(x)), context), nodes, samples)
+
+    def infer(self, x: Tensor, samples: int = 1, draw: Draw | None = None, context: Tensor | None = None) -> list[Node]:
+        """The codes alone, without decoding: one node per level."""
+        return self._infer(self._observed(x), samples, draw, context)[1]
+
+    def imagine(self, n: int, draw: Draw | None = None) -> list[Node]:
+        """n codes from the prior, or from wherever `draw` takes them, without decoding: one node per level."""
+        nodes: list[Node] = self.latent(None, draw or from_prior(), n, self._features)[1]
+        return nodes
+
+    def generate(self, n: int, draw: Draw | None = None, context: Tensor | None = None) -> Distribution:
+        """p(x | z) for n rows with z from the prior, or from wherever `draw` takes it; batch shape [n]."""
+        hidden, _ = self.latent(None, draw or from_prior(), n, self._features)
+        return self._decode(hidden, (n,), context)
+
+    def _infer(
+        self, observed: Tensor, samples: int, draw: Draw | None, context: Tensor | None
+    ) -> tuple[Tensor, list[Node]]:
+        features = self._features(self.likelihood.embed(observed))
+        if self.context:
+            features = torch.cat((features, self._given(context, len(observed))), -1)
+        hidden, nodes = self.latent(features, draw or from_posterior(), samples, self._features)
+        return hidden, nodes
+
+    def _observed(self, x: Tensor) -> Tensor:
+        observed = self.likelihood.observe(x)
+        return observed.to(self.anchor.dtype) if observed.dtype.is_floating_point else observed
+
+    def _features(self, embedded: Tensor) -> Tensor:
+        with self._precision(embedded):
+            features: Tensor = self.encoder(embedded.to(self.anchor.dtype))
+        return features.to(self.anchor.dtype).flatten(1)
+
+    def _decode(self, hidden: Tensor, batch: tuple[int, ...], context: Tensor | None) -> Distribution:
+        hidden = hidden.flatten(1)
+        if self.context:
+            given = self._given(context, batch[-1])
+            hidden = torch.cat((hidden, given.repeat(len(hidden) // len(given), 1)), -1)
+        with self._precision(hidden):
+            raw: Tensor = self.decoder(hidden)
+        raw = raw.to(self.anchor.dtype)
+        px: Distribution = self.likelihood(raw.reshape(*batch, *self.raw_shape) if len(batch) > 1 else raw)
+        return px
+
+    def _given(self, context: Tensor | None, rows: int) -> Tensor:
+        if context is None or tuple(context.shape) != (rows, self.context):
+            found = "none" if context is None else f"one of shape {list(context.shape)}"
+            raise UsageError(
+                f"this model takes a context of shape [{rows}, {self.context}] with its rows; {found} was given"
+            )
+        return context.to(self.anchor.dtype)
+
+    def _precision(self, like: Tensor) -> AbstractContextManager[Any]:
+        if self.low_precision is None:
+            return nullcontext()
+        return torch.autocast(like.device.type, dtype=self.low_precision)
+
+    @property
+    def device(self) -> torch.device:
+        device: torch.device = self.anchor.device
+        return device
+
+
+def check(model: LatentModel, *others: Part) -> None:
+    """Ask every part of the model, and any others, whether it can serve in this company; raise the first refusal."""
+    for part in (*others, *(m for m in model.modules() if isinstance(m, Part))):
+        reason = part.refusal(model)
+        if reason is not None:
+            raise UsageError(reason)

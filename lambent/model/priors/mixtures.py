@@ -1,0 +1,141 @@
+"""Priors p(z): where codes come from before any data is seen."""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from lambent.distributions import SCALE_RANGE, DiagonalNormal, FromNoise, FullNormal, NormalMixture, StandardNormal
+from lambent.distributions.flows import FlowNormal, coupling_flow
+from lambent.part import Part, option
+
+Encode = Callable[[Tensor], Distribution]
+HELD = 8  # float32 numbers for each component of a mixture: a few arrays in float64
+
+
+class Prior(Part):
+    """p(z) over vectors."""
+
+    learned = True
+
+    @abstractmethod
+    def setup(self, size: int, examples: Tensor) -> None:
+        """Make the weights for codes of `size`; `examples` [n, *event] are rows as the encoder sees them."""
+
+    @abstractmethod
+    def forward(self, posterior: Encode) -> Distribution:
+        """The distribution itself, batch shape (); only Vamp looks at `posterior`, which maps rows to q(z|x)."""
+
+    @property
+    def held(self) -> int:
+        """Numbers kept for each code while its density is computed; who computes many densities counts with them."""
+        return 0
+
+
+class Standard(Prior):
+    """N(0, I): nothing to learn. Kingma & Welling, Auto-Encoding Variational Bayes, 2014."""
+
+    no_paper = "the standard normal of the first VAE"
+
+    learned = False
+
+    def setup(self, size: int, examples: Tensor) -> None:
+        self.size = size
+        self.register_buffer("anchor", torch.zeros(0), persistent=False)  # knows the device and the dtype
+
+    def forward(self, posterior: Encode) -> Distribution:
+        return StandardNormal(self.size, self.anchor)
+
+
+class Mixture(Prior):
+    """Σ_c w_c N(μ_c, Σ_c), trained with the rest. Dilokthanakul et al., Deep Unsupervised Clustering with GMVAEs, 2016."""
+
+    papers = ("dilokthanakul2016deep",)
+
+    # The Gaussians have further to go than Adam's steps would take them; ten times as fast, they would close in on units that
+    # the decoder has not yet learned to use. A Gaussian that covers no codes has to lose its weight before training ends, or
+    # samples come from it. Below the diagonal are so many numbers that Adam's steps, of equal size for all, would scatter it.
+    pace = {"logits": 10.0, "location": 3.0, "log_scale": 3.0, "below": 0.1}
+
+    components: int = option("number of Gaussians", default=10, minimum=1)
+    covariance: Literal["diagonal", "full"] = option("shape of each Gaussian", default="diagonal")
+
+    @property
+    def held(self) -> int:
+        size = self.location.shape[-1]
+        return (HELD if self.covariance == "diagonal" else HELD + 2 * size) * self.components
+
+    def setup(self, size: int, examples: Tensor) -> None:
+        self.logits = nn.Parameter(torch.zeros(self.components))
+        # Close together, so that each has codes to learn from: far apart in many dimensions, most would never see any.
+        self.location = nn.Parameter(0.3 * torch.randn(self.components, size))
+        self.log_scale = nn.Parameter(torch.zeros(self.components, size))
+        if self.covariance == "full":
+            self.below = nn.Parameter(torch.zeros(self.components, size, size))
+
+    def forward(self, posterior: Encode) -> Distribution:
+        log_scale = self.log_scale.clamp(*SCALE_RANGE)
+        if self.covariance == "diagonal":
+            components: FromNoise = DiagonalNormal(self.location, log_scale)
+        else:
+            components = FullNormal(self.location, self.below.tril(-1) + torch.diag_embed(log_scale.exp()))
+        return NormalMixture(self.logits, components)
+
+
+class Vamp(Prior):
+    """Σ_c w_c q(z | u_c): a mixture of posteriors at learned pseudo-inputs u. Tomczak & Welling, VAE with a VampPrior, 2018."""
+
+    papers = ("tomczak2018vae",)
+
+    components: int = option("number of pseudo-inputs", default=50, minimum=1)
+
+    @property
+    def held(self) -> int:
+        return HELD * self.components
+
+    def setup(self, size: int, examples: Tensor) -> None:
+        picked = examples[torch.randint(len(examples), (self.components,))].float()
+        # Exact copies of rows would be a kernel density of the training set from the first step on.
+        self.inputs = nn.Parameter(picked + 0.01 * torch.randn_like(picked))
+        self.logits = nn.Parameter(torch.zeros(self.components))
+
+    def forward(self, posterior: Encode) -> Distribution:
+        components = posterior(self.inputs)
+        assert isinstance(components, FromNoise)
+        return NormalMixture(self.logits, components)
+
+    def refusal(self, whole: Part) -> str | None:
+        posterior = getattr(getattr(whole, "latent", None), "posterior", None)
+        if posterior is not None and not posterior.density:
+            return (
+                f"a Vamp prior is a mixture of posteriors, and {type(posterior).__name__} has no density to mix: "
+                "use the Diagonal posterior with Vamp, or the Standard prior and fit_prior afterwards"
+            )
+        if getattr(whole, "context", 0):
+            return "a Vamp prior has no context for its pseudo-inputs: use the Mixture prior in a model with context"
+        return None
+
+
+class Flow(Prior):
+    """A normalizing flow (coupling layers, from zuko). Rezende & Mohamed, Variational Inference with Normalizing Flows, 2015."""
+
+    papers = ("rezende2015variational", "chen2017variational", "rozet2022zuko")
+
+    transforms: int = option("number of coupling layers", default=4, minimum=1)
+    width: int = option("hidden width of each coupling network", default=128, minimum=1)
+    coupling: Literal["affine", "spline"] = option(
+        "map of each unit: RealNVP's affine, or rational-quadratic",
+        default="affine",
+        papers={"affine": "dinh2017density", "spline": "durkan2019neural"},
+    )
+
+    def setup(self, size: int, examples: Tensor) -> None:
+        self.size = size
+        self.flow = coupling_flow(self.coupling, size, 0, self.transforms, self.width)
+
+    def forward(self, posterior: Encode) -> Distribution:
+        base = StandardNormal(self.size, next(self.flow.parameters()))
+        return FlowNormal(base, self.flow().transform.inv)  # so that densities are in the fast direction

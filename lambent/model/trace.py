@@ -1,0 +1,110 @@
+"""Draws: where z comes from is an argument. One top-down pass trains, samples, scores and edits."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+from lambent.distributions import FromNoise, sample
+from lambent.distributions.divergences import closed_kl, unit_kl
+from lambent.errors import UsageError
+
+
+class Node:
+    """One latent vector on the way down: its prior p, its posterior q (None when generating), and z once drawn.
+
+    shape: the leading axes (samples, rows) that z has, whatever broadcasting p and q do.
+    """
+
+    __slots__ = ("p", "q", "shape", "z")
+
+    def __init__(self, p: Distribution, q: Distribution | None, shape: tuple[int, int]) -> None:
+        self.p = p
+        self.q = q
+        self.shape = shape
+        self.z: Tensor
+
+    @property
+    def kl(self) -> Tensor:
+        """KL(q ‖ p) in nats, broadcastable to [samples, rows]: closed form where known, else log q(z) − log p(z)."""
+        assert self.q is not None
+        known = closed_kl(self.q, self.p)
+        return -self.log_ratio if known is None else known
+
+    @property
+    def unit_kl(self) -> Tensor | None:
+        """KL of each unit, [..., size], where both densities factorize."""
+        assert self.q is not None
+        return unit_kl(self.q, self.p)
+
+    @property
+    def log_ratio(self) -> Tensor:
+        """log p(z) − log q(z | x) at the drawn z, [samples, rows]."""
+        assert self.q is not None
+        return self.p.log_prob(self.z) - self.q.log_prob(self.z)
+
+
+Draw = Callable[[Node, int], Tensor]
+
+
+def _missing(node: Node, d: Distribution) -> tuple[int, ...]:
+    """The leading axes that a draw of `d` must add to reach the node's shape."""
+    return node.shape[: len(node.shape) - len(d.batch_shape)]
+
+
+def from_posterior(generator: torch.Generator | None = None) -> Draw:
+    """z ~ q(z | x), independently for every sample and row."""
+
+    def draw(node: Node, level: int) -> Tensor:
+        assert node.q is not None
+        missing = _missing(node, node.q)
+        if missing == (1,) and not getattr(node.q, "remembers", False):
+            # The same numbers without an axis to broadcast over, whose gradient would be summed again.
+            return sample(node.q, (), generator).unsqueeze(0)
+        return sample(node.q, missing, generator)
+
+    return draw
+
+
+def shared(generator: torch.Generator) -> Draw:
+    """z = z(ε; x) with one set of noise vectors for all rows: a row's result does not depend on the rows beside it."""
+
+    def draw(node: Node, level: int) -> Tensor:
+        samples, rows = node.shape
+        assert isinstance(node.q, FromNoise)
+        noise = node.q.noise((samples, 1, *node.q.event_shape), generator)
+        return node.q.from_noise(noise.expand(samples, rows, -1))
+
+    return draw
+
+
+def from_prior(generator: torch.Generator | None = None, temperature: float = 1.0) -> Draw:
+    """z ~ p(z), its noise multiplied by `temperature`."""
+
+    def draw(node: Node, level: int) -> Tensor:
+        return sample(node.p, _missing(node, node.p), generator, temperature)
+
+    return draw
+
+
+def mean(node: Node, level: int) -> Tensor:
+    """z = the mean of q(z | x), or of p(z) when generating."""
+    centre = (node.p if node.q is None else node.q).mean
+    return centre.expand(*node.shape, centre.shape[-1])
+
+
+def fixed(*codes: Tensor) -> Draw:
+    """z as given, one tensor [rows, size] or [samples, rows, size] per level, the top first."""
+
+    def draw(node: Node, level: int) -> Tensor:
+        if level >= len(codes):
+            raise UsageError(f"this model has more than {len(codes)} latent levels: give one tensor of codes for each")
+        return codes[level].expand(*node.shape, codes[level].shape[-1])
+
+    return draw
+
+
+def first(count: int, draw: Draw, otherwise: Draw) -> Draw:
+    """`draw` for the top `count` levels, `otherwise` for those below: what each level holds."""
+    return lambda node, level: (draw if level < count else otherwise)(node, level)

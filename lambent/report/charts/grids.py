@@ -1,0 +1,145 @@
+"""Picture grids: many small pictures in one PNG, embedded in the page."""
+
+import base64
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from lambent.report.charts.scales import thinned
+from lambent.report.numerals import count, signed
+from lambent.report.run.findings import Pictures
+
+BYTES = 240_000  # of one PNG: five grids then fit the page's limit of 1.5 MB
+CRISP = 64  # pixels: pictures no larger than this are enlarged without smoothing
+
+Cells = NDArray[np.uint8]
+
+
+@dataclass
+class Grid:
+    """One embedded picture: its data URI, its size in pixels, and labels for its rows and columns."""
+
+    uri: str
+    width: int
+    height: int
+    crisp: bool
+    alt: str
+    rows: list[str]
+    columns: list[str]
+
+
+def cells(pictures: object, dimensions: int) -> Cells | None:
+    """Pictures as [..., H, W] or [..., H, W, 3] with `dimensions` leading axes, or None where there is none."""
+    if pictures is None:
+        return None
+    array = np.asarray(pictures)
+    if array.dtype != np.uint8:
+        array = np.clip(np.nan_to_num(array.astype(np.float64)), 0, 255).round().astype(np.uint8)
+    if array.ndim == dimensions + 3 and array.shape[-1] == 1:
+        array = array[..., 0]
+    fits = array.ndim == dimensions + 2 or (array.ndim == dimensions + 3 and array.shape[-1] == 3)
+    return array if fits and array.size else None
+
+
+def pairs(pictures: Pictures) -> Grid | None:
+    """Originals, each above its reconstruction."""
+    above, below = cells(pictures.originals, 1), cells(pictures.reconstructions, 1)
+    if above is None or below is None or above.shape[1:] != below.shape[1:]:
+        return None
+    wide, blocks = _layout(above.shape[1:3], 3)
+    size = min(len(above), len(below), wide * blocks)
+    wide = min(wide, size)
+    parts = []
+    for start in range(0, size - size % wide, wide):
+        parts += [above[start : start + wide], below[start : start + wide]]
+    grid = np.stack(parts)
+    alt = f"{count(grid.shape[0] // 2 * wide, 'original')}, each above its reconstruction"
+    return _encode(grid, alt, pair=True)
+
+
+def samples(pictures: Pictures) -> Grid | None:
+    """Pictures drawn from the prior."""
+    drawn = cells(pictures.samples, 1)
+    if drawn is None:
+        return None
+    wide, blocks = _layout(drawn.shape[1:3], 6)
+    wide = min(wide, len(drawn))
+    high = min(len(drawn) // wide, blocks)
+    grid = drawn[: wide * high].reshape(high, wide, *drawn.shape[1:])
+    return _encode(grid, f"{count(wide * high, 'picture')} sampled from the prior")
+
+
+def interpolation(pictures: Pictures) -> Grid | None:
+    """Walks from one example to another, a row each."""
+    walk = cells(pictures.interpolation, 2)
+    if walk is None:
+        return None
+    walk = _strip(walk, 6)
+    return _encode(walk, f"{count(len(walk), 'walk')} of {walk.shape[1]} steps from one example to another")
+
+
+def traversals(pictures: Pictures) -> Grid | None:
+    """One unit moved at a time, a row per unit."""
+    moved = cells(pictures.traversals, 2)
+    if moved is None:
+        return None
+    steps = thinned(moved.shape[1], 15)
+    values = list(pictures.traversal_values) if pictures.traversal_values is not None else []
+    moved = _strip(moved, 12)
+    names = [str(name) for name in pictures.traversal_units[: len(moved)]]
+    names += [f"unit {i + 1}" for i in range(len(names), len(moved))]
+    shown = [values[i] for i in steps] if len(values) > max(steps) else []
+    heads = [f"+{v:g}" if v > 0 else signed(f"{v:g}") for v in shown]
+    alt = f"{count(len(moved), 'latent unit')} moved through {moved.shape[1]} steps, one per row: {', '.join(names)}"
+    return _encode(moved, alt, rows=names, columns=heads)
+
+
+def _layout(size: tuple[int, ...], rows: int) -> tuple[int, int]:
+    """How many columns and rows suit pictures of this size, if small ones get `rows` rows."""
+    side = max(size)
+    if side <= 40:
+        return 10, rows
+    return (8, max(1, rows * 2 // 3)) if side <= 96 else (6, max(1, rows // 2))
+
+
+def _strip(walk: Cells, rows: int) -> Cells:
+    return walk[:rows, thinned(walk.shape[1], 15)]
+
+
+def _encode(
+    grid: Cells, alt: str, pair: bool = False, rows: list[str] | None = None, columns: list[str] | None = None
+) -> Grid:
+    """The smallest PNG of a grid [rows, columns, H, W(, 3)], scaled down until it keeps within BYTES."""
+    high, wide = grid.shape[2:4]
+    crisp = max(high, wide) <= CRISP
+    scale = min(1.0, 160 / max(high, wide))
+    while True:
+        sheet = _sheet(grid, scale, pair)
+        file = io.BytesIO()
+        sheet.save(file, "PNG", optimize=True)
+        size = file.tell()
+        if size <= BYTES or scale * max(high, wide) <= 8:
+            break
+        scale *= min(0.9, (BYTES / size) ** 0.5)
+    uri = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")
+    return Grid(uri, sheet.width, sheet.height, crisp, alt, rows or [], columns or [])
+
+
+def _sheet(grid: Cells, scale: float, pair: bool) -> Image.Image:
+    """All pictures on a transparent sheet; the two rows of a pair stand close, pairs apart."""
+    colour = grid.ndim == 5
+    high, wide = (max(1, round(side * scale)) for side in grid.shape[2:4])
+    gap = max(1, round(0.07 * max(high, wide)))
+    near, far = (max(1, gap // 2), 4 * gap) if pair else (gap, gap)
+    tops = [row * high + row // 2 * far + (row + 1) // 2 * near for row in range(len(grid))]
+    sheet = Image.new("RGBA" if colour else "LA", (grid.shape[1] * (wide + gap) - gap, tops[-1] + high))
+    for top, row in zip(tops, grid, strict=True):
+        for column, picture in enumerate(row):
+            cell = Image.fromarray(np.ascontiguousarray(picture))
+            if scale < 1:
+                cell = cell.resize((wide, high), Image.Resampling.LANCZOS)
+            sheet.paste(cell.convert(sheet.mode), (column * (wide + gap), top))
+    return sheet

@@ -1,0 +1,122 @@
+"""Everything the report of a run shows, already computed: plain data, no tensors."""
+
+from dataclasses import dataclass, field
+from typing import Any, Required, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lambent.report.run.lookup import finite, kind
+
+
+class Metric(TypedDict, total=False):
+    """One number of the table of bounds: its value, unit, standard error (in the same unit) and meaning."""
+
+    value: Required[float | None]
+    unit: str
+    standard_error: float | None
+    meaning: str
+
+
+@dataclass
+class Pictures:
+    """Pictures as uint8 arrays; each [n, H, W] (grey) or [n, H, W, 3] (colour) unless said otherwise.
+
+    `interpolation` is [rows, steps, H, W(, 3)] and `traversals` [units, steps, H, W(, 3)]; `traversal_values` are the
+    values the unit takes at each step, in standard deviations of the prior.
+    """
+
+    originals: NDArray[np.uint8] | None = None
+    reconstructions: NDArray[np.uint8] | None = None
+    samples: NDArray[np.uint8] | None = None
+    interpolation: NDArray[np.uint8] | None = None
+    traversals: NDArray[np.uint8] | None = None
+    traversal_units: list[str] = field(default_factory=list)
+    traversal_values: list[float] | None = None
+
+
+@dataclass
+class Tables:
+    """Rows of a data set that is not made of pictures: row i of `reconstructions` belongs to row i of `originals`."""
+
+    columns: list[str]
+    originals: list[list[Any]] = field(default_factory=list)
+    reconstructions: list[list[Any]] = field(default_factory=list)
+    samples: list[list[Any]] = field(default_factory=list)
+
+
+@dataclass
+class LatentMap:
+    """The examples in two dimensions: `points` [n, 2], a label for each or none, and how the plane was chosen."""
+
+    points: NDArray[np.floating[Any]]
+    labels: list[str] | None = None
+    axes: tuple[str, str] = ("first axis", "second axis")
+    method: str = ""
+
+
+@dataclass
+class Findings:
+    """A run, as the report shows it; everything but the name may be missing.
+
+    `history` holds columns of equal length: epoch, loss, elbo, reconstruction, kl, learning_rate, validation_loss,
+    validation_elbo, validation_reconstruction, validation_kl, step, skipped, seconds. Bounds are in nats per example,
+    so that elbo = −(reconstruction + kl) with reconstruction = −E[log p(x | z)]; None and NaN are gaps.
+    `kl_per_unit` and `active` have one list per latent level, the top first (a flat latent has one level). Where
+    `active` is missing, a unit counts as active when its KL exceeds `active_threshold` nats; None draws no threshold,
+    and `active_rule` then says in words how activity was judged.
+    """
+
+    name: str
+    command: str | None = None
+    created: str = ""
+    data: dict[str, Any] = field(default_factory=dict)
+    spec: dict[str, Any] = field(default_factory=dict)
+    objective: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    history: dict[str, list[float | None]] = field(default_factory=dict)
+    metrics: dict[str, Metric] = field(default_factory=dict)
+    kl_per_unit: list[list[float]] = field(default_factory=list)
+    active: list[list[bool]] = field(default_factory=list)
+    active_threshold: float | None = 0.01
+    active_rule: str = ""
+    pictures: Pictures | None = None
+    tables: Tables | None = None
+    latent_map: LatentMap | None = None
+
+    def series(self, column: str) -> list[float | None]:
+        """A column of the history, one value per epoch; what is missing or not finite is None."""
+        values = [finite(v) for v in self.raw(column)]
+        return values + [None] * (self.epochs - len(values))
+
+    def raw(self, column: str) -> list[object]:
+        """A column of the history as it was given; empty where it is missing."""
+        given = self.history.get(column)
+        return [] if given is None else list(given)
+
+    @property
+    def epochs(self) -> int:
+        """The number of epochs in the history."""
+        return max((len(self.raw(column)) for column in self.history), default=0)
+
+    def metric(self, *names: str) -> float | None:
+        """The value of the first metric among `names` that is present and finite."""
+        values = (finite(self.metrics[name].get("value")) for name in names if name in self.metrics)
+        return next((v for v in values if v is not None), None)
+
+    @property
+    def autoencoder(self) -> bool:
+        """Whether the encoder gives points: there is then no KL and no bound, whatever the history holds."""
+        return kind(self.spec, "posterior") == "Point"
+
+    def levels(self) -> list[list[tuple[float, bool]]]:
+        """Per latent level, the units as (KL in nats, active?); a level without units is an empty list."""
+        levels = []
+        for index, units in enumerate(self.kl_per_unit):
+            nats = [finite(v) or 0.0 for v in units]
+            given = list(self.active[index]) if index < len(self.active) else []
+            threshold = self.active_threshold or 0.0
+            active = [bool(given[i]) if i < len(given) else kl > threshold for i, kl in enumerate(nats)]
+            levels.append(list(zip(nats, active, strict=True)))
+        return levels

@@ -1,0 +1,219 @@
+"""Rules about the latent code: unused, too small, badly matched by its posterior or its prior."""
+
+from lambent.report.numerals import count, show
+from lambent.report.run.findings import Findings
+from lambent.report.run.lookup import finite, kind, last, number, settings
+from lambent.report.run.remark import Remark, joined
+
+COLLAPSED = 0.1  # nats: a code with less KL in all carries nothing
+NEARLY = 0.1  # share of active units below which the code has all but collapsed
+PARTLY = 0.5  # share of active units below which the rest is worth a note
+FULL = 0.5  # nats per unit: if all units are active and carry this much, the code may be too small
+LOOSE = 0.01  # share of the bound by which more samples may tighten it
+UNMATCHED = 0.1  # share of the KL that may come from a prior that does not fit
+STRONG = ("autoregress", "transformer", "wave", "pixelcnn")  # in a part's name: it can model x without z
+
+
+def no_bound(findings: Findings) -> Remark | None:
+    """An autoencoder or a GAN has no evidence bound: say so, instead of showing empty places."""
+    if _has_bound(findings):
+        return None
+    if findings.autoencoder:
+        text = "The encoder gives one point, not a distribution: there is no KL, and no bound on log p(x)."
+        advice = (
+            "To sample from it or to compare bounds, use the Diagonal posterior; the networks may stay as they are."
+        )
+        return Remark("notice", "This is an autoencoder", text, advice, "an autoencoder, without a bound")
+    if "gan" in str(findings.objective.get("type", "")).lower():
+        text = (
+            "It was trained against a rival and gives no bound on the probability of the data; judge it by its samples."
+        )
+        return Remark("notice", "There is no ELBO here", text, answer="trained against a rival, without a bound")
+    return None
+
+
+def collapse(findings: Findings) -> Remark | None:
+    """Whether the model uses its latent code."""
+    units = [unit for level in findings.levels() for unit in level]
+    used, total = sum(active for _, active in units), _kl(findings)
+    if not _has_bound(findings) or (not units and total is None):
+        return None
+    nats = f"{show(total, 3)} nats" if total is not None else "an unknown number of nats"
+    if (units and not used) or (total is not None and total < COLLAPSED):
+        text = f"{_used(used, units)}The code carries {nats}: the decoder ignores it, all samples look alike."
+        return Remark("problem", "Collapsed", text + _causes(findings), _cures(findings), "collapsed")
+    if not units:
+        return Remark("good", "Not collapsed", f"The code carries {nats} per example.", answer="not collapsed")
+    share = used / len(units)
+    text = f"{_used(used, units)}They carry {nats} per example."
+    if share < NEARLY:
+        return Remark("problem", "Close to collapse", text + _causes(findings), _cures(findings), "close to collapse")
+    if share < PARTLY:
+        return Remark("notice", "Most units are unused", text, _fuller(findings, used), "not collapsed")
+    return Remark("good", "Not collapsed", text, answer="not collapsed")
+
+
+def empty_levels(findings: Findings) -> Remark | None:
+    """Whether a level of a ladder carries nothing while others do."""
+    levels = [level for level in findings.levels() if level]
+    idle = [i + 1 for i, level in enumerate(findings.levels()) if level and not any(active for _, active in level)]
+    if len(levels) < 2 or not idle or len(idle) == len(levels):
+        return None
+    which = ", ".join(str(i) for i in idle)
+    text = f"Of {len(levels)} latent levels, {'level' if len(idle) == 1 else 'levels'} {which} carried no information."
+    return Remark(
+        "notice",
+        "A level of the ladder is unused",
+        text,
+        "Use fewer levels, or free bits per level and a slower KL warm-up.",
+    )
+
+
+def too_small(findings: Findings) -> Remark | None:
+    """Whether every unit is in use and carries much."""
+    units = [unit for level in findings.levels() for unit in level]
+    if not units or not _has_bound(findings) or not all(active for _, active in units):
+        return None
+    if kind(findings.spec, "covariance") == "full":  # the prior lets the code turn: no unit of such a code is ever idle
+        return None
+    mean = sum(kl for kl, _ in units) / len(units)
+    if mean < FULL or min(kl for kl, _ in units) < 0.2 * mean:
+        return None
+    text = f"All {count(len(units), 'unit')} are active and carry {show(mean, 2)} nats each: none is to spare."
+    return Remark(
+        "notice",
+        "The code may be too small",
+        text,
+        f"Try a latent size of {2 * len(units)}; units that are not needed will switch themselves off.",
+    )
+
+
+def loose_bound(findings: Findings) -> Remark | None:
+    """Whether the bound of many samples lies well above the ELBO: the posterior is too simple."""
+    elbo, bound = findings.metric("elbo"), findings.metric("bound", "iwae", "k_sample_bound")
+    if elbo is None or bound is None:
+        return None
+    gap = bound - elbo
+    errors = [
+        finite(findings.metrics[m].get("standard_error")) or 0.0 for m in ("elbo", "bound") if m in findings.metrics
+    ]
+    if gap <= max(LOOSE * max(abs(elbo), 1.0), 1.0, 2 * max(errors, default=0.0)):
+        return None
+    posterior = kind(findings.spec, "posterior")
+    richer = "the Full or the Flow posterior" if posterior in ("", "Diagonal") else "a wider encoder"
+    text = (
+        f"With many samples the bound rises by {show(gap, 3)} nats, from {show(elbo)} to {show(bound)}: "
+        f"{f'the {posterior} posterior' if posterior else 'the posterior'} cannot follow the true one."
+    )
+    return Remark("notice", "The posterior is too simple", text, f"Try {richer}, or train with the Iwae objective.")
+
+
+def prior_gap(findings: Findings) -> Remark | None:
+    """Whether a measured part of the KL is the prior's fault: KL(q(z) ‖ p(z)), where the metrics hold it."""
+    gap, total = findings.metric("prior_gap", "marginal_kl", "aggregate_kl"), _kl(findings)
+    if gap is None or gap <= max(1.0, UNMATCHED * (total or 0.0)):
+        return None
+    prior = kind(findings.spec, "prior")
+    richer = joined([p for p in ("Mixture", "Vamp", "Flow") if p != prior])
+    text = f"Codes of examples lie {show(gap, 3)} nats from the prior: samples come from places new to the decoder."
+    return Remark(
+        "notice",
+        "The prior does not fit the codes",
+        text,
+        f"Try a richer prior ({richer}); reconstructions will stay, samples will improve.",
+    )
+
+
+def weighted(findings: Findings) -> Remark | None:
+    """Whether the model was trained for something else than the ELBO shown."""
+    beta = number(findings.objective, "beta")
+    if beta is None or beta == 1 or not _has_bound(findings):
+        return None
+    what = "the KL" if _weighs_kl(findings) else "a part of the KL"
+    text = f"Training weighed {what} by β = {show(beta)}. Every ELBO on this page is the plain one (β = 1)."
+    return Remark("notice", "Not trained for the ELBO itself", text, "For the best ELBO, train with β = 1.")
+
+
+def _weighs_kl(findings: Findings) -> bool:
+    """Whether β stands before the whole KL: the β of a total-correlation objective does not."""
+    return "tc" not in str(findings.objective.get("type", "")).lower()
+
+
+def _has_bound(findings: Findings) -> bool:
+    if findings.autoencoder:
+        return False
+    series = (last(findings.series(c)) for c in ("elbo", "validation_elbo"))
+    return findings.metric("elbo", "bound") is not None or any(v is not None for v in series)
+
+
+def _kl(findings: Findings) -> float | None:
+    """The total KL in nats per example: the metric, else the units' sum, else the last epoch's."""
+    units = [kl for level in findings.levels() for kl, _ in level]
+    measured = findings.metric("kl")
+    if measured is not None:
+        return measured
+    return sum(units) if units else last(findings.series("validation_kl")) or last(findings.series("kl"))
+
+
+def _used(used: int, units: list[tuple[float, bool]]) -> str:
+    return (
+        f"{used if used else 'None'} of {count(len(units), 'unit')} {'is' if used == 1 else 'are'} active. "
+        if units
+        else ""
+    )
+
+
+def _causes(findings: Findings) -> str:
+    """The likeliest cause that the settings show, as a sentence."""
+    beta = number(findings.objective, "beta")
+    if beta is not None and beta > 1 and _weighs_kl(findings):
+        return f" The likeliest cause is β = {show(beta)}: each nat of code costs {show(beta)} nats of loss."
+    strong = _strong(findings)
+    if strong:
+        return f" The likeliest cause is a decoder ({strong}) strong enough to do without the code."
+    if not _annealed(findings):
+        return " The likeliest cause is a KL at full weight from the first step, before the decoder can use the code."
+    return ""
+
+
+def _cures(findings: Findings) -> str:
+    """What to try, most promising first, without what is already set."""
+    beta = number(findings.objective, "beta")
+    cures = [f"lower β (now {show(beta)})"] if beta is not None and beta > 1 else []
+    if not number(findings.objective, "free_bits"):
+        cures.append("add free bits (0.1 to 0.5 nats per unit)")
+    if not _annealed(findings):
+        cures.append("raise β from 0 to its value over the first tenth of training")
+    cures.append("use a weaker decoder" if _strong(findings) else "let β find its own value (beta: auto)")
+    words = joined(cures)
+    return words[0].upper() + words[1:] + "."
+
+
+def _fuller(findings: Findings, used: int) -> str:
+    """What brings more units into use and is not set yet; on binary digits each gained nats where most had been idle."""
+    ways = [] if _annealed(findings) else ["let the KL's weight grow over the first third of training (anneal: linear)"]
+    ways += ["take a Mixture prior"] if kind(findings.spec, "prior") == "Standard" else []
+    size = f"a latent size near {_round_size(used)} would do"
+    return (
+        f"Units that never come into use may cost nats: {joined(ways)}; else {size}."
+        if ways
+        else f"{size.capitalize()}."
+    )
+
+
+def _strong(findings: Findings) -> str:
+    names = [str(value) for key, value in settings(findings.spec) if key == "type"]
+    return next((name for name in names if any(word in name.lower() for word in STRONG)), "")
+
+
+def _annealed(findings: Findings) -> bool:
+    """Whether the KL's weight grows: by an `anneal` that is on, or, where there is none, by a warm-up."""
+    found = dict(settings(findings.objective))
+    if "anneal" in found:
+        return found["anneal"] not in (None, False, 0, "", "none")
+    return any(bool(value) for key, value in found.items() if "anneal" in key or "warm" in key)
+
+
+def _round_size(used: int) -> int:
+    """A latent size with some room above the units in use: a multiple of 4."""
+    return max(2, -(-round(used * 1.25) // 4) * 4)

@@ -1,0 +1,149 @@
+"""Callbacks: what may watch a training. Any object with some of these methods will do."""
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from lambent.disk.whole import write_text
+from lambent.errors import MachineError
+
+if TYPE_CHECKING:
+    from lambent.training.loop import Loop
+
+
+@runtime_checkable
+class Callback(Protocol):
+    """Watches a training. `on_step(loop)` may be added; it is called after every step, so keep it quick."""
+
+    def on_start(self, loop: "Loop") -> None: ...
+
+    def on_epoch(self, loop: "Loop") -> None: ...
+
+    def on_end(self, loop: "Loop") -> None: ...
+
+    def on_interrupt(self, loop: "Loop") -> None: ...
+
+
+class Quiet:
+    """A callback that does nothing: inherit what you do not need."""
+
+    def on_start(self, loop: "Loop") -> None: ...
+
+    def on_epoch(self, loop: "Loop") -> None: ...
+
+    def on_end(self, loop: "Loop") -> None: ...
+
+    def on_interrupt(self, loop: "Loop") -> None: ...
+
+
+class Progress(Quiet):
+    """A progress bar on standard error, with the two parts of the bound."""
+
+    def __init__(self) -> None:
+        self.bar: Any = None
+
+    def on_start(self, loop: "Loop") -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[seen]}"),
+        )
+        self.bar = Progress(*columns, console=Console(stderr=True), refresh_per_second=4)
+        self.bar.start()
+        self.task = self.bar.add_task("training", total=loop.total, completed=loop.step, seen="")
+        self.shown = 0.0
+
+    def on_step(self, loop: "Loop") -> None:
+        now = time.monotonic()
+        if now - self.shown > 0.2:
+            self.shown = now
+            self.bar.update(self.task, completed=loop.step, description=f"epoch {loop.epoch + 1}/{loop.epochs}")
+
+    def on_epoch(self, loop: "Loop") -> None:
+        last = {name: values[-1] for name, values in loop.history.items()}
+        shown = {"−ELBO": "elbo", "KL": "kl", "validation −ELBO": "validation_elbo"}
+        seen = "  ".join(
+            f"{title} {abs(value) if name == 'kl' else -value:.2f}"
+            for title, name in shown.items()
+            if (value := last.get(name)) is not None
+        )
+        self.bar.update(self.task, completed=loop.step, seen=seen, description=f"epoch {loop.epoch}/{loop.epochs}")
+
+    def on_end(self, loop: "Loop") -> None:
+        self.bar.update(self.task, completed=loop.step)
+        self.bar.stop()
+
+    def on_interrupt(self, loop: "Loop") -> None:
+        self.bar.stop()
+
+
+class Journal(Quiet):
+    """`history.jsonl`: one JSON object per epoch, rewritten whole so that a kill leaves no half line."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    def on_start(self, loop: "Loop") -> None:
+        """A run that is gone on with may have been killed after its checkpoint and before this file was written."""
+        if loop.history:
+            self.on_epoch(loop)
+
+    def on_epoch(self, loop: "Loop") -> None:
+        names = list(loop.history)
+        rows = zip(*(loop.history[name] for name in names), strict=True)
+        write_text(self.path, "".join(json.dumps(dict(zip(names, row, strict=True))) + "\n" for row in rows))
+
+
+class TensorBoard(Quiet):
+    """Every column of the history, once an epoch, for TensorBoard (`pip install lambent[track]`)."""
+
+    def __init__(self, folder: str | Path) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            raise MachineError("TensorBoard is not installed: pip install 'lambent[track]'") from None
+        self.writer: Any = SummaryWriter(str(folder))
+
+    def on_epoch(self, loop: "Loop") -> None:
+        for name, values in loop.history.items():
+            if values[-1] is not None and name != "epoch":
+                self.writer.add_scalar(name, values[-1], loop.epoch)
+
+    def on_end(self, loop: "Loop") -> None:
+        self.writer.close()
+
+    on_interrupt = on_end
+
+
+class MLflow(Quiet):
+    """The spec as parameters and the history as metrics, for MLflow (`pip install lambent[track]`)."""
+
+    def __init__(self, experiment: str = "lambent", **settings: Any) -> None:
+        try:
+            import mlflow
+        except ImportError:
+            raise MachineError("MLflow is not installed: pip install 'lambent[track]'") from None
+        self.mlflow = mlflow
+        self.experiment = experiment
+        self.settings = settings
+
+    def on_start(self, loop: "Loop") -> None:
+        self.mlflow.set_experiment(self.experiment)
+        self.mlflow.start_run(**self.settings)
+        self.mlflow.log_dict({"model": loop.model.spec(), "objective": loop.objective.spec()}, "spec.json")
+
+    def on_epoch(self, loop: "Loop") -> None:
+        last = {name: values[-1] for name, values in loop.history.items() if values[-1] is not None and name != "epoch"}
+        self.mlflow.log_metrics(last, step=loop.epoch)
+
+    def on_end(self, loop: "Loop") -> None:
+        self.mlflow.end_run()
+
+    def on_interrupt(self, loop: "Loop") -> None:
+        self.mlflow.end_run(status="KILLED")

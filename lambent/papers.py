@@ -10,7 +10,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from lambent import __version__
 from lambent import fitted as store
 from lambent.data import Modality
 from lambent.errors import UsageError
@@ -18,6 +17,7 @@ from lambent.estimators import VAE
 from lambent.model import LatentModel
 from lambent.objectives import Objective
 from lambent.part import Part, family
+from lambent.version import __version__
 
 ALWAYS = "lambent"
 OPTIMIZER = "kingma2015adam"  # of the loop

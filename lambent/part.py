@@ -109,7 +109,7 @@ class Part(nn.Module, ABC):
             spec = {"type": spec}
         if not isinstance(spec, dict) or not isinstance(spec.get("type"), str):
             raise UsageError(f"a {cls.__name__} is described by its name or by {{'type': name, …}}, not by {spec!r}")
-        chosen = find(cls, spec["type"])
+        chosen = class_named(cls, spec["type"])
         fields = {f.name: f for f in dataclasses.fields(chosen)}
         for name in spec:
             if name != "type" and name not in fields:
@@ -149,7 +149,7 @@ def _public(cls: type[Part]) -> bool:
     return not inspect.isabstract(cls) and not cls.__name__.startswith("_")
 
 
-def find(kind: type[P], name: str) -> type[P]:
+def class_named(kind: type[P], name: str) -> type[P]:
     """The class of that name within the family, in whatever case; `UsageError` with the nearest name otherwise."""
     known = registered(kind)
     if name not in known:

@@ -41,7 +41,7 @@ from lambent import (
 )
 from lambent import fitted as store
 from lambent.data import encode_like
-from lambent.model.likelihoods import most_likely
+from lambent.distributions import most_likely
 from lambent.model.posteriors import Flow as FlowPosterior
 from lambent.model.priors import Flow
 from lambent.model.trace import fixed, mean

@@ -21,7 +21,7 @@ MOST_PIXELS = 100_000_000
 GAP = 2  # pixels between pictures
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
-Columns = dict[str, Any]
+NamedArrays = dict[str, Any]
 Array = NDArray[Any]
 
 
@@ -55,7 +55,7 @@ def _same(path: Path, other: Path) -> bool:
     return False
 
 
-def write(path: Path, arrays: Columns, lead: Columns, grid: Array | None) -> Path:
+def write(path: Path, arrays: NamedArrays, lead: NamedArrays, grid: Array | None) -> Path:
     """Write by suffix: `grid` [rows, columns, H, W(, 3)] as a picture, else `lead` (a column per name) beside `arrays`.
 
     arrays: named arrays [rows, …], numbers for npz as they are; for tables each becomes one column per element.
@@ -74,9 +74,9 @@ def write(path: Path, arrays: Columns, lead: Columns, grid: Array | None) -> Pat
     return _write_parquet(path, columns)
 
 
-def flat(arrays: Columns) -> Columns:
+def flat(arrays: NamedArrays) -> NamedArrays:
     """Every array as columns of one number a row: x [rows, 3] as x0, x1, x2."""
-    found: Columns = {}
+    found: NamedArrays = {}
     for name, array in arrays.items():
         values = np.asarray(array)
         if values.ndim == 1:
@@ -89,7 +89,7 @@ def flat(arrays: Columns) -> Columns:
     return found
 
 
-def csv_text(columns: Columns) -> str:
+def csv_text(columns: NamedArrays) -> str:
     """CSV; text that a spreadsheet would run as a formula gets an apostrophe before it."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
@@ -109,7 +109,7 @@ def _harmless(text: Any) -> str:
     return f"'{text}" if str(text).startswith(FORMULA) else str(text)
 
 
-def _write_parquet(path: Path, columns: Columns) -> Path:
+def _write_parquet(path: Path, columns: NamedArrays) -> Path:
     import pyarrow
     from pyarrow import parquet
 

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-from lambent import __version__
 from lambent.cli.voice import line
 from lambent.disk.whole import explained
 from lambent.errors import InterruptedRun, LambentError, MachineError, UsageError, nearest
+from lambent.version import __version__
 
 VERBS = {
     "train": ("train", "train a model: DATA --out RUN"),

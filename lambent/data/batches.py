@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lambent.errors import DataError, UsageError
+from lambent.seeds import mixed_seed
 
 Transform = Callable[[Tensor, torch.Generator | None], Tensor]
 Batch = tuple[Tensor, Tensor | None, Tensor | None]  # rows, context, row numbers (None when streaming)
@@ -157,9 +158,3 @@ def as_tensor(x: Any) -> Tensor:
     if tensor.dtype.is_floating_point:
         return tensor.float()
     return tensor.to(torch.uint8) if tensor.dtype == torch.bool else tensor
-
-
-def mixed_seed(*parts: int) -> int:
-    """One seed from several numbers, so that nearby pairs of them give unrelated streams."""
-    digest = hashlib.sha256(" ".join(map(str, parts)).encode()).digest()
-    return int.from_bytes(digest[:8], "little") >> 2

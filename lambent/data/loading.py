@@ -27,7 +27,7 @@ def load(source: Any, split: str = "train", modality: Modality | Spec | str | No
     A modality that is not given is guessed: 3 and 4 axes and folders are images; 2 axes, frames, CSV and Parquet are
     tables. Raises `DataError` for what cannot be read, with the nearest name of the catalog.
     """
-    raw, chosen = _opened(find(source, split), modality)
+    raw, chosen = _opened(raw_rows(source, split), modality)
     return _fitted(raw, chosen)
 
 
@@ -39,7 +39,7 @@ def load_parted(
     The rows are those that `split` would hold out. Raises `UsageError` unless 0 < fraction < 1, `DataError` if either
     part would be empty.
     """
-    kept, held, chosen = _parted(find(source, split), modality, fraction, seed)
+    kept, held, chosen = _parted(raw_rows(source, split), modality, fraction, seed)
     return _fitted(kept, chosen), _encoded(chosen, held)
 
 
@@ -49,7 +49,7 @@ def encode_like(modality: Modality, source: Any, split: str = "train", convert: 
     convert: False refuses what would have to be converted and was not when the modality was fitted, such as arrays of
     pictures of another size.
     """
-    raw = find(source, split, several=False)
+    raw = raw_rows(source, split, several=False)
     if not convert:
         raw = replace(raw, rows=modality.open(raw.rows))
         if why := modality.foreign(raw.rows):
@@ -61,14 +61,14 @@ def parted_like(
     modality: Modality, source: Any, fraction: float, seed: int = 0, split: str = "train"
 ) -> tuple[Encoded, Encoded]:
     """The rows of `load_parted` again, encoded by the modality that it fitted."""
-    kept, held, chosen = _parted(find(source, split), modality, fraction, seed)
+    kept, held, chosen = _parted(raw_rows(source, split), modality, fraction, seed)
     return _encoded(chosen, kept), _encoded(chosen, held)
 
 
 def _opened(raw: Raw, modality: Modality | Spec | str | None) -> tuple[Raw, Modality]:
     """The rows read, and the modality for them, not yet fitted."""
     if modality is None and raw.facts.get("name") is not None:
-        modality = catalog.find(raw.facts["name"])[0].modality
+        modality = catalog.entry_named(raw.facts["name"])[0].modality
     chosen = guess(raw.rows) if modality is None else Modality.from_spec(modality)
     return replace(raw, rows=chosen.open(raw.rows)), chosen
 
@@ -103,7 +103,7 @@ def guess(rows: Any) -> Modality:
     return Table()
 
 
-def find(source: Any, split: str = "train", several: bool = True) -> Raw:
+def raw_rows(source: Any, split: str = "train", several: bool = True) -> Raw:
     """A source's raw rows with what lies beside them; `several`: one picture alone is too little to learn from."""
     if isinstance(source, str) and source.partition("?")[0] in catalog.CATALOG:
         return catalog.raw(source, split)

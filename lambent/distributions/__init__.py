@@ -1,31 +1,39 @@
-"""What torch.distributions lacks: explicit generators, densities over codes, flows, closed divergences."""
+"""What torch.distributions lacks: explicit generators, densities over codes, and the classes that likelihoods return."""
 
+from lambent.distributions.columns import ColumnProduct, most_likely
+from lambent.distributions.counted import Dispersed, ZeroInflated
+from lambent.distributions.elementwise import Binary, UnitInterval
+from lambent.distributions.explicit import Axes, Explicit, FromNoise, constructed, independent, sample
+from lambent.distributions.logistic import LogisticPixels
+from lambent.distributions.mixtures import NormalMixture
 from lambent.distributions.vectors import (
     LOG_2PI,
     SCALE_RANGE,
-    Axes,
     Delta,
     DiagonalNormal,
-    Explicit,
-    FromNoise,
     FullNormal,
-    NormalMixture,
     StandardNormal,
-    sample,
-    seeded,
 )
 
 __all__ = [
     "LOG_2PI",
     "SCALE_RANGE",
     "Axes",
+    "Binary",
+    "ColumnProduct",
     "Delta",
     "DiagonalNormal",
+    "Dispersed",
     "Explicit",
     "FromNoise",
     "FullNormal",
+    "LogisticPixels",
     "NormalMixture",
     "StandardNormal",
+    "UnitInterval",
+    "ZeroInflated",
+    "constructed",
+    "independent",
+    "most_likely",
     "sample",
-    "seeded",
 ]

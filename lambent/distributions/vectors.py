@@ -1,110 +1,16 @@
-"""What torch.distributions lacks: explicit generators, and densities that let the reparameterization go.
-
-Latent distributions here are over vectors (one event dimension). Their draws come from standard-normal noise through
-`from_noise`, so one set of noise vectors can serve every row.
-"""
+"""Gaussians over codes, and a point: densities that let the reparameterization go."""
 
 import math
-from abc import abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cached_property
-from typing import ClassVar, Self
 
 import torch
 from torch import Size, Tensor
-from torch.distributions import Distribution, constraints
 from torch.nn import functional
 
-Axes = Size | list[int] | tuple[int, ...]
+from lambent.distributions.explicit import FromNoise
+
 LOG_2PI = math.log(2 * math.pi)
 SCALE_RANGE = (-9.0, 7.0)  # log standard deviations outside it are limited: beyond lie infinities, not models
-
-
-@contextmanager
-def seeded(generator: torch.Generator | None, device: torch.device | None = None) -> Iterator[None]:
-    """Run torch's global-generator samplers from `generator`, and leave the global generator as it was."""
-    if generator is None:
-        yield
-        return
-    seed = int(torch.randint(0, 2**62, (), generator=generator, device=generator.device))
-    cuda = [d for d in (device, generator.device) if d is not None and d.type == "cuda"][:1]
-    with torch.random.fork_rng(devices=cuda):
-        # Not torch.manual_seed, which would also seed the devices that are not put back.
-        torch.default_generator.manual_seed(seed)
-        for each in cuda:
-            with torch.cuda.device(each):
-                torch.cuda.manual_seed(seed)
-        yield
-
-
-def sample(
-    d: Distribution, shape: tuple[int, ...] = (), generator: torch.Generator | None = None, temperature: float = 1.0
-) -> Tensor:
-    """A draw of `d`, reparameterized where it can be, [*shape, *batch, *event]; all randomness from `generator`."""
-    if isinstance(d, Explicit):
-        return d.rsample(torch.Size(shape), generator, temperature)
-    device = next((v.device for v in vars(d).values() if isinstance(v, Tensor)), None)
-    with seeded(generator, device):
-        return d.rsample(torch.Size(shape)) if d.has_rsample else d.sample(torch.Size(shape))
-
-
-class Explicit(Distribution):
-    """A distribution that takes its generator, and a temperature, as arguments."""
-
-    arg_constraints: dict[str, constraints.Constraint] = {}
-
-    def __init__(self, batch_shape: Size, event_shape: Size) -> None:
-        super().__init__(batch_shape, event_shape, validate_args=False)
-
-    @abstractmethod
-    def rsample(
-        self, sample_shape: Axes = Size(), generator: torch.Generator | None = None, temperature: float = 1.0
-    ) -> Tensor: ...
-
-    def sample(
-        self, sample_shape: Axes = Size(), generator: torch.Generator | None = None, temperature: float = 1.0
-    ) -> Tensor:
-        with torch.no_grad():
-            return self.rsample(sample_shape, generator, temperature)
-
-
-class FromNoise(Explicit):
-    """A distribution over vectors whose draws are a function of standard-normal noise of the same size."""
-
-    has_rsample = True
-    remembers: ClassVar[bool] = False  # the density of its last draw, of that very tensor, costs nothing more
-
-    @abstractmethod
-    def from_noise(self, noise: Tensor) -> Tensor:
-        """z(ε), [..., size]; differentiable in the parameters."""
-
-    @abstractmethod
-    def _like(self) -> Tensor:
-        """Any tensor of the right dtype and device."""
-
-    def noise(self, shape: tuple[int, ...], generator: torch.Generator | None = None) -> Tensor:
-        like = self._like()
-        return torch.randn(shape, generator=generator, device=like.device, dtype=like.dtype)
-
-    def rsample(
-        self, sample_shape: Axes = Size(), generator: torch.Generator | None = None, temperature: float = 1.0
-    ) -> Tensor:
-        noise = self.noise((*sample_shape, *self.batch_shape, *self.event_shape), generator)
-        return self.from_noise(noise if temperature == 1.0 else noise * temperature)
-
-    def log_prob_each(self, value: Tensor) -> Tensor:
-        """The log density of values [..., size] under each of C components, [..., C]; the batch shape ends in C."""
-        return self.log_prob(value.unsqueeze(-2))
-
-    def from_noise_of(self, chosen: Tensor, noise: Tensor) -> Tensor:
-        """z(ε) of one of C components for each noise [..., size]; `chosen` [...] says which. The batch shape ends in C."""
-        every = self.from_noise(noise.unsqueeze(-2).expand(*chosen.shape, self.batch_shape[-1], *self.event_shape))
-        return every.gather(-2, chosen[..., None, None].expand(*chosen.shape, 1, *self.event_shape)).squeeze(-2)
-
-    def detached(self) -> "Self | None":
-        """The same density with its parameters held constant, or None where they cannot be separated."""
-        return None
 
 
 class StandardNormal(FromNoise):
@@ -268,37 +174,3 @@ class Delta(FromNoise):
 
     def from_noise(self, noise: Tensor) -> Tensor:
         return self.point.expand(noise.shape)
-
-
-class NormalMixture(Explicit):
-    """Σ_c w_c · component_c; `logits` [C], `components` any vector distribution of batch shape [C]."""
-
-    has_rsample = True  # the chosen component's draw is reparameterized; the choice itself is not
-
-    def __init__(self, logits: Tensor, components: FromNoise) -> None:
-        super().__init__(components.batch_shape[:-1], components.event_shape)
-        self.log_weights = functional.log_softmax(logits, -1)
-        self.components = components
-
-    @property
-    def mean(self) -> Tensor:
-        return (self.log_weights.exp().unsqueeze(-1) * self.components.mean).sum(-2)
-
-    @property
-    def variance(self) -> Tensor:
-        weights, means = self.log_weights.exp().unsqueeze(-1), self.components.mean
-        second = (weights * (self.components.variance + means.square())).sum(-2)
-        return second - self.mean.square()
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        return torch.logsumexp(self.log_weights + self.components.log_prob_each(value), -1)
-
-    def rsample(
-        self, sample_shape: Axes = Size(), generator: torch.Generator | None = None, temperature: float = 1.0
-    ) -> Tensor:
-        shape = (*sample_shape, *self.batch_shape)
-        count = int(torch.tensor(shape).prod()) if shape else 1
-        weights = self.log_weights.exp().detach()
-        chosen = torch.multinomial(weights, count, replacement=True, generator=generator).reshape(shape)
-        noise = self.components.noise((*shape, *self.event_shape), generator) * temperature
-        return self.components.from_noise_of(chosen, noise)

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from lambent import fitted as store
 from lambent.data import encode_like, load
-from lambent.data.batches import mixed_seed
 from lambent.data.kinds.modality import Encoded, Modality
 from lambent.data.kinds.table import Table
 from lambent.errors import ArtifactError, LambentError, UsageError
@@ -25,6 +24,7 @@ from lambent.model.likelihoods import Likelihood
 from lambent.model.networks import Network
 from lambent.objectives import Elbo, Objective, suggested_latent
 from lambent.part import Part, Spec
+from lambent.seeds import mixed_seed
 from lambent.tasks.explore import decode, encode, generate
 from lambent.training.fitting import fit
 from lambent.training.loop import Loop

@@ -6,11 +6,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from lambent.data.batches import mixed_seed
 from lambent.model import LatentModel
 from lambent.model.networks.base import elements
 from lambent.model.priors import Prior
 from lambent.model.trace import from_posterior, from_prior, shared
+from lambent.seeds import mixed_seed
 from lambent.training import heap
 
 # Numbers of a chunk in the widest layer or the prior: 16 MB in float32, which suits the caches and the heap.

@@ -6,14 +6,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lambent.data.batches import mixed_seed
 from lambent.model import LatentModel
 from lambent.model.trace import from_posterior
+from lambent.seeds import mixed_seed
 
 ACTIVE = 0.01  # variance over the data of a unit's posterior mean, above which it counts as active
 
 
-class Level(NamedTuple):
+class LevelUsage(NamedTuple):
     """Per unit of one latent level, the top first: mean KL in nats, variance over rows of the posterior mean."""
 
     kl: Tensor
@@ -26,7 +26,7 @@ class Level(NamedTuple):
 
 
 @torch.no_grad()
-def levels(model: LatentModel, x: Tensor, seed: int = 0, context: Tensor | None = None) -> list[Level]:
+def levels(model: LatentModel, x: Tensor, seed: int = 0, context: Tensor | None = None) -> list[LevelUsage]:
     """KL per unit and active units of every level. Burda et al., 2016: unit j is active if Var_x(E[z_j | x]) > 0.01."""
     generator = torch.Generator(model.device).manual_seed(mixed_seed(seed, 2))
     means: list[list[Tensor]] = []
@@ -45,9 +45,9 @@ def levels(model: LatentModel, x: Tensor, seed: int = 0, context: Tensor | None 
         parts = [chunk[level] for chunk in closed]
         if all(part is not None for part in parts):
             kl = torch.cat([part for part in parts if part is not None]).double().mean(0)
-            found.append(Level(kl, variance, True))
+            found.append(LevelUsage(kl, variance, True))
         else:
-            found.append(Level(_against_marginal(variance, spread), variance, False))
+            found.append(LevelUsage(_against_marginal(variance, spread), variance, False))
     return found
 
 

@@ -1,4 +1,4 @@
-"""LatentModel: encoder → latent → decoder → likelihood, and Trace, the record of one pass through it."""
+"""LatentModel: encoder → latent → decoder → likelihood."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Self
@@ -7,57 +7,14 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from lambent.distributions import seeded
 from lambent.errors import UsageError
 from lambent.model.latents import Flat, Latent
 from lambent.model.likelihoods import Bernoulli, Likelihood
 from lambent.model.networks import Mlp, Network
 from lambent.model.networks.base import elements
-from lambent.model.trace import Draw, Node, from_posterior, from_prior
+from lambent.model.trace import Draw, Node, Trace, from_posterior, from_prior
 from lambent.part import Part, Shape, option
-
-
-class Trace:
-    """What one pass leaves behind: the data as observed, p(x|z), the nodes. All terms in nats, [samples, rows]."""
-
-    __slots__ = ("nodes", "px", "samples", "x")
-
-    def __init__(self, x: Tensor, px: Distribution, nodes: list[Node], samples: int) -> None:
-        self.x = x
-        self.px = px
-        self.nodes = nodes
-        self.samples = samples
-
-    @property
-    def log_px(self) -> Tensor:
-        """log p(x | z)."""
-        return self.px.log_prob(self.x)
-
-    @property
-    def kl(self) -> Tensor:
-        """KL(q ‖ p), summed over levels, broadcastable to [samples, rows]."""
-        total = self.nodes[0].kl
-        for node in self.nodes[1:]:
-            total = total + node.kl
-        return total
-
-    @property
-    def log_ratio(self) -> Tensor:
-        """log p(z) − log q(z|x) at the drawn z, summed over levels."""
-        total = self.nodes[0].log_ratio
-        for node in self.nodes[1:]:
-            total = total + node.log_ratio
-        return total
-
-    @property
-    def log_weight(self) -> Tensor:
-        """log p(x|z) + log p(z) − log q(z|x): its mean bounds log p(x), its log-mean-exp over samples more tightly."""
-        return self.log_px + self.log_ratio
-
-    @property
-    def z(self) -> Tensor:
-        """All levels side by side, [samples, rows, units]."""
-        return self.nodes[0].z if len(self.nodes) == 1 else torch.cat([node.z for node in self.nodes], -1)
+from lambent.seeds import seeded
 
 
 class LatentModel(Part):

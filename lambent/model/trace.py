@@ -1,4 +1,4 @@
-"""Draws: where z comes from is an argument. One top-down pass trains, samples, scores and edits."""
+"""Draws of codes, and Node and Trace, the record of one top-down pass: it trains, samples, scores and edits."""
 
 from collections.abc import Callable
 
@@ -43,6 +43,49 @@ class Node:
         """log p(z) − log q(z | x) at the drawn z, [samples, rows]."""
         assert self.q is not None
         return self.p.log_prob(self.z) - self.q.log_prob(self.z)
+
+
+class Trace:
+    """What one pass leaves behind: the data as observed, p(x|z), the nodes. All terms in nats, [samples, rows]."""
+
+    __slots__ = ("nodes", "px", "samples", "x")
+
+    def __init__(self, x: Tensor, px: Distribution, nodes: list[Node], samples: int) -> None:
+        self.x = x
+        self.px = px
+        self.nodes = nodes
+        self.samples = samples
+
+    @property
+    def log_px(self) -> Tensor:
+        """log p(x | z)."""
+        return self.px.log_prob(self.x)
+
+    @property
+    def kl(self) -> Tensor:
+        """KL(q ‖ p), summed over levels, broadcastable to [samples, rows]."""
+        total = self.nodes[0].kl
+        for node in self.nodes[1:]:
+            total = total + node.kl
+        return total
+
+    @property
+    def log_ratio(self) -> Tensor:
+        """log p(z) − log q(z|x) at the drawn z, summed over levels."""
+        total = self.nodes[0].log_ratio
+        for node in self.nodes[1:]:
+            total = total + node.log_ratio
+        return total
+
+    @property
+    def log_weight(self) -> Tensor:
+        """log p(x|z) + log p(z) − log q(z|x): its mean bounds log p(x), its log-mean-exp over samples more tightly."""
+        return self.log_px + self.log_ratio
+
+    @property
+    def z(self) -> Tensor:
+        """All levels side by side, [samples, rows, units]."""
+        return self.nodes[0].z if len(self.nodes) == 1 else torch.cat([node.z for node in self.nodes], -1)
 
 
 Draw = Callable[[Node, int], Tensor]

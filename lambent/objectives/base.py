@@ -10,8 +10,9 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from lambent.model import LatentModel, Trace
+from lambent.model import LatentModel
 from lambent.model.posteriors import Posterior
+from lambent.model.trace import Trace
 from lambent.part import Part, Spec, option
 
 WIDE = 128  # units above which the full covariances of 50 Gaussians would cost more than the networks

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from lambent.distributions import FromNoise
-from lambent.model import LatentModel, Trace
-from lambent.model.trace import Node, from_posterior
+from lambent.model import LatentModel
+from lambent.model.trace import Node, Trace, from_posterior
 from lambent.objectives import Objective
 from lambent.part import Part, option
 

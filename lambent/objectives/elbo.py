@@ -6,9 +6,9 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from lambent.model import LatentModel, Trace
+from lambent.model import LatentModel
 from lambent.model.likelihoods import Gaussian
-from lambent.model.trace import Node, from_posterior
+from lambent.model.trace import Node, Trace, from_posterior
 from lambent.objectives.base import Annealing, averaged
 from lambent.part import Part, option
 

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lambent.distributions import seeded
 from lambent.model import LatentModel
 from lambent.model.trace import from_posterior
 from lambent.objectives import Objective
 from lambent.part import Part, option
+from lambent.seeds import seeded
 
 
 class Factor(Objective):

@@ -1,8 +1,8 @@
 """The HTML report of a run: `render` makes the page, `write` saves it, `verdict` judges the run in plain words."""
 
 from lambent.report.page import render, write
-from lambent.report.run.findings import Findings, LatentMap, Metric, Pictures, Tables
+from lambent.report.run.findings import Findings, LatentMap, Measure, Pictures, Tables
 from lambent.report.run.remark import Remark
 from lambent.report.run.verdict import summary, verdict
 
-__all__ = ["Findings", "LatentMap", "Metric", "Pictures", "Remark", "Tables", "render", "summary", "verdict", "write"]
+__all__ = ["Findings", "LatentMap", "Measure", "Pictures", "Remark", "Tables", "render", "summary", "verdict", "write"]

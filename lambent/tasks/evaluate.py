@@ -7,13 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lambent.data.batches import as_tensor, mixed_seed
+from lambent.data.batches import as_tensor
 from lambent.data.kinds.modality import Encoded
 from lambent.errors import DataError, UsageError
 from lambent.metrics.bound import Bounds, bounds
-from lambent.metrics.collapse import Level, levels, mutual_information
+from lambent.metrics.collapse import LevelUsage, levels, mutual_information
 from lambent.model import LatentModel
 from lambent.model.networks.base import elements
+from lambent.seeds import mixed_seed
 
 MOST_SAMPLES = 5000
 
@@ -110,7 +111,7 @@ def _bound_metrics(model: LatentModel, found: Bounds, samples: int) -> dict[str,
 
 
 def _code_metrics(
-    model: LatentModel, x: Tensor, units: list[Level], found: Bounds, seed: int, context: Tensor | None
+    model: LatentModel, x: Tensor, units: list[LevelUsage], found: Bounds, seed: int, context: Tensor | None
 ) -> dict[str, Metric]:
     total = sum(len(u.kl) for u in units)
     active = sum(int(u.active.sum()) for u in units)

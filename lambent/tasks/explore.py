@@ -6,12 +6,11 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from lambent.data.batches import mixed_seed
-from lambent.distributions import sample
+from lambent.distributions import most_likely, sample
 from lambent.errors import UsageError
 from lambent.model import LatentModel
-from lambent.model.likelihoods import most_likely
 from lambent.model.trace import Draw, fixed, from_posterior, from_prior, mean
+from lambent.seeds import mixed_seed
 
 CHUNK = 256
 

@@ -5,15 +5,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lambent.data.batches import as_tensor, mixed_seed
+from lambent.data.batches import as_tensor
 from lambent.data.kinds.modality import Encoded
-from lambent.distributions import seeded
 from lambent.errors import UsageError
 from lambent.model import LatentModel
 from lambent.model.priors import Mixture, Prior
 from lambent.model.trace import from_posterior
 from lambent.objectives import Objective
 from lambent.part import Part
+from lambent.seeds import mixed_seed, seeded
 from lambent.tasks.explore import encode
 from lambent.training.fitting import fit
 from lambent.training.loop import History

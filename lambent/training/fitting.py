@@ -7,12 +7,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from lambent.data.batches import Batches, InMemory, Streaming, Transform, as_tensor, mixed_seed
+from lambent.data.batches import Batches, InMemory, Streaming, Transform, as_tensor
 from lambent.data.kinds.modality import Encoded
 from lambent.data.loading import load
 from lambent.errors import DataError, UsageError
 from lambent.model import LatentModel, check
 from lambent.objectives import Objective
+from lambent.seeds import mixed_seed
 from lambent.training.callbacks import Callback, Progress
 from lambent.training.checkpoint import Checkpoint, restore
 from lambent.training.loop import History, Loop

@@ -10,11 +10,12 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
-from lambent.data.batches import Batches, Transform, mixed_seed
+from lambent.data.batches import Batches, Transform
 from lambent.errors import DivergedError, InterruptedRun
 from lambent.model import LatentModel
 from lambent.model.trace import from_posterior
 from lambent.objectives import Objective
+from lambent.seeds import mixed_seed
 from lambent.training import heap
 from lambent.training.averaging import Average
 from lambent.training.callbacks import Callback

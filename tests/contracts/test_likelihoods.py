@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from lambent.distributions import sample
+from lambent.distributions import most_likely, sample
 from lambent.errors import DataError
-from lambent.model.likelihoods import Likelihood, most_likely
+from lambent.model.likelihoods import Likelihood
 from lambent.part import Shape, Spec
 
 Event = Callable[[Spec], Shape]

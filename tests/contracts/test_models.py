@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lambent.distributions import sample, seeded
+from lambent.distributions import sample
 from lambent.errors import DataError, DivergedError, UsageError
 from lambent.model import LatentModel
 from lambent.model.latents import Flat, Ladder
@@ -20,6 +20,7 @@ from lambent.model.priors import Vamp
 from lambent.model.trace import fixed, from_posterior, from_prior
 from lambent.objectives import Elbo, Objective
 from lambent.part import Part, Spec
+from lambent.seeds import seeded
 from lambent.training.fitting import fit
 from lambent.training.precision import computing
 

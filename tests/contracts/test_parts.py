@@ -16,7 +16,7 @@ from torch import Tensor
 from lambent.errors import UsageError
 from lambent.model import LatentModel
 from lambent.objectives import Objective
-from lambent.part import Part, Spec, families, family, find, registered
+from lambent.part import Part, Spec, class_named, families, family, registered
 
 Vary = Callable[[type[Part]], list[Spec]]
 Assembled = Callable[..., tuple[LatentModel, Tensor]]
@@ -39,7 +39,7 @@ def test_it_says_what_it_is(part: type[Part]) -> None:
 
 
 def test_it_is_known_by_its_name(part: type[Part]) -> None:
-    assert find(family(part), part.__name__) is part
+    assert class_named(family(part), part.__name__) is part
     assert registered(family(part))[part.__name__] is part
 
 
@@ -182,7 +182,7 @@ def test_families_are_abstract_and_open() -> None:
 
 def test_a_part_of_another_family_is_refused() -> None:
     with pytest.raises(UsageError, match="is no Prior"):
-        find(Part, "Flat").from_spec({"type": "Flat", "prior": find(Part, "Diagonal")()})
+        class_named(Part, "Flat").from_spec({"type": "Flat", "prior": class_named(Part, "Diagonal")()})
 
 
 def test_a_class_defined_twice_counts_once() -> None:
@@ -199,7 +199,7 @@ def test_a_class_defined_twice_counts_once() -> None:
         made.append(Again)
     try:
         assert [c for c in Part._classes if c.__name__ == "Again"] == [made[1]]
-        assert find(Objective, "Again").meaning == 2
+        assert class_named(Objective, "Again").meaning == 2
     finally:
         Part._classes.remove(made[1])
 

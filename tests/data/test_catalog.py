@@ -93,7 +93,7 @@ def test_unknown_names_and_splits(alone: Path) -> None:
     with pytest.raises(DataError, match="did you mean 'mnist'"):
         load("mnits")
     with pytest.raises(UsageError, match="did you mean 'fashion'"):
-        catalog.find("fashio")
+        catalog.entry_named("fashio")
     with pytest.raises(DataError, match=r"fashion: has no split 'valid'; .*Allowed: test, train"):
         load("fashion", "valid")
     with pytest.raises(UsageError, match="takes no options"):

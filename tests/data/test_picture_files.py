@@ -307,7 +307,7 @@ def test_D32_loops_pipes_sockets_and_devices_are_passed_by(
 def test_linked_folders_count_once(draw: Draw, tmp_path: Path) -> None:
     draw("real/a.png", "L")
     (tmp_path / "alias").symlink_to(tmp_path / "real", target_is_directory=True)
-    assert len(pictures.find(tmp_path).files) == 1
+    assert len(pictures.pictures_in(tmp_path).files) == 1
 
 
 def test_D31_a_file_that_changes_while_it_is_read(tmp_path: Path) -> None:

@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from torch.distributions import MultivariateNormal
 
 from lambent.distributions import DiagonalNormal, StandardNormal
-from lambent.model import LatentModel, Trace
+from lambent.model import LatentModel
 from lambent.model.latents import Flat, Ladder
 from lambent.model.likelihoods import Bernoulli, Gaussian, Laplace
 from lambent.model.networks import Mlp
 from lambent.model.posteriors import Diagonal, Full, Point
 from lambent.model.priors import Mixture
-from lambent.model.trace import Node, from_posterior, from_prior
+from lambent.model.trace import Node, Trace, from_posterior, from_prior
 from lambent.objectives import BetaTc, DipVae, Elbo, Objective, Wae
 from lambent.objectives.factor import Factor
 from lambent.training.fitting import fit

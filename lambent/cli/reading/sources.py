@@ -12,9 +12,8 @@ from lambent.cli.reading.trees import Tree
 from lambent.cli.voice import Voice
 from lambent.data import Encoded, Modality, encode_like, load_parted, overlap, parted_like
 from lambent.data import load as encode
-from lambent.data.catalog.entries import CATALOG, find
-from lambent.data.loading import find as raw_rows
-from lambent.data.loading import folder_of, guess
+from lambent.data.catalog.entries import CATALOG, entry_named
+from lambent.data.loading import folder_of, guess, raw_rows
 from lambent.data.splitting import take
 from lambent.errors import ArtifactError, DataError, UsageError
 
@@ -23,7 +22,7 @@ SEED = 0  # of cuts and draws of rows: runs that differ in their own seed alone 
 
 
 @dataclass
-class Rows:
+class Splits:
     """Rows to train on, to validate on (or a share of the former) and to test on; `request` says how to get them again."""
 
     train: Encoded
@@ -33,7 +32,7 @@ class Rows:
     validation: str | float  # the split or the share that `valid` is
 
 
-def load_rows(request: Tree, fields: Tree, validation: str | float, voice: Voice) -> Rows:
+def load_rows(request: Tree, fields: Tree, validation: str | float, voice: Voice) -> Splits:
     """Read the rows of a plan, with the modality that its fields describe or that the data suggest.
 
     The modality is fitted on the rows to train on, and has seen none of those to test on.
@@ -48,7 +47,7 @@ def load_rows(request: Tree, fields: Tree, validation: str | float, voice: Voice
         )
     request = request | {"source": settled(request["source"])}
     raw = raw_rows(request["source"], request["split"])
-    default = find(request["source"])[0].modality if raw.facts.get("name") else guess(raw.rows).spec()
+    default = entry_named(request["source"])[0].modality if raw.facts.get("name") else guess(raw.rows).spec()
     spec = completed(Modality, fields or None, default, "data")
     request["test"] = _test_split(request)
     validation = _validation_split(request, validation)
@@ -65,7 +64,7 @@ def load_rows(request: Tree, fields: Tree, validation: str | float, voice: Voice
         valid = drawn(valid, request["limit"])
     train = drawn(train, request["limit"])
     _tell(train, valid, test, voice)
-    return Rows(train, valid, test, request, validation)
+    return Splits(train, valid, test, request, validation)
 
 
 def settled(source: str) -> str:
@@ -126,7 +125,7 @@ def leading(rows: Encoded, count: int | None) -> Encoded:
 def has_split(source: str, split: str) -> bool:
     """Whether the source knows a split of that name."""
     if source.partition("?")[0] in CATALOG:
-        return split in find(source)[0].splits
+        return split in entry_named(source)[0].splits
     try:
         raw_rows(source, split, several=False)
     except DataError as error:
@@ -158,7 +157,7 @@ def _validation_split(request: Tree, wanted: str | float) -> str | float:
     """The split to watch while training, or the share of the training rows to hold out for it."""
     if wanted == "auto":
         source, taken = request["source"], (request["split"], request["test"])
-        if source.partition("?")[0] in CATALOG and request["split"] not in find(source)[0].apart:
+        if source.partition("?")[0] in CATALOG and request["split"] not in entry_named(source)[0].apart:
             return SHARE
         return "valid" if "valid" not in taken and has_split(source, "valid") else SHARE
     for split, purpose in ((request["split"], "trained"), (request["test"], "tested")):

@@ -12,7 +12,7 @@ from lambent.cli import folder as run_folder
 from lambent.cli import output
 from lambent.cli.reading import strict
 from lambent.cli.reading.plan import Plan
-from lambent.cli.reading.sources import Rows, drawn, load_rows
+from lambent.cli.reading.sources import Splits, drawn, load_rows
 from lambent.cli.voice import Voice, plain
 from lambent.data import Encoded
 from lambent.disk.whole import write_text
@@ -106,7 +106,7 @@ class _Start(Quiet):
     """When training truly starts, and not before: take away what an earlier run left, and write down what this one does."""
 
     def __init__(
-        self, plan: Plan, parts: dict[str, Spec], rows: Rows, folder: Path, resume: bool, voice: Voice
+        self, plan: Plan, parts: dict[str, Spec], rows: Splits, folder: Path, resume: bool, voice: Voice
     ) -> None:
         self.plan, self.parts, self.rows, self.folder = plan, parts, rows, folder
         self.resume, self.voice = resume, voice
@@ -153,7 +153,7 @@ def _trackers(track: str | None, folder: Path) -> list[Callback]:
 
 
 def _provenance(
-    plan: Plan, rows: Rows, objective: Spec, history: History, model: LatentModel, command: str
+    plan: Plan, rows: Splits, objective: Spec, history: History, model: LatentModel, command: str
 ) -> dict[str, Any]:
     """What the model file says about where it came from: enough to rebuild the report and to find its test rows again."""
     last = {

@@ -18,9 +18,9 @@ def data(arguments: Sequence[str]) -> int:
     parser.add_argument("name", nargs="?", metavar="NAME", help="all about this one")
     options = common(parser).read(arguments)
     voice = Voice.of(options)
-    from lambent.data.catalog.entries import CATALOG, find
+    from lambent.data.catalog.entries import CATALOG, entry_named
 
-    chosen = CATALOG if options.name is None else {options.name: find(options.name)[0]}
+    chosen = CATALOG if options.name is None else {options.name: entry_named(options.name)[0]}
     found = {name: _facts(entry) for name, entry in chosen.items()}
     voice.result(found)
     if options.name is not None:

@@ -8,12 +8,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from lambent import __version__
 from lambent.cli.reading.flags import IMPORTS, Parser, common, import_modules
 from lambent.cli.voice import Voice
 from lambent.data.catalog.cache import cache_folder
 from lambent.disk.whole import write_text
 from lambent.errors import MachineError, UsageError, nearest
+from lambent.version import __version__
 
 Catalogue = dict[str, dict[str, dict[str, Any]]]
 KEPT = "parts.json"  # in the cache

@@ -54,7 +54,7 @@ class Entry:
     apart: tuple[str, ...] = ("train",)  # the splits that share no row with 'valid'
 
 
-def find(name: str) -> tuple[Entry, str]:
+def entry_named(name: str) -> tuple[Entry, str]:
     """The entry of that name and the options after "?"; `UsageError` with the nearest name."""
     bare, _, options = name.partition("?")
     if bare not in CATALOG:
@@ -66,7 +66,7 @@ def find(name: str) -> tuple[Entry, str]:
 
 def raw(name: str, split: str = "train") -> Raw:
     """The raw rows of a named data set; `DataError` if it has no such split or cannot be had."""
-    entry, options = find(name)
+    entry, options = entry_named(name)
     if split not in entry.splits:
         raise DataError(f"{entry.name}: has no split {split!r}; {nearest(split, entry.splits)}")
     found = entry.read(entry, split, options)

@@ -74,9 +74,9 @@ class Image(Modality):
         if isinstance(raw, (str, Path)):
             if arrays.is_array_file(raw):
                 return arrays.read(raw).array
-            return idx.read_idx(raw) if idx.is_idx_file(raw) else pictures.find(raw)
+            return idx.read_idx(raw) if idx.is_idx_file(raw) else pictures.pictures_in(raw)
         if isinstance(raw, (list, tuple)) and (not raw or isinstance(raw[0], (str, Path))):
-            return pictures.find(raw)
+            return pictures.pictures_in(raw)
         if isinstance(raw, Tensor):
             raw = raw.detach().cpu()
             raw = (raw.float() if raw.dtype == torch.bfloat16 else raw).numpy()

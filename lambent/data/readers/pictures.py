@@ -65,7 +65,7 @@ class Target:
     exact: bool
 
 
-def find(source: str | Path | list[Any] | tuple[Any, ...]) -> Pictures:
+def pictures_in(source: str | Path | list[Any] | tuple[Any, ...]) -> Pictures:
     """The pictures of a folder (all depths, sorted by path), of a list of files, or of one file."""
     if isinstance(source, (list, tuple)):
         return _nonempty(Pictures([Path(s) for s in source]), "the list")

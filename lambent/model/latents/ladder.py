@@ -1,73 +1,15 @@
-"""Latents: how many z there are, and how they hang together."""
-
-from abc import abstractmethod
-from collections.abc import Callable
-from typing import ClassVar
+"""Ladder: several levels of codes, each conditioned on those above it."""
 
 import torch
 from torch import Tensor, nn
 
 from lambent.distributions import SCALE_RANGE, DiagonalNormal
+from lambent.model.latents.base import Encoder, Latent
 from lambent.model.networks.base import initialized
 from lambent.model.posteriors import Diagonal, Posterior
 from lambent.model.priors import Prior, Standard
 from lambent.model.trace import Draw, Node
-from lambent.part import Part, Shape, option
-
-Encoder = Callable[[Tensor], Tensor]
-
-
-class Latent(Part):
-    """The codes of a model, from features down to what the decoder receives."""
-
-    single: ClassVar[bool] = False  # True: one vector with one posterior, which some objectives need
-
-    @abstractmethod
-    def setup(self, width: int, examples: Tensor) -> Shape:
-        """Make the weights for features of `width`; returns the shape of what the decoder receives."""
-
-    @abstractmethod
-    def forward(self, features: Tensor | None, draw: Draw, n: int, encoder: Encoder) -> tuple[Tensor, list[Node]]:
-        """The top-down pass: [samples · rows, *hidden] and one node per level, the top first.
-
-        features: [rows, width], with n samples of each; or None, to generate n rows. encoder: embedded rows → features,
-        for priors that are made of posteriors.
-        """
-
-    @property
-    @abstractmethod
-    def sizes_of_levels(self) -> tuple[int, ...]:
-        """Units at each level, the top first."""
-
-
-class Flat(Latent):
-    """One vector z."""
-
-    no_paper = "one vector, as in the first VAE"
-
-    single = True
-
-    size: int = option("number of units", default=16, minimum=1, maximum=65536)
-    prior: Prior = option("p(z)", factory=Standard)
-    posterior: Posterior = option("q(z|x)", factory=Diagonal)
-
-    def setup(self, width: int, examples: Tensor) -> Shape:
-        self.prior.setup(self.size, examples)
-        self.posterior.setup(width, self.size)
-        return (self.size,)
-
-    def forward(self, features: Tensor | None, draw: Draw, n: int, encoder: Encoder) -> tuple[Tensor, list[Node]]:
-        p = self.prior(lambda x: self.posterior(encoder(x)))
-        if features is None:
-            node = Node(p, None, (1, n))
-        else:
-            node = Node(p, self.posterior(features), (n, features.shape[0]))
-        node.z = draw(node, 0)
-        return node.z.flatten(0, 1), [node]
-
-    @property
-    def sizes_of_levels(self) -> tuple[int, ...]:
-        return (self.size,)
+from lambent.part import Shape, option
 
 
 class Ladder(Latent):

@@ -1,11 +1,12 @@
 """p(x | z): every likelihood, by the kind of data it holds."""
 
+from lambent.distributions import most_likely
 from lambent.model.likelihoods.base import Likelihood
 from lambent.model.likelihoods.continuous import ContinuousBernoulli, Gaussian, Laplace, StudentT
 from lambent.model.likelihoods.counts import NegativeBinomial, Poisson, ZeroInflatedNegativeBinomial
-from lambent.model.likelihoods.discrete import Bernoulli, Categorical, most_likely
+from lambent.model.likelihoods.discrete import Bernoulli, Categorical
+from lambent.model.likelihoods.mixed import Mixed
 from lambent.model.likelihoods.pixels import DiscretizedLogistics
-from lambent.model.likelihoods.rows import Mixed
 
 __all__ = [
     "Bernoulli",

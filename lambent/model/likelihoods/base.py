@@ -1,12 +1,11 @@
 """Likelihood: p(x | z), from the decoder's raw output to a distribution over data."""
 
 from abc import abstractmethod
-from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent
+from torch.distributions import Distribution
 
 from lambent.errors import DataError
 from lambent.part import Part, Shape
@@ -76,11 +75,6 @@ def event_of(shape: Shape, channels: int) -> Shape:
     return (channels * shape[0], *shape[1:])
 
 
-def independent(d: Distribution, event: Shape) -> Distribution:
-    """Every element of the event on its own; log-probabilities sum over it."""
-    return Independent(d, len(event), validate_args=False)
-
-
 def chunks(raw: Tensor, count: int, event: Shape) -> tuple[Tensor, ...]:
     return raw.chunk(count, -len(event))
 
@@ -111,8 +105,3 @@ class Scaled(nn.Module):
             location, log_scale = chunks(raw, 2, self.event)
             return location, log_scale.clamp(low, high)
         return raw, self.log_scale if self.how == "fixed" else self.log_scale.clamp(low, high)
-
-
-def constructed(cls: Callable[..., Distribution], *args: Any, **kwargs: Any) -> Distribution:
-    """One of torch's distributions without its argument checks, which cost a synchronization each."""
-    return cls(*args, **kwargs, validate_args=False)

@@ -2,29 +2,13 @@
 
 import torch
 from torch import Tensor
-from torch.distributions import Bernoulli as TorchBernoulli
 from torch.distributions import Categorical as TorchCategorical
-from torch.distributions import Distribution, Independent
+from torch.distributions import Distribution
 from torch.nn import functional
 
-from lambent.model.likelihoods.base import Likelihood, constructed, independent
+from lambent.distributions import Binary, constructed, independent
+from lambent.model.likelihoods.base import Likelihood
 from lambent.part import Shape, option
-
-
-class Binary(Independent):  # type: ignore[type-arg] # generic in newer releases of torch only
-    """Independent Bernoulli elements, [*batch, *event], whose log-probability takes three operations and not nine."""
-
-    def __init__(self, logits: Tensor, dimensions: int) -> None:
-        super().__init__(constructed(TorchBernoulli, logits=logits), dimensions, validate_args=False)
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        logits: Tensor = self.base_dist.logits
-        if value.dim() < logits.dim():
-            value = value.expand_as(logits)
-        elif value.shape != logits.shape:
-            logits, value = torch.broadcast_tensors(logits, value)
-        lost = functional.binary_cross_entropy_with_logits(logits, value, reduction="none")
-        return -lost.flatten(-self.reinterpreted_batch_ndims).sum(-1)
 
 
 class Bernoulli(Likelihood):
@@ -90,9 +74,3 @@ class Categorical(Likelihood):
         whole = not x.dtype.is_floating_point or bool((x == x.round()).all())
         if not whole or int(x.min()) < 0 or int(x.max()) >= self.levels:
             self.refuse(x, f"more levels than {self.levels}, or the Gaussian likelihood if these are measurements")
-
-
-def most_likely(px: Distribution) -> Tensor:
-    """The value to show for p(x | z): its mean, or for tokens its mode (a mean of names has no meaning)."""
-    base = getattr(px, "base_dist", px)
-    return px.mode if isinstance(base, TorchCategorical) else px.mean

@@ -1,53 +1,14 @@
-"""Priors p(z): where codes come from before any data is seen."""
+"""Priors that mix several distributions: learned Gaussians, or posteriors at pseudo-inputs."""
 
-from abc import abstractmethod
-from collections.abc import Callable
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from lambent.distributions import SCALE_RANGE, DiagonalNormal, FromNoise, FullNormal, NormalMixture, StandardNormal
-from lambent.distributions.flows import FlowNormal, coupling_flow
+from lambent.distributions import SCALE_RANGE, DiagonalNormal, FromNoise, FullNormal, NormalMixture
+from lambent.model.priors.base import HELD, Encode, Prior
 from lambent.part import Part, option
-
-Encode = Callable[[Tensor], Distribution]
-HELD = 8  # float32 numbers for each component of a mixture: a few arrays in float64
-
-
-class Prior(Part):
-    """p(z) over vectors."""
-
-    learned = True
-
-    @abstractmethod
-    def setup(self, size: int, examples: Tensor) -> None:
-        """Make the weights for codes of `size`; `examples` [n, *event] are rows as the encoder sees them."""
-
-    @abstractmethod
-    def forward(self, posterior: Encode) -> Distribution:
-        """The distribution itself, batch shape (); only Vamp looks at `posterior`, which maps rows to q(z|x)."""
-
-    @property
-    def held(self) -> int:
-        """Numbers kept for each code while its density is computed; who computes many densities counts with them."""
-        return 0
-
-
-class Standard(Prior):
-    """N(0, I): nothing to learn. Kingma & Welling, Auto-Encoding Variational Bayes, 2014."""
-
-    no_paper = "the standard normal of the first VAE"
-
-    learned = False
-
-    def setup(self, size: int, examples: Tensor) -> None:
-        self.size = size
-        self.register_buffer("anchor", torch.zeros(0), persistent=False)  # knows the device and the dtype
-
-    def forward(self, posterior: Encode) -> Distribution:
-        return StandardNormal(self.size, self.anchor)
 
 
 class Mixture(Prior):
@@ -117,25 +78,3 @@ class Vamp(Prior):
         if getattr(whole, "context", 0):
             return "a Vamp prior has no context for its pseudo-inputs: use the Mixture prior in a model with context"
         return None
-
-
-class Flow(Prior):
-    """A normalizing flow (coupling layers, from zuko). Rezende & Mohamed, Variational Inference with Normalizing Flows, 2015."""
-
-    papers = ("rezende2015variational", "chen2017variational", "rozet2022zuko")
-
-    transforms: int = option("number of coupling layers", default=4, minimum=1)
-    width: int = option("hidden width of each coupling network", default=128, minimum=1)
-    coupling: Literal["affine", "spline"] = option(
-        "map of each unit: RealNVP's affine, or rational-quadratic",
-        default="affine",
-        papers={"affine": "dinh2017density", "spline": "durkan2019neural"},
-    )
-
-    def setup(self, size: int, examples: Tensor) -> None:
-        self.size = size
-        self.flow = coupling_flow(self.coupling, size, 0, self.transforms, self.width)
-
-    def forward(self, posterior: Encode) -> Distribution:
-        base = StandardNormal(self.size, next(self.flow.parameters()))
-        return FlowNormal(base, self.flow().transform.inv)  # so that densities are in the fast direction

@@ -14,7 +14,7 @@ MOST_BARS = 400  # per level: beyond it a bar is thinner than a pixel
 
 
 @dataclass
-class Level:
+class LevelChart:
     """One latent level's finished chart."""
 
     title: str
@@ -24,7 +24,7 @@ class Level:
     note: str
 
 
-def levels(findings: Findings) -> list[Level]:
+def levels(findings: Findings) -> list[LevelChart]:
     """A chart per latent level; a level without units has words only."""
     every = findings.levels()
     # a code of nothing but unused units must not fill the frame
@@ -34,11 +34,11 @@ def levels(findings: Findings) -> list[Level]:
     return [_level(title, units, top, findings.active_threshold) for title, units in zip(titles, every, strict=True)]
 
 
-def _level(title: str, units: list[tuple[float, bool]], top: float, threshold: float | None) -> Level:
+def _level(title: str, units: list[tuple[float, bool]], top: float, threshold: float | None) -> LevelChart:
     used = sum(active for _, active in units)
     total = sum(kl for kl, _ in units)
     if not units:
-        return Level(title, "no units of its own", None, "[]", "")
+        return LevelChart(title, "no units of its own", None, "[]", "")
     ranked = sorted(range(len(units)), key=lambda i: (not units[i][1], -units[i][0]))
     shown = ranked[:MOST_BARS]
     summary = f"{used} of {count(len(units), 'unit')} active · {show(total)} nats in all"
@@ -46,7 +46,7 @@ def _level(title: str, units: list[tuple[float, bool]], top: float, threshold: f
     data = json.dumps([[i, float(f"{units[i][0]:.4g}"), int(units[i][1])] for i in shown], separators=(",", ":"))
     label = f"{title}: bars of KL in nats, largest first; {summary}."
     drawing = axes.chart(label, _drawing([units[i] for i in shown], shown, top, threshold))
-    return Level(title, summary, drawing, data, note)
+    return LevelChart(title, summary, drawing, data, note)
 
 
 def _drawing(units: list[tuple[float, bool]], ranks: list[int], top: float, threshold: float | None) -> list[str]:

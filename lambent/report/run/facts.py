@@ -6,7 +6,7 @@ from typing import Any
 
 from lambent.report.charts.scales import thinned
 from lambent.report.numerals import MISSING, show, show_seconds, show_with_error
-from lambent.report.run.findings import Findings, Metric, Tables
+from lambent.report.run.findings import Findings, Measure, Tables
 from lambent.report.run.lookup import finite, last
 
 DEEPEST = 12  # levels of nesting shown; a specification is never that deep, a cycle would be
@@ -51,7 +51,7 @@ class Cell:
 
 
 @dataclass
-class Rows:
+class CellTable:
     """A table to print: heads, and rows of a caption each with cells."""
 
     heads: list[str]
@@ -137,7 +137,7 @@ def headlines(findings: Findings) -> list[Headline]:
     return chosen
 
 
-def _headline(key: str, metric: Metric) -> Headline:
+def _headline(key: str, metric: Measure) -> Headline:
     value, _ = show_with_error(metric.get("value"), metric.get("standard_error"))
     return Headline(title(key), value, str(metric.get("unit", "")))
 
@@ -160,7 +160,7 @@ def measures(findings: Findings) -> list[tuple[str, str, str, str, str]]:
     return rows
 
 
-def history(findings: Findings) -> Rows | None:
+def history(findings: Findings) -> CellTable | None:
     """The numbers behind the curves, at most fifty epochs."""
     columns = [c for c in findings.history if last(findings.series(c)) is not None]
     if not columns or columns == ["epoch"]:
@@ -173,10 +173,10 @@ def history(findings: Findings) -> Rows | None:
         for i in kept
     ]
     note = f"{len(kept)} of {findings.epochs:,} epochs." if len(kept) < findings.epochs else ""
-    return Rows(["Epoch", *(title(c) for c in values)], rows, note)
+    return CellTable(["Epoch", *(title(c) for c in values)], rows, note)
 
 
-def paired_rows(tables: Tables, most: int = 8) -> Rows | None:
+def paired_rows(tables: Tables, most: int = 8) -> CellTable | None:
     """Original rows, each above its reconstruction."""
     rows = []
     for before, after in list(zip(tables.originals, tables.reconstructions, strict=False))[:most]:
@@ -185,13 +185,13 @@ def paired_rows(tables: Tables, most: int = 8) -> Rows | None:
         for old, new in zip(before, cells, strict=False):
             new.odd = not new.number and words(old) != new.text
         rows.append(("reconstruction", cells))
-    return Rows(["", *map(str, tables.columns)], rows) if rows else None
+    return CellTable(["", *map(str, tables.columns)], rows) if rows else None
 
 
-def sampled_rows(tables: Tables, most: int = 12) -> Rows | None:
-    """Rows drawn from the prior."""
+def sampled_rows(tables: Tables, most: int = 12) -> CellTable | None:
+    """CellTable drawn from the prior."""
     rows = [(str(i + 1), [_cell(v) for v in row]) for i, row in enumerate(tables.samples[:most])]
-    return Rows(["", *map(str, tables.columns)], rows) if rows else None
+    return CellTable(["", *map(str, tables.columns)], rows) if rows else None
 
 
 def _cell(value: Any) -> Cell:

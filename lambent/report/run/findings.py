@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from lambent.report.run.lookup import finite, kind
 
 
-class Metric(TypedDict, total=False):
+class Measure(TypedDict, total=False):
     """One number of the table of bounds: its value, unit, standard error (in the same unit) and meaning."""
 
     value: Required[float | None]
@@ -76,7 +76,7 @@ class Findings:
     training: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     history: dict[str, list[float | None]] = field(default_factory=dict)
-    metrics: dict[str, Metric] = field(default_factory=dict)
+    metrics: dict[str, Measure] = field(default_factory=dict)
     kl_per_unit: list[list[float]] = field(default_factory=list)
     active: list[list[bool]] = field(default_factory=list)
     active_threshold: float | None = 0.01

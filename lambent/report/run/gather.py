@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lambent.data.kinds.modality import Encoded, Modality
 from lambent.model import LatentModel
-from lambent.report.run.findings import Findings, LatentMap, Metric, Pictures, Tables
+from lambent.report.run.findings import Findings, LatentMap, Measure, Pictures, Tables
 from lambent.tasks import explore
 from lambent.tasks.evaluate import Evaluation, rows_of
 
@@ -65,8 +65,8 @@ def _settings(provenance: dict[str, Any], tested: int) -> dict[str, Any]:
     }
 
 
-def _metric(metric: Any) -> Metric:
-    return Metric(value=metric.value, unit=metric.unit, standard_error=metric.standard_error, meaning=metric.meaning)
+def _metric(metric: Any) -> Measure:
+    return Measure(value=metric.value, unit=metric.unit, standard_error=metric.standard_error, meaning=metric.meaning)
 
 
 def _data(source: dict[str, Any], tested: int) -> dict[str, Any]:

@@ -6,11 +6,10 @@ import torch
 from torch import Size, Tensor
 from torch.distributions import Distribution
 
-from lambent.distributions import Axes, Explicit, sample
+from lambent.distributions import ColumnProduct
 from lambent.errors import UsageError
 from lambent.model.likelihoods.base import Likelihood
 from lambent.model.likelihoods.continuous import Gaussian
-from lambent.model.likelihoods.discrete import most_likely
 from lambent.part import Part, Shape, option
 
 
@@ -48,7 +47,7 @@ class Mixed(Likelihood):
             part(piece.reshape(*piece.shape[:-1], *shape))
             for part, piece, shape in zip(self.groups, pieces, self.shapes, strict=True)
         ]
-        return Columns(parts, self.places)
+        return ColumnProduct(parts, self.places)
 
     def embed(self, x: Tensor) -> Tensor:
         seen = [part.embed(part.observe(x[:, g])).flatten(1) for part, g in zip(self.groups, self.places, strict=True)]
@@ -62,34 +61,3 @@ class Mixed(Likelihood):
         if any(isinstance(column, Mixed) for column in self.columns):
             return "Mixed cannot be a column of Mixed: list its columns in one"
         return None
-
-
-class Columns(Explicit):
-    """Independent groups of columns: `parts[i]` is over the columns `places[i]`."""
-
-    has_rsample = False
-
-    def __init__(self, parts: list[Distribution], places: list[list[int]]) -> None:
-        super().__init__(parts[0].batch_shape, Size((sum(map(len, places)),)))
-        self.parts = parts
-        self.order = torch.tensor([index for place in places for index in place]).argsort()
-        self.places = places
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        terms = []
-        for part, place in zip(self.parts, self.places, strict=True):
-            terms.append(part.log_prob(value[..., place]))
-        return torch.stack(torch.broadcast_tensors(*terms)).sum(0)
-
-    def _joined(self, pieces: list[Tensor]) -> Tensor:
-        return torch.cat([p.float() if not p.dtype.is_floating_point else p for p in pieces], -1)[..., self.order]
-
-    @property
-    def mean(self) -> Tensor:
-        """Each column's mean; for tokens the mode."""
-        return self._joined([most_likely(part) for part in self.parts])
-
-    def rsample(
-        self, sample_shape: Axes = Size(), generator: torch.Generator | None = None, temperature: float = 1.0
-    ) -> Tensor:
-        return self._joined([sample(part, tuple(sample_shape), generator) for part in self.parts])

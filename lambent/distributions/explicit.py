@@ -1,0 +1,97 @@
+"""Distributions that take their generator as an argument, and how any distribution is drawn from.
+
+Latent distributions here are over vectors (one event dimension). Their draws come from standard-normal noise through
+`from_noise`, so one set of noise vectors can serve every row.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Size, Tensor
+from torch.distributions import Distribution, Independent, constraints
+
+from lambent.part import Shape
+from lambent.seeds import seeded
+
+Axes = Size | list[int] | tuple[int, ...]
+
+
+def sample(
+    d: Distribution, shape: tuple[int, ...] = (), generator: torch.Generator | None = None, temperature: float = 1.0
+) -> Tensor:
+    """A draw of `d`, reparameterized where it can be, [*shape, *batch, *event]; all randomness from `generator`."""
+    if isinstance(d, Explicit):
+        return d.rsample(torch.Size(shape), generator, temperature)
+    device = next((v.device for v in vars(d).values() if isinstance(v, Tensor)), None)
+    with seeded(generator, device):
+        return d.rsample(torch.Size(shape)) if d.has_rsample else d.sample(torch.Size(shape))
+
+
+class Explicit(Distribution):
+    """A distribution that takes its generator, and a temperature, as arguments."""
+
+    arg_constraints: dict[str, constraints.Constraint] = {}
+
+    def __init__(self, batch_shape: Size, event_shape: Size) -> None:
+        super().__init__(batch_shape, event_shape, validate_args=False)
+
+    @abstractmethod
+    def rsample(
+        self, sample_shape: Axes = Size(), generator: torch.Generator | None = None, temperature: float = 1.0
+    ) -> Tensor: ...
+
+    def sample(
+        self, sample_shape: Axes = Size(), generator: torch.Generator | None = None, temperature: float = 1.0
+    ) -> Tensor:
+        with torch.no_grad():
+            return self.rsample(sample_shape, generator, temperature)
+
+
+class FromNoise(Explicit):
+    """A distribution over vectors whose draws are a function of standard-normal noise of the same size."""
+
+    has_rsample = True
+    remembers: ClassVar[bool] = False  # the density of its last draw, of that very tensor, costs nothing more
+
+    @abstractmethod
+    def from_noise(self, noise: Tensor) -> Tensor:
+        """z(ε), [..., size]; differentiable in the parameters."""
+
+    @abstractmethod
+    def _like(self) -> Tensor:
+        """Any tensor of the right dtype and device."""
+
+    def noise(self, shape: tuple[int, ...], generator: torch.Generator | None = None) -> Tensor:
+        like = self._like()
+        return torch.randn(shape, generator=generator, device=like.device, dtype=like.dtype)
+
+    def rsample(
+        self, sample_shape: Axes = Size(), generator: torch.Generator | None = None, temperature: float = 1.0
+    ) -> Tensor:
+        noise = self.noise((*sample_shape, *self.batch_shape, *self.event_shape), generator)
+        return self.from_noise(noise if temperature == 1.0 else noise * temperature)
+
+    def log_prob_each(self, value: Tensor) -> Tensor:
+        """The log density of values [..., size] under each of C components, [..., C]; the batch shape ends in C."""
+        return self.log_prob(value.unsqueeze(-2))
+
+    def from_noise_of(self, chosen: Tensor, noise: Tensor) -> Tensor:
+        """z(ε) of one of C components for each noise [..., size]; `chosen` [...] says which. The batch shape ends in C."""
+        every = self.from_noise(noise.unsqueeze(-2).expand(*chosen.shape, self.batch_shape[-1], *self.event_shape))
+        return every.gather(-2, chosen[..., None, None].expand(*chosen.shape, 1, *self.event_shape)).squeeze(-2)
+
+    def detached(self) -> "Self | None":
+        """The same density with its parameters held constant, or None where they cannot be separated."""
+        return None
+
+
+def independent(d: Distribution, event: Shape) -> Distribution:
+    """Every element of the event on its own; log-probabilities sum over it."""
+    return Independent(d, len(event), validate_args=False)
+
+
+def constructed(cls: Callable[..., Distribution], *args: Any, **kwargs: Any) -> Distribution:
+    """One of torch's distributions without its argument checks, which cost a synchronization each."""
+    return cls(*args, **kwargs, validate_args=False)

@@ -1,0 +1,30 @@
+"""Streams of randomness: seeds that do not meet, and torch's samplers run from an explicit generator."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+def mixed_seed(*parts: int) -> int:
+    """One seed from several numbers, so that nearby pairs of them give unrelated streams."""
+    digest = hashlib.sha256(" ".join(map(str, parts)).encode()).digest()
+    return int.from_bytes(digest[:8], "little") >> 2
+
+
+@contextmanager
+def seeded(generator: torch.Generator | None, device: torch.device | None = None) -> Iterator[None]:
+    """Run torch's global-generator samplers from `generator`, and leave the global generator as it was."""
+    if generator is None:
+        yield
+        return
+    seed = int(torch.randint(0, 2**62, (), generator=generator, device=generator.device))
+    cuda = [d for d in (device, generator.device) if d is not None and d.type == "cuda"][:1]
+    with torch.random.fork_rng(devices=cuda):
+        # Not torch.manual_seed, which would also seed the devices that are not put back.
+        torch.default_generator.manual_seed(seed)
+        for each in cuda:
+            with torch.cuda.device(each):
+                torch.cuda.manual_seed(seed)
+        yield

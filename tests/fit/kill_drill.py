@@ -20,6 +20,7 @@ import torch
 
 import lambent.disk.whole
 from lambent import fitted as store
+from lambent.disk import tensorfile
 from lambent.model import LatentModel
 from lambent.model.latents import Flat
 from lambent.model.likelihoods import Gaussian
@@ -130,8 +131,8 @@ def state_of(folder: Path) -> str:
     plain = json.dumps([counters, history, then, rows], sort_keys=True)
     names = {name.split(".")[0] for name in tensors}
     assert {"model", "objective", "optimizer", "opponent", "average", "generator"} <= names
-    own = store.digest(store.load(folder / FILES[2]).model.state_dict())
-    return hashlib.sha256((plain + store.digest(tensors) + own).encode()).hexdigest()
+    own = tensorfile.digest(store.load(folder / FILES[2]).model.state_dict())
+    return hashlib.sha256((plain + tensorfile.digest(tensors) + own).encode()).hexdigest()
 
 
 def main(root: Path, kills: int) -> None:

@@ -27,6 +27,7 @@ import torch
 
 from lambent import VAE, Conv, Elbo, Flat, Gaussian, Ladder, LatentModel, Mixture, Mlp, Vamp, fit
 from lambent import fitted as store
+from lambent.disk import tensorfile
 from lambent.errors import ArtifactError
 from lambent.estimators import load_estimator
 from lambent.model.likelihoods import DiscretizedLogistics
@@ -81,7 +82,7 @@ def read_model(path: Path) -> str:
     modality = None if stored.modality is None else [stored.modality.spec(), stored.modality.state()]
     load_estimator(path)
     plain = json.dumps([stored.model.spec(), stored.model.event_shape, modality, stored.provenance], sort_keys=True)
-    return hashlib.sha256((plain + store.digest(stored.model.state_dict())).encode()).hexdigest()
+    return hashlib.sha256((plain + tensorfile.digest(stored.model.state_dict())).encode()).hexdigest()
 
 
 class Restored(Exception):  # noqa: N818
@@ -96,7 +97,7 @@ def read_checkpoint(path: Path) -> str:
         def on_start(self, loop: Any) -> None:
             checkpoints.restore(loop, path)
             counters = json.dumps([getattr(loop, name) for name in (*checkpoints.SCALARS, "best")], sort_keys=True)
-            found.append(counters + store.digest(checkpoints._tensors(loop)))
+            found.append(counters + tensorfile.digest(checkpoints._tensors(loop)))
             raise Restored
 
     with contextlib.suppress(Restored):

@@ -135,6 +135,11 @@ class Part(nn.Module, ABC):
         return f"{type(self).__name__}({', '.join(shown)})"
 
 
+def elements(shape: Shape) -> int:
+    """How many numbers a tensor of that shape holds."""
+    return math.prod(shape)
+
+
 def family(cls: type[Part]) -> type[Part]:
     """The family a class belongs to: its ancestor just below `Part`."""
     return next(c for c in reversed(cls.__mro__) if issubclass(c, Part) and c is not Part)

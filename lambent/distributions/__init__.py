@@ -6,6 +6,7 @@ from lambent.distributions.elementwise import Binary, UnitInterval
 from lambent.distributions.explicit import Axes, Explicit, FromNoise, constructed, independent, sample
 from lambent.distributions.logistic import LogisticPixels
 from lambent.distributions.mixtures import NormalMixture
+from lambent.distributions.shaped import Shaped, ShapedNoise, shaped, vector
 from lambent.distributions.vectors import (
     LOG_2PI,
     SCALE_RANGE,
@@ -29,6 +30,8 @@ __all__ = [
     "FullNormal",
     "LogisticPixels",
     "NormalMixture",
+    "Shaped",
+    "ShapedNoise",
     "StandardNormal",
     "UnitInterval",
     "ZeroInflated",
@@ -36,4 +39,6 @@ __all__ = [
     "independent",
     "most_likely",
     "sample",
+    "shaped",
+    "vector",
 ]

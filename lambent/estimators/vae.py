@@ -169,7 +169,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
     def score_samples(self, X: Any) -> NDArray[np.float64]:
         """The K-sample bound on log p(x) of every row, in nats; of the encoded rows, that is after scaling."""
         model = self._precise()
-        if not model.latent.posterior.density:
+        if not model.latent.density:
             raise UsageError("a Point posterior has no density, so rows have no score: use the Diagonal posterior")
         return bounds(model, self._encoded(X).x, self.samples, common=True).bound.numpy()
 

@@ -13,7 +13,7 @@ from lambent.errors import DataError, UsageError
 from lambent.metrics.bound import Bounds, bounds
 from lambent.metrics.collapse import LevelUsage, levels, mutual_information
 from lambent.model import LatentModel
-from lambent.model.networks.base import elements
+from lambent.part import elements
 from lambent.seeds import mixed_seed
 
 MOST_SAMPLES = 5000
@@ -96,7 +96,7 @@ def _measured(values: Tensor, unit: str, meaning: str, scale: float = 1.0) -> Me
 def _bound_metrics(model: LatentModel, found: Bounds, samples: int) -> dict[str, Metric]:
     per_row = "nats per row"
     reconstruction = _measured(-found.log_px, per_row, "−E log p(x|z), the reconstruction term")
-    if not model.latent.posterior.density:
+    if not model.latent.density:
         return {"reconstruction": reconstruction}
     metrics = {
         "elbo": _measured(found.elbo, per_row, "lower bound on log p(x), reconstruction and KL together"),
@@ -120,7 +120,7 @@ def _code_metrics(
             active, f"of {total} units", None, "units whose posterior mean varies over the rows by more than 0.01"
         )
     }
-    if model.latent.posterior.density and len(x) > 1:
+    if model.latent.density and len(x) > 1:
         value, error = mutual_information(model, x, seed, context)
         ceiling = math.log(min(1000, len(x)))
         metrics["mutual_information"] = Metric(

@@ -11,7 +11,7 @@ from lambent.errors import UsageError
 from lambent.model import LatentModel
 from lambent.model.priors import Mixture, Prior
 from lambent.model.trace import from_posterior
-from lambent.objectives import Objective
+from lambent.objectives import Loss, Objective
 from lambent.part import Part
 from lambent.seeds import mixed_seed, seeded
 from lambent.tasks.explore import encode
@@ -22,15 +22,16 @@ from lambent.training.loop import History
 class _PriorAlone(Objective):
     """−E log p(z), z ~ q(z|x): the prior learns, all else stands still."""
 
+    bounded = False
+
     def refusal(self, whole: Part) -> str | None:
         return None  # any posterior will do: the codes are data here
 
     def forward(
         self, model: LatentModel, x: Tensor, generator: torch.Generator | None = None, context: Tensor | None = None
-    ) -> Tensor:
-        vars(self)["seen"] = {}
+    ) -> Loss:
         node = model.infer(x, 1, from_posterior(generator), context)[0]
-        return -node.p.log_prob(node.z.detach())[0]
+        return Loss(-node.p.log_prob(node.z.detach())[0])
 
 
 def fit_prior(

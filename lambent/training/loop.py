@@ -61,7 +61,7 @@ class Loop:
 
     def __post_init__(self) -> None:
         self.total = max(1, self.epochs * self.batches.steps)
-        opponent = list(self.objective.opponent.parameters()) if hasattr(self.objective, "opponent") else []
+        opponent = [] if self.objective.opponent is None else list(self.objective.opponent.parameters())
         rivals = {id(p) for p in opponent}
         own = [p for p in (*self.model.parameters(), *self.objective.parameters()) if id(p) not in rivals]
         settings = (self.learning_rate, self.weight_decay, self.device)
@@ -129,22 +129,22 @@ class Loop:
         vars(self.objective)["progress"] = (self.step + 1) / self.total
         for view in (self.augment, self.transform):
             x = x if view is None else view(x, self.generator)
-        losses = self.objective(self.model, x, self.generator, context)
-        loss = losses.mean()
-        loss.backward()
-        taken = loss.detach() <= self.limit
+        loss = self.objective(self.model, x, self.generator, context)
+        mean = loss.rows.mean()
+        mean.backward()
+        taken = mean.detach() <= self.limit
         passed = self._update(self.optimizer, taken, rate)
         if self.opponent is not None:
             clear(self.opponent)  # the first loss passed through it
-            rival = self.objective.rival(self.model, x, self.generator)
+            rival = self.objective.rival(self.model, loss, self.generator, context)
             assert rival is not None
             rival.mean().backward()
             # The limit is of the first loss: the opponent's own is on another scale, and need only be finite.
             self._update(self.opponent, taken & torch.isfinite(rival.detach().mean()), rate)
-        self.objective.after(self.model, taken)
+        self.objective.after(self.model, loss, taken)
         if self.average is not None:
             self.average.step()
-        self._records.append((loss.detach(), {"loss": losses.detach(), **self.objective.seen}))
+        self._records.append((mean.detach(), {"loss": loss.rows.detach(), **loss.seen}))
         if not passed:
             self._inspect(x, rows)
 
@@ -269,7 +269,7 @@ class Loop:
     @property
     def _bounded(self) -> bool:
         """Whether there is a bound to report: a posterior without density has none, and no KL."""
-        return bool(getattr(getattr(self.model.latent, "posterior", None), "density", True))
+        return self.objective.bounded and self.model.latent.density
 
     # ---- judging -------------------------------------------------------------------------------------------------
 
@@ -313,7 +313,8 @@ class Loop:
         from lambent.training.diagnosis import likeliest_cause
 
         self.whole = False  # this state is not to be kept: the last checkpoint stands
-        cause = likeliest_cause(self.model, self.objective, x, self.optimizer.param_groups[0]["lr"])
+        seen = self._records[-1][1] if self._records else {}
+        cause = likeliest_cause(self.model, seen, x, self.optimizer.param_groups[0]["lr"])
         which = ""
         if rows is not None and x is not None and len(rows):
             which = f", rows {rows[:8].tolist()}{' and more' if len(rows) > 8 else ''}"

@@ -28,7 +28,7 @@ from lambent.cli.verbs.measure import claim, lead_of, opened_with_rows
 from lambent.cli.voice import Voice
 from lambent.errors import UsageError
 from lambent.fitted import Stored
-from lambent.model.networks.base import elements
+from lambent.part import elements
 from lambent.report.run.gather import are_pictures, busiest, named_rows
 from lambent.tasks import explore
 from lambent.tasks.evaluate import Evaluation, rows_of

@@ -2,8 +2,8 @@
 
 from torch import nn
 
-from lambent.model.networks.base import ACTIVATIONS, Activation, Half, Network, elements, initialized
-from lambent.part import Shape, option
+from lambent.model.networks.base import ACTIVATIONS, Activation, Half, Network, initialized
+from lambent.part import Shape, elements, option
 
 
 class Mlp(Network):

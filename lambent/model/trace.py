@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from lambent.distributions import FromNoise, sample
+from lambent.distributions import FromNoise, centre, sample
 from lambent.distributions.divergences import closed_kl, unit_kl
 from lambent.errors import UsageError
 
@@ -132,9 +132,9 @@ def from_prior(generator: torch.Generator | None = None, temperature: float = 1.
 
 
 def mean(node: Node, level: int) -> Tensor:
-    """z = the mean of q(z | x), or of p(z) when generating."""
-    centre = (node.p if node.q is None else node.q).mean
-    return centre.expand(*node.shape, centre.shape[-1])
+    """z = the centre of q(z | x), or of p(z) when generating: the mean where there is one."""
+    middle = centre(node.p if node.q is None else node.q)
+    return middle.expand(*node.shape, middle.shape[-1])
 
 
 def fixed(*codes: Tensor) -> Draw:

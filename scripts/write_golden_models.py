@@ -41,7 +41,7 @@ from lambent import (
 )
 from lambent import fitted as store
 from lambent.data import encode_like
-from lambent.distributions import most_likely
+from lambent.distributions import centre
 from lambent.model.posteriors import Flow as FlowPosterior
 from lambent.model.priors import Flow
 from lambent.model.trace import fixed, mean
@@ -112,7 +112,7 @@ def answers(stored: store.Stored, raw: Any) -> dict[str, Any]:
             found["log_ratio"] = trace.log_ratio[0]
         codes = torch.linspace(-1, 1, 3 * trace.z.shape[-1], dtype=torch.float64).reshape(3, -1)
         sizes = list(model.latent.sizes_of_levels)
-        found["most_likely"] = most_likely(model.generate(3, fixed(*codes.split(sizes, 1)))).flatten(1)
+        found["most_likely"] = centre(model.generate(3, fixed(*codes.split(sizes, 1)))).flatten(1)
     return {name: t.double().tolist() for name, t in found.items()}
 
 

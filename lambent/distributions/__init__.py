@@ -1,9 +1,9 @@
 """What torch.distributions lacks: explicit generators, densities over codes, and the classes that likelihoods return."""
 
-from lambent.distributions.columns import ColumnProduct, most_likely
+from lambent.distributions.columns import ColumnProduct
 from lambent.distributions.counted import Dispersed, ZeroInflated
 from lambent.distributions.elementwise import Binary, UnitInterval
-from lambent.distributions.explicit import Axes, Explicit, FromNoise, constructed, independent, sample
+from lambent.distributions.explicit import Axes, Explicit, FromNoise, centre, constructed, independent, sample
 from lambent.distributions.logistic import LogisticPixels
 from lambent.distributions.mixtures import NormalMixture
 from lambent.distributions.shaped import Shaped, ShapedNoise, shaped, vector
@@ -35,9 +35,9 @@ __all__ = [
     "StandardNormal",
     "UnitInterval",
     "ZeroInflated",
+    "centre",
     "constructed",
     "independent",
-    "most_likely",
     "sample",
     "shaped",
     "vector",

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 
 import torch
 from torch import Size, Tensor
-from torch.distributions import Distribution, Independent, constraints
+from torch.distributions import Categorical, Distribution, Independent, constraints
 
 from lambent.part import Shape
 from lambent.seeds import seeded
@@ -37,6 +37,11 @@ class Explicit(Distribution):
     def __init__(self, batch_shape: Size, event_shape: Size) -> None:
         super().__init__(batch_shape, event_shape, validate_args=False)
 
+    @property
+    def centre(self) -> Tensor:
+        """The value in its middle, [*batch, *event]: the mean, unless a distribution says otherwise."""
+        return self.mean
+
     @abstractmethod
     def rsample(
         self, sample_shape: Axes = Size(), generator: torch.Generator | None = None, temperature: float = 1.0
@@ -47,6 +52,14 @@ class Explicit(Distribution):
     ) -> Tensor:
         with torch.no_grad():
             return self.rsample(sample_shape, generator, temperature)
+
+
+def centre(d: Distribution) -> Tensor:
+    """The value in the middle of d, [*batch, *event]: its mean, or its mode where a mean means nothing (names, tokens)."""
+    if isinstance(d, Explicit):
+        return d.centre
+    base = d.base_dist if isinstance(d, Independent) else d
+    return d.mode if isinstance(base, Categorical) else d.mean
 
 
 class FromNoise(Explicit):

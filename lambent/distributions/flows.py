@@ -47,10 +47,10 @@ class FlowNormal(FromNoise):
         return value.expand(*torch.broadcast_shapes(value.shape[:-1], self.batch_shape), value.shape[-1])
 
     @property
-    def mean(self) -> Tensor:
-        """The image of the base's mean: the flow's centre, not its first moment (which has no closed form)."""
-        centre: Tensor = self.bend(self._over_batch(self.base.mean))
-        return centre
+    def centre(self) -> Tensor:
+        """The image of the base's centre; a mean has no closed form."""
+        image: Tensor = self.bend(self._over_batch(self.base.centre))
+        return image
 
 
 def coupling_flow(kind: str, size: int, context: int, transforms: int, width: int) -> nn.Module:

@@ -24,7 +24,7 @@ class Shaped(Explicit):
         self.has_rsample = base.has_rsample
 
     def _unfolded(self, value: Tensor) -> Tensor:
-        return value.unflatten(-1, self.event_shape)
+        return _unfolded(value, self.event_shape)
 
     def _folded(self, value: Tensor) -> Tensor:
         return value.flatten(-len(self.event_shape))
@@ -34,7 +34,12 @@ class Shaped(Explicit):
         return density
 
     def entropy(self) -> Tensor:
-        return self.base.entropy()
+        entropy: Tensor = self.base.entropy()
+        return entropy
+
+    @property
+    def centre(self) -> Tensor:
+        return self._unfolded(self.base.centre)
 
     @property
     def mean(self) -> Tensor:
@@ -69,19 +74,28 @@ class ShapedNoise(FromNoise):
         return density
 
     def entropy(self) -> Tensor:
-        return self.base.entropy()
+        entropy: Tensor = self.base.entropy()
+        return entropy
+
+    @property
+    def centre(self) -> Tensor:
+        return _unfolded(self.base.centre, self.event_shape)
 
     @property
     def mean(self) -> Tensor:
-        return self.base.mean.unflatten(-1, self.event_shape)
+        return _unfolded(self.base.mean, self.event_shape)
 
     @property
     def variance(self) -> Tensor:
-        return self.base.variance.unflatten(-1, self.event_shape)
+        return _unfolded(self.base.variance, self.event_shape)
 
     def detached(self) -> "ShapedNoise | None":
         base = self.base.detached()
         return None if base is None else ShapedNoise(base, self.event_shape)
+
+
+def _unfolded(value: Tensor, shape: Shape) -> Tensor:
+    return value.unflatten(-1, shape)
 
 
 def vector(d: Distribution) -> Distribution:

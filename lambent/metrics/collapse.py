@@ -35,7 +35,7 @@ def levels(model: LatentModel, x: Tensor, seed: int = 0, context: Tensor | None 
     for start in range(0, len(x), 512):
         given = None if context is None else context[start : start + 512].to(model.device)
         nodes = model.infer(x[start : start + 512].to(model.device), 1, from_posterior(generator), given)
-        for store, pick in ((means, "mean"), (variances, "variance")):
+        for store, pick in ((means, "centre"), (variances, "variance")):
             store.append([_moment(node.q, pick, node.z).cpu() for node in nodes])
         closed.append([None if node.unit_kl is None else node.unit_kl.flatten(0, -2).cpu() for node in nodes])
     found = []

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from lambent.distributions import FromNoise, sample
+from lambent.distributions import FromNoise, centre, sample
 from lambent.distributions.divergences import closed_kl, unit_kl
 from lambent.errors import UsageError
 
@@ -142,9 +142,9 @@ def from_prior(generator: torch.Generator | None = None, temperature: float = 1.
 
 
 def mean(node: Node, level: int) -> Tensor:
-    """z = the mean of q(z | x), or of p(z) when generating."""
+    """z = the centre of q(z | x), or of p(z) when generating: the mean where there is one."""
     d = node.p if node.q is None else node.q
-    return d.mean.expand(*node.shape, *d.event_shape)
+    return centre(d).expand(*node.shape, *d.event_shape)
 
 
 def fixed(*codes: Tensor) -> Draw:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from lambent.distributions import most_likely, sample
+from lambent.distributions import sample
 from lambent.errors import UsageError
 from lambent.model import LatentModel
 from lambent.model.trace import Draw, fixed, from_posterior, from_prior, mean
@@ -40,8 +40,8 @@ def decode(model: LatentModel, codes: list[Tensor], context: Tensor | None = Non
 def shown(
     model: LatentModel, px: Distribution, of_bytes: bool = False, generator: torch.Generator | None = None
 ) -> Tensor:
-    """p(x|z) as rows in stored units: its mean (mode for tokens), or a draw where a generator is given."""
-    value = most_likely(px) if generator is None else sample(px, (), generator)
+    """p(x|z) as rows in stored units: as its likelihood shows it (the mean, the mode of tokens), or a draw where a generator is given."""
+    value = model.likelihood.shown(px) if generator is None else sample(px, (), generator)
     return model.likelihood.stored(value, of_bytes)
 
 

@@ -56,7 +56,7 @@ def fit_prior(
     codes = _codes(model, encoded, seed)
     embedded = model.likelihood.embed(model.likelihood.observe(encoded[:1000]))
     with seeded(torch.Generator().manual_seed(mixed_seed(seed, 6))):
-        prior.setup(codes.shape[1], embedded)
+        prior.setup(model.latent.shapes_of_levels[0], embedded, model.context)
     if isinstance(prior, Mixture):
         _expectation_maximization(prior, codes, seed)
     model.latent.prior = prior.to(device)

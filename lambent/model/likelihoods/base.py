@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from lambent.distributions import centre
 from lambent.errors import DataError
 from lambent.part import Part, Shape
 
@@ -27,8 +28,11 @@ class Likelihood(Part):
         """Make the weights, if any; returns the raw shape that the decoder must emit."""
 
     @abstractmethod
-    def forward(self, raw: Tensor) -> Distribution:
-        """p(x | z) from [*batch, *raw]; batch shape [*batch], event shape as set up."""
+    def forward(self, raw: Tensor, context: Tensor | None = None) -> Distribution:
+        """p(x | z, c) from [*batch, *raw]; batch shape [*batch], event shape as set up.
+
+        context: [rows, width], for models that are given one; rows is the last axis of the batch.
+        """
 
     def observe(self, x: Tensor) -> Tensor:
         """Stored rows → values in the support, floating-point but for tokens."""
@@ -43,6 +47,10 @@ class Likelihood(Part):
     def embed(self, x: Tensor) -> Tensor:
         """Observed values → the encoder's input, of about unit scale."""
         return x
+
+    def shown(self, px: Distribution) -> Tensor:
+        """How p(x | z) is looked at: one row of its support, [*batch, *event]; its centre, unless a likelihood knows better."""
+        return centre(px)
 
     def start(self, observed: Tensor) -> Tensor | None:
         """The raw output, [*raw], that suits these observed rows on the whole: where a decoder starts. None: anywhere."""

@@ -34,7 +34,7 @@ class Gaussian(Likelihood):
         self.width = Scaled(self.scale, event, self.value)
         return event_of(event, self.width.channels)
 
-    def forward(self, raw: Tensor) -> Distribution:
+    def forward(self, raw: Tensor, context: Tensor | None = None) -> Distribution:
         location, log_scale = self.width(raw, math.log(self.floor), 10.0)
         return independent(constructed(Normal, location, log_scale.exp()), self.event)
 
@@ -79,7 +79,7 @@ class StudentT(Likelihood):
         self.log_degrees = torch.nn.Parameter(torch.full(event, 1.0))
         return event_of(event, self.width.channels)
 
-    def forward(self, raw: Tensor) -> Distribution:
+    def forward(self, raw: Tensor, context: Tensor | None = None) -> Distribution:
         location, log_scale = self.width(raw, math.log(self.floor), 10.0)
         degrees = 2 + functional.softplus(self.log_degrees)  # above 2, so that a variance exists
         return independent(constructed(TorchStudentT, degrees, location, log_scale.exp()), self.event)
@@ -99,7 +99,7 @@ class Laplace(Likelihood):
         self.width = Scaled(self.scale, event, self.value)
         return event_of(event, self.width.channels)
 
-    def forward(self, raw: Tensor) -> Distribution:
+    def forward(self, raw: Tensor, context: Tensor | None = None) -> Distribution:
         location, log_scale = self.width(raw, math.log(self.floor), 10.0)
         return independent(constructed(TorchLaplace, location, log_scale.exp()), self.event)
 
@@ -115,7 +115,7 @@ class ContinuousBernoulli(Likelihood):
         self.event = event
         return event
 
-    def forward(self, raw: Tensor) -> Distribution:
+    def forward(self, raw: Tensor, context: Tensor | None = None) -> Distribution:
         return independent(UnitInterval(raw), self.event)
 
     def embed(self, x: Tensor) -> Tensor:

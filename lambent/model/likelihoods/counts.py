@@ -38,7 +38,7 @@ class Poisson(Counts):
         self.event = event
         return event
 
-    def forward(self, raw: Tensor) -> Distribution:
+    def forward(self, raw: Tensor, context: Tensor | None = None) -> Distribution:
         return independent(constructed(TorchPoisson, raw.clamp(*LOG_RATE).exp()), self.event)
 
 
@@ -56,7 +56,7 @@ class NegativeBinomial(Counts):
         self.spread = Scaled(self.dispersion, event, self.value)
         return event_of(event, self.spread.channels)
 
-    def forward(self, raw: Tensor) -> Distribution:
+    def forward(self, raw: Tensor, context: Tensor | None = None) -> Distribution:
         log_mean, log_dispersion = self.spread(raw, *LOG_DISPERSION)
         return independent(Dispersed(log_mean.clamp(*LOG_RATE), log_dispersion), self.event)
 
@@ -74,7 +74,7 @@ class ZeroInflatedNegativeBinomial(Counts):
         self.spread: nn.Module = Scaled(self.dispersion, event, self.value)
         return event_of(event, self.spread.channels + 1)
 
-    def forward(self, raw: Tensor) -> Distribution:
+    def forward(self, raw: Tensor, context: Tensor | None = None) -> Distribution:
         first = raw.shape[-len(self.event)] - self.event[0]
         counts, gate = raw.split([first, self.event[0]], -len(self.event))
         log_mean, log_dispersion = self.spread(counts, *LOG_DISPERSION)

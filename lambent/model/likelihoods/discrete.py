@@ -24,7 +24,7 @@ class Bernoulli(Likelihood):
         self.event = event
         return event
 
-    def forward(self, raw: Tensor) -> Distribution:
+    def forward(self, raw: Tensor, context: Tensor | None = None) -> Distribution:
         return Binary(raw, len(self.event))
 
     def embed(self, x: Tensor) -> Tensor:
@@ -60,7 +60,7 @@ class Categorical(Likelihood):
         self.event = event
         return (*event, self.levels)
 
-    def forward(self, raw: Tensor) -> Distribution:
+    def forward(self, raw: Tensor, context: Tensor | None = None) -> Distribution:
         return independent(constructed(TorchCategorical, logits=raw), self.event)
 
     def observe(self, x: Tensor) -> Tensor:

@@ -41,10 +41,10 @@ class Mixed(Likelihood):
     def discrete(self) -> bool:  # type: ignore[override]
         return all(column.discrete for column in self.columns)
 
-    def forward(self, raw: Tensor) -> Distribution:
+    def forward(self, raw: Tensor, context: Tensor | None = None) -> Distribution:
         pieces = raw.split([Size(s).numel() for s in self.shapes], -1)
         parts = [
-            part(piece.reshape(*piece.shape[:-1], *shape))
+            part(piece.reshape(*piece.shape[:-1], *shape), context)
             for part, piece, shape in zip(self.groups, pieces, self.shapes, strict=True)
         ]
         return ColumnProduct(parts, self.places)

@@ -35,7 +35,7 @@ class DiscretizedLogistics(Likelihood):
         per_component = (1 if self.components > 1 else 0) + 2 * event[0] + self.couplings
         return (self.components * per_component, *event[1:])
 
-    def forward(self, raw: Tensor) -> Distribution:
+    def forward(self, raw: Tensor, context: Tensor | None = None) -> Distribution:
         channels = self.event[0]
         raw = raw.unflatten(-3, (self.components, -1))
         logits = None

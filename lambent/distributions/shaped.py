@@ -67,7 +67,7 @@ class ShapedNoise(FromNoise):
 
     def from_noise(self, noise: Tensor) -> Tensor:
         flat = self.base.from_noise(noise.flatten(-len(self.event_shape)))
-        return flat.unflatten(-1, self.event_shape)
+        return _unfolded(flat, self.event_shape)
 
     def log_prob(self, value: Tensor) -> Tensor:
         density: Tensor = self.base.log_prob(value.flatten(-len(self.event_shape)))
@@ -95,7 +95,8 @@ class ShapedNoise(FromNoise):
 
 
 def _unfolded(value: Tensor, shape: Shape) -> Tensor:
-    return value.unflatten(-1, shape)
+    unfolded: Tensor = value.unflatten(-1, shape)
+    return unfolded
 
 
 def vector(d: Distribution) -> Distribution:

@@ -108,7 +108,7 @@ def answers(stored: store.Stored, raw: Any) -> dict[str, Any]:
     with torch.no_grad():
         trace = model.trace(x, 1, mean)
         found = {"codes": trace.z[0], "log_px": trace.log_px[0]}
-        if model.latent.posterior.density:
+        if model.latent.density:
             found["log_ratio"] = trace.log_ratio[0]
         codes = torch.linspace(-1, 1, 3 * trace.z.shape[-1], dtype=torch.float64).reshape(3, -1)
         sizes = list(model.latent.sizes_of_levels)

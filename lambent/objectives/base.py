@@ -98,7 +98,7 @@ class Objective(Part):
         name, latent, given = type(self).__name__, whole.latent, whole.latent.inference
         if not latent.density and latent.learned:
             return (
-                f"a {given} posterior gives a learned prior nothing to learn from: "
+                f"a {given} posterior gives the {latent.origin} prior nothing to learn from: "
                 "use the Standard prior, and fit_prior after training"
             )
         if self.needs_density and not latent.density:

@@ -51,7 +51,9 @@ class Weighted(Objective):
             decoder = decoder.clamp_min(1e-12) if doubly else decoder
             ratio = encoder / decoder
         if doubly and trace.z.requires_grad:
-            trace.nodes[0].z.register_hook(lambda gradient: gradient * ratio.unsqueeze(-1))
+            z = trace.nodes[0].z
+            each = ratio.reshape(*ratio.shape, *[1] * (z.dim() - 2))
+            z.register_hook(lambda gradient: gradient * each)
         surrogate = -(decoder * log_weight).sum(0)
         return Loss(surrogate + (-value - surrogate).detach(), seen(log_px, -log_ratio), trace)
 

@@ -10,7 +10,7 @@ from lambent.model import LatentModel
 from lambent.model.likelihoods import Gaussian
 from lambent.model.trace import Node, Trace, from_posterior
 from lambent.objectives.base import Annealing, Loss, averaged, seen
-from lambent.part import Part, option
+from lambent.part import Part, elements, option
 
 
 class Elbo(Annealing):
@@ -89,12 +89,8 @@ class Elbo(Annealing):
     def _freed(self, node: Node) -> Tensor:
         units = node.unit_kl
         if units is None:  # no closed form per unit: the allowance is for the whole vector
-            whole = node.kl
-            return torch.where(
-                whole.mean() < self.free_bits * node.z.shape[-1],
-                whole.new_tensor(self.free_bits * node.z.shape[-1]),
-                whole,
-            )
+            whole, allowance = node.kl, self.free_bits * elements(node.z.shape[2:])
+            return torch.where(whole.mean() < allowance, whole.new_tensor(allowance), whole)
         low = units.flatten(0, -2).mean(0) < self.free_bits
         return torch.where(low, units.new_tensor(self.free_bits), units).sum(-1)
 

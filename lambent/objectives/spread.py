@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from lambent.distributions import DiagonalNormal, vector
 from lambent.model import LatentModel
 from lambent.model.trace import Node, from_posterior, from_prior
 from lambent.objectives.base import Annealing, Loss, Objective, seen
@@ -41,8 +42,10 @@ class BetaTc(Annealing):
     @staticmethod
     def _total_correlation(node: Node, rows: int) -> Tensor:
         """log q(z) − Σ_j log q(z_j), [rows of the batch]."""
-        q, z = node.q, node.z[0]
-        location, log_scale = q.location, q.log_scale  # type: ignore[union-attr]
+        assert node.q is not None
+        q, z = vector(node.q), node.z[0].flatten(1)
+        assert isinstance(q, DiagonalNormal)
+        location, log_scale = q.location, q.log_scale
         standardized = (z.unsqueeze(1) - location) * (-log_scale).exp()
         each = -0.5 * (standardized.square() + math.log(2 * math.pi)) - log_scale  # [batch, batch, units]
         log_batch = math.log(len(z) * rows)
@@ -80,8 +83,9 @@ class DipVae(Annealing):
         self, model: LatentModel, x: Tensor, generator: torch.Generator | None = None, context: Tensor | None = None
     ) -> Loss:
         trace = model.trace(x, 1, from_posterior(generator), context)
-        q, kl, log_px = trace.nodes[0].q, trace.kl, trace.log_px[0]
-        assert q is not None
+        node, kl, log_px = trace.nodes[0], trace.kl, trace.log_px[0]
+        assert node.q is not None
+        q = vector(node.q)
         centred = q.mean - q.mean.mean(0)
         covariance = centred.T @ centred / len(x)
         if self.version == "II":
@@ -122,8 +126,9 @@ class Wae(Objective):
     def refusal(self, whole: Part) -> str | None:
         if isinstance(whole, LatentModel) and not whole.latent.reparameterized:
             return (
-                "Wae learns the prior through codes drawn from it, and which component of a mixture a code comes from has no "
-                "gradient, so the weights would never learn: use the Standard or Flow prior, or the Elbo objective"
+                f"Wae learns the prior through codes drawn from it, and which component of a {whole.latent.origin} prior a code "
+                "comes from has no gradient, so its weights would never learn: use the Standard or Flow prior, or the Elbo "
+                "objective"
             )
         return super().refusal(whole)
 

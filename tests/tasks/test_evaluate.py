@@ -107,7 +107,7 @@ class Largest(TorchDispatchMode):
 @pytest.mark.parametrize("covariance", ["diagonal", "full"])
 def test_a_mixture_says_how_much_its_density_holds(covariance: Literal["diagonal", "full"]) -> None:
     prior = Mixture(50, covariance=covariance)
-    prior.setup(32, torch.zeros(1, 1))
+    prior.setup((32,), torch.zeros(1, 1))
     codes = torch.randn(2000, 32)
     with torch.no_grad(), Largest() as largest:
         prior(lambda x: MultivariateNormal(x, torch.eye(32))).log_prob(codes)

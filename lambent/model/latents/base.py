@@ -17,7 +17,7 @@ class Latent(Part):
     """The codes of a model, from features down to what the decoder receives.
 
     What others may ask of it stands here, so that nobody reaches for the parts inside: `density`, `separable`, `factorized`,
-    `learned`, `reparameterized`, `inference`.
+    `learned`, `reparameterized`, `inference`, `origin`.
     """
 
     single: ClassVar[bool] = False  # True: one vector with one posterior, which some objectives need
@@ -82,6 +82,11 @@ class Latent(Part):
     @abstractmethod
     def inference(self) -> str:
         """What q(z|x) is, as a name for sentences."""
+
+    @property
+    @abstractmethod
+    def origin(self) -> str:
+        """What p(z) of the top level is, as a name for sentences."""
 
     def refusal(self, whole: Part) -> str | None:
         network = getattr(whole, "network", None)

@@ -66,6 +66,10 @@ class Flat(Latent):
     def inference(self) -> str:
         return type(self.posterior).__name__
 
+    @property
+    def origin(self) -> str:
+        return type(self.prior).__name__
+
 
 def flattened(features: Features) -> Tensor:
     """Features as one vector a row."""

@@ -111,6 +111,10 @@ class Ladder(Latent):
     def inference(self) -> str:
         return type(self.posterior).__name__
 
+    @property
+    def origin(self) -> str:
+        return type(self.prior).__name__
+
 
 def _block(inputs: int, width: int) -> nn.Sequential:
     return nn.Sequential(*initialized([nn.Linear(inputs, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()]))

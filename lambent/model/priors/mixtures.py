@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from lambent.distributions import SCALE_RANGE, DiagonalNormal, FromNoise, FullNormal, NormalMixture, shaped
+from lambent.distributions import SCALE_RANGE, DiagonalNormal, FromNoise, FullNormal, NormalMixture, shaped, vector
 from lambent.model.priors.base import HELD, Encode, Prior
 from lambent.part import Part, Shape, elements, option
 
@@ -76,8 +76,9 @@ class Vamp(Prior):
 
     def forward(self, posterior: Encode, context: Tensor | None = None) -> Distribution:
         components = posterior(self.inputs)
-        assert isinstance(components, FromNoise)
-        return NormalMixture(self.logits, components)
+        flat = vector(components)
+        assert isinstance(flat, FromNoise)
+        return shaped(NormalMixture(self.logits, flat), tuple(components.event_shape))
 
     def refusal(self, whole: Part) -> str | None:
         latent = getattr(whole, "latent", None)

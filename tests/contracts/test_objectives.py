@@ -169,3 +169,13 @@ def test_context_goes_through(any_objective_spec: Spec, device: torch.device, se
     assert not torch.equal(loss, objective(model, x, seed(0), context + 1).rows)
     with pytest.raises(UsageError, match=r"context of shape \[5, 3\]"):
         objective(model, x, seed(0))
+
+
+@pytest.mark.parametrize("prior", ["Mixture", "Vamp"])
+@pytest.mark.parametrize("posterior", ["Diagonal", "Full", "Flow"])
+def test_wae_refuses_priors_whose_weights_it_cannot_teach(prior: str, posterior: str, assembled: Assembled) -> None:
+    model, _ = assembled(prior={"type": prior}, posterior={"type": posterior})
+    with pytest.raises(UsageError, match=rf"^Wae .*{prior} prior .*: use the Standard or Flow prior"):
+        check(model, Objective.from_spec("Wae"))
+    other, _ = assembled(prior={"type": "Flow"}, posterior={"type": posterior})
+    check(other, Objective.from_spec("Wae"))

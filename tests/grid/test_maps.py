@@ -1,4 +1,4 @@
-"""A latent whose z is a map: every objective, likelihood of images and convolutional network takes it, and its numbers are right."""
+"""A latent whose z is a map: every objective and convolutional network takes it, and its numbers are right."""
 
 import math
 from collections.abc import Callable

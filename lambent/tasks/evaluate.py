@@ -4,17 +4,14 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from lambent.data.batches import as_tensor
-from lambent.data.kinds.modality import Encoded
-from lambent.errors import DataError, UsageError
+from lambent.errors import UsageError
+from lambent.fitted import Fitted
 from lambent.metrics.bound import Bounds, bounds
 from lambent.metrics.collapse import LevelUsage, levels, mutual_information
 from lambent.model import LatentModel
 from lambent.part import elements
-from lambent.seeds import mixed_seed
 
 MOST_SAMPLES = 5000
 
@@ -46,18 +43,26 @@ class Evaluation:
 
 
 def evaluate(
-    model: LatentModel, data: Any, samples: int = 100, seed: int = 0, context: Any = None, limit: int | None = None
+    fitted: Fitted | LatentModel,
+    data: Any,
+    samples: int = 100,
+    seed: int = 0,
+    context: Any = None,
+    limit: int | None = None,
 ) -> Evaluation:
     """Evaluate a model on rows it has not been trained on.
 
+    fitted: a trained model, alone or in a `Fitted` or an estimator. data: whatever `Fitted.rows` takes.
     samples: K of the K-sample bound, 1 … 5000; memory does not grow with it. limit: only the first so many rows. Data that
-    are drawn anew for each batch in training (dynamic binarization) are drawn once, from `seed`.
+    are drawn anew for each batch in training (dynamic binarization) are drawn once, from `seed`. context: [rows, width], for
+    a model whose context has no names.
     Errors: `UsageError` for K out of range, `DataError` for rows of another shape or outside the likelihood's support.
     """
     if not 1 <= samples <= MOST_SAMPLES:
         raise UsageError(f"samples (K of the bound) must lie in 1 … {MOST_SAMPLES}, not {samples}")
-    x = rows_of(model, data, seed, limit)
-    given = None if context is None else as_tensor(context)[: len(x)]
+    fitted = Fitted.of(fitted)
+    model, rows = fitted.model, fitted.rows(data, seed, context=context, limit=limit)
+    x, given = rows.x, rows.context
     training = model.training
     model.eval()
     try:
@@ -70,21 +75,6 @@ def evaluate(
     return Evaluation(
         metrics, [u.kl.tolist() for u in units], [u.active.tolist() for u in units], len(x), samples, seed
     )
-
-
-def rows_of(model: LatentModel, data: Any, seed: int = 0, limit: int | None = None) -> Tensor:
-    """Rows ready for the model: checked, and where training draws them anew, drawn once from `seed`."""
-    if isinstance(data, Encoded):
-        x = data.x[:limit]
-        x = data.modality.transform(x, torch.Generator().manual_seed(mixed_seed(seed, 0xDA7A)))
-    else:
-        x = as_tensor(data)[:limit]
-    if tuple(x.shape[1:]) != model.event_shape:
-        raise DataError(f"this model takes rows of shape {list(model.event_shape)}; these have {list(x.shape[1:])}")
-    if not len(x):
-        raise DataError("there are no rows to evaluate")
-    model.likelihood.check(x)
-    return x
 
 
 def _measured(values: Tensor, unit: str, meaning: str, scale: float = 1.0) -> Metric:

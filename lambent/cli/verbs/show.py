@@ -31,11 +31,11 @@ def report(arguments: Sequence[str]) -> int:
     path = output.claim(
         options.out or str(beside), (".html",), force, [options.data, run_folder.model_file(options.run)]
     )
-    _, stored, encoded = opened_with_rows(options, voice)
+    _, fitted, encoded = opened_with_rows(options, voice)
     encoded = drawn(encoded, options.limit)
     voice.step(f"evaluating on {len(encoded):,} rows with {options.samples:,} samples each")
-    found = evaluate(stored.model, encoded, samples=options.samples, seed=0)
-    findings = gather(stored.model, encoded, found, stored.provenance)
+    found = evaluate(fitted, encoded, samples=options.samples, seed=0)
+    findings = gather(fitted, encoded, found)
     write_report(findings, path)
     remarks = verdict(findings)
     voice.result(

@@ -31,7 +31,7 @@ from lambent.fitted import Stored
 from lambent.model.networks.base import elements
 from lambent.report.run.gather import are_pictures, busiest, named_rows
 from lambent.tasks import explore
-from lambent.tasks.evaluate import Evaluation, rows_of
+from lambent.tasks.evaluate import UnitUsage, rows_of
 
 MOST = 10_000_000
 MOST_NUMBERS = 1_000_000_000  # of new rows together: 4 GB
@@ -155,7 +155,7 @@ def traverse(arguments: Sequence[str]) -> int:
     _, stored, encoded = opened_with_rows(options, voice)
     x = rows_of(stored.model, encoded, options.seed)
     row = _picked(x, [options.row], "--row")
-    units = given or busiest(_activity(stored, x[:1000]), 8)
+    units = given or busiest(_usage(stored, x[:1000]), 8)
     values = torch.linspace(-options.reach, options.reach, options.steps)
     moved = explore.traverse(stored.model, row, units, values, of_bytes=_of_bytes(stored))
     lead: dict[str, Any] = {
@@ -200,12 +200,11 @@ def _picked(x: Tensor, numbers: Sequence[int], flag: str) -> Tensor:
     return x[list(numbers)]
 
 
-def _activity(stored: Stored, x: Tensor) -> Evaluation:
+def _usage(stored: Stored, x: Tensor) -> list[UnitUsage]:
     """Just what the choice of units needs of an evaluation."""
     from lambent.metrics.collapse import levels
 
-    found = levels(stored.model, x)
-    return Evaluation({}, [u.kl.tolist() for u in found], [u.active.tolist() for u in found], len(x), 1, 0)
+    return [UnitUsage.of(level) for level in levels(stored.model, x)]
 
 
 def _of_bytes(stored: Stored) -> bool:

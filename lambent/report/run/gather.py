@@ -1,5 +1,6 @@
 """Gather what a report shows: pictures or rows that the model makes, a map of its codes, its metrics and its history."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ from lambent.data.kinds.modality import Encoded, Modality
 from lambent.model import LatentModel
 from lambent.report.run.findings import Findings, LatentMap, Measure, Pictures, Tables
 from lambent.tasks import explore
-from lambent.tasks.evaluate import Evaluation, rows_of
+from lambent.tasks.by_row import labels_of
+from lambent.tasks.evaluate import Evaluation, UnitUsage, rows_of
 
 SHOWN = 30  # originals with their reconstructions
 SAMPLES = 60
@@ -36,17 +38,13 @@ def gather(
     """
     model.eval()
     x = rows_of(model, rows, seed)
-    posterior = getattr(model.latent, "posterior", None)
     return Findings(
         **_settings(provenance, len(rows)),
         spec=model.spec(),
         versions=versions or provenance.get("versions") or {},
         metrics={name: _metric(m) for name, m in evaluation.metrics.items()},
-        kl_per_unit=evaluation.kl_per_unit if getattr(posterior, "density", True) else [],
-        active=evaluation.active,
-        active_threshold=None,
-        active_rule="A unit counts as active when its posterior mean varies over the rows by more than 0.01",
-        pictures=pictures_of(model, rows.modality, x, evaluation, seed),
+        levels=evaluation.levels,
+        pictures=pictures_of(model, rows.modality, x, evaluation.levels, seed),
         tables=tables_of(model, rows.modality, x, seed),
         latent_map=map_of(model, rows, x),
     )
@@ -97,14 +95,14 @@ def are_pictures(modality: Modality) -> bool:
 
 
 def pictures_of(
-    model: LatentModel, modality: Modality, x: Tensor, evaluation: Evaluation, seed: int = 0
+    model: LatentModel, modality: Modality, x: Tensor, levels: list[UnitUsage], seed: int = 0
 ) -> Pictures | None:
-    """Reconstructions, samples, walks between rows, and traversals of the units with the largest KL."""
+    """Reconstructions, samples, walks between rows, and traversals of the units that carry most."""
     if not are_pictures(modality):
         return None
     bytes_ = {"of_bytes": modality.of_bytes}
     chosen = _spread(x, SHOWN)
-    units = busiest(evaluation, UNITS)
+    units = busiest(levels, UNITS)
     walks = min(WALKS, len(x) // 2)
     ends = _spread(x, 2 * walks)
     walked = explore.interpolate(model, ends[0::2], ends[1::2], STEPS, **bytes_) if walks else None  # type: ignore[arg-type]
@@ -115,7 +113,7 @@ def pictures_of(
         samples=decoded(modality, explore.generate(model, SAMPLES, seed, **bytes_)),  # type: ignore[arg-type]
         interpolation=None if walked is None else _strips(modality, walked),
         traversals=_strips(modality, moved),
-        traversal_units=[unit_name(unit, len(evaluation.kl_per_unit)) for unit in units],
+        traversal_units=[unit_name(unit, len(levels)) for unit in units],
         traversal_values=REACH.tolist(),
     )
 
@@ -131,12 +129,12 @@ def _spread(x: Tensor, count: int) -> Tensor:
     return x[torch.linspace(0, len(x) - 1, min(count, len(x))).round().long()]
 
 
-def busiest(evaluation: Evaluation, count: int) -> list[tuple[int, int]]:
-    """(level, unit) of the units that carry the most KL, the largest first; active ones before the rest."""
+def busiest(levels: Sequence[UnitUsage], count: int) -> list[tuple[int, int]]:
+    """(level, unit) of the units that carry most nats, or move most; the largest first, active ones before the rest."""
     every = [
-        (not evaluation.active[level][unit], -kl, (level, unit))
-        for level, units in enumerate(evaluation.kl_per_unit)
-        for unit, kl in enumerate(units)
+        (not level.active[unit], -share, (number, unit))
+        for number, level in enumerate(levels)
+        for unit, share in enumerate(level.shares)
     ]
     ranked = [place for _, _, place in sorted(every)]
     return ranked[:count]
@@ -175,10 +173,8 @@ def map_of(model: LatentModel, rows: Encoded, x: Tensor) -> LatentMap:
     """The posterior means of up to 2,000 rows in the plane of their two main directions."""
     picked = torch.linspace(0, len(x) - 1, min(MAPPED, len(x))).round().long()
     codes = explore.encode(model, x[picked])[0]
-    labels = None
-    if rows.labels is not None:
-        names, chosen = rows.label_names, rows.labels[picked.numpy()]
-        labels = [str(names[i]) if names and 0 <= i < len(names) else str(i) for i in chosen.tolist()]
+    every = labels_of(rows)
+    labels = None if every is None else [every[i] for i in picked.tolist()]
     direct = codes.shape[1] <= 2
     axes = ("first unit", "second unit") if direct else ("first principal component", "second principal component")
     points = explore.plane(codes) if not direct else torch.nn.functional.pad(codes, (0, 2 - codes.shape[1]))

@@ -170,7 +170,9 @@ def test_levels_are_listed_from_the_top(x: torch.Tensor) -> None:
     found = evaluate(model, x, 5)
     assert [len(level.active) for level in found.levels] == [2, 3]
     assert [level.measure for level in found.levels] == ["kl", "kl"]
-    assert sum(v for level in found.levels for v in level.nats or []) == pytest.approx(found.metrics["kl"].value, rel=0.05)
+    assert sum(v for level in found.levels for v in level.nats or []) == pytest.approx(
+        found.metrics["kl"].value, rel=0.05
+    )
 
 
 @pytest.mark.parametrize("prior", [Mixture(4), Mixture(4, "full"), Flow(), Vamp(20)], ids=repr)

@@ -53,6 +53,10 @@ class Rows:
     def __len__(self) -> int:
         return len(self.x)
 
+    def at(self, index: Tensor) -> "Rows":
+        """Some of the rows, by number."""
+        return Rows(self.x[index], None if self.context is None else self.context[index])
+
 
 @dataclass
 class Fitted:

@@ -33,7 +33,7 @@ from lambent.fitted import Fitted, Rows
 from lambent.part import elements
 from lambent.report.run.gather import are_pictures, busiest, named_rows
 from lambent.tasks import explore
-from lambent.tasks.evaluate import Evaluation
+from lambent.tasks.evaluate import UnitUsage
 
 MOST = 10_000_000
 MOST_NUMBERS = 1_000_000_000  # of new rows together: 4 GB
@@ -163,7 +163,7 @@ def traverse(arguments: Sequence[str]) -> int:
     _, fitted, encoded = opened_with_rows(options, voice)
     taken = fitted.rows(encoded, options.seed)
     row = _picked(taken, [options.row], "--row")
-    units = given or busiest(_activity(fitted, taken), 8)
+    units = given or busiest(_usage(fitted, taken), 8)
     values = torch.linspace(-options.reach, options.reach, options.steps)
     moved = explore.traverse(fitted, row.x, units, values, row.context)
     lead: dict[str, Any] = {
@@ -205,17 +205,15 @@ def _picked(taken: Rows, numbers: Sequence[int], flag: str) -> Rows:
     for number in numbers:
         if not 0 <= number < len(taken):
             raise UsageError(f"{flag} {number}: there are rows 0 … {len(taken) - 1}")
-    chosen = list(numbers)
-    return Rows(taken.x[chosen], None if taken.context is None else taken.context[chosen])
+    return taken.at(torch.tensor(list(numbers)))
 
 
-def _activity(fitted: Fitted, taken: Rows) -> Evaluation:
+def _usage(fitted: Fitted, taken: Rows) -> list[UnitUsage]:
     """Just what the choice of units needs of an evaluation."""
     from lambent.metrics.collapse import levels
 
     context = None if taken.context is None else taken.context[:1000]
-    found = levels(fitted.model, taken.x[:1000], context=context)
-    return Evaluation({}, [u.kl.tolist() for u in found], [u.active.tolist() for u in found], len(taken), 1, 0)
+    return [UnitUsage.of(level) for level in levels(fitted.model, taken.x[:1000], context=context)]
 
 
 def _pictures(fitted: Fitted) -> bool:

@@ -96,6 +96,14 @@ def _fitted(raw: Raw, chosen: Modality) -> Encoded:
     return encoded
 
 
+def suggested(source: Any, split: str = "train") -> Modality:
+    """The modality that a source suggests, by its name in the catalog or its form, not yet fitted."""
+    raw = raw_rows(source, split)
+    if raw.facts.get("name") is not None:
+        return Modality.from_spec(catalog.entry_named(raw.facts["name"])[0].modality)
+    return guess(raw.rows)
+
+
 def guess(rows: Any) -> Modality:
     """The modality that the form of the data suggests; `DataError` if it suggests none."""
     if isinstance(rows, np.ndarray):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lambent.errors import ArtifactError, MachineError, UsageError
 
 if TYPE_CHECKING:
-    from lambent.fitted import Stored
+    from lambent.fitted import Fitted
 
 CONFIG, MODEL, HISTORY = "config.yaml", "model.safetensors", "history.jsonl"
 CHECKPOINT, METRICS, REPORT = "checkpoint.safetensors", "metrics.json", "report.html"
@@ -129,7 +129,7 @@ def model_file(run: str) -> Path:
     raise ArtifactError(f"{run}: holds no {MODEL}; is it a run folder?")
 
 
-def opened(run: str, device: str) -> tuple[Path, "Stored"]:
+def opened(run: str, device: str) -> tuple[Path, "Fitted"]:
     """The path of the model file, and what it holds, on the device."""
     from lambent.fitted import load
     from lambent.training.precision import device_of

@@ -90,6 +90,7 @@ def fit(
         data = load(data)
     if isinstance(data, Encoded):
         transform, augment = transform or data.modality.transform, augment or data.modality.augment
+        context = data.context if context is None else context
         data = data.x
     if _is_array(data):
         data = as_tensor(data)
@@ -168,7 +169,10 @@ def _held_out(validation: Any, batch: int, seed: int, device: torch.device) -> B
     if isinstance(validation, (int, float)):
         return None
     rows, context = validation if isinstance(validation, tuple) else (validation, None)
-    x = as_tensor(rows.x if isinstance(rows, Encoded) else rows)
+    if isinstance(rows, Encoded):
+        context = rows.context if context is None else context
+        rows = rows.x
+    x = as_tensor(rows)
     if x.dim() < 2 or len(x) == 0:
         raise DataError(
             f"validation rows must be an array [rows, …] with at least one row, not of shape {list(x.shape)}"

@@ -136,6 +136,13 @@ def add_rows(parser: Parser, purpose: str) -> None:
     )
 
 
+def add_given(parser: Parser, purpose: str) -> None:
+    """Values of what a model is conditioned on."""
+    parser.add_argument(
+        "--given", action="append", default=[], metavar="NAME=VALUE", help=f"{purpose}; may be repeated"
+    )
+
+
 def add_run(parser: Parser) -> None:
     parser.add_argument("run", metavar="RUN", help="a run folder or a model file")
 

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lambent import fitted as store
 from lambent.cli import folder as run_folder
 from lambent.cli import output
 from lambent.cli.reading import strict
@@ -17,6 +16,7 @@ from lambent.cli.voice import Voice, plain
 from lambent.data import Encoded
 from lambent.disk.whole import write_text
 from lambent.errors import InterruptedRun
+from lambent.fitted import Fitted, versions
 from lambent.model import LatentModel
 from lambent.objectives import Objective
 from lambent.part import Spec
@@ -24,6 +24,7 @@ from lambent.report import write as write_report
 from lambent.report.numerals import show, show_seconds, show_with_error
 from lambent.report.run.findings import Findings
 from lambent.report.run.gather import gather
+from lambent.tasks.by_row import by_row, labels_of
 from lambent.tasks.evaluate import Evaluation, evaluate
 from lambent.training.callbacks import Callback, Journal, MLflow, Progress, Quiet, TensorBoard
 from lambent.training.fitting import fit
@@ -47,7 +48,9 @@ def carry_out(plan: Plan, folder: Path, job: Job, resume: bool = False) -> int:
     rows = load_rows(plan.rows, plan.modality, plan.fit["validation"], job.voice)
     plan.rows, plan.fit["validation"] = rows.request, rows.validation
     parts = plan.described(rows.train.modality.defaults())
-    model = LatentModel.from_spec({"type": "LatentModel", **{k: v for k, v in parts.items() if k != "objective"}})
+    own = {k: v for k, v in parts.items() if k != "objective"}
+    width = rows.train.modality.conditions.width
+    model = LatentModel.from_spec({"type": "LatentModel", **own, "context": width})
     objective = Objective.from_spec(parts["objective"])
     start = _Start(plan, parts, rows, folder, resume, job.voice)
     watchers = [start, Journal(folder / run_folder.HISTORY), *_progress(job.voice), *trackers]
@@ -60,9 +63,10 @@ def carry_out(plan: Plan, folder: Path, job: Job, resume: bool = False) -> int:
         raise InterruptedRun(f"{stopped}; the state is kept, {_way(folder)}", stopped.exit_status) from None
     plan.name = plan.name or folder.resolve().name
     provenance = _provenance(plan, rows, parts["objective"], history, model, job.command)
-    store.save(folder / run_folder.MODEL, model, rows.train.modality, provenance)
+    fitted = Fitted(model, rows.train.modality, provenance)
+    fitted.save(folder / run_folder.MODEL)
     try:
-        findings, found = conclude(model, rows.test, plan.evaluate, provenance, folder, job.voice)
+        findings, found = conclude(fitted, rows.test, plan.evaluate, folder, job.voice)
     except KeyboardInterrupt as stopped:
         status = getattr(stopped, "exit_status", 130)
         raise InterruptedRun(f"interrupted after training; the model is saved, {_way(folder)}", status) from None
@@ -75,16 +79,16 @@ def _way(folder: Path) -> str:
 
 
 def conclude(
-    model: LatentModel, test: Encoded, how: dict[str, Any], provenance: dict[str, Any], folder: Path, voice: Voice
+    fitted: Fitted, test: Encoded, how: dict[str, Any], folder: Path, voice: Voice
 ) -> tuple[Findings, Evaluation]:
     """Evaluate a trained model and write metrics, pictures and report into the folder."""
     test = drawn(test, how["rows"])
     voice.step(f"evaluating on {len(test):,} rows with {how['samples']:,} samples each")
-    found = evaluate(model, test, samples=how["samples"], seed=0)
+    found = evaluate(fitted, test, samples=how["samples"], seed=0)
     write_text(folder / run_folder.METRICS, metrics_text(found, test))
-    findings = gather(model, test, found, provenance, store.versions())
+    findings = gather(fitted, test, found, versions())
     _write_pictures(findings, folder)
-    write_report(findings, folder / run_folder.REPORT)
+    write_report(findings, folder / run_folder.REPORT, [by_row(found, labels_of(test))])
     return findings, found
 
 

@@ -18,6 +18,7 @@ from lambent.report import summary, verdict
 from lambent.report import write as write_report
 from lambent.report.numerals import show, show_moment, show_seconds
 from lambent.report.run.gather import gather
+from lambent.tasks.by_row import by_row, labels_of
 from lambent.tasks.evaluate import evaluate
 
 
@@ -31,12 +32,12 @@ def report(arguments: Sequence[str]) -> int:
     path = output.claim(
         options.out or str(beside), (".html",), force, [options.data, run_folder.model_file(options.run)]
     )
-    _, stored, encoded = opened_with_rows(options, voice)
+    _, fitted, encoded = opened_with_rows(options, voice)
     encoded = drawn(encoded, options.limit)
     voice.step(f"evaluating on {len(encoded):,} rows with {options.samples:,} samples each")
-    found = evaluate(stored.model, encoded, samples=options.samples, seed=0)
-    findings = gather(stored.model, encoded, found, stored.provenance)
-    write_report(findings, path)
+    found = evaluate(fitted, encoded, samples=options.samples, seed=0)
+    findings = gather(fitted, encoded, found)
+    write_report(findings, path, [by_row(found, labels_of(encoded))])
     remarks = verdict(findings)
     voice.result(
         {

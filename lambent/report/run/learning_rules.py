@@ -11,7 +11,7 @@ from itertools import pairwise
 from lambent.report.numerals import count, show
 from lambent.report.run.findings import Findings
 from lambent.report.run.lookup import finite, last
-from lambent.report.run.remark import Remark
+from lambent.tasks.sections import Remark
 
 DECLINE = 0.005  # share of the bound's size that validation may lose after its best epoch
 SEVERE = 0.03  # share from which a decline or a gap is a problem, not a note

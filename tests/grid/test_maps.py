@@ -11,6 +11,7 @@ from torch.distributions import Categorical, Independent, MixtureSameFamily, Nor
 
 from lambent.distributions import centre, sample
 from lambent.errors import UsageError
+from lambent.metrics.collapse import levels
 from lambent.model import LatentModel
 from lambent.model.latents import Latent
 from lambent.model.latents.base import Encoder, Features
@@ -188,6 +189,18 @@ def test_kl_of_a_map_is_that_of_its_elements(network: str, maps: Maps, pictures:
     torch.testing.assert_close(node.unit_kl, each)
     log_q = Independent(q, 1).log_prob(node.z.flatten(2))
     torch.testing.assert_close(node.q.log_prob(node.z), log_q)
+
+
+def test_every_element_of_a_map_is_a_unit_to_the_measures(maps: Maps, pictures: Tensor) -> None:
+    model = maps()
+    usage = levels(model, pictures)[0]
+    node = model.infer(pictures)[0]
+    assert usage.movement.shape == (8,)
+    assert usage.measure == "kl"
+    torch.testing.assert_close(usage.nats.sum().float(), node.kl.detach().mean())
+    by_hand = node.q.mean.detach().flatten(1).double().var(0, unbiased=False)
+    torch.testing.assert_close(usage.movement, by_hand)
+    assert levels(maps(prior=Mixture(3)), pictures)[0].measure == "matched"
 
 
 def test_a_mixture_over_maps_is_the_mixture_over_their_elements(maps: Maps, pictures: Tensor, seed: Seed) -> None:

@@ -4,11 +4,11 @@ from lambent.distributions.columns import ColumnProduct
 from lambent.distributions.counted import Dispersed, ZeroInflated
 from lambent.distributions.elementwise import Binary, UnitInterval
 from lambent.distributions.explicit import Axes, Explicit, FromNoise, centre, constructed, independent, sample
+from lambent.distributions.limits import SCALE_RANGE, limited
 from lambent.distributions.logistic import LogisticPixels
 from lambent.distributions.mixtures import NormalMixture
 from lambent.distributions.vectors import (
     LOG_2PI,
-    SCALE_RANGE,
     Delta,
     DiagonalNormal,
     FullNormal,
@@ -35,5 +35,6 @@ __all__ = [
     "centre",
     "constructed",
     "independent",
+    "limited",
     "sample",
 ]

@@ -10,7 +10,6 @@ from torch.nn import functional
 from lambent.distributions.explicit import FromNoise
 
 LOG_2PI = math.log(2 * math.pi)
-SCALE_RANGE = (-9.0, 7.0)  # log standard deviations outside it are limited: beyond lie infinities, not models
 
 
 class StandardNormal(FromNoise):

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from lambent.distributions import SCALE_RANGE, Delta, DiagonalNormal, FullNormal
+from lambent.distributions import SCALE_RANGE, Delta, DiagonalNormal, FullNormal, limited
 from lambent.distributions.flows import FlowNormal, coupling_flow, straighten
 from lambent.part import Part, option
 
@@ -37,7 +37,7 @@ class Diagonal(Posterior):
 
     def forward(self, features: Tensor) -> Distribution:
         location, log_scale = self.head(features).chunk(2, -1)
-        return DiagonalNormal(location, log_scale.clamp(*SCALE_RANGE))
+        return DiagonalNormal(location, limited(log_scale, *SCALE_RANGE))
 
 
 class Full(Posterior):
@@ -54,7 +54,7 @@ class Full(Posterior):
     def forward(self, features: Tensor) -> Distribution:
         location, log_scale, below = self.head(features).split([self.size, self.size, len(self.below)], -1)
         flat = location.new_zeros(*location.shape[:-1], self.size**2).index_copy(-1, self.below, below)
-        factor = flat.unflatten(-1, (self.size, self.size)) + torch.diag_embed(log_scale.clamp(*SCALE_RANGE).exp())
+        factor = flat.unflatten(-1, (self.size, self.size)) + torch.diag_embed(limited(log_scale, *SCALE_RANGE).exp())
         return FullNormal(location, factor)
 
 
@@ -90,7 +90,7 @@ class Flow(Posterior):
 
     def forward(self, features: Tensor) -> Distribution:
         location, log_scale = self.head(features).chunk(2, -1)
-        straight = DiagonalNormal(location, log_scale.clamp(*SCALE_RANGE))
+        straight = DiagonalNormal(location, limited(log_scale, *SCALE_RANGE))
         return FlowNormal(straight, self.bend(self.narrow(features)).transform)
 
 

@@ -1,5 +1,6 @@
 """Likelihood: p(x | z), from the decoder's raw output to a distribution over data."""
 
+import math
 from abc import abstractmethod
 from typing import ClassVar
 
@@ -7,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from lambent.distributions import centre
+from lambent.distributions import centre, limited
 from lambent.errors import DataError
 from lambent.part import Part, Shape
 
@@ -87,6 +88,10 @@ def chunks(raw: Tensor, count: int, event: Shape) -> tuple[Tensor, ...]:
     return raw.chunk(count, -len(event))
 
 
+# Of −log p by a log scale, for each element: 1 at most while it is too wide. Five are met by chance in the smallest batches alone.
+STEEPEST = 5.0
+
+
 class Scaled(nn.Module):
     """A positive number per element: fixed, one learned for all, one learned for each, or predicted by the decoder."""
 
@@ -107,9 +112,25 @@ class Scaled(nn.Module):
         """Numbers per element that the decoder must emit for location and scale."""
         return 2 if self.how == "predicted" else 1
 
-    def forward(self, raw: Tensor, low: float, high: float) -> tuple[Tensor, Tensor]:
-        """Location and log scale, the latter limited to [low, high] unless it is fixed."""
+    def forward(self, raw: Tensor, low: float, high: float, steepest: float = math.inf) -> tuple[Tensor, Tensor]:
+        """Location and log scale, the latter limited to [low, high] unless it is fixed.
+
+        steepest: the largest gradient that a learned log scale receives, for each element that it is the scale of.
+        """
         if self.how == "predicted":
             location, log_scale = chunks(raw, 2, self.event)
-            return location, log_scale.clamp(low, high)
-        return raw, self.log_scale if self.how == "fixed" else self.log_scale.clamp(low, high)
+            return location, limited(log_scale, low, high)
+        if self.how == "fixed":
+            return raw, self.log_scale
+        shared = torch.Size(self.event).numel() / self.log_scale.numel()
+        return raw, limited(self.log_scale, low, high, steepest * shared)
+
+    def floored(self, raw: Tensor, floor: float) -> tuple[Tensor, Tensor]:
+        """Location and scale √(floor² + e²ˢ), s the log scale; a fixed one is what it is.
+
+        Far above the floor σ = eˢ to float32; at the floor s still has a gradient, and goes no further down than it takes
+        to be there.
+        """
+        location, log_scale = self(raw, math.log(floor) - 1, 10.0, STEEPEST)
+        scale = log_scale.exp()
+        return location, scale if self.how == "fixed" else torch.hypot(scale, scale.new_full((), floor))

@@ -35,11 +35,11 @@ class Gaussian(Likelihood):
         return event_of(event, self.width.channels)
 
     def forward(self, raw: Tensor, context: Tensor | None = None) -> Distribution:
-        location, log_scale = self.width(raw, math.log(self.floor), 10.0)
-        return independent(constructed(Normal, location, log_scale.exp()), self.event)
+        location, scale = self.width.floored(raw, self.floor)
+        return independent(constructed(Normal, location, scale), self.event)
 
     def calibrated(self, px: Distribution, x: Tensor) -> Distribution | None:
-        """One shared scale: N(μ, σ*²), σ*² the mean squared error of the batch, the maximum of the likelihood.
+        """One shared scale: N(μ, floor² + σ*²), σ*² the mean squared error of the batch, the maximum of the likelihood.
 
         The learned scale follows a running average of σ*. A scale for each element, or a predicted one, is calibrated by
         learning already; a fixed one is not to be touched (None).
@@ -50,15 +50,15 @@ class Gaussian(Likelihood):
             return px
         assert isinstance(px, Independent)
         location = px.base_dist.mean
-        scale = (x - location).square().mean().clamp_min(self.floor**2).sqrt()
-        self.best = scale.detach()
-        return independent(constructed(Normal, location, scale), self.event)
+        error = (x - location).square().mean()
+        self.best = 0.5 * error.detach().clamp_min((self.floor / math.e) ** 2).log()
+        return independent(constructed(Normal, location, (error + self.floor**2).sqrt()), self.event)
 
     @torch.no_grad()
     def follow(self, taken: Tensor) -> None:
         if self.scale == "one":
             own = self.width.log_scale
-            own.lerp_(torch.where(taken, self.best.log(), own), 0.05)
+            own.lerp_(torch.where(taken, self.best, own), 0.05)
 
 
 class StudentT(Likelihood):
@@ -80,9 +80,9 @@ class StudentT(Likelihood):
         return event_of(event, self.width.channels)
 
     def forward(self, raw: Tensor, context: Tensor | None = None) -> Distribution:
-        location, log_scale = self.width(raw, math.log(self.floor), 10.0)
+        location, scale = self.width.floored(raw, self.floor)
         degrees = 2 + functional.softplus(self.log_degrees)  # above 2, so that a variance exists
-        return independent(constructed(TorchStudentT, degrees, location, log_scale.exp()), self.event)
+        return independent(constructed(TorchStudentT, degrees, location, scale), self.event)
 
 
 class Laplace(Likelihood):
@@ -100,8 +100,8 @@ class Laplace(Likelihood):
         return event_of(event, self.width.channels)
 
     def forward(self, raw: Tensor, context: Tensor | None = None) -> Distribution:
-        location, log_scale = self.width(raw, math.log(self.floor), 10.0)
-        return independent(constructed(TorchLaplace, location, log_scale.exp()), self.event)
+        location, scale = self.width.floored(raw, self.floor)
+        return independent(constructed(TorchLaplace, location, scale), self.event)
 
 
 class ContinuousBernoulli(Likelihood):

@@ -4,7 +4,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.distributions import Poisson as TorchPoisson
 
-from lambent.distributions import Dispersed, ZeroInflated, constructed, independent
+from lambent.distributions import Dispersed, ZeroInflated, constructed, independent, limited
 from lambent.model.likelihoods.base import Likelihood, Scaled, event_of
 from lambent.model.likelihoods.continuous import ScaleRule
 from lambent.part import Shape, option
@@ -39,7 +39,7 @@ class Poisson(Counts):
         return event
 
     def forward(self, raw: Tensor, context: Tensor | None = None) -> Distribution:
-        return independent(constructed(TorchPoisson, raw.clamp(*LOG_RATE).exp()), self.event)
+        return independent(constructed(TorchPoisson, limited(raw, *LOG_RATE).exp()), self.event)
 
 
 class NegativeBinomial(Counts):
@@ -58,7 +58,7 @@ class NegativeBinomial(Counts):
 
     def forward(self, raw: Tensor, context: Tensor | None = None) -> Distribution:
         log_mean, log_dispersion = self.spread(raw, *LOG_DISPERSION)
-        return independent(Dispersed(log_mean.clamp(*LOG_RATE), log_dispersion), self.event)
+        return independent(Dispersed(limited(log_mean, *LOG_RATE), log_dispersion), self.event)
 
 
 class ZeroInflatedNegativeBinomial(Counts):
@@ -78,5 +78,5 @@ class ZeroInflatedNegativeBinomial(Counts):
         first = raw.shape[-len(self.event)] - self.event[0]
         counts, gate = raw.split([first, self.event[0]], -len(self.event))
         log_mean, log_dispersion = self.spread(counts, *LOG_DISPERSION)
-        counting = Dispersed(log_mean.clamp(*LOG_RATE), log_dispersion)
+        counting = Dispersed(limited(log_mean, *LOG_RATE), log_dispersion)
         return independent(ZeroInflated(gate, counting), self.event)

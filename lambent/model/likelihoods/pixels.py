@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from lambent.distributions import LogisticPixels
+from lambent.distributions import LogisticPixels, limited
 from lambent.errors import UsageError
 from lambent.model.likelihoods.base import Likelihood
 from lambent.part import Shape, option
@@ -43,7 +43,7 @@ class DiscretizedLogistics(Likelihood):
             logits, raw = raw[..., 0, :, :], raw[..., 1:, :, :]
         location, log_scale, coupling = raw.split([channels, channels, self.couplings], -3)
         # Started at a tenth of the range, the scale learns at once; the floor is a ninth of a grey level.
-        return LogisticPixels(logits, location, (log_scale - 2).clamp(-7.0, 3.0), coupling.tanh(), self.event)
+        return LogisticPixels(logits, location, limited(log_scale - 2, -7.0, 3.0), coupling.tanh(), self.event)
 
     def embed(self, x: Tensor) -> Tensor:
         return x / 127.5 - 1

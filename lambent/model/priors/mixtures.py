@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from lambent.distributions import SCALE_RANGE, DiagonalNormal, FromNoise, FullNormal, NormalMixture
+from lambent.distributions import SCALE_RANGE, DiagonalNormal, FromNoise, FullNormal, NormalMixture, limited
 from lambent.model.priors.base import HELD, Encode, Prior
 from lambent.part import Part, option
 
@@ -38,7 +38,7 @@ class Mixture(Prior):
             self.below = nn.Parameter(torch.zeros(self.components, size, size))
 
     def forward(self, posterior: Encode) -> Distribution:
-        log_scale = self.log_scale.clamp(*SCALE_RANGE)
+        log_scale = limited(self.log_scale, *SCALE_RANGE)
         if self.covariance == "diagonal":
             components: FromNoise = DiagonalNormal(self.location, log_scale)
         else:

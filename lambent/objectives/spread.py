@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from lambent.distributions.products import exact_products
 from lambent.model import LatentModel
 from lambent.model.posteriors import Full
 from lambent.model.trace import Node, from_posterior, from_prior
@@ -128,6 +129,8 @@ class Wae(Objective):
 
     @classmethod
     def _kernel(cls, a: Tensor, b: Tensor) -> Tensor:
-        squares = (a.square().sum(-1, keepdim=True) + b.square().sum(-1) - 2 * a @ b.T).clamp_min(0)
+        with exact_products():  # what is left of a difference
+            products = a @ b.T
+        squares = (a.square().sum(-1, keepdim=True) + b.square().sum(-1) - 2 * products).clamp_min(0)
         widths = [2 * a.shape[-1] * scale for scale in cls.scales]
         return sum((width / (width + squares) for width in widths), start=torch.zeros_like(squares))

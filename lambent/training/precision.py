@@ -1,12 +1,12 @@
 """Device and precision: what `auto` means here, and how what is switched on is switched back."""
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Literal, get_args
 
 import torch
 
+from lambent.distributions.products import float32_products
 from lambent.errors import MachineError, UsageError, nearest
 from lambent.model import LatentModel
 
@@ -66,27 +66,7 @@ def computing(model: LatentModel, precision: str, device: torch.device) -> Itera
     halves = model.network.convolutional or device.type == "cuda" or vectors
     try:
         model.low_precision = torch.bfloat16 if precision == "bf16" and halves else None
-        with _bf16_products() if precision == "bf16" and not halves else nullcontext():
+        with float32_products("medium") if precision == "bf16" and not halves else nullcontext():
             yield
     finally:
         model.low_precision = None
-
-
-@contextmanager
-def _bf16_products() -> Iterator[None]:
-    """float32 matrix products in bfloat16 while active, and whatever was set before, by either of torch's two ways, after."""
-    try:
-        before = torch.get_float32_matmul_precision()
-    except RuntimeError:  # set by the newer way, of which the older one cannot be asked
-        before = "highest"
-    backends = (getattr(torch.backends.mkldnn, "matmul", None), torch.backends.cuda.matmul)
-    kept = [(b, b.fp32_precision) for b in backends if b is not None and hasattr(b, "fp32_precision")]
-    try:
-        torch.set_float32_matmul_precision("medium")
-        yield
-    finally:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            torch.set_float32_matmul_precision(before)
-        for backend, value in kept:
-            backend.fp32_precision = value

@@ -88,7 +88,7 @@ def chunks(raw: Tensor, count: int, event: Shape) -> tuple[Tensor, ...]:
     return raw.chunk(count, -len(event))
 
 
-# Of −log p by a log scale, for each element: 1 at most while it is too wide. Five are met by chance in the smallest batches alone.
+# Of −log p by a log scale, for each element: 1 at most while it is too wide; above 5 by chance in the smallest batches alone.
 STEEPEST = 5.0
 
 

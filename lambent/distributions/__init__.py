@@ -2,7 +2,7 @@
 
 from lambent.distributions.columns import ColumnProduct
 from lambent.distributions.counted import Dispersed, ZeroInflated
-from lambent.distributions.elementwise import Binary, UnitInterval
+from lambent.distributions.elementwise import Binary, Observed, UnitInterval
 from lambent.distributions.explicit import Axes, Explicit, FromNoise, centre, constructed, independent, sample
 from lambent.distributions.limits import SCALE_RANGE, limited
 from lambent.distributions.logistic import LogisticPixels
@@ -29,6 +29,7 @@ __all__ = [
     "FullNormal",
     "LogisticPixels",
     "NormalMixture",
+    "Observed",
     "StandardNormal",
     "UnitInterval",
     "ZeroInflated",

@@ -40,7 +40,7 @@ def decode(model: LatentModel, codes: list[Tensor], context: Tensor | None = Non
 def shown(
     model: LatentModel, px: Distribution, of_bytes: bool = False, generator: torch.Generator | None = None
 ) -> Tensor:
-    """p(x|z) as rows in stored units: as its likelihood shows it (the mean, the mode of tokens), or a draw where a generator is given."""
+    """p(x|z) as rows in stored units, as its likelihood shows it; or a draw of it, where a generator is given."""
     value = model.likelihood.shown(px) if generator is None else sample(px, (), generator)
     return model.likelihood.stored(value, of_bytes)
 

@@ -53,7 +53,7 @@ def fit_prior(
     encoded = data.x if isinstance(data, Encoded) else as_tensor(data)
     device = model.device
     codes = _codes(model, encoded, seed)
-    embedded = model.likelihood.embed(model.likelihood.observe(encoded[:1000]))
+    embedded = model.likelihood.seen(model.likelihood.observe(encoded[:1000]))
     with seeded(torch.Generator().manual_seed(mixed_seed(seed, 6))):
         prior.setup(codes.shape[1], embedded)
     if isinstance(prior, Mixture):

@@ -48,12 +48,13 @@ class DiscretizedLogistics(Likelihood):
     def embed(self, x: Tensor) -> Tensor:
         return x / 127.5 - 1
 
-    def check(self, x: Tensor) -> None:
-        super().check(x)
-        if x.dtype != torch.uint8:
-            if float(x.min()) < 0 or float(x.max()) > 255 or not bool((x == x.round()).all()):
-                self.refuse(x, "8-bit images, or the ContinuousBernoulli or Gaussian likelihood")
-            if float(x.max()) <= 1:
-                self.refuse(
-                    x, "8-bit images (these look like numbers in [0, 1]: multiply by 255), or the Bernoulli likelihood"
-                )
+    def admit(self, x: Tensor) -> None:
+        if x.dtype != torch.uint8 and (float(x.min()) < 0 or float(x.max()) > 255 or not bool((x == x.round()).all())):
+            self.refuse(x, "8-bit images, or the ContinuousBernoulli or Gaussian likelihood")
+
+    def doubt(self, highest: Tensor) -> None:
+        if highest.dtype != torch.uint8 and float(highest.max()) <= 1:
+            self.refuse(
+                highest,
+                "8-bit images (these look like numbers in [0, 1]: multiply by 255), or the Bernoulli likelihood",
+            )

@@ -8,9 +8,9 @@ from torch import Size, Tensor
 from torch.nn import functional
 
 from lambent.distributions.explicit import FromNoise
+from lambent.distributions.products import exact_products
 
 LOG_2PI = math.log(2 * math.pi)
-SCALE_RANGE = (-9.0, 7.0)  # log standard deviations outside it are limited: beyond lie infinities, not models
 
 
 class StandardNormal(FromNoise):
@@ -121,7 +121,8 @@ class FullNormal(FromNoise):
         return self.location
 
     def from_noise(self, noise: Tensor) -> Tensor:
-        return self.location + (self.factor @ noise.unsqueeze(-1)).squeeze(-1)
+        with exact_products():
+            return self.location + (self.factor @ noise.unsqueeze(-1)).squeeze(-1)
 
     def from_noise_of(self, chosen: Tensor, noise: Tensor) -> Tensor:
         """With the chosen factors alone: [..., size, size] is made, not that for every component."""
@@ -132,7 +133,8 @@ class FullNormal(FromNoise):
     def log_prob(self, value: Tensor) -> Tensor:
         difference = (value - self.location).unsqueeze(-1)
         factor = self.factor.expand(*difference.shape[:-2], *self.factor.shape[-2:])
-        standardized = torch.linalg.solve_triangular(factor, difference, upper=False)
+        with exact_products():
+            standardized = torch.linalg.solve_triangular(factor, difference, upper=False)
         squares: Tensor = standardized.square().sum((-2, -1))
         return -0.5 * (squares + value.shape[-1] * LOG_2PI) - self.log_determinant
 
@@ -141,9 +143,10 @@ class FullNormal(FromNoise):
         if self.factor.dim() > 3:
             return super().log_prob_each(value)
         identity = torch.eye(value.shape[-1], dtype=value.dtype, device=value.device)
-        inverse = torch.linalg.solve_triangular(self.factor, identity.expand_as(self.factor), upper=False)
-        centre = (inverse @ self.location.unsqueeze(-1)).squeeze(-1)
-        standardized = functional.linear(value, inverse.flatten(0, -2), -centre.flatten())
+        with exact_products():
+            inverse = torch.linalg.solve_triangular(self.factor, identity.expand_as(self.factor), upper=False)
+            centre = (inverse @ self.location.unsqueeze(-1)).squeeze(-1)
+            standardized = functional.linear(value, inverse.flatten(0, -2), -centre.flatten())
         squares: Tensor = standardized.unflatten(-1, centre.shape).square().sum(-1)
         return -0.5 * (squares + value.shape[-1] * LOG_2PI) - self.log_determinant
 

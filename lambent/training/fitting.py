@@ -205,7 +205,8 @@ def _check_rows(
                     f"validation rows have shape {list(rows.shape[1:])}, those to train on {list(model.event_shape)}"
                 )
             if batches is train or not shared:
-                model.likelihood.check(rows if transform is None else _seen(rows[:4096], transform, seed))
+                generator = torch.Generator(rows.device).manual_seed(mixed_seed(seed, 0x5EE))
+                model.likelihood.check(rows, transform, generator)
             if model.context and isinstance(batches, InMemory):
                 model._given(batches.context, batches.rows)
 

@@ -6,7 +6,16 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from lambent.distributions import SCALE_RANGE, DiagonalNormal, FromNoise, FullNormal, NormalMixture, shaped, vector
+from lambent.distributions import (
+    SCALE_RANGE,
+    DiagonalNormal,
+    FromNoise,
+    FullNormal,
+    NormalMixture,
+    limited,
+    shaped,
+    vector,
+)
 from lambent.model.priors.base import HELD, Encode, Prior
 from lambent.part import Part, Shape, elements, option
 
@@ -46,7 +55,7 @@ class Mixture(Prior):
             self.below = nn.Parameter(torch.zeros(self.components, size, size))
 
     def forward(self, posterior: Encode, context: Tensor | None = None) -> Distribution:
-        log_scale = self.log_scale.clamp(*SCALE_RANGE)
+        log_scale = limited(self.log_scale, *SCALE_RANGE)
         if self.covariance == "diagonal":
             components: FromNoise = DiagonalNormal(self.location, log_scale)
         else:

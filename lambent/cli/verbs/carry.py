@@ -118,12 +118,23 @@ class _Start(Quiet):
             self.voice.note(
                 f"a batch of {batch:,} was asked for; the rows to train on are {count:,}: each step takes all"
             )
+        if run.settings.patience and self.plan.fit["patience"] == "auto":
+            self.voice.note(
+                f"{count:,} rows are few: the weights that are best on the validation rows are kept, and training stops after "
+                f"{run.settings.patience} epochs without better ones (--patience 0: to the end)"
+            )
         if self.resume:
             return
         run_folder.emptied(self.folder)
         tree = self.plan.plain(self.rows.train.modality.spec(), self.parts)
         head = "# Everything that this run was told. The same again: lambent train --config THIS-FILE --out ANOTHER-FOLDER\n"
         write_text(self.folder / run_folder.CONFIG, head + strict.dumped(tree))
+
+    def on_end(self, run: Run) -> None:
+        if run.kept is None:
+            return
+        ended = f", {run.settings.patience} epochs without better ones" if run.epoch < run.epochs else ""
+        self.voice.step(f"kept: the weights of epoch {run.best_epoch}, best on the validation rows{ended}")
 
 
 class _Lines(Quiet):

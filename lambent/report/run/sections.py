@@ -97,7 +97,9 @@ def units(findings: Findings) -> Section | None:
         return None
     measures = list(dict.fromkeys(level.measure for level in findings.levels))
     scale = " All levels share one scale." if len(findings.levels) > 1 and len(measures) == 1 else ""
-    lead = f"{LEADS[measures[0]]} A unit counts as active when its centre moves.{scale}"
+    lead = (
+        f"{LEADS[measures[0]] if len(measures) == 1 else MIXED} A unit counts as active when its centre moves.{scale}"
+    )
     charts = bars.levels(findings.levels, findings.metric("kl"))
     notes = [f"{bars.WORDS[m].title}: {MEASURES[m]}." for m in measures if m] + [
         f"{MEASURES[None][0].upper()}{MEASURES[None][1:]}." for m in measures if not m
@@ -122,6 +124,12 @@ LEADS = {
     ),
     None: "The KL of this code has no parts by unit. Shown is how far each unit moves from example to example.",
 }
+
+
+MIXED = (
+    "How much each unit of the code says about an example, largest first. "
+    "The KL has parts by unit at some levels only; what is drawn stands above the bars."
+)
 
 
 def traversals(findings: Findings) -> Section | None:

@@ -28,7 +28,7 @@ VERBS = {
     "report": ("show", "rebuild the HTML report of a run"),
     "info": ("show", "what a model file holds"),
     "parts": ("listing", "every part with its fields: the flags of train"),
-    "data": ("catalogue", "data sets known by name"),
+    "data": ("catalogue", "data sets known by name; of a file, what train would read"),
     "doctor": ("doctor", "check this machine"),
 }
 USAGE = "usage: lambent VERB … (lambent VERB --help for each)"

@@ -50,7 +50,7 @@ def load_rows(request: Tree, fields: Tree, validation: str | float, voice: Voice
     raw = raw_rows(request["source"], request["split"])
     default = entry_named(request["source"])[0].modality if raw.facts.get("name") else guess(raw.rows).spec()
     spec = completed(Modality, fields or None, default, "data")
-    request["test"] = _test_split(request)
+    request["test"] = split_to_test(request)
     validation = _validation_split(request, validation)
     train, test, valid = _parts(raw, request, validation, Modality.from_spec(spec))
     _tell_overlap(train, test, "test", voice)
@@ -153,7 +153,8 @@ def _is_part(source: str, split: str) -> bool:
     return not os.path.isdir(source) or folder_of(Path(source), split) is not None
 
 
-def _test_split(request: Tree) -> str | float:
+def split_to_test(request: Tree) -> str | float:
+    """The split to test on, or the share of the rows to hold out for it; `UsageError` for one that cannot serve."""
     test = request["test"]
     if test == "auto":
         return "test" if request["split"] != "test" and has_split(request["source"], "test") else SHARE

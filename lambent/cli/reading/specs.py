@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Any, Literal
 
 from lambent.cli.reading import strict
-from lambent.cli.reading.trees import Tree, Typed
+from lambent.cli.reading.trees import Tree, Typed, as_tree
 from lambent.errors import UsageError, nearest
 from lambent.part import Part, Spec, registered
 
@@ -23,7 +23,7 @@ def completed(kind: type[Part], given: Any, default: Spec | None, path: str) -> 
     given: a name, a tree with or without a type, or None; default: what stands where nothing was given.
     Raises `UsageError` that begins with the dotted path of what is wrong.
     """
-    tree = as_tree(given, kind, path)
+    tree = as_tree(given, kind.__name__, path)
     chosen = _chosen(kind, tree, default, path)
     base = default if default is not None and default["type"] == chosen.__name__ else {}
     refuse_unknown(tree, chosen, kind, path)
@@ -45,21 +45,6 @@ def completed(kind: type[Part], given: Any, default: Spec | None, path: str) -> 
         return kind.from_spec(spec).spec()
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from None
-
-
-def as_tree(given: Any, kind: type[Part], path: str) -> Tree:
-    """What was given as a tree: nothing, a name, or a mapping; from a flag also a mapping in braces."""
-    if isinstance(given, Typed):
-        given = strict.parsed(given, f"--{path}") if given.strip().startswith("{") else str(given)
-    if given is None:
-        return {}
-    if isinstance(given, str):
-        return {"type": given}
-    if not isinstance(given, dict):
-        raise UsageError(
-            f"{path}: a {kind.__name__} is named, or described as {{type: NAME, …}}; {str(given)[:60]!r} is neither"
-        )
-    return given
 
 
 def _chosen(kind: type[Part], tree: Tree, default: Spec | None, path: str) -> type[Part]:

@@ -34,11 +34,17 @@ from lambent.training.run import History, Run
 
 @dataclass(frozen=True)
 class Job:
-    """How a run is carried out: its voice, the command as typed, the tracker."""
+    """How a run is carried out: its voice, the command as typed, the tracker, whether the checkpoint outlives the training."""
 
     voice: Voice
     command: str
     track: str | None = None
+    keep_checkpoint: bool = False
+
+    def way(self, folder: Path) -> str:
+        """How to go on after an interruption."""
+        kept = " --keep-checkpoint" if self.keep_checkpoint else ""
+        return f"go on with: lambent train --resume {shlex.quote(str(folder))}{kept}"
 
 
 def carry_out(plan: Plan, folder: Path, job: Job, resume: bool = False) -> int:
@@ -60,7 +66,7 @@ def carry_out(plan: Plan, folder: Path, job: Job, resume: bool = False) -> int:
             **plan.fit | {"validation": 0.0 if rows.valid is None else rows.valid},
         )  # fmt: skip
     except InterruptedRun as stopped:
-        raise InterruptedRun(f"{stopped}; the state is kept, {_way(folder)}", stopped.exit_status) from None
+        raise InterruptedRun(f"{stopped}; the state is kept, {job.way(folder)}", stopped.exit_status) from None
     plan.name = plan.name or folder.resolve().name
     provenance = _provenance(plan, rows, parts["objective"], history, model, job.command)
     fitted = Fitted(model, rows.train.modality, provenance)
@@ -69,13 +75,12 @@ def carry_out(plan: Plan, folder: Path, job: Job, resume: bool = False) -> int:
         findings, found = conclude(fitted, rows.test, plan.evaluate, folder, job.voice)
     except KeyboardInterrupt as stopped:
         status = getattr(stopped, "exit_status", 130)
-        raise InterruptedRun(f"interrupted after training; the model is saved, {_way(folder)}", status) from None
+        raise InterruptedRun(f"interrupted after training; the model is saved, {job.way(folder)}", status) from None
+    if not job.keep_checkpoint:
+        # Only now: until the report stood there, it was the way to go on.
+        (folder / run_folder.CHECKPOINT).unlink(missing_ok=True)
     _conclusion(folder, found, findings, provenance, job.voice)
     return 0
-
-
-def _way(folder: Path) -> str:
-    return f"go on with: lambent train --resume {shlex.quote(str(folder))}"
 
 
 def conclude(

@@ -30,7 +30,7 @@ def test_prior_is_one_distribution_over_vectors(
     z = sample(p, (4, 5), seed(0))
     assert z.shape == (4, 5, size)
     assert p.log_prob(z).shape == (4, 5)
-    assert p.mean.shape == (size,)
+    assert p.centre.shape == (size,)
     assert torch.isfinite(p.log_prob(50 * z)).all()
     assert torch.equal(z, sample(p, (4, 5), seed(0)))
     assert not torch.equal(z, sample(p, (4, 5), seed(1)))
@@ -61,7 +61,7 @@ def test_posterior_gives_a_distribution_for_each_row(
         assert tuple(q.event_shape) == (3,)
         z = sample(q, (4,), seed(0))
         assert z.shape == (4, *batch, 3)
-        assert q.mean.shape == (*batch, 3)
+        assert q.centre.shape == (*batch, 3)
         assert posterior.separable == (q.detached() is not None)
         if posterior.density:
             assert q.log_prob(z).shape == (4, *batch)
@@ -224,7 +224,7 @@ def test_mean_is_the_mean(model_and_rows: tuple[LatentModel, Tensor]) -> None:
     model, x = model_and_rows
     nodes = model.infer(x, 2, mean)
     for node in nodes:
-        torch.testing.assert_close(node.z, node.q.mean.expand_as(node.z))
+        torch.testing.assert_close(node.z, node.q.centre.expand_as(node.z))
     assert torch.equal(codes(model, x, mean), codes(model, x, mean))
 
 
@@ -241,7 +241,7 @@ def test_first_takes_the_top_from_one_draw_and_the_rest_from_another(assembled: 
     for count in range(4):
         nodes = model.infer(x, 1, first(count, mean, from_prior(seed(0))))
         for level, node in enumerate(nodes):
-            from_mean = torch.allclose(node.z, node.q.mean.expand_as(node.z))
+            from_mean = torch.allclose(node.z, node.q.centre.expand_as(node.z))
             assert from_mean == (level < count)
 
 

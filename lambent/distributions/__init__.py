@@ -6,7 +6,7 @@ from lambent.distributions.elementwise import Binary, Observed, UnitInterval
 from lambent.distributions.explicit import Axes, Explicit, FromNoise, centre, constructed, independent, sample
 from lambent.distributions.limits import SCALE_RANGE, limited
 from lambent.distributions.logistic import LogisticPixels
-from lambent.distributions.mixtures import NormalMixture
+from lambent.distributions.mixtures import NormalMixture, UnitMixture
 from lambent.distributions.shaped import Shaped, ShapedNoise, shaped, vector
 from lambent.distributions.vectors import (
     LOG_2PI,
@@ -35,6 +35,7 @@ __all__ = [
     "ShapedNoise",
     "StandardNormal",
     "UnitInterval",
+    "UnitMixture",
     "ZeroInflated",
     "centre",
     "constructed",

@@ -74,6 +74,12 @@ def _parser(known: Catalogue) -> Parser:
     )
     parser.add_argument("-o", "--out", metavar="RUN", type=filled("--out"), help="the run folder; default: runs/NAME")
     parser.add_argument("--name", help="the run's name; default: that of the folder")
+    parser.add_argument(
+        "--condition",
+        type=Typed,
+        metavar="NAMES",
+        help="train p(x | c): c is the label, or columns of a table, such as age,sex; short for --data.condition",
+    )
     parser.add_argument("--config", metavar="FILE", help="a YAML or JSON file of settings, on which flags are laid")
     parser.add_argument("--resume", metavar="RUN", help="go on with an interrupted run, to the same bits")
     parser.add_argument("--force", action="store_true", help="replace the run in the folder")
@@ -107,8 +113,9 @@ def _tree(options: argparse.Namespace, flags: Tree) -> Tree:
 
     tree = read_plan(options.config) if options.config else {}
     flags = sourced(flags, options.data)
-    if options.limit is not None:
-        flags["data"] = {**flags.get("data", {}), "limit": options.limit}
+    for name in ("limit", "condition"):
+        if (value := getattr(options, name)) is not None:
+            flags["data"] = {**flags.get("data", {}), name: value}
     if options.name is not None:
         flags["name"] = options.name
     for section, known in (("fit", settings.of_fit()), ("evaluate", settings.of_evaluation())):

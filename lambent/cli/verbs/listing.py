@@ -11,6 +11,7 @@ from typing import Any
 from lambent.cli.reading.flags import IMPORTS, Parser, common, import_modules
 from lambent.cli.voice import Voice
 from lambent.data.catalog.cache import cache_folder
+from lambent.disk import strict_json
 from lambent.disk.whole import write_text
 from lambent.errors import MachineError, UsageError, nearest
 from lambent.version import __version__
@@ -70,7 +71,7 @@ def _every() -> Catalogue:
 
 def _kept(stamp: str) -> Catalogue | None:
     try:
-        kept = json.loads((cache_folder() / KEPT).read_text(encoding="utf-8"))
+        kept = strict_json.parsed((cache_folder() / KEPT).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     found: Catalogue | None = kept.get("parts") if isinstance(kept, dict) and kept.get("of") == stamp else None

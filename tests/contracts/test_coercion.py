@@ -80,9 +80,9 @@ def test_a_field_and_a_setting_refuse_in_the_same_words(value: Any) -> None:
 
 def test_a_number_beyond_any_that_a_machine_holds() -> None:
     """10⁴⁰⁰ is a whole number, and no finite float: refused like infinity, by a field and by a setting."""
-    with pytest.raises(UsageError, match="Elbo.beta takes"):
+    with pytest.raises(UsageError, match=r"Elbo\.beta takes"):
         Elbo(beta=10**400)
-    with pytest.raises(UsageError, match="fit.clip takes a finite number"):
+    with pytest.raises(UsageError, match=r"fit\.clip takes a finite number"):
         checked(Typed("1" + "0" * 400), Setting(float, 1.0, "the norm"), "fit.clip")
 
 

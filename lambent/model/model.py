@@ -25,7 +25,9 @@ class LatentModel(Part):
     latent: Latent = option("the codes: how many, their prior, their posterior", factory=Flat)
     likelihood: Likelihood = option("p(x|z)", factory=Bernoulli)
     network: Network = option("the architecture of encoder and decoder", factory=Mlp)
-    context: int = option("width of the vector that conditions both halves; 0 for none", default=0, minimum=0)
+    context: int = option(
+        "width of the vector that conditions both halves; 0 for none", default=0, minimum=0, maximum=2**20
+    )
 
     def setup(self, event: Shape, examples: Tensor | None = None, seed: int = 0) -> Self:
         """Make all weights for rows of shape `event`; `examples` are stored rows, for priors that start from data.

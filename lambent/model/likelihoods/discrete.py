@@ -54,7 +54,7 @@ class Categorical(Likelihood):
     planar = False
     domain = "whole numbers from 0 to levels − 1"
 
-    levels: int = option("how many values a position can take", default=2, minimum=2)
+    levels: int = option("how many values a position can take", default=2, minimum=2, maximum=2**24)
 
     def setup(self, event: Shape) -> Shape:
         self.event = event

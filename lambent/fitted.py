@@ -24,7 +24,7 @@ from lambent.data.batches import as_tensor
 from lambent.data.conditions import Conditions
 from lambent.data.kinds.modality import Encoded
 from lambent.data.splitting import row_hashes
-from lambent.disk import tensorfile
+from lambent.disk import strict_json, tensorfile
 from lambent.disk.allowance import allowance
 from lambent.disk.tensorfile import Entry, Header
 from lambent.disk.whole import write_whole
@@ -275,8 +275,8 @@ def _opened(path: Path) -> tuple[dict[str, Any], Header]:
     if found.metadata.get("sha256") != hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest():
         raise ArtifactError(f"{path} is damaged: its description does not match its SHA-256")
     try:
-        header = tensorfile.strict_json(text)
-    except (ValueError, RecursionError) as error:
+        header = strict_json.parsed(text)
+    except ValueError as error:
         raise ArtifactError(f"{path} is damaged: {error}") from None
     if not isinstance(header, dict):
         raise ArtifactError(f"{path} is damaged: its header is no object")

@@ -26,7 +26,9 @@ class LatentModel(Part):
     latent: Latent = option("the codes: how many, their prior, their posterior", factory=Flat)
     likelihood: Likelihood = option("p(x|z)", factory=Bernoulli)
     network: Network = option("the architecture of encoder and decoder", factory=Mlp)
-    context: int = option("width of the vector that conditions both halves; 0 for none", default=0, minimum=0)
+    context: int = option(
+        "width of the vector that conditions both halves; 0 for none", default=0, minimum=0, maximum=2**20
+    )
     gaps: bool = option(
         "whether values may be missing (NaN): left out of p(x|z), shown to the encoder by a mask", default=False
     )

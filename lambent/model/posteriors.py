@@ -81,8 +81,8 @@ class Flow(Posterior):
 
     separable = False
 
-    transforms: int = option("number of coupling layers", default=2, minimum=1)
-    width: int = option("hidden width of each coupling network", default=64, minimum=1)
+    transforms: int = option("number of coupling layers", default=2, minimum=1, maximum=1000)
+    width: int = option("hidden width of each coupling network", default=64, minimum=1, maximum=65536)
     coupling: Literal["affine", "spline"] = option(
         "map of each unit: RealNVP's affine, or rational-quadratic",
         default="affine",

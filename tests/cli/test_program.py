@@ -38,7 +38,7 @@ def test_every_verb_explains_itself(lambent: Run, verb: str) -> None:
 def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys; from lambent.cli import main; main(['--help']); "
-        "print([m for m in ('torch', 'numpy', 'yaml', 'rich', 'argparse') if m in sys.modules])"
+        "print([m for m in ('torch', 'numpy', 'ruamel.yaml', 'filelock', 'rich', 'argparse') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=surroundings(), check=True)
     assert done.stdout.splitlines()[-1] == "[]"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lambent.data.catalog.cache import cache_folder
+from lambent.disk import strict_json
 from lambent.disk.whole import write_text
 from lambent.errors import MachineError
 from lambent.version import __version__
@@ -34,7 +35,7 @@ def everything() -> Catalogue:
 
 def _read(stamp: str) -> Catalogue | None:
     try:
-        kept = json.loads((cache_folder() / KEPT).read_text(encoding="utf-8"))
+        kept = strict_json.parsed((cache_folder() / KEPT).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return kept if isinstance(kept, dict) and kept.pop("of", None) == stamp else None

@@ -14,6 +14,7 @@ from lambent.cli.reading.words import in_line
 from lambent.cli.verbs.carry import metrics_text
 from lambent.cli.verbs.measure import add_samples, opened_with_rows
 from lambent.cli.voice import Voice
+from lambent.disk import strict_json
 from lambent.report import summary, verdict
 from lambent.report import write as write_report
 from lambent.report.numerals import show, show_moment, show_seconds
@@ -122,7 +123,7 @@ def _facts(path: Path, header: dict[str, Any]) -> list[tuple[str, str]]:
 def _metrics(path: Path) -> dict[str, Any] | None:
     """The metrics beside the model file, where there are any that can be read."""
     try:
-        found = json.loads((path.parent / run_folder.METRICS).read_text("utf-8"))["metrics"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        found = strict_json.parsed((path.parent / run_folder.METRICS).read_text("utf-8"))["metrics"]
+    except (OSError, ValueError, KeyError, TypeError):
         return None
     return found if isinstance(found, dict) and all(isinstance(m, dict) for m in found.values()) else None

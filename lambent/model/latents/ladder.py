@@ -23,7 +23,7 @@ class Ladder(Latent):
     papers = ("sonderby2016ladder", "kingma2016improved")
 
     sizes: tuple[int, ...] = option("units at each level, the top first", default=(8, 16, 32), minimum=1, maximum=65536)
-    width: int = option("units of the deterministic states between levels", default=256, minimum=1)
+    width: int = option("units of the deterministic states between levels", default=256, minimum=1, maximum=65536)
     prior: Prior = option("p(z₁), of the top level", factory=Standard)
     posterior: Posterior = option("q at every level", factory=Diagonal)
 

@@ -30,7 +30,7 @@ class Mixture(Prior):
     # samples come from it. Below the diagonal are so many numbers that Adam's steps, of equal size for all, would scatter it.
     pace = {"logits": 10.0, "weigh.weight": 10.0, "location": 3.0, "log_scale": 3.0, "below": 0.1}
 
-    components: int = option("number of Gaussians", default=10, minimum=1)
+    components: int = option("number of Gaussians", default=10, minimum=1, maximum=10**6)
     covariance: Literal["diagonal", "full"] = option("shape of each Gaussian", default="diagonal")
 
     @property
@@ -69,7 +69,7 @@ class Vamp(Prior):
 
     papers = ("tomczak2018vae",)
 
-    components: int = option("number of pseudo-inputs", default=50, minimum=1)
+    components: int = option("number of pseudo-inputs", default=50, minimum=1, maximum=10**6)
 
     @property
     def held(self) -> int:

@@ -209,7 +209,8 @@ class Conditions:
         for item in self.items:
             if item.name not in values:
                 raise UsageError(
-                    f"this model is conditioned on {self._listed()}: give {item.name}=VALUE too ({item.known})"
+                    f"this model is conditioned on {self._listed()}, and no {item.name} was given: "
+                    f"say --given {item.name}=VALUE (in Python given={{{item.name!r}: …}}); known: {item.known}"
                 )
         try:
             one = self.encode({name: np.array([value], dtype=object) for name, value in values.items()})

@@ -59,9 +59,19 @@ def cut(rows: int, fraction: float, seed: int = 0) -> tuple[Side, Side]:
     if held >= rows:
         raise DataError(f"{rows} rows cannot be cut in two with a fraction of {fraction}")
     order = np.random.Generator(np.random.PCG64(seed)).permutation(rows)
-    facts = {"fraction": fraction, "seed": seed}
+    facts = {"fraction": fraction, "seed": seed, "of": rows}
     kept, out = np.sort(order[held:]), np.sort(order[:held])
     return Side(kept, facts | {"side": "kept"}), Side(out, facts | {"side": "held"})
+
+
+def numbers(part: dict[str, Any] | None) -> np.ndarray | None:
+    """The numbers of a part's rows in the data that it was cut from; None of what was not cut, or by an older version."""
+    if not part or "of" not in part:
+        return None
+    kept, held = cut(part["of"], part["fraction"], part["seed"])
+    own = (kept if part["side"] == "kept" else held).index
+    outer = numbers(part.get("within"))
+    return own if outer is None else outer[own]
 
 
 def overlap(a: Encoded | Tensor, b: Encoded | Tensor) -> int:

@@ -12,6 +12,7 @@ import torch
 from torch import Size, Tensor
 from torch.distributions import Categorical, Distribution, Independent, constraints
 
+from lambent.errors import UsageError
 from lambent.part import Shape
 from lambent.seeds import seeded
 
@@ -94,6 +95,19 @@ class FromNoise(Explicit):
         """z(ε) of one of C components for each noise [..., size]; `chosen` [...] says which. The batch shape ends in C."""
         every = self.from_noise(noise.unsqueeze(-2).expand(*chosen.shape, self.batch_shape[-1], *self.event_shape))
         return every.gather(-2, chosen[..., None, None].expand(*chosen.shape, 1, *self.event_shape)).squeeze(-2)
+
+    def conditional(self, unit: int, before: Tensor) -> Distribution:
+        """p(z_unit | z_<unit), of one number: batch shape [...] from the units before it, [..., unit]. A coder goes by these.
+
+        Raises `UsageError` where a unit has no distribution of its own given those before it.
+        """
+        raise UsageError(
+            f"{type(self).__name__} gives no distribution of one unit at a time: use a Standard, Mixture or Vamp prior"
+        )
+
+    def leading(self, units: int) -> "FromNoise":
+        """The marginal distribution of the first `units` units."""
+        raise UsageError(f"{type(self).__name__} gives no marginal distribution of its first units")
 
     def detached(self) -> "Self | None":
         """The same density with its parameters held constant, or None where they cannot be separated."""

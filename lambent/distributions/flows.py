@@ -7,6 +7,7 @@ import zuko
 from torch import Size, Tensor, nn
 
 from lambent.distributions import FromNoise
+from lambent.distributions.products import exact_products
 
 
 class FlowNormal(FromNoise):
@@ -31,14 +32,16 @@ class FlowNormal(FromNoise):
     def from_noise(self, noise: Tensor) -> Tensor:
         straight = self.base.from_noise(self._over_batch(noise))
         z: Tensor
-        z, log_determinant = self.bend.call_and_ladj(straight)
+        with exact_products():
+            z, log_determinant = self.bend.call_and_ladj(straight)
         self._drawn = (z, self.base.log_prob(straight) - log_determinant)
         return z
 
     def log_prob(self, value: Tensor) -> Tensor:
         if self._drawn is not None and self._drawn[0] is value:
             return self._drawn[1]
-        straight, log_determinant = self.bend.inv.call_and_ladj(self._over_batch(value))
+        with exact_products():
+            straight, log_determinant = self.bend.inv.call_and_ladj(self._over_batch(value))
         density: Tensor = self.base.log_prob(straight) + log_determinant
         return density
 
@@ -49,7 +52,8 @@ class FlowNormal(FromNoise):
     @property
     def centre(self) -> Tensor:
         """The image of the base's centre; a mean has no closed form."""
-        image: Tensor = self.bend(self._over_batch(self.base.centre))
+        with exact_products():
+            image: Tensor = self.bend(self._over_batch(self.base.centre))
         return image
 
 

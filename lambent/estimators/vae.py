@@ -2,9 +2,9 @@
 
 import copy
 import inspect
-import typing
 from collections.abc import Mapping
 from dataclasses import replace
+from numbers import Real
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,26 +14,25 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
-from torch import Tensor
 
-from lambent.data import encode_like, load
+from lambent.data import encode_like, load, load_parted
 from lambent.data.kinds.modality import Encoded, Modality
 from lambent.data.kinds.table import Table
-from lambent.data.loading import raw_rows, suggested
+from lambent.data.loading import raw_rows
 from lambent.data.readers.frames import is_frame
 from lambent.errors import ArtifactError, LambentError, UsageError
+from lambent.estimators.assembly import assembled, chosen_modality, is_table, latent_spec
 from lambent.fitted import Fitted, Rows
 from lambent.fitted import load as load_fitted
 from lambent.metrics.bound import bounds
 from lambent.model import LatentModel
-from lambent.model.likelihoods import Likelihood
-from lambent.model.networks import Network
-from lambent.objectives import Elbo, Objective, suggested_latent
-from lambent.part import Part, Spec
-from lambent.seeds import mixed_seed
+from lambent.objectives import Elbo, Objective
+from lambent.part import Spec
+from lambent.seeds import stream
 from lambent.tasks.explore import decode, encode, generate, reconstruct
+from lambent.training.continued import Kept, one_pass
 from lambent.training.fitting import fit
-from lambent.training.loop import Loop
+from lambent.training.settings import Training
 
 
 class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -72,8 +71,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         epochs: int | None = None,
         batch: int = 128,
         learning_rate: float = 1e-3,
-        validation: float = 0.0,
-        patience: int = 0,
+        validation: Any = 0.0,
+        patience: Any = "auto",
         precision: str = "auto",
         device: str = "auto",
         samples: int = 32,
@@ -102,49 +101,54 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
     # ---- training ------------------------------------------------------------------------------------------------
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Train on raw data: an array, a frame, images, a path, a catalog name. `y`: labels, if they condition the model."""
-        encoded = self._encoded(X, y, reset=True)
+        """Train on raw data: an array, a frame, images, a path, a catalog name. `y`: labels, if they condition the model.
+
+        Of rows that `validation` holds out nothing is learned, neither scales nor categories.
+        """
+        seed = self._seed()
+        encoded, held_out = self._parted(X, y, seed)
         model = self._assembled(encoded)
-        objective = self._objective()
+        self._kept: Kept | None = None
         self.history_ = fit(
             model,
-            objective,
+            self._objective(),
             encoded,
             epochs=self.epochs,
             batch=self.batch,
             learning_rate=self.learning_rate,
-            validation=self.validation,
+            validation=held_out,
             patience=self.patience,
             precision=self.precision,  # type: ignore[arg-type]
             device=self.device,
-            seed=self._seed(),
+            seed=seed,
             progress=self.verbose,
         )
         self._adopt(model, encoded.modality)
         return self
 
     def partial_fit(self, X: Any, y: Any = None) -> Self:
-        """One more pass of training, over these rows; the first call decides scales and shapes. `y` as in `fit`."""
+        """One more pass of training, over these rows; the first call decides scales and shapes. `y` as in `fit`.
+
+        All calls are one training: weights, moments, opponent, averages and λ go on from where they were. What grows during a
+        training, such as the weight of the KL, grows over the steps that `epochs` passes over the first call's rows make
+        (None: as many as `fit` would make), and has its final value from then on; after `fit` or `load`, from the first call.
+        `validation` and `patience` do not count here.
+        """
         first = not hasattr(self, "model_")
+        kept = getattr(self, "_kept", None)
         encoded = self._encoded(X, y, reset=first)
         model = self._assembled(encoded) if first else self.model_
-        loops: list[Loop] = []
-        fit(
-            model,
-            self._objective(),
-            encoded,
-            epochs=1,
+        settings = Training.of(
+            epochs=self.epochs,
             batch=self.batch,
             learning_rate=self.learning_rate,
-            average=0.0,
-            precision=self.precision,  # type: ignore[arg-type]
+            precision=self.precision,
             device=self.device,
-            seed=mixed_seed(self._seed(), getattr(self, "passes_", 0)),
-            callbacks=[_Continued(getattr(self, "_moments", None), loops)],
+            seed=self._seed() if kept is None else kept.seed,
         )
+        self._kept = one_pass(model, self._objective(), encoded, settings, kept)
+        self.history_ = self._kept.state["history"]
         self._adopt(model, encoded.modality)
-        self._moments = [loops[0].optimizer.state_dict()]
-        self.passes_ = getattr(self, "passes_", 0) + 1
         return self
 
     # ---- using ---------------------------------------------------------------------------------------------------
@@ -238,7 +242,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         held = vars(self).get("fitted_")
         if held is None:  # as any attribute that is not there yet, so that hasattr tells
             raise AttributeError("this VAE is not fitted yet: call fit first")
-        return typing.cast(Fitted, held)
+        assert isinstance(held, Fitted)
+        return held
 
     def _seed(self, state: Any = None) -> int:
         state = self.random_state if state is None else state
@@ -254,61 +259,49 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         return bool(self.fitted_.conditions) and self._encoded(X).context is not None
 
     def _encoded(self, X: Any, y: Any = None, reset: bool = False) -> Encoded:
-        """Raw data as tensors, by the modality; two-dimensional arrays pass scikit-learn's checks first."""
+        """Raw data as tensors, by the modality."""
         if not reset:
             check_is_fitted(self)
+        X, modality = self._checked(X, y, reset)
         if isinstance(X, Encoded):
             return X
-        modality = self._chosen_modality(X) if reset else self.modality_
-        asked = modality.condition if isinstance(modality, Modality) else ()
-        if _is_table(X) and not (asked and is_frame(X)):  # text may condition, which scikit-learn would refuse
-            X = validate_data(
-                self, X, reset=reset, dtype=[np.float64, np.float32], ensure_min_samples=2 if reset else 1
-            )
-        if y is not None and "label" in asked:
-            X = replace(raw_rows(X), labels=np.asarray(y))
         return load(X, modality=modality) if reset else encode_like(self.modality_, X)
 
-    def _chosen_modality(self, X: Any) -> Modality | None:
-        """The modality to fit, with what conditions; None where the data are to suggest one."""
-        chosen = self.modality
-        if chosen is None and _is_table(X):
-            chosen = Table()
-        names = (self.condition,) if isinstance(self.condition, str) else tuple(self.condition or ())
-        if chosen is None and names:
-            chosen = suggested(X)
-        if chosen is None:
-            return None
-        chosen = chosen if isinstance(chosen, Part) else Modality.from_spec(chosen)
-        return Modality.from_spec(chosen.spec() | ({"condition": list(names)} if names else {}))
+    def _checked(self, X: Any, y: Any, reset: bool) -> tuple[Any, Modality | None]:
+        """Raw data, of which two-dimensional arrays have passed scikit-learn's checks, and the modality to be fitted to them."""
+        if isinstance(X, Encoded):
+            return X, None
+        modality = chosen_modality(self.modality, self.condition, X) if reset else self.modality_
+        asked = () if modality is None else modality.condition
+        if is_table(X) and not (asked and is_frame(X)):  # text may condition, which scikit-learn would refuse
+            least = 2 if reset else 1
+            X = validate_data(self, X, reset=reset, dtype=[np.float64, np.float32], ensure_min_samples=least)
+        if y is not None and "label" in asked:
+            X = replace(raw_rows(X), labels=np.asarray(y))
+        return X, modality
+
+    def _parted(self, X: Any, y: Any, seed: int) -> tuple[Encoded, Any]:
+        """Rows to train on, and those to validate on (or 0.0): a share is cut off before the modality is fitted."""
+        if not isinstance(self.validation, Real):
+            encoded = self._encoded(X, y, reset=True)
+            rows = self.validation
+            alike = rows if isinstance(rows, (Encoded, tuple)) else encode_like(encoded.modality, rows)
+            return encoded, alike
+        if not self.validation or isinstance(X, Encoded):
+            return self._encoded(X, y, reset=True), self.validation
+        share = Training.of(validation=self.validation).validation
+        X, modality = self._checked(X, y, reset=True)
+        kept, held_out = load_parted(X, share, stream(seed, "validation share"), modality=modality)
+        return kept, held_out
 
     def _assembled(self, encoded: Encoded) -> LatentModel:
-        defaults = encoded.modality.defaults()
-        spec: Spec = {"type": "LatentModel", "latent": self._latent_spec(defaults.get("latent"))}
-        spec["context"] = encoded.modality.conditions.width
-        kinds: tuple[tuple[str, type[Part]], ...] = (("likelihood", Likelihood), ("network", Network))
-        for name, kind in kinds:
-            given = getattr(self, name)
-            spec[name] = _spec(kind, defaults[name] if given is None else given)
-        return LatentModel.from_spec(spec)
+        return assembled(encoded.modality, self._latent_spec, self.likelihood, self.network)
 
     def _latent_spec(self, suggested: Spec | None = None) -> Spec:
-        latent = self.latent
-        counted = isinstance(latent, (int, np.integer)) and not isinstance(latent, bool)
-        suggesting = counted or latent is None
-        if suggesting:
-            latent = {**(suggested or {"type": "Flat"}), **({"size": int(latent)} if counted else {})}
-        spec: Spec = (
-            latent.spec() if isinstance(latent, Part) else {"type": latent} if isinstance(latent, str) else dict(latent)
-        )
-        for name in ("prior", "posterior"):
-            given = getattr(self, name)
-            if given is not None:
-                spec[name] = given.spec() if isinstance(given, Part) else given
-        return suggested_latent(spec, spec, self._objective()) if suggesting and self.prior is None else spec
+        return latent_spec(self.latent, self.prior, self.posterior, self._objective(), suggested)
 
     def _objective(self) -> Objective:
-        return Objective.from_spec(_spec(Objective, Elbo() if self.objective is None else self.objective))
+        return Objective.from_spec(Elbo().spec() if self.objective is None else self.objective)
 
     def _adopt(self, model: LatentModel, modality: Modality) -> None:
         self.fitted_ = Fitted(model.cpu().eval(), modality)
@@ -324,25 +317,6 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = super().__getstate__()
         return {name: [] if name == "_exact" else value for name, value in state.items()}
-
-
-class _Continued:
-    """Gives a new loop the moments of the one before, so that `partial_fit` goes on rather than starts again."""
-
-    def __init__(self, moments: list[dict[str, Any]] | None, loops: list[Loop]) -> None:
-        self.moments = moments
-        self.loops = loops
-
-    def on_start(self, loop: Loop) -> None:
-        self.loops.append(loop)
-        if self.moments:
-            loop.optimizer.load_state_dict(self.moments[0])
-
-    def on_epoch(self, loop: Loop) -> None: ...
-
-    def on_end(self, loop: Loop) -> None: ...
-
-    def on_interrupt(self, loop: Loop) -> None: ...
 
 
 def load_estimator(path: str | Path, device: str = "cpu") -> VAE:
@@ -376,18 +350,5 @@ def _dressed(stored: Fitted) -> VAE:
     return vae
 
 
-def _spec(kind: type[Part], given: Any) -> Spec:
-    return given.spec() if isinstance(given, Part) else kind.from_spec(given).spec()
-
-
 def _is_plain(value: Any) -> bool:
     return value is None or isinstance(value, (bool, int, float, str))
-
-
-def _is_table(X: Any) -> bool:
-    """Whether scikit-learn's own checks should see it: everything but files, encoded data and arrays of more than two axes."""
-    if isinstance(X, (str, Path, Encoded)):
-        return False
-    if isinstance(X, Tensor) or hasattr(X, "shape"):
-        return len(X.shape) <= 2
-    return True

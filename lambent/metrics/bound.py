@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from lambent.distributions import sample
 from lambent.model import LatentModel
 from lambent.model.priors import Prior
 from lambent.model.trace import from_posterior, from_prior, shared
@@ -57,7 +58,7 @@ def bounds(
 
 
 def _held(model: LatentModel) -> int:
-    """Numbers held for each code at one time: the decoder's widest layer, or its output with what the prior compares."""
+    """Numbers held for each code at one time: the widest layer, or the raw output with what the prior compares."""
     widest = elements(model.raw_shape)
 
     def look(_: nn.Module, __: object, out: object) -> None:
@@ -65,10 +66,13 @@ def _held(model: LatentModel) -> int:
         if isinstance(out, Tensor):
             widest = max(widest, out.numel())
 
-    hooks = [layer.register_forward_hook(look) for layer in model.decoder.modules()]
+    layers = (*model.decoder.modules(), *model.likelihood.modules())
+    hooks = [layer.register_forward_hook(look) for layer in layers]
+    generator = torch.Generator(model.device)
     try:
         given = torch.zeros(1, model.context, device=model.device) if model.context else None
-        model.generate(1, from_prior(torch.Generator(model.device)), given)
+        px = model.generate(1, from_prior(generator), given)
+        px.log_prob(sample(px, (), generator))  # a likelihood may have networks that see x, too
     finally:
         for hook in hooks:
             hook.remove()

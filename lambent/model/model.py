@@ -26,7 +26,12 @@ class LatentModel(Part):
     latent: Latent = option("the codes: how many, their prior, their posterior", factory=Flat)
     likelihood: Likelihood = option("p(x|z)", factory=Bernoulli)
     network: Network = option("the architecture of encoder and decoder", factory=Mlp)
-    context: int = option("width of the vector that conditions both halves; 0 for none", default=0, minimum=0)
+    context: int = option(
+        "width of the vector that conditions both halves; 0 for none", default=0, minimum=0, maximum=2**20
+    )
+    gaps: bool = option(
+        "whether values may be missing (NaN): left out of p(x|z), shown to the encoder by a mask", default=False
+    )
 
     def setup(self, event: Shape, examples: Tensor | None = None, seed: int = 0) -> Self:
         """Make all weights for rows of shape `event`; `examples` are stored rows, for priors that start from data.
@@ -38,10 +43,11 @@ class LatentModel(Part):
         if not event or min(event) < 1:
             raise UsageError(f"rows of shape {list(event)} hold nothing to learn from")
         with seeded(torch.Generator().manual_seed(seed)):
+            self.likelihood.gaps = self.gaps
             raw = self.likelihood.setup(event)
             rows = torch.zeros(1, *event) if examples is None else examples[:1000].cpu()
             observed = self.likelihood.observe(rows)
-            embedded = self.likelihood.embed(observed)
+            embedded = self.likelihood.seen(observed)
             half = self._encoder_for(tuple(embedded.shape[1:]))
             self.encoder: nn.Module = half
             hidden = self.latent.setup(self._with_context(half.shape), embedded, self.context)
@@ -106,7 +112,7 @@ class LatentModel(Part):
         self, observed: Tensor, samples: int, draw: Draw | None, context: Tensor | None
     ) -> tuple[Tensor, list[Node]]:
         given = self._given(context, len(observed))
-        features = self._features(self.likelihood.embed(observed))
+        features = self._features(self.likelihood.seen(observed))
         if given is not None:
             features = (
                 [joined(each, given) for each in features] if isinstance(features, list) else joined(features, given)

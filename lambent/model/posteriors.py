@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from lambent.distributions import SCALE_RANGE, Delta, DiagonalNormal, FullNormal, shaped
+from lambent.distributions import SCALE_RANGE, Delta, DiagonalNormal, FullNormal, limited, shaped
 from lambent.distributions.flows import FlowNormal, coupling_flow, straighten
 from lambent.errors import UsageError
 from lambent.part import Part, Shape, elements, option
@@ -44,7 +44,7 @@ class Diagonal(Posterior):
 
     def forward(self, features: Tensor) -> Distribution:
         location, log_scale = (_as_vectors(half, self.shape) for half in self.head(features).chunk(2, -len(self.shape)))
-        return shaped(DiagonalNormal(location, log_scale.clamp(*SCALE_RANGE)), self.shape)
+        return shaped(DiagonalNormal(location, limited(log_scale, *SCALE_RANGE)), self.shape)
 
 
 class Full(Posterior):
@@ -61,7 +61,7 @@ class Full(Posterior):
     def forward(self, features: Tensor) -> Distribution:
         location, log_scale, below = self.head(features).split([self.size, self.size, len(self.below)], -1)
         flat = location.new_zeros(*location.shape[:-1], self.size**2).index_copy(-1, self.below, below)
-        factor = flat.unflatten(-1, (self.size, self.size)) + torch.diag_embed(log_scale.clamp(*SCALE_RANGE).exp())
+        factor = flat.unflatten(-1, (self.size, self.size)) + torch.diag_embed(limited(log_scale, *SCALE_RANGE).exp())
         return FullNormal(location, factor)
 
 
@@ -81,8 +81,8 @@ class Flow(Posterior):
 
     separable = False
 
-    transforms: int = option("number of coupling layers", default=2, minimum=1)
-    width: int = option("hidden width of each coupling network", default=64, minimum=1)
+    transforms: int = option("number of coupling layers", default=2, minimum=1, maximum=1000)
+    width: int = option("hidden width of each coupling network", default=64, minimum=1, maximum=65536)
     coupling: Literal["affine", "spline"] = option(
         "map of each unit: RealNVP's affine, or rational-quadratic",
         default="affine",
@@ -98,7 +98,7 @@ class Flow(Posterior):
 
     def forward(self, features: Tensor) -> Distribution:
         location, log_scale = self.head(features).chunk(2, -1)
-        straight = DiagonalNormal(location, log_scale.clamp(*SCALE_RANGE))
+        straight = DiagonalNormal(location, limited(log_scale, *SCALE_RANGE))
         return FlowNormal(straight, self.bend(self.narrow(features)).transform)
 
 

@@ -150,7 +150,7 @@ class Annealing(Objective):
         papers={"linear": "bowman2016generating", "cyclical": "fu2019cyclical"},
     )
     warmup: float = option("share of all steps (of each cycle) during which it grows", default=0.2, above=0, maximum=1)
-    cycles: int = option("number of cycles, if cyclical", default=4, minimum=1)
+    cycles: int = option("number of cycles, if cyclical", default=4, minimum=1, maximum=10**6)
 
     @property
     def ramp(self) -> float:

@@ -26,7 +26,7 @@ class Weighted(Objective):
 
     needs_density = True
 
-    samples: int = option("K, samples of each row", default=16, minimum=1)
+    samples: int = option("K, samples of each row", default=16, minimum=1, maximum=10**6)
     gradient: Literal["auto", "plain", "doubly"] = option(
         "doubly reparameterized, plain, or the former where the posterior allows it",
         default="auto",
@@ -88,7 +88,7 @@ class Iwae(Weighted):
 class Grouped(Weighted):
     """Bounds that average over groups of samples."""
 
-    groups: int = option("M, groups of K samples each", default=4, minimum=1)
+    groups: int = option("M, groups of K samples each", default=4, minimum=1, maximum=10**6)
 
     @property
     def draws(self) -> int:

@@ -23,8 +23,8 @@ class Factor(Objective):
     standard_prior = True
 
     gamma: float = option("weight γ of the total correlation", default=10.0, minimum=0)
-    width: int = option("units in each hidden layer of the rival", default=256, minimum=1)
-    depth: int = option("hidden layers of the rival", default=4, minimum=1)
+    width: int = option("units in each hidden layer of the rival", default=256, minimum=1, maximum=65536)
+    depth: int = option("hidden layers of the rival", default=4, minimum=1, maximum=1000)
 
     def setup(self, model: LatentModel, seed: int = 0) -> None:
         sizes = [sum(model.latent.sizes_of_levels), *[self.width] * self.depth]

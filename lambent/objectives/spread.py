@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from lambent.distributions import DiagonalNormal, vector
+from lambent.distributions.products import exact_products
 from lambent.model import LatentModel
 from lambent.model.trace import Node, from_posterior, from_prior
 from lambent.objectives.base import Annealing, Loss, Objective, seen
@@ -144,6 +145,8 @@ class Wae(Objective):
 
     @classmethod
     def _kernel(cls, a: Tensor, b: Tensor) -> Tensor:
-        squares = (a.square().sum(-1, keepdim=True) + b.square().sum(-1) - 2 * a @ b.T).clamp_min(0)
+        with exact_products():  # what is left of a difference
+            products = a @ b.T
+        squares = (a.square().sum(-1, keepdim=True) + b.square().sum(-1) - 2 * products).clamp_min(0)
         widths = [2 * a.shape[-1] * scale for scale in cls.scales]
         return sum((width / (width + squares) for width in widths), start=torch.zeros_like(squares))

@@ -25,11 +25,11 @@ def by_row(found: Evaluation, labels: Sequence[str] | None = None) -> Section:
     """
     name = "bound" if "bound" in found.by_row else "reconstruction"
     body: list[Block] = [Histogram(found.by_row[name], TITLES[name], "nats per row", CAPTIONS[name])]
+    lead = "How the mean over the rows comes about. In a good run the rows lie close together, in one heap."
     if labels is not None and len(set(labels)) > 1:
+        lead += " No label stands far apart from the others."
         body.append(_by_label(found.by_row, list(labels)))
-    return Section(
-        "rows", "Row by row", "A mean hides its rows. In a good run no label stands far below the others.", body
-    )
+    return Section("rows", "Row by row", lead, body)
 
 
 def labels_of(rows: Encoded) -> list[str] | None:

@@ -16,7 +16,7 @@ from lambent.part import Part
 from lambent.seeds import mixed_seed, seeded
 from lambent.tasks.explore import encode
 from lambent.training.fitting import fit
-from lambent.training.loop import History
+from lambent.training.run import History
 
 
 class _PriorAlone(Objective):
@@ -65,7 +65,7 @@ def fit_prior(
         )
     rows = fitted.rows(data, seed, context=context)
     codes = _codes(model, rows, seed)
-    embedded = model.likelihood.embed(model.likelihood.observe(rows.x[:1000]))
+    embedded = model.likelihood.seen(model.likelihood.observe(rows.x[:1000]))
     with seeded(torch.Generator().manual_seed(mixed_seed(seed, 6))):
         prior.setup(model.latent.shapes_of_levels[0], embedded, model.context)
     if isinstance(prior, Mixture):

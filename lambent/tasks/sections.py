@@ -142,12 +142,13 @@ class Figure:
 
 @dataclass(frozen=True)
 class Histogram:
-    """How many of the values lie where; those that are not finite are left out, and counted."""
+    """How many of the values lie where; those that are not finite are left out, and counted. of: what each is a value of."""
 
     values: Sequence[float]
     title: str
     unit: str = ""
     caption: str = ""
+    of: str = "row"
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ def likeliest_cause(model: LatentModel, seen: dict[str, Tensor], x: Tensor | Non
             f"The weights of {broken[0]} had already stopped being finite: lower the learning rate (now {learning_rate:g}), "
             "or clip gradients (clip=1)."
         )
-    size = 0.0 if x is None else float(model.likelihood.embed(model.likelihood.observe(x)).abs().max())
+    size = 0.0 if x is None else float(model.likelihood.seen(model.likelihood.observe(x)).abs().max())
     if size > LARGEST:
         return f"The rows hold numbers of size {size:.0e}: scale the data to about unit size."
     parts = {name: bool(torch.isfinite(value).all()) for name, value in seen.items()}

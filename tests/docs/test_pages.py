@@ -13,6 +13,7 @@ import pytest
 import lambent
 from lambent.cli import program
 from lambent.cli.reading import flags, strict
+from lambent.cli.reading.kept import everything
 from lambent.cli.reading.plan import Plan
 from lambent.cli.verbs import train
 from lambent.part import Part, family, registered
@@ -76,7 +77,7 @@ def _lambent(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _train(arguments: list[str]) -> None:
     rest, tree = flags.divided(arguments)
-    options = train._parser().read(rest)
+    options = train._parser(everything()).read(rest)
     if options.resume is not None:
         return
     if options.config is not None and not Path(options.config).is_file():

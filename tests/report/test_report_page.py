@@ -311,7 +311,7 @@ def test_sections_of_tasks_stand_before_the_model() -> None:
         "A lead & more.",
         [
             Paragraph("Plain <i>words</i>."),
-            Histogram([0.0, 0.1, 0.2, 5.0, math.nan], "Bound", "nats"),
+            Histogram([0.0, 0.1, 0.2, 5.0, math.nan], "Bound", "nats", of="page"),
             TableBlock(["Label", "Mean"], [("a<b", [Cell(-1234.5678, number=True)])], "Means"),
             Listing([Fact("depth", "3")]),
             Sheet(np.zeros((2, 3, 8, 8), np.uint8), "six black pictures"),
@@ -328,7 +328,7 @@ def test_sections_of_tasks_stand_before_the_model() -> None:
     text = page[page.index('id="spread"') : page.index('id="model"')]
     for part in ("Plain &lt;i&gt;words", "−1,235", '<svg class="own">', "All is well.", "x = 1", "six black pictures"):
         assert part in text
-    assert "4 rows · median 0.15 · from 0 to 5" in text
+    assert "4 pages · median 0.15 · from 0 to 5" in text
     assert "1 value not finite" in text
 
 

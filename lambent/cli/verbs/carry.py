@@ -28,17 +28,23 @@ from lambent.tasks.by_row import by_row, labels_of
 from lambent.tasks.evaluate import Evaluation, evaluate
 from lambent.training.callbacks import Callback, Journal, MLflow, Progress, Quiet, TensorBoard
 from lambent.training.fitting import fit
-from lambent.training.loop import History, Loop
 from lambent.training.precision import device_of
+from lambent.training.run import History, Run
 
 
 @dataclass(frozen=True)
 class Job:
-    """How a run is carried out: its voice, the command as typed, the tracker."""
+    """How a run is carried out: its voice, the command as typed, the tracker, whether the checkpoint outlives the training."""
 
     voice: Voice
     command: str
     track: str | None = None
+    keep_checkpoint: bool = False
+
+    def way(self, folder: Path) -> str:
+        """How to go on after an interruption."""
+        kept = " --keep-checkpoint" if self.keep_checkpoint else ""
+        return f"go on with: lambent train --resume {shlex.quote(str(folder))}{kept}"
 
 
 def carry_out(plan: Plan, folder: Path, job: Job, resume: bool = False) -> int:
@@ -57,10 +63,10 @@ def carry_out(plan: Plan, folder: Path, job: Job, resume: bool = False) -> int:
     try:
         history = fit(
             model, objective, rows.train, checkpoint=folder / run_folder.CHECKPOINT, resume=resume, callbacks=watchers,
-            **plan.fit | {"validation": rows.valid},
+            **plan.fit | {"validation": 0.0 if rows.valid is None else rows.valid},
         )  # fmt: skip
     except InterruptedRun as stopped:
-        raise InterruptedRun(f"{stopped}; the state is kept, {_way(folder)}", stopped.exit_status) from None
+        raise InterruptedRun(f"{stopped}; the state is kept, {job.way(folder)}", stopped.exit_status) from None
     plan.name = plan.name or folder.resolve().name
     provenance = _provenance(plan, rows, parts["objective"], history, model, job.command)
     fitted = Fitted(model, rows.train.modality, provenance)
@@ -69,13 +75,12 @@ def carry_out(plan: Plan, folder: Path, job: Job, resume: bool = False) -> int:
         findings, found = conclude(fitted, rows.test, plan.evaluate, folder, job.voice)
     except KeyboardInterrupt as stopped:
         status = getattr(stopped, "exit_status", 130)
-        raise InterruptedRun(f"interrupted after training; the model is saved, {_way(folder)}", status) from None
+        raise InterruptedRun(f"interrupted after training; the model is saved, {job.way(folder)}", status) from None
+    if not job.keep_checkpoint:
+        # Only now: until the report stood there, it was the way to go on.
+        (folder / run_folder.CHECKPOINT).unlink(missing_ok=True)
     _conclusion(folder, found, findings, provenance, job.voice)
     return 0
-
-
-def _way(folder: Path) -> str:
-    return f"go on with: lambent train --resume {shlex.quote(str(folder))}"
 
 
 def conclude(
@@ -115,12 +120,17 @@ class _Start(Quiet):
         self.plan, self.parts, self.rows, self.folder = plan, parts, rows, folder
         self.resume, self.voice = resume, voice
 
-    def on_start(self, loop: Loop) -> None:
-        self.plan.fit |= {"epochs": loop.epochs, "precision": loop.precision}
-        count, batch = loop.batches.rows, self.plan.fit["batch"]
+    def on_start(self, run: Run) -> None:
+        self.plan.fit |= {"epochs": run.epochs, "precision": run.precision}
+        count, batch = run.batches.rows, self.plan.fit["batch"]
         if 0 < count < batch:
             self.voice.note(
                 f"a batch of {batch:,} was asked for; the rows to train on are {count:,}: each step takes all"
+            )
+        if run.settings.patience and self.plan.fit["patience"] == "auto":
+            self.voice.note(
+                f"{count:,} rows are few: the weights that are best on the validation rows are kept, and training stops after "
+                f"{run.settings.patience} epochs without better ones (--patience 0: to the end)"
             )
         if self.resume:
             return
@@ -129,6 +139,12 @@ class _Start(Quiet):
         head = "# Everything that this run was told. The same again: lambent train --config THIS-FILE --out ANOTHER-FOLDER\n"
         write_text(self.folder / run_folder.CONFIG, head + strict.dumped(tree))
 
+    def on_end(self, run: Run) -> None:
+        if run.kept is None:
+            return
+        ended = f", {run.settings.patience} epochs without better ones" if run.epoch < run.epochs else ""
+        self.voice.step(f"kept: the weights of epoch {run.best_epoch}, best on the validation rows{ended}")
+
 
 class _Lines(Quiet):
     """A line for every epoch, where there is no terminal to draw a bar on."""
@@ -136,12 +152,12 @@ class _Lines(Quiet):
     def __init__(self, voice: Voice) -> None:
         self.voice = voice
 
-    def on_epoch(self, loop: Loop) -> None:
-        last = {name: values[-1] for name, values in loop.history.items()}
+    def on_epoch(self, run: Run) -> None:
+        last = {name: values[-1] for name, values in run.history.items()}
         shown = {"loss": "loss", "elbo": "ELBO", "kl": "KL", "validation_elbo": "validation ELBO"}
         parts = [f"{title} {show(last[name])}" for name, title in shown.items() if last.get(name) is not None]
         time = show_seconds(last.get("seconds"))
-        self.voice.step(f"epoch {loop.epoch}/{loop.epochs}: {', '.join(parts)} ({time})")
+        self.voice.step(f"epoch {run.epoch}/{run.epochs}: {', '.join(parts)} ({time})")
 
 
 def _progress(voice: Voice) -> list[Callback]:

@@ -44,7 +44,7 @@ def sample(arguments: Sequence[str]) -> int:
     """Rows from the prior."""
     parser = Parser("sample", "Draw new rows: z from the prior, and x from p(x|z) or its mean.")
     add_run(parser)
-    parser.add_argument("--n", type=whole("--n", 1, MOST), default=64, help="how many rows (default 64)")
+    parser.add_argument("-n", "--n", type=whole("--n", 1, MOST), default=64, help="how many rows (default 64)")
     parser.add_argument(
         "--temperature", type=positive, default=1.0, help="factor on the noise of the prior (default 1)"
     )

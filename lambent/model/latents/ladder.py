@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from lambent.distributions import SCALE_RANGE, DiagonalNormal
+from lambent.distributions import SCALE_RANGE, DiagonalNormal, limited
 from lambent.model.latents.base import Encoder, Features, Latent
 from lambent.model.latents.flat import flattened
 from lambent.model.networks.base import initialized
@@ -23,7 +23,7 @@ class Ladder(Latent):
     papers = ("sonderby2016ladder", "kingma2016improved")
 
     sizes: tuple[int, ...] = option("units at each level, the top first", default=(8, 16, 32), minimum=1, maximum=65536)
-    width: int = option("units of the deterministic states between levels", default=256, minimum=1)
+    width: int = option("units of the deterministic states between levels", default=256, minimum=1, maximum=65536)
     prior: Prior = option("p(z₁), of the top level", factory=Standard)
     posterior: Posterior = option("q at every level", factory=Diagonal)
 
@@ -70,7 +70,7 @@ class Ladder(Latent):
             if climbed is not None:
                 seen = climbed[level].expand(*shape, -1)
                 q = self.posteriors[level - 1](torch.cat((seen, state), -1))
-            node = Node(DiagonalNormal(location, log_scale.clamp(*SCALE_RANGE)), q, shape)
+            node = Node(DiagonalNormal(location, limited(log_scale, *SCALE_RANGE)), q, shape)
             node.z = draw(node, level)
             nodes.append(node)
             state = state + self.downs[level - 1](torch.cat((state, node.z), -1))

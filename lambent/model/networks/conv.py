@@ -22,8 +22,8 @@ class Conv(Convolutional):
 
     papers = ("he2015delving",)  # of how its weights start
 
-    channels: tuple[int, ...] = option("channels after each halving", default=(16, 32, 64), minimum=1)
-    width: int = option("units of the fully connected layer at the bottom", default=256, minimum=1)
+    channels: tuple[int, ...] = option("channels after each halving", default=(16, 32, 64), minimum=1, maximum=65536)
+    width: int = option("units of the fully connected layer at the bottom", default=256, minimum=1, maximum=65536)
     activation: Activation = option("non-linearity", default="silu")
 
     def encoder(self, event: Shape) -> Half:

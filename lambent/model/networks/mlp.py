@@ -11,8 +11,8 @@ class Mlp(Network):
 
     papers = ("he2015delving",)  # of how its weights start
 
-    width: int = option("units in each hidden layer", default=512, minimum=1)
-    depth: int = option("hidden layers in each half", default=2, minimum=1)
+    width: int = option("units in each hidden layer", default=512, minimum=1, maximum=65536)
+    depth: int = option("hidden layers in each half", default=2, minimum=1, maximum=1000)
     activation: Activation = option("non-linearity", default="silu")
 
     def encoder(self, event: Shape) -> Half:

@@ -24,10 +24,10 @@ class ResNet(Convolutional):
     papers = ("he2016deep", "bachlechner2021rezero", "he2015delving")
 
     channels: tuple[int, ...] = option(
-        "channels at each resolution, the finest first", default=(32, 64, 128), minimum=1
+        "channels at each resolution, the finest first", default=(32, 64, 128), minimum=1, maximum=65536
     )
-    blocks: int = option("residual blocks at each resolution", default=2, minimum=1)
-    width: int = option("units of the fully connected layer at the bottom", default=256, minimum=1)
+    blocks: int = option("residual blocks at each resolution", default=2, minimum=1, maximum=1000)
+    width: int = option("units of the fully connected layer at the bottom", default=256, minimum=1, maximum=65536)
     activation: Activation = option("non-linearity", default="silu")
 
     def encoder(self, event: Shape) -> Half:

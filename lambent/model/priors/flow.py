@@ -16,8 +16,8 @@ class Flow(Prior):
 
     papers = ("rezende2015variational", "chen2017variational", "rozet2022zuko")
 
-    transforms: int = option("number of coupling layers", default=4, minimum=1)
-    width: int = option("hidden width of each coupling network", default=128, minimum=1)
+    transforms: int = option("number of coupling layers", default=4, minimum=1, maximum=1000)
+    width: int = option("hidden width of each coupling network", default=128, minimum=1, maximum=65536)
     coupling: Literal["affine", "spline"] = option(
         "map of each unit: RealNVP's affine, or rational-quadratic",
         default="affine",

@@ -6,7 +6,16 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from lambent.distributions import SCALE_RANGE, DiagonalNormal, FromNoise, FullNormal, NormalMixture, shaped, vector
+from lambent.distributions import (
+    SCALE_RANGE,
+    DiagonalNormal,
+    FromNoise,
+    FullNormal,
+    NormalMixture,
+    limited,
+    shaped,
+    vector,
+)
 from lambent.model.priors.base import HELD, Encode, Prior
 from lambent.part import Part, Shape, elements, option
 
@@ -21,7 +30,7 @@ class Mixture(Prior):
     # samples come from it. Below the diagonal are so many numbers that Adam's steps, of equal size for all, would scatter it.
     pace = {"logits": 10.0, "weigh.weight": 10.0, "location": 3.0, "log_scale": 3.0, "below": 0.1}
 
-    components: int = option("number of Gaussians", default=10, minimum=1)
+    components: int = option("number of Gaussians", default=10, minimum=1, maximum=10**6)
     covariance: Literal["diagonal", "full"] = option("shape of each Gaussian", default="diagonal")
 
     @property
@@ -46,7 +55,7 @@ class Mixture(Prior):
             self.below = nn.Parameter(torch.zeros(self.components, size, size))
 
     def forward(self, posterior: Encode, context: Tensor | None = None) -> Distribution:
-        log_scale = self.log_scale.clamp(*SCALE_RANGE)
+        log_scale = limited(self.log_scale, *SCALE_RANGE)
         if self.covariance == "diagonal":
             components: FromNoise = DiagonalNormal(self.location, log_scale)
         else:
@@ -60,7 +69,7 @@ class Vamp(Prior):
 
     papers = ("tomczak2018vae",)
 
-    components: int = option("number of pseudo-inputs", default=50, minimum=1)
+    components: int = option("number of pseudo-inputs", default=50, minimum=1, maximum=10**6)
 
     @property
     def held(self) -> int:

@@ -22,7 +22,7 @@ def drawn(histogram: Histogram) -> Figure:
     counts, edges = np.histogram(shown, _bins(shown), (across.low, across.high))
     up = Scale(0.0, float(counts.max()) * 1.08)
     middle, low, high = (show(v) for v in (np.median(values), min(values), max(values)))
-    reading = f"{count(len(values), 'row')} · median {middle} · from {low} to {high}"
+    reading = f"{count(len(values), histogram.of)} · median {middle} · from {low} to {high}"
     drawing = axes.chart(
         f"Histogram of {histogram.title}: {reading}.",
         [

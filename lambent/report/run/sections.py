@@ -34,12 +34,14 @@ def sections_of(findings: Findings, more: Sequence[Section] = ()) -> list[Sectio
 
 
 def verdict_section(findings: Findings) -> Section:
+    """The verdict, in a sentence and remark by remark."""
     remarks = verdict(findings)
     lead = "What the numbers below amount to, and what to change next."
     return Section("verdict", "Verdict", lead, [Paragraph(summary(remarks), "summary"), Remarks(remarks)])
 
 
 def training(findings: Findings) -> Section | None:
+    """The curves over the epochs, and the numbers behind them."""
     curves = lines.curves(findings)
     if not curves:
         return None
@@ -56,6 +58,7 @@ def training(findings: Findings) -> Section | None:
 
 
 def numbers(findings: Findings) -> Section | None:
+    """The table of measures."""
     table = facts.measures(findings)
     lead = (
         "Every measure with its unit. "
@@ -65,6 +68,7 @@ def numbers(findings: Findings) -> Section | None:
 
 
 def reconstructions(findings: Findings) -> Section | None:
+    """Originals with what the model makes of them, as pictures or as rows."""
     pairs = _sheet(grids.pairs, findings.pictures)
     rows = facts.paired_rows(findings.tables) if findings.tables else None
     lead = (
@@ -78,37 +82,19 @@ def reconstructions(findings: Findings) -> Section | None:
 
 
 def samples(findings: Findings) -> Section | None:
+    """Pictures or rows drawn from the prior."""
     rows = facts.sampled_rows(findings.tables) if findings.tables else None
     lead = "Drawn from the prior, not picked. Good ones look like the data and differ from each other."
     return _unless_empty("samples", "Samples", lead, _sheet(grids.samples, findings.pictures), rows)
 
 
 def latent_map(findings: Findings) -> Section | None:
+    """The codes of examples in two dimensions."""
     lead = (
         "Each dot is one example, placed by its code. "
         "In a good map, like lies near like, and the dots leave no wide holes."
     )
     return _unless_empty("map", "Latent map", lead, scatter(findings.latent_map))
-
-
-def units(findings: Findings) -> Section | None:
-    """What the units of the code carry, with the definition of every measure that is drawn."""
-    if not findings.levels:
-        return None
-    measures = list(dict.fromkeys(level.measure for level in findings.levels))
-    scale = " All levels share one scale." if len(findings.levels) > 1 and len(measures) == 1 else ""
-    lead = f"{LEADS[measures[0]]} A unit counts as active when its centre moves.{scale}"
-    charts = bars.levels(findings.levels, findings.metric("kl"))
-    notes = [f"{bars.WORDS[m].title}: {MEASURES[m]}." for m in measures if m] + [
-        f"{MEASURES[None][0].upper()}{MEASURES[None][1:]}." for m in measures if not m
-    ]
-    notes.append(f"Active: the {MOVEMENT}, is above {ACTIVE}.")
-    if kind(findings.spec, "covariance") == "full":
-        notes.append(
-            "The prior's full covariances let the code turn: a single unit, active or not, means little alone."
-        )
-    body: list[Block] = [Group(charts)] if len(charts) > 1 else [*charts]
-    return Section("units", "Latent units", lead, body + [Paragraph(note, "note") for note in notes])
 
 
 LEADS = {
@@ -122,9 +108,36 @@ LEADS = {
     ),
     None: "The KL of this code has no parts by unit. Shown is how far each unit moves from example to example.",
 }
+MIXED = (
+    "How much each unit of the code says about an example, largest first. "
+    "The KL has parts by unit at some levels only; what is drawn stands above the bars."
+)
+
+
+def units(findings: Findings) -> Section | None:
+    """What the units of the code carry, with the definition of every measure that is drawn."""
+    if not findings.levels:
+        return None
+    measures = list(dict.fromkeys(level.measure for level in findings.levels))
+    scale = " All levels share one scale." if len(findings.levels) > 1 and len(measures) == 1 else ""
+    lead = (
+        f"{LEADS[measures[0]] if len(measures) == 1 else MIXED} A unit counts as active when its centre moves.{scale}"
+    )
+    charts = bars.levels(findings.levels, findings.metric("kl"))
+    notes = [f"{bars.WORDS[m].title}: {MEASURES[m]}." for m in measures if m] + [
+        f"{MEASURES[None][0].upper()}{MEASURES[None][1:]}." for m in measures if not m
+    ]
+    notes.append(f"Active: the {MOVEMENT}, is above {ACTIVE}.")
+    if kind(findings.spec, "covariance") == "full":
+        notes.append(
+            "The prior's full covariances let the code turn: a single unit, active or not, means little alone."
+        )
+    body: list[Block] = [Group(charts)] if len(charts) > 1 else [*charts]
+    return Section("units", "Latent units", lead, body + [Paragraph(note, "note") for note in notes])
 
 
 def traversals(findings: Findings) -> Section | None:
+    """One unit moved at a time."""
     sheet = _sheet(grids.traversals, findings.pictures)
     lead = (
         "One unit moves per row, the others stand still. "
@@ -135,6 +148,7 @@ def traversals(findings: Findings) -> Section | None:
 
 
 def interpolation(findings: Findings) -> Section | None:
+    """Walks between the codes of two examples."""
     lead = (
         "A walk between the codes of two examples per row. "
         "In a good space every step is a plausible picture, with no jump."
@@ -143,6 +157,7 @@ def interpolation(findings: Findings) -> Section | None:
 
 
 def model(findings: Findings) -> Section | None:
+    """Every field of every part."""
     if not findings.spec:
         return None
     text = json.dumps(findings.spec, indent=2, ensure_ascii=False, default=str)
@@ -151,6 +166,7 @@ def model(findings: Findings) -> Section | None:
 
 
 def run(findings: Findings) -> Section | None:
+    """The command, the data, the settings and the versions."""
     command = Code(findings.command, command=True, label="Command line") if findings.command else None
     settings = facts.settings(findings)
     together = Group(settings, "blocks") if settings else None

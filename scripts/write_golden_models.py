@@ -101,7 +101,7 @@ def models() -> dict[str, tuple[LatentModel, Any]]:
     }
 
 
-def answers(stored: store.Stored, raw: Any) -> dict[str, Any]:
+def answers(stored: store.Fitted, raw: Any) -> dict[str, Any]:
     """What a stored model says of rows, in float64 and without any noise."""
     model = stored.model.double().eval()
     x = raw if stored.modality is None else encode_like(stored.modality, raw).x
@@ -143,7 +143,7 @@ def main(root: Path) -> None:
         with torch.no_grad():  # biases start at nought, and a fault in reading them would not show
             for parameter in model.parameters():
                 parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
-        store.save(folder / f"{name}.safetensors", model, modality, {"name": name})
+        store.save(folder / f"{name}.safetensors", store.Fitted(model, modality, {"name": name}))
         written(folder, name, raw)
     vae = VAE(2, network={"type": "Mlp", "width": 4, "depth": 1}, epochs=2, device="cpu", precision="fp32").fit(frame())
     vae.save(folder / "estimator.safetensors")

@@ -125,13 +125,15 @@ class Wae(Objective):
         return Loss(rows, seen(log_px, trace.kl), trace)
 
     def refusal(self, whole: Part) -> str | None:
+        if reason := super().refusal(whole):
+            return reason
         if isinstance(whole, LatentModel) and not whole.latent.reparameterized:
             return (
                 f"Wae learns the prior through codes drawn from it, and which component of a {whole.latent.origin} prior a code "
                 "comes from has no gradient, so its weights would never learn: use the Standard or Flow prior, or the Elbo "
                 "objective"
             )
-        return super().refusal(whole)
+        return None
 
     @classmethod
     def discrepancy(cls, codes: Tensor, prior: Tensor) -> Tensor:

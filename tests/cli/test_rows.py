@@ -120,6 +120,7 @@ def test_few_rows_are_told_to_end_with_their_best_weights(lambent: Run, small: S
     best = min(history, key=lambda row: float(row["validation_loss"]))["epoch"]
     assert len(history) == best + 12
     assert f"kept: the weights of epoch {best}, best on the validation rows, 12 epochs without better ones" in done.err
+    assert store.read_header("r/model.safetensors")["provenance"]["kept_epoch"] == best
     quiet = lambent(*arguments, "--out=all", "--patience=0")
     assert "are few" not in quiet.err
     assert "kept:" not in quiet.err

@@ -137,6 +137,17 @@ def test_over_fitting() -> None:
     assert summary(verdict(run(train, held))) == "Over-fitted from epoch 21 on."
 
 
+def test_the_best_weights_kept_are_judged_where_they_are_from() -> None:
+    """The curves of the case above, of which the model has the weights of epoch 21: it is not over-fitted, and that is said."""
+    held: Column = [-101 - 60 * math.exp(-i / 4) - max(0, i - 20) * 0.3 for i in range(40)]
+    train: Column = [-100 - 60 * math.exp(-i / 4) + i * 0.05 for i in range(40)]
+    findings = run(train, held, training={"kept_epoch": 21})
+    assert titled(findings, "over-fitted from epoch") is None
+    remark = titled(findings, "not over-fitted")
+    assert remark is not None
+    assert "These are the weights of epoch 21, the best; training went on to epoch 40." in remark.text
+
+
 def test_a_mild_decline_is_a_notice() -> None:
     held: Column = [-101 - 60 * math.exp(-i / 2) - max(0, i - 20) * 0.06 for i in range(40)]
     remark = titled(run([-100.0 + i * 0.1 for i in range(40)], held), "over-fitted from epoch")

@@ -69,6 +69,7 @@ def carry_out(plan: Plan, folder: Path, job: Job, resume: bool = False) -> int:
         raise InterruptedRun(f"{stopped}; the state is kept, {job.way(folder)}", stopped.exit_status) from None
     plan.name = plan.name or folder.resolve().name
     provenance = _provenance(plan, rows, parts["objective"], history, model, job.command)
+    provenance["kept_epoch"] = start.kept_epoch
     fitted = Fitted(model, rows.train.modality, provenance)
     fitted.save(folder / run_folder.MODEL)
     try:
@@ -119,6 +120,7 @@ class _Start(Quiet):
     ) -> None:
         self.plan, self.parts, self.rows, self.folder = plan, parts, rows, folder
         self.resume, self.voice = resume, voice
+        self.kept_epoch: int | None = None  # the one whose weights the model ends with, where that is not the last
 
     def on_start(self, run: Run) -> None:
         self.plan.fit |= {"epochs": run.epochs, "precision": run.precision}
@@ -142,6 +144,7 @@ class _Start(Quiet):
     def on_end(self, run: Run) -> None:
         if run.kept is None:
             return
+        self.kept_epoch = run.best_epoch
         ended = f", {run.settings.patience} epochs without better ones" if run.epoch < run.epochs else ""
         self.voice.step(f"kept: the weights of epoch {run.best_epoch}, best on the validation rows{ended}")
 

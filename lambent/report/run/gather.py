@@ -79,7 +79,7 @@ def _data(source: dict[str, Any], tested: int) -> dict[str, Any]:
 
 def _training(provenance: dict[str, Any]) -> dict[str, Any]:
     found = dict(provenance.get("fit") or {})
-    named = {"parameters": "parameters", "seconds": "seconds", "steps": "steps", "skipped": "skipped_spikes"}
+    named = {name: name for name in ("parameters", "seconds", "steps", "kept_epoch")} | {"skipped": "skipped_spikes"}
     return found | {new: provenance[old] for old, new in named.items() if provenance.get(old) is not None}
 
 

@@ -73,7 +73,7 @@ class Fitted:
             return given
         if isinstance(given, LatentModel):
             if not given.ready:
-                raise UsageError("this model has no weights yet: fit it first")
+                raise UsageError("a trained model is expected, and this one has no weights yet: fit it first")
             return cls(given)
         held = getattr(given, "fitted_", None)
         if not isinstance(held, Fitted):

@@ -11,8 +11,9 @@ LARGEST = 1e6  # what an encoder reads is meant to be of about unit scale
 @torch.no_grad()
 def likeliest_cause(model: LatentModel, seen: dict[str, Tensor], x: Tensor | None, learning_rate: float) -> str:
     """One sentence: what is at fault and what to do; `seen`: the parts of the bound in the step that failed."""
-    if x is not None and x.dtype.is_floating_point and not bool(torch.isfinite(x).all()):
-        bad = (~torch.isfinite(x.flatten(1)).all(1)).nonzero().flatten().tolist()
+    right = None if x is None else torch.isfinite(x) | (torch.isnan(x) & model.gaps)
+    if right is not None and not bool(right.all()):
+        bad = (~right.flatten(1).all(1)).nonzero().flatten().tolist()
         return f"The rows themselves hold numbers that are not finite (at {bad[:5]} of this batch): clean the data."
     broken = [name for name, p in model.named_parameters() if not bool(torch.isfinite(p).all())]
     if broken:

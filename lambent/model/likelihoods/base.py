@@ -138,8 +138,8 @@ class Likelihood(Part):
         name = type(self).__name__
         if missing and not self.gaps:
             raise DataError(
-                f"row {row} holds NaN, a missing value: a model with gaps=true leaves such values out, any other takes rows "
-                f"without them; {name} takes {self.domain}"
+                f"row {row} holds NaN, a missing value: LatentModel(gaps=True) leaves such values out, any other model takes "
+                f"rows without them; {name} takes {self.domain}"
             )
         raise DataError(f"row {row} holds a number that is not finite; {name} takes {self.domain}")
 
@@ -168,7 +168,7 @@ class Likelihood(Part):
         if getattr(whole, "gaps", False) and not self.elementwise:
             name = type(self).__name__
             return (
-                f"{name} has no log-probability of a part of its elements, which gaps=true asks for: "
+                f"{name} has no log-probability of a part of its elements, which gaps=True asks for: "
                 "use Gaussian or Categorical(levels=256), or rows without missing values"
             )
         return None

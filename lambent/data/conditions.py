@@ -68,7 +68,7 @@ class Category(Condition):
                 f"condition {name!r} has {len(seen):,} different levels; at most {MOST_LEVELS:,} are taken. Is it an identifier?"
             )
         if len(seen) < 2:
-            raise DataError(f"condition {name!r} is {seen[0]!r} in every row: there is nothing to condition on")
+            raise DataError(f"condition {name!r} is {seen[0]} in every row: there is nothing to condition on")
         pairs = sorted(zip(seen.tolist(), counts.tolist(), strict=True), key=lambda pair: _numeric_first(pair[0]))
         return cls(name, [level for level, _ in pairs], [int(n) for _, n in pairs])
 

@@ -209,7 +209,9 @@ def test_the_encoder_sees_value_and_mask() -> None:
 def test_a_missing_value_is_refused_without_the_option_and_passes_with_it() -> None:
     x = torch.tensor([[0.0, 1.0], [math.nan, 1.0]])
     plain = Likelihood.from_spec("Bernoulli")
-    with pytest.raises(DataError, match=r"row 1 holds NaN, a missing value: .*gaps=True"):
+    with pytest.raises(
+        DataError, match=r"row 1 holds a number that is not finite; .*missing value: LatentModel\(gaps=True\)"
+    ):
         plain.check(x)
     likelihood, _ = prepared({"type": "Bernoulli"}, (2,))
     likelihood.check(x)

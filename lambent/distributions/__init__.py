@@ -7,6 +7,7 @@ from lambent.distributions.explicit import Axes, Explicit, FromNoise, centre, co
 from lambent.distributions.limits import SCALE_RANGE, limited
 from lambent.distributions.logistic import LogisticPixels
 from lambent.distributions.mixtures import NormalMixture, UnitMixture
+from lambent.distributions.shaped import Shaped, ShapedNoise, shaped, vector
 from lambent.distributions.vectors import (
     LOG_2PI,
     Delta,
@@ -30,6 +31,8 @@ __all__ = [
     "LogisticPixels",
     "NormalMixture",
     "Observed",
+    "Shaped",
+    "ShapedNoise",
     "StandardNormal",
     "UnitInterval",
     "UnitMixture",
@@ -39,4 +42,6 @@ __all__ = [
     "independent",
     "limited",
     "sample",
+    "shaped",
+    "vector",
 ]

@@ -13,14 +13,15 @@ from lambent.distributions.products import exact_products
 class FlowNormal(FromNoise):
     """A Gaussian pushed through an invertible map: z = g(u), u ~ base, log p(z) = log base(g⁻¹(z)) + log|det ∂g⁻¹/∂z|.
 
-    bend: g, a transform as zuko makes them, with `call_and_ladj`. The last draw's density is remembered: of a flow's two
-    directions one is slow, and a distribution that is asked only for the density of its own draws never goes back.
+    bend: g, a transform as zuko makes them, with `call_and_ladj`; batch: the axes that a context gives it. The last draw's
+    density is remembered: of a flow's two directions one is slow, and a distribution that is asked only for the density of
+    its own draws never goes back.
     """
 
     remembers = True
 
-    def __init__(self, base: FromNoise, bend: Any) -> None:
-        super().__init__(base.batch_shape, base.event_shape)
+    def __init__(self, base: FromNoise, bend: Any, batch: tuple[int, ...] = ()) -> None:
+        super().__init__(Size(torch.broadcast_shapes(base.batch_shape, batch)), base.event_shape)
         self.base = base
         self.bend = bend
         self._drawn: tuple[Tensor, Tensor] | None = None
@@ -46,13 +47,13 @@ class FlowNormal(FromNoise):
 
     def _over_batch(self, value: Tensor) -> Tensor:
         """zuko's conditional transforms do not broadcast: give the value every batch axis that the base has."""
-        return value.expand(*torch.broadcast_shapes(value.shape[:-1], Size(self.batch_shape)), value.shape[-1])
+        return value.expand(*torch.broadcast_shapes(value.shape[:-1], self.batch_shape), value.shape[-1])
 
     @property
     def centre(self) -> Tensor:
         """The image of the base's centre; a mean has no closed form."""
         with exact_products():
-            image: Tensor = self.bend(self.base.centre)
+            image: Tensor = self.bend(self._over_batch(self.base.centre))
         return image
 
 

@@ -6,15 +6,17 @@ from torch.distributions import Distribution, Normal
 from torch.nn import functional
 
 from lambent.distributions.explicit import Axes, Explicit, FromNoise
+from lambent.part import elements
 
 
 class NormalMixture(Explicit):
-    """Σ_c w_c · component_c; `logits` [C], `components` any vector distribution of batch shape [C]."""
+    """Σ_c w_c · component_c; `logits` [*batch, C], `components` any vector distribution of batch shape [C]."""
 
     has_rsample = True  # the chosen component's draw is reparameterized; the choice itself is not
 
     def __init__(self, logits: Tensor, components: FromNoise) -> None:
-        super().__init__(components.batch_shape[:-1], components.event_shape)
+        batch = torch.broadcast_shapes(logits.shape[:-1], components.batch_shape[:-1])
+        super().__init__(Size(batch), components.event_shape)
         self.log_weights = functional.log_softmax(logits, -1)
         self.components = components
 
@@ -44,9 +46,13 @@ class NormalMixture(Explicit):
         self, sample_shape: Axes = Size(), generator: torch.Generator | None = None, temperature: float = 1.0
     ) -> Tensor:
         shape = (*sample_shape, *self.batch_shape)
-        count = int(torch.tensor(shape).prod()) if shape else 1
         weights = self.log_weights.exp().detach()
-        chosen = torch.multinomial(weights, count, replacement=True, generator=generator).reshape(shape)
+        if weights.dim() == 1:
+            chosen = torch.multinomial(weights, elements(shape), replacement=True, generator=generator).reshape(shape)
+        else:  # a choice for every row by weights of its own
+            each = weights.expand(*self.batch_shape, -1).flatten(0, -2)
+            count = elements(tuple(sample_shape))
+            chosen = torch.multinomial(each, count, replacement=True, generator=generator).T.reshape(shape)
         noise = self.components.noise((*shape, *self.event_shape), generator) * temperature
         return self.components.from_noise_of(chosen, noise)
 

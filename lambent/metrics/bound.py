@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from lambent.distributions import sample
 from lambent.model import LatentModel
-from lambent.model.networks.base import elements
 from lambent.model.priors import Prior
 from lambent.model.trace import from_posterior, from_prior, shared
+from lambent.part import elements
 from lambent.seeds import mixed_seed
 from lambent.training import heap
 
@@ -43,7 +43,7 @@ def bounds(
     # Samples before rows: the encoder sees a row again with every chunk of its samples.
     samples_at_once = math.ceil(samples / math.ceil(samples / codes))
     rows_at_once = min(256, codes // samples_at_once)
-    density = model.latent.posterior.density
+    density = model.latent.density
     # Made at once: small pieces kept between large chunks would leave holes in the heap that no later chunk fits.
     found = torch.empty(4, len(x), dtype=torch.float64)
     generator = torch.Generator(model.device).manual_seed(mixed_seed(seed, 1))

@@ -15,13 +15,13 @@ from lambent.model.likelihoods import Bernoulli, Gaussian, Laplace
 from lambent.model.networks import Mlp, ResNet
 from lambent.model.posteriors import Flow as FlowPosterior
 from lambent.model.priors import Flow, Mixture, Vamp
-from lambent.objectives import BetaTc, Elbo
+from lambent.objectives import BetaTc, Elbo, Loss
 from lambent.objectives.bounds import Iwae
 from lambent.objectives.factor import Factor
 from lambent.training.callbacks import Journal
 from lambent.training.checkpoint import Checkpoint
 from lambent.training.fitting import fit
-from lambent.training.loop import History, Loop
+from lambent.training.run import History, Run
 
 Build = Callable[[], dict[str, Any]]  # fresh arguments of fit, the same each time
 Finished = tuple[dict[str, Tensor], History]
@@ -77,12 +77,12 @@ class Break:
     def __init__(self, step: int, at_epoch: bool = False) -> None:
         self.step, self.at_epoch = step, at_epoch
 
-    def on_step(self, loop: Loop) -> None:
-        if loop.step == self.step and not self.at_epoch:
+    def on_step(self, run: Run) -> None:
+        if run.step == self.step and not self.at_epoch:
             raise InterruptedRun("stopped by the test")
 
-    def on_epoch(self, loop: Loop) -> None:
-        if loop.step >= self.step and self.at_epoch:
+    def on_epoch(self, run: Run) -> None:
+        if run.step >= self.step and self.at_epoch:
             raise InterruptedRun("stopped by the test")
 
 
@@ -164,10 +164,10 @@ def test_an_interrupt_within_a_step_leaves_the_last_good_file(moment: str, tmp_p
     class Torn(Elbo):
         """Interrupted before the weights move, or after that and before the step is counted."""
 
-        def after(self, model: LatentModel, taken: Tensor) -> None:
+        def after(self, model: LatentModel, loss: Loss, taken: Tensor) -> None:
             self._tear("after")
 
-        def forward(self, *given: Any) -> Tensor:
+        def forward(self, *given: Any) -> Loss:
             loss = super().forward(*given)
             self._tear("before")
             return loss

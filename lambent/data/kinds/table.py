@@ -61,13 +61,14 @@ class Table(Modality):
     def fit(self, raw: Any) -> Self:
         """Learn names, centres and scales; `DataError` names the columns that hold text and the first such cell."""
         table = self.open(raw)
-        for name in (*self.drop, *([self.label] if self.label else [])):
+        beside = self._beside()
+        for name in (*self.drop, *([self.label] if self.label else []), *beside):
             if name not in table:
                 raise UsageError(
                     f"{table.origin}: has no column {name!r}; {nearest(name, filter(None, table.names[:200]))}"
                 )
         notices = Counter(table.notices)
-        left_out = {*self.drop, self.label}
+        left_out = {*self.drop, self.label, *beside}
         index = table.index_like()
         if index is not None and index not in left_out:
             left_out.add(index)
@@ -103,7 +104,12 @@ class Table(Modality):
             labels, names = self._labels(table, self.label_names)
         x = torch.from_numpy(out)
         source = {"rows": len(x), "sha256": digest(x), "notices": dict(notices)}
-        return Encoded(x, self, labels, names, source=source)
+        found = {name: table.values(name) for name in self._beside() if name in table}
+        return Encoded(x, self, labels, names, source=source, beside=found)
+
+    def _beside(self) -> list[str]:
+        """The columns that condition; "label" may stand for the column of labels, which is read as such."""
+        return [name for name in self.condition if name != self.label and not (name == "label" and self.label)]
 
     def decode(self, x: Tensor) -> Any:
         """[N, D] → the original units: an array if it was fitted on one, else a frame of the library it came from."""
@@ -202,7 +208,7 @@ class Table(Modality):
             shown = ", ".join(repr(name) for name in missing[:8]) + (" …" if len(missing) > 8 else "")
             hint = nearest(missing[0], filter(None, table.names[:50]))
             raise DataError(f"{table.origin}: lacks {len(missing)} of {len(self.columns)} columns: {shown}; {hint}")
-        known = {column.name for column in self.columns} | {self.label, *self.drop}
+        known = {column.name for column in self.columns} | {self.label, *self.drop, *self.condition}
         index = table.index_like()
         if index is not None and index not in known:
             notices["dropped_index"] += 1

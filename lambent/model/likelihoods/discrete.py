@@ -59,7 +59,7 @@ class Categorical(Likelihood):
     domain = "whole numbers from 0 to levels − 1"
     elementwise = True
 
-    levels: int = option("how many values a position can take", default=2, minimum=2)
+    levels: int = option("how many values a position can take", default=2, minimum=2, maximum=2**24)
 
     def setup(self, event: Shape) -> Shape:
         self.event = event

@@ -22,7 +22,7 @@ class DiscretizedLogistics(Likelihood):
     unit_bytes = False
     domain = "bytes from 0 to 255"
 
-    components: int = option("number of logistics mixed at every pixel", default=1, minimum=1)
+    components: int = option("number of logistics mixed at every pixel", default=1, minimum=1, maximum=1000)
 
     def setup(self, event: Shape) -> Shape:
         if len(event) != 3 or event[0] not in (1, 3):

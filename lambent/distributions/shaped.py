@@ -33,6 +33,11 @@ class Shaped(Explicit):
         density: Tensor = self.base.log_prob(self._folded(value))
         return density
 
+    def conditional(self, unit: int, before: Tensor) -> Distribution:
+        """As of the vector: units in the order of its elements, `before` [..., unit]."""
+        given: Distribution = self.base.conditional(unit, before)
+        return given
+
     def entropy(self) -> Tensor:
         entropy: Tensor = self.base.entropy()
         return entropy
@@ -72,6 +77,11 @@ class ShapedNoise(FromNoise):
     def log_prob(self, value: Tensor) -> Tensor:
         density: Tensor = self.base.log_prob(value.flatten(-len(self.event_shape)))
         return density
+
+    def conditional(self, unit: int, before: Tensor) -> Distribution:
+        """As of the vector: units in the order of its elements, `before` [..., unit]."""
+        given: Distribution = self.base.conditional(unit, before)
+        return given
 
     def entropy(self) -> Tensor:
         entropy: Tensor = self.base.entropy()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lambent.errors import DataError, UsageError
-from lambent.seeds import mixed_seed
+from lambent.seeds import mixed_seed, stream
 
 Transform = Callable[[Tensor, torch.Generator | None], Tensor]
 Batch = tuple[Tensor, Tensor | None, Tensor | None]  # rows, context, row numbers (None when streaming)
@@ -65,7 +65,7 @@ class InMemory(Batches):
             yield x, context, rows if self.numbers is None else self.numbers[rows]
 
     def examples(self, count: int) -> Tensor:
-        generator = torch.Generator().manual_seed(mixed_seed(self.seed, -1))
+        generator = torch.Generator().manual_seed(stream(self.seed, "examples"))
         rows = torch.randperm(self.rows, generator=generator)[:count]
         return self.x[rows.to(self.x.device)]
 
@@ -78,9 +78,15 @@ class InMemory(Batches):
 
 
 class Streaming(Batches):
-    """An iterable of batches: tensors or arrays [rows, *event], or pairs of those and their context."""
+    """An iterable of batches: tensors or arrays [rows, *event], or pairs of those and their context.
 
-    def __init__(self, source: Iterable[Any], steps: int | None, device: torch.device) -> None:
+    Its order is its own business. Where it, its `sampler` or its `batch_sampler` has `set_epoch`, that is called before each
+    epoch; where one has a `generator` (as a DataLoader may), that is seeded from (seed, epoch). A source that shuffles by
+    neither, such as a DataLoader without a generator, gives another order when a run is resumed.
+    """
+
+    def __init__(self, source: Iterable[Any], steps: int | None, device: torch.device, seed: int = 0) -> None:
+        self.seed = seed
         self.source = source
         self.device = device
         known = len(source) if isinstance(source, Sized) else None
@@ -95,6 +101,7 @@ class Streaming(Batches):
 
     def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
         produced = rows = 0
+        self._arrange(number)
         for index, item in enumerate(self.source):
             if index >= self.steps:
                 break
@@ -128,9 +135,26 @@ class Streaming(Batches):
             self._first = _rows_and_context(item)[0]
         return self._first[:count]
 
+    def _arrange(self, number: int) -> None:
+        """Have the source take the order of an epoch, where it can be told."""
+        seeded: list[torch.Generator] = []
+        for part in (self.source, *(getattr(self.source, name, None) for name in ("sampler", "batch_sampler"))):
+            if callable(set_epoch := getattr(part, "set_epoch", None)):
+                set_epoch(number)
+            generator = getattr(part, "generator", None)
+            if isinstance(generator, torch.Generator) and not any(generator is other for other in seeded):
+                generator.manual_seed(mixed_seed(self.seed, number))
+                seeded.append(generator)
+
     def fingerprint(self) -> str:
+        """Of lists, whose order is fixed, with the rows of the first batch; of the rest only what no order changes."""
         first = self.examples(1 << 20)
-        return hashlib.sha256(f"{first.dtype} {list(first.shape)}".encode() + first.cpu().numpy().tobytes()).hexdigest()
+        held = getattr(self.source, "dataset", None)
+        sizes = [len(part) for part in (self.source, held) if isinstance(part, Sized)]
+        told = hashlib.sha256(f"{first.dtype} {list(first.shape[1:])} {self.steps} {sizes}".encode())
+        if isinstance(self.source, (list, tuple)):
+            told.update(f"{len(first)}".encode() + first.cpu().numpy().tobytes())
+        return told.hexdigest()
 
 
 def _rows_and_context(item: Any) -> tuple[Tensor, Tensor | None]:

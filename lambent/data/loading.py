@@ -14,7 +14,7 @@ from lambent.data.kinds.table import Table
 from lambent.data.readers import arrays, idx, pictures
 from lambent.data.readers import regular as files
 from lambent.data.readers.raw import Raw
-from lambent.data.splitting import as_labels, cut
+from lambent.data.splitting import as_labels, sides
 from lambent.errors import DataError, nearest
 from lambent.part import Spec
 
@@ -32,15 +32,19 @@ def load(source: Any, split: str = "train", modality: Modality | Spec | str | No
 
 
 def load_parted(
-    source: Any, fraction: float, seed: int = 0, split: str = "train", modality: Modality | Spec | str | None = None
-) -> tuple[Encoded, Encoded]:
-    """`load`, and a share of the rows held out: the modality is fitted without having seen them.
+    source: Any,
+    fractions: float | tuple[float, ...],
+    seed: int = 0,
+    split: str = "train",
+    modality: Modality | Spec | str | None = None,
+) -> tuple[Encoded, ...]:
+    """`load`, and a share of the rows held out (or several, each of what the one before has left): (kept, held, …).
 
-    The rows are those that `split` would hold out. Raises `UsageError` unless 0 < fraction < 1, `DataError` if either
-    part would be empty.
+    The modality is fitted to the rows that are kept, without having seen the others. The rows are those that
+    `lambent.data.split` would hold out. Raises `UsageError` unless 0 < fraction < 1, `DataError` if a part would be empty.
     """
-    kept, held, chosen = _parted(raw_rows(source, split), modality, fraction, seed)
-    return _fitted(kept, chosen), _encoded(chosen, held)
+    (kept, *held), chosen = _parted(raw_rows(source, split), modality, fractions, seed)
+    return _fitted(kept, chosen), *(_encoded(chosen, part) for part in held)
 
 
 def encode_like(modality: Modality, source: Any, split: str = "train", convert: bool = True) -> Encoded:
@@ -58,11 +62,11 @@ def encode_like(modality: Modality, source: Any, split: str = "train", convert: 
 
 
 def parted_like(
-    modality: Modality, source: Any, fraction: float, seed: int = 0, split: str = "train"
-) -> tuple[Encoded, Encoded]:
+    modality: Modality, source: Any, fractions: float | tuple[float, ...], seed: int = 0, split: str = "train"
+) -> tuple[Encoded, ...]:
     """The rows of `load_parted` again, encoded by the modality that it fitted."""
-    kept, held, chosen = _parted(raw_rows(source, split), modality, fraction, seed)
-    return _encoded(chosen, kept), _encoded(chosen, held)
+    parts, chosen = _parted(raw_rows(source, split), modality, fractions, seed)
+    return tuple(_encoded(chosen, part) for part in parts)
 
 
 def _opened(raw: Raw, modality: Modality | Spec | str | None) -> tuple[Raw, Modality]:
@@ -73,10 +77,14 @@ def _opened(raw: Raw, modality: Modality | Spec | str | None) -> tuple[Raw, Moda
     return replace(raw, rows=chosen.open(raw.rows)), chosen
 
 
-def _parted(raw: Raw, modality: Modality | Spec | str | None, fraction: float, seed: int) -> tuple[Raw, Raw, Modality]:
-    raw, chosen = _opened(raw, modality)
-    kept, held = cut(len(raw.rows), fraction, seed)
-    return raw.take(kept.index, part=kept.facts), raw.take(held.index, part=held.facts), chosen
+def _parted(
+    raw: Raw, modality: Modality | Spec | str | None, fractions: float | tuple[float, ...], seed: int
+) -> tuple[list[Raw], Modality]:
+    opened, chosen = _opened(raw, modality)
+    parts = sides(len(opened.rows), fractions, seed)
+    if len(parts) == 1:
+        return [opened], chosen
+    return [opened.take(side.index, part=side.facts) for side in parts], chosen
 
 
 def _fitted(raw: Raw, chosen: Modality) -> Encoded:

@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+from numbers import Real
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,7 +15,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 from torch import Tensor
 
 from lambent import fitted as store
-from lambent.data import encode_like, load
+from lambent.data import encode_like, load, load_parted
 from lambent.data.kinds.modality import Encoded, Modality
 from lambent.data.kinds.table import Table
 from lambent.errors import ArtifactError, LambentError, UsageError
@@ -24,10 +25,11 @@ from lambent.model.likelihoods import Likelihood
 from lambent.model.networks import Network
 from lambent.objectives import Elbo, Objective, suggested_latent
 from lambent.part import Part, Spec
-from lambent.seeds import mixed_seed
+from lambent.seeds import stream
 from lambent.tasks.explore import decode, encode, generate
+from lambent.training.continued import Kept, one_pass
 from lambent.training.fitting import fit
-from lambent.training.loop import Loop
+from lambent.training.settings import Training
 
 
 class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -63,8 +65,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         epochs: int | None = None,
         batch: int = 128,
         learning_rate: float = 1e-3,
-        validation: float = 0.0,
-        patience: int = 0,
+        validation: Any = 0.0,
+        patience: Any = "auto",
         precision: str = "auto",
         device: str = "auto",
         samples: int = 32,
@@ -92,49 +94,54 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
     # ---- training ------------------------------------------------------------------------------------------------
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Train on raw data: an array, a frame, images, a path, a catalog name. `y` is ignored."""
-        encoded = self._encoded(X, reset=True)
+        """Train on raw data: an array, a frame, images, a path, a catalog name. `y` is ignored.
+
+        Of rows that `validation` holds out nothing is learned, neither scales nor categories.
+        """
+        seed = self._seed()
+        encoded, held_out = self._parted(X, seed)
         model = self._assembled(encoded)
-        objective = self._objective()
+        self._kept: Kept | None = None
         self.history_ = fit(
             model,
-            objective,
+            self._objective(),
             encoded,
             epochs=self.epochs,
             batch=self.batch,
             learning_rate=self.learning_rate,
-            validation=self.validation,
+            validation=held_out,
             patience=self.patience,
             precision=self.precision,  # type: ignore[arg-type]
             device=self.device,
-            seed=self._seed(),
+            seed=seed,
             progress=self.verbose,
         )
         self._adopt(model, encoded.modality)
         return self
 
     def partial_fit(self, X: Any, y: Any = None) -> Self:
-        """One more pass of training, over these rows; the first call decides scales and shapes. `y` is ignored."""
+        """One more pass of training, over these rows; the first call decides scales and shapes. `y` is ignored.
+
+        All calls are one training: weights, moments, opponent, averages and λ go on from where they were. What grows during a
+        training, such as the weight of the KL, grows over the steps that `epochs` passes over the first call's rows make
+        (None: as many as `fit` would make), and has its final value from then on; after `fit` or `load`, from the first call.
+        `validation` and `patience` do not count here.
+        """
         first = not hasattr(self, "model_")
+        kept = getattr(self, "_kept", None)
         encoded = self._encoded(X, reset=first)
         model = self._assembled(encoded) if first else self.model_
-        loops: list[Loop] = []
-        fit(
-            model,
-            self._objective(),
-            encoded,
-            epochs=1,
+        settings = Training.of(
+            epochs=self.epochs,
             batch=self.batch,
             learning_rate=self.learning_rate,
-            average=0.0,
-            precision=self.precision,  # type: ignore[arg-type]
+            precision=self.precision,
             device=self.device,
-            seed=mixed_seed(self._seed(), getattr(self, "passes_", 0)),
-            callbacks=[_Continued(getattr(self, "_moments", None), loops)],
+            seed=self._seed() if kept is None else kept.seed,
         )
+        self._kept = one_pass(model, self._objective(), encoded, settings, kept)
+        self.history_ = self._kept.state["history"]
         self._adopt(model, encoded.modality)
-        self._moments = [loops[0].optimizer.state_dict()]
-        self.passes_ = getattr(self, "passes_", 0) + 1
         return self
 
     # ---- using ---------------------------------------------------------------------------------------------------
@@ -205,20 +212,35 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         return state if isinstance(state, int) else int(check_random_state(state).randint(2**31 - 1))
 
     def _encoded(self, X: Any, reset: bool = False) -> Encoded:
-        """Raw data as tensors, by the modality; two-dimensional arrays pass scikit-learn's checks first."""
+        """Raw data as tensors, by the modality."""
         if not reset:
             check_is_fitted(self)
-        if _is_table(X):
-            X = validate_data(
-                self, X, reset=reset, dtype=[np.float64, np.float32], ensure_min_samples=2 if reset else 1
-            )
-            if reset:
-                modality = self.modality or Table()
-                modality = Modality.from_spec(modality.spec() if isinstance(modality, Part) else modality)
-                return load(X, modality=modality)
-        if reset:
-            return X if isinstance(X, Encoded) else load(X, modality=copy.deepcopy(self.modality))
-        return X if isinstance(X, Encoded) else encode_like(self.modality_, X)
+        X, modality = self._checked(X, reset)
+        if isinstance(X, Encoded):
+            return X
+        return load(X, modality=modality) if reset else encode_like(self.modality_, X)
+
+    def _checked(self, X: Any, reset: bool) -> tuple[Any, Modality | None]:
+        """Raw data, of which two-dimensional arrays have passed scikit-learn's checks, and the modality to be fitted to them."""
+        if not _is_table(X):
+            return X, copy.deepcopy(self.modality)
+        X = validate_data(self, X, reset=reset, dtype=[np.float64, np.float32], ensure_min_samples=2 if reset else 1)
+        modality = self.modality or Table()
+        return X, Modality.from_spec(modality.spec() if isinstance(modality, Part) else modality)
+
+    def _parted(self, X: Any, seed: int) -> tuple[Encoded, Any]:
+        """Rows to train on, and those to validate on (or 0.0): a share is cut off before the modality is fitted."""
+        if not isinstance(self.validation, Real):
+            encoded = self._encoded(X, reset=True)
+            rows = self.validation
+            alike = rows if isinstance(rows, (Encoded, tuple)) else encode_like(encoded.modality, rows)
+            return encoded, alike
+        if not self.validation or isinstance(X, Encoded):
+            return self._encoded(X, reset=True), self.validation
+        share = Training.of(validation=self.validation).validation
+        X, modality = self._checked(X, reset=True)
+        kept, held_out = load_parted(X, share, stream(seed, "validation share"), modality=modality)
+        return kept, held_out
 
     def _assembled(self, encoded: Encoded) -> LatentModel:
         defaults = encoded.modality.defaults()
@@ -262,25 +284,6 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = super().__getstate__()
         return {name: [] if name == "_exact" else value for name, value in state.items()}
-
-
-class _Continued:
-    """Gives a new loop the moments of the one before, so that `partial_fit` goes on rather than starts again."""
-
-    def __init__(self, moments: list[dict[str, Any]] | None, loops: list[Loop]) -> None:
-        self.moments = moments
-        self.loops = loops
-
-    def on_start(self, loop: Loop) -> None:
-        self.loops.append(loop)
-        if self.moments:
-            loop.optimizer.load_state_dict(self.moments[0])
-
-    def on_epoch(self, loop: Loop) -> None: ...
-
-    def on_end(self, loop: Loop) -> None: ...
-
-    def on_interrupt(self, loop: Loop) -> None: ...
 
 
 def load_estimator(path: str | Path, device: str = "cpu") -> VAE:

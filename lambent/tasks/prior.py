@@ -16,7 +16,7 @@ from lambent.part import Part
 from lambent.seeds import mixed_seed, seeded
 from lambent.tasks.explore import encode
 from lambent.training.fitting import fit
-from lambent.training.loop import History
+from lambent.training.run import History
 
 
 class _PriorAlone(Objective):

@@ -3,38 +3,36 @@
 import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from lambent.disk.whole import write_text
 from lambent.errors import MachineError
-
-if TYPE_CHECKING:
-    from lambent.training.loop import Loop
+from lambent.training.run import Run
 
 
 @runtime_checkable
 class Callback(Protocol):
-    """Watches a training. `on_step(loop)` may be added; it is called after every step, so keep it quick."""
+    """Watches a training. `on_step(run)` may be added; it is called after every step, so keep it quick."""
 
-    def on_start(self, loop: "Loop") -> None: ...
+    def on_start(self, run: Run) -> None: ...
 
-    def on_epoch(self, loop: "Loop") -> None: ...
+    def on_epoch(self, run: Run) -> None: ...
 
-    def on_end(self, loop: "Loop") -> None: ...
+    def on_end(self, run: Run) -> None: ...
 
-    def on_interrupt(self, loop: "Loop") -> None: ...
+    def on_interrupt(self, run: Run) -> None: ...
 
 
 class Quiet:
     """A callback that does nothing: inherit what you do not need."""
 
-    def on_start(self, loop: "Loop") -> None: ...
+    def on_start(self, run: Run) -> None: ...
 
-    def on_epoch(self, loop: "Loop") -> None: ...
+    def on_epoch(self, run: Run) -> None: ...
 
-    def on_end(self, loop: "Loop") -> None: ...
+    def on_end(self, run: Run) -> None: ...
 
-    def on_interrupt(self, loop: "Loop") -> None: ...
+    def on_interrupt(self, run: Run) -> None: ...
 
 
 class Progress(Quiet):
@@ -43,7 +41,7 @@ class Progress(Quiet):
     def __init__(self) -> None:
         self.bar: Any = None
 
-    def on_start(self, loop: "Loop") -> None:
+    def on_start(self, run: Run) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -56,30 +54,30 @@ class Progress(Quiet):
         )
         self.bar = Progress(*columns, console=Console(stderr=True), refresh_per_second=4)
         self.bar.start()
-        self.task = self.bar.add_task("training", total=loop.total, completed=loop.step, seen="")
+        self.task = self.bar.add_task("training", total=run.total, completed=run.step, seen="")
         self.shown = 0.0
 
-    def on_step(self, loop: "Loop") -> None:
+    def on_step(self, run: Run) -> None:
         now = time.monotonic()
         if now - self.shown > 0.2:
             self.shown = now
-            self.bar.update(self.task, completed=loop.step, description=f"epoch {loop.epoch + 1}/{loop.epochs}")
+            self.bar.update(self.task, completed=run.step, description=f"epoch {run.epoch + 1}/{run.epochs}")
 
-    def on_epoch(self, loop: "Loop") -> None:
-        last = {name: values[-1] for name, values in loop.history.items()}
+    def on_epoch(self, run: Run) -> None:
+        last = {name: values[-1] for name, values in run.history.items()}
         shown = {"−ELBO": "elbo", "KL": "kl", "validation −ELBO": "validation_elbo"}
         seen = "  ".join(
             f"{title} {abs(value) if name == 'kl' else -value:.2f}"
             for title, name in shown.items()
             if (value := last.get(name)) is not None
         )
-        self.bar.update(self.task, completed=loop.step, seen=seen, description=f"epoch {loop.epoch}/{loop.epochs}")
+        self.bar.update(self.task, completed=run.step, seen=seen, description=f"epoch {run.epoch}/{run.epochs}")
 
-    def on_end(self, loop: "Loop") -> None:
-        self.bar.update(self.task, completed=loop.step)
+    def on_end(self, run: Run) -> None:
+        self.bar.update(self.task, completed=run.step)
         self.bar.stop()
 
-    def on_interrupt(self, loop: "Loop") -> None:
+    def on_interrupt(self, run: Run) -> None:
         self.bar.stop()
 
 
@@ -89,14 +87,14 @@ class Journal(Quiet):
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
 
-    def on_start(self, loop: "Loop") -> None:
+    def on_start(self, run: Run) -> None:
         """A run that is gone on with may have been killed after its checkpoint and before this file was written."""
-        if loop.history:
-            self.on_epoch(loop)
+        if run.history:
+            self.on_epoch(run)
 
-    def on_epoch(self, loop: "Loop") -> None:
-        names = list(loop.history)
-        rows = zip(*(loop.history[name] for name in names), strict=True)
+    def on_epoch(self, run: Run) -> None:
+        names = list(run.history)
+        rows = zip(*(run.history[name] for name in names), strict=True)
         write_text(self.path, "".join(json.dumps(dict(zip(names, row, strict=True))) + "\n" for row in rows))
 
 
@@ -110,12 +108,12 @@ class TensorBoard(Quiet):
             raise MachineError("TensorBoard is not installed: pip install 'lambent[track]'") from None
         self.writer: Any = SummaryWriter(str(folder))
 
-    def on_epoch(self, loop: "Loop") -> None:
-        for name, values in loop.history.items():
+    def on_epoch(self, run: Run) -> None:
+        for name, values in run.history.items():
             if values[-1] is not None and name != "epoch":
-                self.writer.add_scalar(name, values[-1], loop.epoch)
+                self.writer.add_scalar(name, values[-1], run.epoch)
 
-    def on_end(self, loop: "Loop") -> None:
+    def on_end(self, run: Run) -> None:
         self.writer.close()
 
     on_interrupt = on_end
@@ -133,17 +131,17 @@ class MLflow(Quiet):
         self.experiment = experiment
         self.settings = settings
 
-    def on_start(self, loop: "Loop") -> None:
+    def on_start(self, run: Run) -> None:
         self.mlflow.set_experiment(self.experiment)
         self.mlflow.start_run(**self.settings)
-        self.mlflow.log_dict({"model": loop.model.spec(), "objective": loop.objective.spec()}, "spec.json")
+        self.mlflow.log_dict({"model": run.model.spec(), "objective": run.objective.spec()}, "spec.json")
 
-    def on_epoch(self, loop: "Loop") -> None:
-        last = {name: values[-1] for name, values in loop.history.items() if values[-1] is not None and name != "epoch"}
-        self.mlflow.log_metrics(last, step=loop.epoch)
+    def on_epoch(self, run: Run) -> None:
+        last = {name: values[-1] for name, values in run.history.items() if values[-1] is not None and name != "epoch"}
+        self.mlflow.log_metrics(last, step=run.epoch)
 
-    def on_end(self, loop: "Loop") -> None:
+    def on_end(self, run: Run) -> None:
         self.mlflow.end_run()
 
-    def on_interrupt(self, loop: "Loop") -> None:
+    def on_interrupt(self, run: Run) -> None:
         self.mlflow.end_run(status="KILLED")

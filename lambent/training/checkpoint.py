@@ -1,6 +1,7 @@
-"""Checkpoints: all the state of a loop in one safetensors file; a resumed run ends in the same bits."""
+"""Checkpoints: all the state of a run in one safetensors file; a resumed run ends in the same bits."""
 
 import contextlib
+import copy
 import hashlib
 import json
 import math
@@ -17,141 +18,141 @@ from lambent.disk.tensorfile import digest
 from lambent.disk.whole import remove_leftovers, write_whole
 from lambent.errors import ArtifactError
 from lambent.training.callbacks import Quiet
-from lambent.training.loop import Loop
+from lambent.training.run import Run
+from lambent.training.views import described
 
-FORMAT = 1
-SCALARS = ("epoch", "position", "step", "skipped", "waited", "best", "history", "sums")
+FORMAT = 2
+SCALARS = ("total", "epoch", "position", "step", "skipped", "waited", "best", "best_epoch", "history", "sums")
 
 
 class Checkpoint(Quiet):
-    """Write the loop's state after every epoch, every `seconds` within one, and on interruption."""
+    """Write the run's state after every epoch, every `seconds` within one, and on interruption."""
 
     def __init__(self, path: str | Path, seconds: float = 60.0) -> None:
         self.path = Path(path)
         self.seconds = seconds
         self.last = time.monotonic()
 
-    def on_start(self, loop: Loop) -> None:
-        self.identity = identity(loop)
+    def on_start(self, run: Run) -> None:
+        self.identity = identity(run)
         with contextlib.suppress(OSError):  # a folder that cannot be listed will be complained of when it is written to
             remove_leftovers(self.path)
 
-    def on_step(self, loop: Loop) -> None:
+    def on_step(self, run: Run) -> None:
         if time.monotonic() - self.last > self.seconds:
-            loop._flush(None)
-            self.write(loop)
+            run.flush()
+            self.write(run)
 
-    def on_epoch(self, loop: Loop) -> None:
-        self.write(loop)
+    def on_epoch(self, run: Run) -> None:
+        self.write(run)
 
-    def on_interrupt(self, loop: Loop) -> None:
-        if not loop.whole:  # a second Ctrl-C in the middle of a step: the last file is good, this state is not
+    def on_interrupt(self, run: Run) -> None:
+        if not run.whole:  # a second Ctrl-C in the middle of a step: the last file is good, this state is not
             return
-        loop._flush(None)
-        self.write(loop)
+        run.flush()
+        self.write(run)
 
-    def write(self, loop: Loop) -> None:
-        if not loop.finite:  # the next step will say so; the last good state stays
+    def write(self, run: Run) -> None:
+        if not run.finite:  # the next step will say so; the last good state stays
             return
-        state = {name: getattr(loop, name) for name in SCALARS}
-        state["best"] = None if math.isinf(loop.best) else loop.best
-        state["average_steps"] = loop.average.steps if loop.average is not None else 0
+        state, tensors = state_of(run)
         metadata = {
             "lambent_checkpoint": str(FORMAT),
             "state": json.dumps(state),
             "identity": json.dumps(self.identity),
         }
-        tensors = {name: t.detach().to("cpu", copy=True).contiguous() for name, t in _tensors(loop).items()}
         metadata["sha256"] = _seal(tensors, metadata)
         write_whole(self.path, lambda p: tensorfile.write(p, tensors, metadata))
         self.last = time.monotonic()
 
 
-def identity(loop: Loop) -> dict[str, Any]:
+def state_of(run: Run) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """All that a run has come to: plain numbers and lists, and tensors by name, copied to the processor's memory."""
+    state = {name: copy.deepcopy(getattr(run, name)) for name in SCALARS}
+    state["best"] = None if math.isinf(run.best) else run.best
+    state["average_steps"] = run.average.steps if run.average is not None else 0
+    return state, {name: t.detach().to("cpu", copy=True).contiguous() for name, t in _tensors(run).items()}
+
+
+def identity(run: Run) -> dict[str, Any]:
     """What must not change between a run and its resumption."""
-    names = (
-        "epochs",
-        "learning_rate",
-        "weight_decay",
-        "schedule",
-        "warmup",
-        "clip",
-        "spike",
-        "decay",
-        "patience",
-        "precision",
-        "seed",
-    )
     return {
-        "model": loop.model.spec(),
-        "objective": loop.objective.spec(),
-        "data": loop.batches.fingerprint(),
-        "validation": None if loop.validation is None else loop.validation.fingerprint(),
-        "steps": loop.batches.steps,
-        "batch": getattr(loop.batches, "batch", 0),
-        "device": loop.device.type,
-        **{name: getattr(loop, name) for name in names},
+        "model": run.model.spec(),
+        "objective": run.objective.spec(),
+        "data": run.batches.fingerprint(),
+        "validation": None if run.validation is None else run.validation.fingerprint(),
+        **run.settings.identity(),
+        "steps": run.batches.steps,
+        "batch": getattr(run.batches, "batch", 0),
+        "device": run.device.type,
+        "transform": described(run.transform),
+        "augment": described(run.augment),
     }
 
 
-def restore(loop: Loop, path: str | Path) -> None:
-    """Bring a fresh loop to the state in the file; `ArtifactError` lists everything that differs."""
+def restore(run: Run, path: str | Path) -> None:
+    """Bring a fresh run to the state in the file; `ArtifactError` lists everything that differs."""
     path = Path(path)
     state, then, tensors = _read(path)
-    now = json.loads(json.dumps(identity(loop)))
+    now = json.loads(json.dumps(identity(run)))
     changed = [f"{name}: {then.get(name)!r} then, {now[name]!r} now" for name in now if then.get(name) != now[name]]
     if changed:
         raise ArtifactError(f"{path} belongs to another run, so it cannot be resumed exactly: " + "; ".join(changed))
+    refill(run, str(path), state, tensors)
+
+
+def refill(run: Run, origin: str, state: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+    """Bring a fresh run to a state that `state_of` gave; `ArtifactError` says why `origin` holds none that fits."""
     try:
-        _refill(loop, path, state, tensors)
+        _fill(run, origin, state, tensors)
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         if isinstance(error, ArtifactError):
             raise
-        raise ArtifactError(f"{path} holds no state that a run can be in ({error!r}): start the run anew") from None
+        raise ArtifactError(f"{origin} holds no state that a run can be in ({error!r}): start the run anew") from None
 
 
-def _refill(loop: Loop, path: Path, state: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+def _fill(run: Run, origin: str, state: dict[str, Any], tensors: dict[str, Tensor]) -> None:
     for name in SCALARS:
-        kind = float if name == "best" else type(getattr(loop, name))
+        kind = float if name == "best" else type(getattr(run, name))
         if not isinstance(state[name], kind) and (name, state[name]) != ("best", None):
             raise TypeError(f"{name} is {state[name]!r}")
     for name in SCALARS:
-        setattr(loop, name, state[name])
-    loop.best = math.inf if state["best"] is None else state["best"]
-    if loop.average is not None:
-        loop.average.steps = int(state["average_steps"])
-    _prime(loop.optimizer, "optimizer", tensors)
-    if loop.opponent is not None:
-        _prime(loop.opponent, "opponent", tensors)
+        setattr(run, name, copy.deepcopy(state[name]))
+    run.best = math.inf if state["best"] is None else state["best"]
+    if run.average is not None:
+        run.average.steps = int(state["average_steps"])
+    _prime(run.optimizer, "optimizer", tensors)
+    if run.opponent is not None:
+        _prime(run.opponent, "opponent", tensors)
     if any(name.startswith("kept.") for name in tensors):
-        loop.kept = [t.clone() for t in loop.model.state_dict().values()]
-    targets = _tensors(loop)
+        run.kept = [t.clone() for t in run.model.state_dict().values()]
+    targets = _tensors(run)
     if missing := sorted(set(targets) ^ set(tensors)):
-        raise ArtifactError(f"{path} does not fit this model: {', '.join(missing[:8])} stand on one side only")
+        raise ArtifactError(f"{origin} does not fit this model: {', '.join(missing[:8])} stand on one side only")
     unlike = [name for name, t in targets.items() if (t.shape, t.dtype) != (tensors[name].shape, tensors[name].dtype)]
     if unlike:  # copying would stretch a shape or round a type, and say nothing
-        raise ArtifactError(f"{path} does not fit this model: {', '.join(unlike[:8])} have another shape or type")
-    loop.generator.set_state(tensors["generator"])
+        raise ArtifactError(f"{origin} does not fit this model: {', '.join(unlike[:8])} have another shape or type")
+    run.generator.set_state(tensors["generator"])
     with torch.no_grad():
         for name, target in targets.items():
             if name != "generator":
                 target.copy_(tensors[name])
 
 
-def _tensors(loop: Loop) -> dict[str, Tensor]:
-    """Every tensor of the loop's state by name, as live references (the generator's state as a copy)."""
-    found = {f"model.{name}": t for name, t in loop.model.state_dict().items()}
-    found |= {f"objective.{name}": t for name, t in loop.objective.state_dict().items()}
-    for title, optimizer in (("optimizer", loop.optimizer), ("opponent", loop.opponent)):
+def _tensors(run: Run) -> dict[str, Tensor]:
+    """Every tensor of the run's state by name, as live references (the generator's state as a copy)."""
+    found = {f"model.{name}": t for name, t in run.model.state_dict().items()}
+    found |= {f"objective.{name}": t for name, t in run.objective.state_dict().items()}
+    for title, optimizer in (("optimizer", run.optimizer), ("opponent", run.opponent)):
         parameters = [p for group in optimizer.param_groups for p in group["params"]] if optimizer is not None else []
         for index, parameter in enumerate(parameters):
             assert optimizer is not None
             found |= {f"{title}.{index}.{name}": t for name, t in optimizer.state.get(parameter, {}).items()}
-    if loop.average is not None:
-        found |= {f"average.{index}": t for index, t in enumerate(loop.average.values)}
-    if loop.kept is not None:
-        found |= {f"kept.{index}": t for index, t in enumerate(loop.kept)}
-    return found | {"limit": loop.limit, "generator": loop.generator.get_state()}
+    if run.average is not None:
+        found |= {f"average.{index}": t for index, t in enumerate(run.average.values)}
+    if run.kept is not None:
+        found |= {f"kept.{index}": t for index, t in enumerate(run.kept)}
+    return found | {"limit": run.limit, "generator": run.generator.get_state()}
 
 
 def _prime(optimizer: torch.optim.Optimizer, title: str, tensors: dict[str, Tensor]) -> None:

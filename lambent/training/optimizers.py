@@ -1,11 +1,16 @@
 """Adam as the loop uses it: fused, each module at its pace, on a schedule, without subnormal numbers."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.modules.conv import _ConvNd
+
+from lambent.model.priors import Prior
+
+LAYERS = (nn.Linear, nn.Bilinear, _ConvNd, nn.RNNBase, nn.MultiheadAttention)
 
 
 def adam(
@@ -18,17 +23,37 @@ def adam(
     )
 
 
-def paced(model: nn.Module, parameters: list[nn.Parameter]) -> list[dict[str, Any]]:
-    """Parameters in groups of equal pace, the factor on the learning rate that their module asks for, for all or by name."""
+def grouped(roots: Iterable[nn.Module], parameters: list[nn.Parameter], decaying: bool) -> list[dict[str, Any]]:
+    """Parameters in groups of equal pace, the factor on the learning rate that their module asks for, for all or by name.
+
+    Where weights decay, what is no weight matrix stands in groups of its own that do not: decay pulls to nought, which for a
+    bias, a log scale, a logit or a prior's location is one value among others and no simpler model.
+    """
+    roots = list(roots)
     paces: dict[int, float] = {}
-    for module in model.modules():
+    for module in (module for root in roots for module in root.modules()):
         asked = getattr(type(module), "pace", {})
         names = asked if isinstance(asked, Mapping) else dict.fromkeys(dict(module.named_parameters()), asked)
         paces |= {id(p): names[name] for name, p in module.named_parameters() if name in names}
-    groups: dict[float, list[nn.Parameter]] = {1.0: []}
+    matrices = {id(p) for root in roots for p in matrices_of(root)} if decaying else set(map(id, parameters))
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {(1.0, True): []}
     for parameter in parameters:
-        groups.setdefault(paces.get(id(parameter), 1.0), []).append(parameter)
-    return [{"params": own, "pace": pace} for pace, own in groups.items()]
+        groups.setdefault((paces.get(id(parameter), 1.0), id(parameter) in matrices), []).append(parameter)
+    return [
+        {"params": own, "pace": pace, **({} if decays else {"weight_decay": 0.0})}
+        for (pace, decays), own in groups.items()
+    ]
+
+
+def matrices_of(module: nn.Module) -> Iterator[nn.Parameter]:
+    """The weights of linear, convolutional, recurrent and attention layers, without those of priors."""
+    if isinstance(module, Prior):
+        return
+    if isinstance(module, LAYERS):
+        own = module.named_parameters(recurse=False)
+        yield from (p for name, p in own if p.dim() >= 2 and "weight" in name)
+    for child in module.children():
+        yield from matrices_of(child)
 
 
 def clear(optimizer: torch.optim.Optimizer) -> None:
@@ -52,4 +77,4 @@ def scheduled(schedule: str, warmup: float, progress: float) -> float:
     if schedule == "constant":
         return 1.0
     after = (progress - warmup) / max(1e-12, 1 - warmup)
-    return 1 - after if schedule == "linear" else 0.5 * (1 + math.cos(math.pi * min(1.0, after)))
+    return max(0.0, 1 - after) if schedule == "linear" else 0.5 * (1 + math.cos(math.pi * min(1.0, after)))

@@ -133,6 +133,9 @@ def test_a_share_held_out_is_not_learned_from(case: tuple[str, Any], tmp_path: P
     train, test = load_parted(source, 0.2, 3, modality=modality)
     assert_same(kept, train)
     assert_same(held, test)
+    parts = on_disk_parted(source, tmp_path / "cache", (0.2, 0.3), 3, modality=modality)
+    for part, expected in zip(parts, load_parted(source, (0.2, 0.3), 3, modality=modality), strict=True):
+        assert_same(part, expected)
     again = on_disk_like(kept.modality, source, tmp_path / "cache")
     assert torch.equal(again.loaded().x, encode_like(train.modality, source).x)
 

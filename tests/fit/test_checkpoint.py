@@ -15,9 +15,9 @@ from lambent.errors import ArtifactError, DivergedError
 from lambent.model import LatentModel
 from lambent.objectives import Elbo
 from lambent.objectives.factor import Factor
-from lambent.training.checkpoint import Checkpoint, _read, _seal
+from lambent.training.checkpoint import FORMAT, Checkpoint, _read, _seal
 from lambent.training.fitting import fit
-from lambent.training.loop import Loop
+from lambent.training.run import Run
 
 Small = Callable[..., LatentModel]
 FAST: dict[str, Any] = {"epochs": 2, "batch": 8, "device": "cpu", "precision": "fp32"}
@@ -26,12 +26,12 @@ FAST: dict[str, Any] = {"epochs": 2, "batch": 8, "device": "cpu", "precision": "
 class At:
     """Does something after one step."""
 
-    def __init__(self, step: int, act: Callable[[Loop], object]) -> None:
+    def __init__(self, step: int, act: Callable[[Run], object]) -> None:
         self.step, self.act = step, act
 
-    def on_step(self, loop: Loop) -> None:
-        if loop.step == self.step:
-            self.act(loop)
+    def on_step(self, run: Run) -> None:
+        if run.step == self.step:
+            self.act(run)
 
 
 # ---- damage ------------------------------------------------------------------------------------------------------
@@ -86,7 +86,7 @@ def test_K6_a_state_that_does_not_fit_is_refused_before_anything_is_loaded(
     state, then, tensors = _read(path)
     change, words = FORGED[case]
     change(state, tensors)
-    metadata = {"lambent_checkpoint": "1", "state": json.dumps(state), "identity": json.dumps(then)}
+    metadata = {"lambent_checkpoint": str(FORMAT), "state": json.dumps(state), "identity": json.dumps(then)}
     path.unlink()
     tensorfile.write(path, tensors, {**metadata, "sha256": _seal(tensors, metadata)})
     model = small_model()
@@ -114,12 +114,12 @@ def test_M18_divergence_leaves_the_last_good_checkpoint(x: Tensor, small_model: 
         calls.append(1)
         return rows * float("nan") if len(calls) == 7 else rows
 
-    watch = [Checkpoint(path, seconds=0.0), At(6, lambda loop: contents.append(path.read_bytes()))]
+    watch = [Checkpoint(path, seconds=0.0), At(6, lambda run: contents.append(path.read_bytes()))]
     model = small_model()
     with pytest.raises(DivergedError, match=r"^step 7 \(epoch 2"):
         fit(model, Elbo(), x, **FAST, augment=augment, callbacks=watch)
     assert path.read_bytes() == contents[0]
-    fit(small_model(), Elbo(), x, **FAST, checkpoint=path, resume=True)  # and it can be gone on from
+    fit(small_model(), Elbo(), x, **FAST, augment=augment, checkpoint=path, resume=True)  # and it can be gone on from
 
 
 @pytest.mark.parametrize("moment", ["lambent.disk.tensorfile.write", "os.fsync", "os.replace", "folder"])
@@ -132,12 +132,12 @@ def test_K11_a_crash_at_any_moment_of_writing_leaves_a_whole_file(
     def crash(*_: Any) -> None:
         raise SystemExit("the power is cut")
 
-    def prepared(loop: Loop) -> None:
+    def prepared(run: Run) -> None:
         old.append(path.read_bytes())
         monkeypatch.setattr("lambent.disk.whole._flush_folder" if moment == "folder" else moment, crash)
 
     class Only(Checkpoint):
-        def on_interrupt(self, loop: Loop) -> None: ...
+        def on_interrupt(self, run: Run) -> None: ...
 
     # The watch acts after step 7's state was written, so it is the writing of step 8's that crashes.
     with pytest.raises(SystemExit):

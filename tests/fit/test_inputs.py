@@ -23,19 +23,19 @@ from lambent.model.priors import Flow, Mixture, Vamp
 from lambent.objectives import Elbo, Objective, Wae
 from lambent.training.callbacks import Journal, MLflow, TensorBoard
 from lambent.training.fitting import fit
-from lambent.training.loop import Loop
+from lambent.training.run import Run
 
 Small = Callable[..., LatentModel]
 FAST: dict[str, Any] = {"epochs": 2, "batch": 8, "device": "cpu", "precision": "fp32"}
 
 
 class Start:
-    """Keeps the loop, for a look at what it holds."""
+    """Keeps the run, for a look at what it holds."""
 
-    loop: Loop
+    run: Run
 
-    def on_start(self, loop: Loop) -> None:
-        self.loop = loop
+    def on_start(self, run: Run) -> None:
+        self.run = run
 
 
 # ---- rows --------------------------------------------------------------------------------------------------------
@@ -60,7 +60,7 @@ def test_bytes_stay_bytes_in_memory_and_in_batches(small_model: Small) -> None:
         return rows
 
     fit(small_model((1, 4, 4)), Elbo(), x, **FAST, validation=0.2, augment=augment, callbacks=[start])
-    assert start.loop.batches.x.dtype == start.loop.validation.x.dtype == torch.uint8  # type: ignore[attr-defined, union-attr]
+    assert start.run.batches.x.dtype == start.run.validation.x.dtype == torch.uint8  # type: ignore[attr-defined, union-attr]
     assert seen == {torch.uint8}
 
 
@@ -86,7 +86,7 @@ def test_D5_D6_a_broken_number_is_refused_with_its_row(bad: float, validation: f
             np.errstate(all="ignore"),
         ):
             fit(small_model(), Elbo(), x, **FAST, validation=validation, callbacks=[steps])
-        assert not hasattr(steps, "loop"), "training had begun"
+        assert not hasattr(steps, "run"), "training had begun"
 
 
 def test_a_validation_row_outside_the_support_is_refused_first(small_model: Small) -> None:
@@ -101,7 +101,7 @@ def test_a_validation_row_outside_the_support_is_refused_first(small_model: Smal
                 validation=held_out,
                 callbacks=[start],
             )
-    assert not hasattr(start, "loop")
+    assert not hasattr(start, "run")
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_validation_in_every_form(form: str, x: Tensor, small_model: Small) -> N
     start = Start()
     history = fit(small_model(), Elbo(), x, **FAST, validation=forms[form], callbacks=[start])
     counts = {"share": (31, 9), "one row": (40, 1), "a share below one row": (39, 1)}.get(form, (40, 9))
-    assert (start.loop.batches.rows, start.loop.validation.rows) == counts  # type: ignore[union-attr]
+    assert (start.run.batches.rows, start.run.validation.rows) == counts  # type: ignore[union-attr]
     assert all(math.isfinite(value) for value in history["validation_elbo"])  # type: ignore[arg-type]
 
 
@@ -140,7 +140,7 @@ def test_a_share_is_drawn_once_and_kept_apart(x: Tensor, small_model: Small) -> 
         small_model(), Elbo(), x, **FAST, validation=0.25, callbacks=[start],
         augment=lambda rows, generator: trained.append(rows.clone()) or rows,
     )  # fmt: skip
-    held_out = {tuple(row) for row in start.loop.validation.x.tolist()}  # type: ignore[union-attr]
+    held_out = {tuple(row) for row in start.run.validation.x.tolist()}  # type: ignore[union-attr]
     seen = {tuple(row) for batch in trained for row in batch.tolist()}
     assert held_out | seen == {tuple(row) for row in x.tolist()}
     assert not held_out & seen
@@ -170,7 +170,7 @@ def test_a_context_is_asked_for_before_the_first_step(x: Tensor, small_model: Sm
     for settings in wanting:
         with pytest.raises((UsageError, DataError), match="context"):
             fit(small_model(context=3), Elbo(), x, **FAST | settings, callbacks=[start])
-    assert not hasattr(start, "loop"), "training had begun"
+    assert not hasattr(start, "run"), "training had begun"
     history = fit(small_model(context=3), Elbo(), x, **FAST, context=context, validation=(x[:6], context[:6]))
     assert len(history["validation_elbo"]) == 2
 
@@ -200,7 +200,7 @@ def test_L11_L12_L13_settings_that_cannot_be_are_refused(
     name = next(iter(setting))
     named = {"resume": "checkpoint", "device": "device"}.get(name, name)
     assert named in str(caught.value)
-    assert not hasattr(start, "loop")
+    assert not hasattr(start, "run")
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
 
 
@@ -214,8 +214,8 @@ def test_a_learned_prior_and_a_point_posterior_are_refused(prior: Any, objective
 
 def test_epochs_by_default_make_ten_thousand_steps_within_limits(small_model: Small) -> None:
     class Count:
-        def on_start(self, loop: Loop) -> None:
-            counted.append(loop.epochs)
+        def on_start(self, run: Run) -> None:
+            counted.append(run.epochs)
             raise InterruptedRun("the number is known")
 
     counted: list[int] = []

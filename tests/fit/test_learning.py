@@ -26,8 +26,9 @@ from lambent.objectives.factor import Factor
 from lambent.part import Spec
 from lambent.training.averaging import STRIDE
 from lambent.training.fitting import fit
-from lambent.training.loop import Loop
 from lambent.training.optimizers import scheduled
+from lambent.training.run import Run
+from lambent.training.validating import validated
 
 FAST: dict[str, Any] = {"device": "cpu", "precision": "fp32"}
 
@@ -44,20 +45,20 @@ def rows(n: int = 60, columns: int = 4, seed: int = 0) -> Tensor:
 
 
 class Watch:
-    """Notes the weights and the rate after every step, and keeps the loop."""
+    """Notes the weights and the rate after every step, and keeps the run."""
 
     def __init__(self) -> None:
         self.weights: list[Tensor] = []
         self.rates: list[float] = []
-        self.loop: Loop
+        self.run: Run
 
-    def on_start(self, loop: Loop) -> None:
-        self.loop = loop
-        self.weights.append(flat(loop.model))
+    def on_start(self, run: Run) -> None:
+        self.run = run
+        self.weights.append(flat(run.model))
 
-    def on_step(self, loop: Loop) -> None:
-        self.weights.append(flat(loop.model))
-        self.rates.append(loop.optimizer.param_groups[0]["lr"])
+    def on_step(self, run: Run) -> None:
+        self.weights.append(flat(run.model))
+        self.rates.append(run.optimizer.param_groups[0]["lr"])
 
 
 def flat(model: torch.nn.Module) -> Tensor:
@@ -158,7 +159,7 @@ def test_bytes_stay_bytes_and_doubles_become_singles() -> None:
     watch = Watch()
     x = np.random.default_rng(0).integers(0, 256, (50, 1, 6, 5), dtype=np.uint8)
     fit(small(), Elbo(), x, epochs=1, callbacks=[watch], **FAST)
-    assert watch.loop.batches.x.dtype == torch.uint8
+    assert watch.run.batches.x.dtype == torch.uint8
     ends = []
     for dtype in (torch.float32, torch.float64):
         model = small()
@@ -239,7 +240,7 @@ def test_a_share_is_held_out_and_never_trained_on() -> None:
     x = torch.arange(40.0).reshape(-1, 1) + torch.zeros(1, 4)
     watch = Watch()
     fit(small(), Elbo(), x, epochs=1, batch=7, validation=0.25, callbacks=[watch], **FAST)
-    trained, held = (b.x[:, 0].tolist() for b in (watch.loop.batches, watch.loop.validation))
+    trained, held = (b.x[:, 0].tolist() for b in (watch.run.batches, watch.run.validation))
     assert len(held) == 10
     assert sorted(trained + held) == x[:, 0].tolist()
 
@@ -252,7 +253,7 @@ def test_validation_rows_may_be_given_and_their_numbers_are_the_models() -> None
         trace = model.trace(held, 2000, from_posterior(torch.Generator().manual_seed(0)))
     assert history["validation_kl"][-1] == pytest.approx(float(trace.kl.mean()), rel=1e-4)
     assert history["validation_reconstruction"][-1] == pytest.approx(float(-trace.log_px.mean()), rel=0.1)
-    again = watch.loop._validated()
+    again = validated(watch.run)
     assert again["validation_loss"] == history["validation_loss"][-1]
 
 
@@ -284,8 +285,8 @@ def test_early_stopping_keeps_the_best_weights(average: float) -> None:
     assert len(losses) < 300
     best = losses.index(min(losses))
     assert len(losses) == best + 1 + 4
-    watch.loop.average = None  # the weights as they are now
-    assert watch.loop._validated()["validation_loss"] == pytest.approx(min(losses), rel=1e-6)
+    watch.run.average = None  # the weights as they are now
+    assert validated(watch.run)["validation_loss"] == pytest.approx(min(losses), rel=1e-6)
 
 
 def test_patience_waits_until_the_weight_has_stopped_growing() -> None:
@@ -363,7 +364,7 @@ def test_gradient_is_clipped() -> None:
     for clip in (0.0, 1e-6):
         watch = Watch()
         fit(small(), Elbo(), rows(), epochs=1, batch=60, clip=clip, callbacks=[watch], **FAST)
-        adam = next(iter(watch.loop.optimizer.state.values()))
+        adam = next(iter(watch.run.optimizer.state.values()))
         moved.append(float(adam["exp_avg"].norm()))
     assert moved[1] < 1e-3 * moved[0]
 
@@ -404,8 +405,8 @@ def test_a_spike_is_skipped_and_counted(objective: Objective, likelihood: Gaussi
     state: list[Tensor] = []
 
     class State:
-        def on_step(self, loop: Loop) -> None:
-            held = [*loop.model.state_dict().values(), *loop.objective.state_dict().values()]
+        def on_step(self, run: Run) -> None:
+            held = [*run.model.state_dict().values(), *run.objective.state_dict().values()]
             state.append(torch.cat([t.detach().flatten().clone() for t in held]).nan_to_num(-99))
 
     history = fit(
@@ -464,8 +465,8 @@ def test_divergence_names_the_step_the_rows_and_the_cause() -> None:
     order: list[list[int]] = []
 
     class Order:
-        def on_start(self, loop: Loop) -> None:
-            order.extend(batch[2].tolist() for batch in loop.batches.epoch(1))
+        def on_start(self, run: Run) -> None:
+            order.extend(batch[2].tolist() for batch in run.batches.epoch(1))
 
     with pytest.raises(DivergedError) as error:
         fit(model, Elbo(), rows(40), epochs=3, batch=4, transform=spoil, callbacks=[watch, Order()], **FAST)
@@ -478,10 +479,10 @@ def test_divergence_names_the_step_the_rows_and_the_cause() -> None:
 
 def test_divergence_of_the_weights_says_so() -> None:
     class Poison:
-        def on_step(self, loop: Loop) -> None:
-            if loop.step == 5:
+        def on_step(self, run: Run) -> None:
+            if run.step == 5:
                 with torch.no_grad():
-                    loop.model.encoder[1].weight.fill_(float("inf"))
+                    run.model.encoder[1].weight.fill_(float("inf"))
 
     with pytest.raises(
         DivergedError, match=r"step 6 .*and more.*weights of encoder.1.weight.*learning rate \(now 0.001\)"
@@ -491,10 +492,10 @@ def test_divergence_of_the_weights_says_so() -> None:
 
 def test_divergence_leaves_the_average_where_it_is_good() -> None:
     class Poison:
-        def on_step(self, loop: Loop) -> None:
-            if loop.step == 40:
+        def on_step(self, run: Run) -> None:
+            if run.step == 40:
                 with torch.no_grad():
-                    next(loop.model.parameters()).fill_(float("nan"))
+                    next(run.model.parameters()).fill_(float("nan"))
 
     model = small()
     with pytest.raises(DivergedError):
@@ -547,7 +548,7 @@ def test_memory_does_not_grow_with_the_steps(objective: Objective) -> None:
     counts: list[int] = []
 
     class Count:
-        def on_epoch(self, loop: Loop) -> None:
+        def on_epoch(self, run: Run) -> None:
             gc.collect()
             counts.append(sum(issubclass(type(o), Tensor) for o in gc.get_objects()))
 
@@ -559,8 +560,8 @@ def test_records_are_bounded_within_a_long_epoch() -> None:
     longest = []
 
     class Longest:
-        def on_step(self, loop: Loop) -> None:
-            longest.append(len(loop._records))
+        def on_step(self, run: Run) -> None:
+            longest.append(len(run.records))
 
     fit(small(), Elbo(), rows(900), epochs=1, batch=1, callbacks=[Longest()], **FAST)
     assert max(longest) < 300

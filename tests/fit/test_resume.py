@@ -19,7 +19,7 @@ from lambent.objectives import Elbo, Objective
 from lambent.objectives.factor import Factor
 from lambent.training.checkpoint import Checkpoint
 from lambent.training.fitting import fit
-from lambent.training.loop import Loop
+from lambent.training.run import Run
 
 ROWS, BATCH, EPOCHS = 76, 8, 3  # ten steps an epoch, the last of four rows
 STEPS = 10
@@ -31,9 +31,9 @@ class StopAt:
     def __init__(self, *steps: int) -> None:
         self.steps = steps
 
-    def on_step(self, loop: Loop) -> None:
-        if loop.step in self.steps:
-            raise InterruptedRun(f"stopped after step {loop.step}")
+    def on_step(self, run: Run) -> None:
+        if run.step in self.steps:
+            raise InterruptedRun(f"stopped after step {run.step}")
 
 
 class Case:
@@ -175,17 +175,17 @@ def test_K13_killed_between_two_writes_goes_back_to_the_last(tmp_path: Path) -> 
     whole = case.run()
 
     class Crash(Checkpoint):
-        def on_step(self, loop: Loop) -> None:
-            if loop.step in (3, 13):
-                self.write_now(loop)
-            if loop.step == 16:
+        def on_step(self, run: Run) -> None:
+            if run.step in (3, 13):
+                self.write_now(run)
+            if run.step == 16:
                 raise InterruptedRun("power cut")
 
-        def write_now(self, loop: Loop) -> None:
-            loop._flush(None)
-            self.write(loop)
+        def write_now(self, run: Run) -> None:
+            run.flush()
+            self.write(run)
 
-        def on_interrupt(self, loop: Loop) -> None: ...
+        def on_interrupt(self, run: Run) -> None: ...
 
     with pytest.raises(InterruptedRun):
         case.run(callbacks=[Crash(path)])
@@ -231,8 +231,8 @@ def test_K13_a_new_level_is_found_at_the_same_steps(tmp_path: Path) -> None:
     """Losses that rise for good within an epoch are skipped until that is judged, wherever the run was cut."""
 
     class Level:
-        def on_start(self, loop: Loop) -> None:
-            self.step = loop.step
+        def on_start(self, run: Run) -> None:
+            self.step = run.step
 
         on_step = on_start
 
@@ -262,7 +262,7 @@ CHANGES: dict[str, tuple[Case, str]] = {
     "seed": (Case(seed=1), "seed"),
     "epochs": (Case(epochs=EPOCHS + 1), "epochs"),
     "learning rate": (Case(learning_rate=2e-3), "learning_rate"),
-    "average": (Case(average=0.5), "decay"),
+    "average": (Case(average=0.5), "average"),
     "validation": (Case(validation=0.1), "validation"),
     "precision": (Case(precision="bf16"), "precision"),
     "clip": (Case(clip=1.0), "clip"),

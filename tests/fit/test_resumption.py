@@ -21,7 +21,7 @@ from lambent.objectives.factor import Factor
 from lambent.training.callbacks import Journal
 from lambent.training.checkpoint import Checkpoint
 from lambent.training.fitting import fit
-from lambent.training.loop import History, Loop
+from lambent.training.run import History, Run
 
 Build = Callable[[], dict[str, Any]]  # fresh arguments of fit, the same each time
 Finished = tuple[dict[str, Tensor], History]
@@ -77,12 +77,12 @@ class Break:
     def __init__(self, step: int, at_epoch: bool = False) -> None:
         self.step, self.at_epoch = step, at_epoch
 
-    def on_step(self, loop: Loop) -> None:
-        if loop.step == self.step and not self.at_epoch:
+    def on_step(self, run: Run) -> None:
+        if run.step == self.step and not self.at_epoch:
             raise InterruptedRun("stopped by the test")
 
-    def on_epoch(self, loop: Loop) -> None:
-        if loop.step >= self.step and self.at_epoch:
+    def on_epoch(self, run: Run) -> None:
+        if run.step >= self.step and self.at_epoch:
             raise InterruptedRun("stopped by the test")
 
 

@@ -21,7 +21,8 @@ from lambent.objectives import DipVae, Elbo, Objective, Wae
 from lambent.objectives.factor import Factor
 from lambent.training.averaging import STRIDE
 from lambent.training.fitting import fit
-from lambent.training.loop import FLUSH, Loop
+from lambent.training.loop import FLUSH
+from lambent.training.run import Run
 
 Small = Callable[..., LatentModel]
 FAST: dict[str, Any] = {"epochs": 2, "batch": 8, "device": "cpu", "precision": "fp32"}
@@ -35,15 +36,15 @@ def x() -> Tensor:
 class Snapshots:
     """All weights and buffers of model and objective after every step, and what else a test asks for."""
 
-    def __init__(self, ask: Callable[[Loop], Any] = lambda loop: None) -> None:
+    def __init__(self, ask: Callable[[Run], Any] = lambda run: None) -> None:
         self.ask = ask
         self.states: list[dict[str, Tensor]] = []
         self.answers: list[Any] = []
 
-    def on_step(self, loop: Loop) -> None:
-        parts = {"model": loop.model, "objective": loop.objective}
+    def on_step(self, run: Run) -> None:
+        parts = {"model": run.model, "objective": run.objective}
         self.states.append({f"{p}.{n}": t.clone() for p, part in parts.items() for n, t in part.state_dict().items()})
-        self.answers.append(self.ask(loop))
+        self.answers.append(self.ask(run))
 
 
 def same(a: dict[str, Tensor], b: dict[str, Tensor], part: str = "") -> bool:
@@ -88,7 +89,7 @@ def test_M18_a_spike_is_skipped_and_counted(
     objective: Objective, likelihood: Likelihood, average: float, x: Tensor, small_model: Small
 ) -> None:
     """A step whose loss leaps far above the last epoch's is skipped and counted, and the weights stay."""
-    watch = Snapshots(lambda loop: (len(loop.optimizer.state), loop.optimizer.state_dict()["state"][0]["step"].item()))
+    watch = Snapshots(lambda run: (len(run.optimizer.state), run.optimizer.state_dict()["state"][0]["step"].item()))
     model = small_model(likelihood=likelihood)
     history = fit(
         model,
@@ -187,7 +188,7 @@ def test_M17_numbers_too_small_for_single_precision_train(small_model: Small) ->
 @pytest.mark.parametrize("anneal", ["linear", "cyclical"])
 @pytest.mark.parametrize("warmup", [0.2, 1.0])
 def test_annealing_reaches_one_on_the_last_step(steps: int, anneal: Any, warmup: float, small_model: Small) -> None:
-    watch = Snapshots(lambda loop: loop.objective.ramp)
+    watch = Snapshots(lambda run: run.objective.ramp)
     objective = Elbo(anneal=anneal, warmup=warmup, cycles=2)
     fit(small_model(), objective, torch.randn(steps, 4), **FAST | {"epochs": 1, "batch": 1}, callbacks=[watch])
     assert len(watch.answers) == steps
@@ -203,7 +204,7 @@ def test_annealing_reaches_one_on_the_last_step(steps: int, anneal: Any, warmup:
 @pytest.mark.parametrize("schedule", ["constant", "linear", "cosine"])
 @pytest.mark.parametrize("warmup", [0.0, 0.25])
 def test_rates_follow_their_schedule(schedule: Any, warmup: float, x: Tensor, small_model: Small) -> None:
-    watch = Snapshots(lambda loop: [o.param_groups[0]["lr"] for o in (loop.optimizer, loop.opponent)])
+    watch = Snapshots(lambda run: [o.param_groups[0]["lr"] for o in (run.optimizer, run.opponent)])
     objective = Factor(width=8, depth=1)
     history = fit(
         small_model(), objective, x, **FAST, schedule=schedule, warmup=warmup, learning_rate=0.01, callbacks=[watch]
@@ -219,7 +220,7 @@ def test_rates_follow_their_schedule(schedule: Any, warmup: float, x: Tensor, sm
 
 def test_gradients_are_clipped_as_one(x: Tensor, small_model: Small) -> None:
     """Under a tiny norm Adam's second moment is bounded by it."""
-    watch = Snapshots(lambda loop: max(s["exp_avg_sq"].sum().item() for s in loop.optimizer.state.values()))
+    watch = Snapshots(lambda run: max(s["exp_avg_sq"].sum().item() for s in run.optimizer.state.values()))
     for clip, small in ((1e-6, True), (0.0, False)):
         fit(small_model(), Elbo(), x, **FAST, clip=clip, callbacks=[watch])
         assert (watch.answers[-1] < 1e-12) == small
@@ -292,8 +293,8 @@ def test_M19_memory_does_not_grow_with_the_steps(objective: Objective, small_mod
     tensors: list[int] = []
 
     class Watch:
-        def on_step(self, loop: Loop) -> None:
-            if loop.position in (2 * FLUSH, 8 * FLUSH):
+        def on_step(self, run: Run) -> None:
+            if run.position in (2 * FLUSH, 8 * FLUSH):
                 gc.collect()
                 tensors.append(sum(issubclass(type(found), Tensor) for found in gc.get_objects()))
                 sizes.append(resident() if Path("/proc/self/statm").exists() else 1)

@@ -23,7 +23,7 @@ from lambent.objectives import Elbo
 from lambent.objectives.factor import Factor
 from lambent.training.averaging import STRIDE
 from lambent.training.fitting import fit
-from lambent.training.loop import Loop
+from lambent.training.run import Run
 
 HERE = Path(__file__).parent
 Small = Callable[..., LatentModel]
@@ -33,12 +33,12 @@ FAST: dict[str, Any] = {"epochs": 2, "batch": 8, "device": "cpu", "precision": "
 class At:
     """Does something after one step."""
 
-    def __init__(self, step: int, act: Callable[[Loop], object]) -> None:
+    def __init__(self, step: int, act: Callable[[Run], object]) -> None:
         self.step, self.act = step, act
 
-    def on_step(self, loop: Loop) -> None:
-        if loop.step == self.step:
-            self.act(loop)
+    def on_step(self, run: Run) -> None:
+        if run.step == self.step:
+            self.act(run)
 
 
 # ---- from outside ------------------------------------------------------------------------------------------------
@@ -150,7 +150,7 @@ def ends_well(model: LatentModel, x: Tensor, **settings: Any) -> None:
 
 
 def ends_by_error(model: LatentModel, x: Tensor, **settings: Any) -> None:
-    def broken(loop: Loop) -> None:
+    def broken(run: Run) -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -164,7 +164,7 @@ def ends_by_divergence(model: LatentModel, x: Tensor, **settings: Any) -> None:
 
 def ends_by_interruption(model: LatentModel, x: Tensor, **settings: Any) -> None:
     with pytest.raises(InterruptedRun):
-        fit(model, Elbo(), x, **FAST | settings, callbacks=[At(3, lambda loop: signal.raise_signal(signal.SIGINT))])
+        fit(model, Elbo(), x, **FAST | settings, callbacks=[At(3, lambda run: signal.raise_signal(signal.SIGINT))])
 
 
 @pytest.mark.parametrize("end", [ends_well, ends_by_error, ends_by_divergence, ends_by_interruption])
@@ -195,11 +195,11 @@ def test_early_stopping_keeps_the_best_weights(average: float, x: Tensor, small_
     candidates: list[dict[str, Tensor]] = []
 
     class Keep:
-        def on_epoch(self, loop: Loop) -> None:
-            state = {name: t.clone() for name, t in loop.model.state_dict().items()}
-            if loop.average is not None:
-                with loop.average.applied():
-                    state = {name: t.clone() for name, t in loop.model.state_dict().items()}
+        def on_epoch(self, run: Run) -> None:
+            state = {name: t.clone() for name, t in run.model.state_dict().items()}
+            if run.average is not None:
+                with run.average.applied():
+                    state = {name: t.clone() for name, t in run.model.state_dict().items()}
             candidates.append(state)
 
     model = small_model(likelihood=Gaussian("fixed"))
@@ -233,12 +233,12 @@ def test_validation_uses_the_weights_that_are_left_in_the_model(average: float, 
     live: list[Tensor] = []
 
     class Again:
-        def on_epoch(self, loop: Loop) -> None:
-            live[:] = [p.detach().clone() for p in loop.model.parameters()]
+        def on_epoch(self, run: Run) -> None:
+            live[:] = [p.detach().clone() for p in run.model.parameters()]
 
-        def on_end(self, loop: Loop) -> None:
-            loop.average = None  # what counts now are the weights in the model
-            again.append(loop._validated())
+        def on_end(self, run: Run) -> None:
+            run.average = None  # what counts now are the weights in the model
+            again.append(run._validated())
 
     model = small_model()
     history = fit(model, Elbo(), x, **FAST | {"epochs": 8}, average=average, validation=0.25, callbacks=[Again()])

@@ -15,7 +15,7 @@ from lambent.model.likelihoods import Gaussian
 from lambent.model.networks import Mlp
 from lambent.objectives import Elbo
 from lambent.training.fitting import fit
-from lambent.training.loop import Loop
+from lambent.training.run import Run
 
 FAST: dict[str, Any] = {"device": "cpu", "precision": "fp32", "epochs": 3}
 
@@ -157,8 +157,8 @@ def test_progress_counts_from_the_real_number_of_steps() -> None:
     seen = []
 
     class Watch:
-        def on_step(self, loop: Loop) -> None:
-            seen.append(loop.objective.progress)
+        def on_step(self, run: Run) -> None:
+            seen.append(run.objective.progress)
 
     fit(model(), Elbo(), Counted(), steps=5, callbacks=[Watch()], **FAST)
     assert seen == pytest.approx([k / 15 for k in range(1, 16)])
@@ -223,8 +223,8 @@ def test_context_follows_its_row_through_shuffling_and_holding_out() -> None:
             return super().forward(model, x, *rest)
 
     class Watch:
-        def on_start(self, loop: Loop) -> None:
-            held = loop.validation
+        def on_start(self, run: Run) -> None:
+            held = run.validation
             seen.append(held.x[:, 0] - held.context[:, 0])
 
     try:

@@ -17,7 +17,7 @@ from lambent.objectives import Elbo
 from lambent.training.callbacks import Callback, Journal, Quiet, TensorBoard
 from lambent.training.checkpoint import Checkpoint
 from lambent.training.fitting import fit
-from lambent.training.loop import Loop
+from lambent.training.run import Run
 
 FAST: dict[str, Any] = {"device": "cpu", "precision": "fp32"}
 EVENTS = ("on_start", "on_step", "on_epoch", "on_end", "on_interrupt")
@@ -38,7 +38,7 @@ class Diary:
     def __getattr__(self, event: str) -> Any:
         if event not in EVENTS:
             raise AttributeError(event)
-        return lambda loop: self.events.append((event, loop.step))
+        return lambda run: self.events.append((event, run.step))
 
 
 def test_events_come_in_order() -> None:
@@ -51,8 +51,8 @@ def test_events_come_in_order() -> None:
 
 def test_an_interrupted_run_says_so_and_has_no_end() -> None:
     class Stop:
-        def on_step(self, loop: Loop) -> None:
-            if loop.step == 4:
+        def on_step(self, run: Run) -> None:
+            if run.step == 4:
                 raise InterruptedRun("enough")
 
     diary = Diary()
@@ -68,7 +68,7 @@ def test_callbacks_are_called_in_the_order_given() -> None:
         def __init__(self, name: str) -> None:
             self.name = name
 
-        def on_epoch(self, loop: Loop) -> None:
+        def on_epoch(self, run: Run) -> None:
             order.append(self.name)
 
     train(Named("a"), Named("b"), epochs=1)
@@ -78,20 +78,20 @@ def test_callbacks_are_called_in_the_order_given() -> None:
 @pytest.mark.parametrize("event", EVENTS[:-1])
 def test_an_object_with_one_method_will_do(event: str) -> None:
     called = []
-    train(type("One", (), {event: lambda self, loop: called.append(loop)})())
+    train(type("One", (), {event: lambda self, run: called.append(run)})())
     assert called
-    assert all(isinstance(loop, Loop) for loop in called)
+    assert all(isinstance(run, Run) for run in called)
 
 
 def test_the_history_is_complete_when_an_epoch_is_told() -> None:
     lengths = []
 
     class Look:
-        def on_epoch(self, loop: Loop) -> None:
-            lengths.append([len(values) for values in loop.history.values()])
-            assert loop.position == 0
-            assert loop.history["step"][-1] == loop.step
-            assert loop.history["epoch"][-1] == loop.epoch
+        def on_epoch(self, run: Run) -> None:
+            lengths.append([len(values) for values in run.history.values()])
+            assert run.position == 0
+            assert run.history["step"][-1] == run.step
+            assert run.history["epoch"][-1] == run.epoch
 
     train(Look(), validation=0.3)
     assert [set(each) for each in lengths] == [{1}, {2}]
@@ -101,9 +101,9 @@ def test_the_weights_are_the_final_ones_at_the_end() -> None:
     held = []
 
     class Look:
-        def on_end(self, loop: Loop) -> None:
-            held.append(torch.cat([p.detach().flatten().clone() for p in loop.model.parameters()]))
-            assert not loop.model.training
+        def on_end(self, run: Run) -> None:
+            held.append(torch.cat([p.detach().flatten().clone() for p in run.model.parameters()]))
+            assert not run.model.training
 
     model, _ = train(Look(), epochs=6, average=0.5)
     assert torch.equal(held[0], torch.cat([p.detach().flatten() for p in model.parameters()]))
@@ -111,7 +111,7 @@ def test_the_weights_are_the_final_ones_at_the_end() -> None:
 
 def test_what_a_callback_raises_comes_out() -> None:
     class Broken:
-        def on_epoch(self, loop: Loop) -> None:
+        def on_epoch(self, run: Run) -> None:
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -140,7 +140,7 @@ def test_progress_goes_to_standard_error_alone(capfd: pytest.CaptureFixture[str]
 
 def test_progress_ends_with_an_interrupted_run(capfd: pytest.CaptureFixture[str]) -> None:
     class Stop:
-        def on_step(self, loop: Loop) -> None:
+        def on_step(self, run: Run) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -21,7 +21,7 @@ from lambent import VAE, ArtifactError, Elbo, Flat, Gaussian, LatentModel, Machi
 from lambent import fitted as store
 from lambent.training.callbacks import Journal
 from lambent.training.checkpoint import _read, identity, restore
-from lambent.training.loop import Loop
+from lambent.training.run import Run
 
 ROOT = Path(__file__).parents[2]
 FAST: dict[str, Any] = {"epochs": 2, "batch": 8, "device": "cpu", "precision": "fp32"}
@@ -201,21 +201,21 @@ def test_M17_subnormal_numbers_flushed_or_not(flushed: bool) -> None:
 
 
 class Watch:
-    """Keeps the loop, and the generator's state after each step."""
+    """Keeps the run, and the generator's state after each step."""
 
     def __init__(self) -> None:
         self.states: dict[int, Tensor] = {}
 
-    def on_start(self, loop: Loop) -> None:
-        self.loop = loop
+    def on_start(self, run: Run) -> None:
+        self.run = run
 
-    def on_step(self, loop: Loop) -> None:
-        self.states[loop.step] = loop.generator.get_state()
+    def on_step(self, run: Run) -> None:
+        self.states[run.step] = run.generator.get_state()
 
 
 class Stop(Watch):
-    def on_step(self, loop: Loop) -> None:
-        if loop.step == 7:
+    def on_step(self, run: Run) -> None:
+        if run.step == 7:
             raise KeyboardInterrupt
 
 
@@ -236,10 +236,10 @@ def test_K17_a_checkpoint_of_a_gpu_is_read_but_not_resumed_on_another_device(tmp
     path, watch = tmp_path / "state", Watch()
     fit(small(), Elbo(), rows(), **FAST, checkpoint=path, callbacks=[watch])
     assert {t.device.type for t in _read(path)[2].values()} == {"cpu"}
-    assert identity(watch.loop)["device"] == "cpu"
-    watch.loop.device = torch.device("cuda")
+    assert identity(watch.run)["device"] == "cpu"
+    watch.run.device = torch.device("cuda")
     with pytest.raises(ArtifactError, match=r"device: 'cpu' then, 'cuda' now"):
-        restore(watch.loop, path)
+        restore(watch.run, path)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")

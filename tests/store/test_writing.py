@@ -23,7 +23,7 @@ from lambent.errors import MachineError
 from lambent.fitted import load, save
 from lambent.training.callbacks import Journal
 from lambent.training.checkpoint import Checkpoint, _read
-from lambent.training.loop import Loop
+from lambent.training.run import Run
 
 
 class Faulty:
@@ -81,13 +81,13 @@ def small(width: int = 4) -> LatentModel:
     return LatentModel(Flat(2), Gaussian(), Mlp(width=width, depth=1)).setup((3,))
 
 
-def loop_of(path: Path, *watchers: Any, epochs: int = 1) -> Loop:
+def loop_of(path: Path, *watchers: Any, epochs: int = 1) -> Run:
     """A finished training, with the state that its watchers write."""
-    caught: list[Loop] = []
+    caught: list[Run] = []
 
     class Catch:
-        def on_start(self, loop: Loop) -> None:
-            caught.append(loop)
+        def on_start(self, run: Run) -> None:
+            caught.append(run)
 
     x = torch.randn(20, 3, generator=torch.Generator().manual_seed(epochs))
     model = LatentModel(Flat(2), Gaussian(), Mlp(width=4, depth=1))
@@ -168,14 +168,14 @@ def test_M3_a_folder_that_cannot_be_flushed_is_said_to_be_written(tmp_path: Path
 
 
 def test_M2_a_disk_that_fails_in_mid_run_ends_it_at_once(tmp_path: Path) -> None:
-    """An error of the disk in the middle of a training ends it with one typed error, after one more attempt and no loop."""
+    """An error of the disk in the middle of a training ends it with one typed error, after one more attempt and no run."""
     path, tries = tmp_path / "state", []
 
     class Broken(Checkpoint):
-        def write(self, loop: Loop) -> None:
-            tries.append(loop.step)
+        def write(self, run: Run) -> None:
+            tries.append(run.step)
             with failing(2, errno.EIO):
-                super().write(loop)
+                super().write(run)
 
     with pytest.raises(MachineError, match="Input/output error"):
         loop_of(path, Broken(path, seconds=-1.0))

@@ -24,7 +24,7 @@ from lambent.model.trace import Node, Trace, from_posterior, from_prior
 from lambent.objectives import BetaTc, DipVae, Elbo, Objective, Wae
 from lambent.objectives.factor import Factor
 from lambent.training.fitting import fit
-from lambent.training.loop import Loop
+from lambent.training.run import Run
 
 Seed = Callable[[int], torch.Generator]
 Build = Callable[..., LatentModel]
@@ -148,8 +148,8 @@ class Weights:
     def __init__(self) -> None:
         self.seen: list[float] = []
 
-    def on_step(self, loop: Loop) -> None:
-        self.seen.append(loop.objective.ramp)
+    def on_step(self, run: Run) -> None:
+        self.seen.append(run.objective.ramp)
 
 
 @pytest.mark.parametrize("objective", [Elbo, BetaTc, DipVae])
@@ -223,8 +223,8 @@ def test_geco_comes_to_rest(small_model: Build, device: torch.device) -> None:
     seen: list[float] = []
 
     class Watch:
-        def on_step(self, loop: Loop) -> None:
-            seen.append(float(loop.objective._reconstruction))
+        def on_step(self, run: Run) -> None:
+            seen.append(float(run.objective._reconstruction))
 
     learn(model, Elbo(beta="auto", target=4.0), x, epochs=200, batch=60, callbacks=[Watch()])
     late = torch.tensor(seen[-500:]).reshape(10, 50).mean(1)
@@ -466,8 +466,8 @@ def test_rival_learns_during_a_training_whatever_the_scale_of_the_loss(
     moved = []
 
     class Watch:
-        def on_epoch(self, loop: Loop) -> None:
-            moved.append(torch.cat([p.detach().flatten().clone() for p in loop.objective.opponent.parameters()]))
+        def on_epoch(self, run: Run) -> None:
+            moved.append(torch.cat([p.detach().flatten().clone() for p in run.objective.opponent.parameters()]))
 
     history = fit(
         model, Factor(width=8, depth=1), x, epochs=4, batch=20, learning_rate=1e-4, device=device.type, precision="fp32",

@@ -1,22 +1,17 @@
-"""Settings that are no parts: those of the loop, read off the signature of `fit`, of the rows and of the evaluation."""
+"""Settings of a run beside its parts: those of the loop, which are the fields of `Training`, of the rows, of the evaluation."""
 
-import inspect
-import re
-import types
+import dataclasses
 import typing
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from lambent.cli.reading.specs import read_typed
 from lambent.cli.reading.trees import Tree, Typed
 from lambent.errors import UsageError, bound, nearest
 
-# A run decides these itself: the rows are all in memory, and the folder holds the checkpoint.
-_INTERNAL = {"steps", "resume", "progress"}
 LARGEST = float("inf")
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Setting:
     """One setting: its type, its default, its meaning in one line, and where numbers must lie."""
 
@@ -30,8 +25,7 @@ class Setting:
     def kind(self) -> str:
         """The type in words."""
         words = {int: "a whole number", float: "a finite number", str: "text", type(None): "null"}
-        members = typing.get_args(self.hint) or (self.hint,)
-        return " or ".join(str(words.get(member, member)) for member in members)
+        return " or ".join(str(words.get(member, member)) for member in _members(self.hint))
 
 
 def of_rows() -> dict[str, Setting]:
@@ -55,35 +49,18 @@ def of_evaluation() -> dict[str, Setting]:
 
 
 def of_fit() -> dict[str, Setting]:
-    """The settings of the loop: names, types and defaults from the signature of `fit`, meanings from its docstring."""
-    from lambent.training.fitting import RANGES, fit
+    """The settings of the loop: the fields of `Training`, with their types, defaults, meanings and ranges."""
+    from lambent.training.settings import Training
 
-    hints, meanings = typing.get_type_hints(fit), _meanings(fit.__doc__ or "")
-    found = {}
-    for name, parameter in inspect.signature(fit).parameters.items():
-        if name not in _INTERNAL and _is_plain(hints[name]):
-            limits = RANGES.get(name, (0, LARGEST))
-            found[name] = Setting(hints[name], parameter.default, meanings.get(name, "").rstrip("."), *limits)
-    # `fit` takes rows here too, and none by default; for a person at a terminal a share is the rule.
+    hints, found = typing.get_type_hints(Training), {}
+    for field in dataclasses.fields(Training):
+        limits = field.metadata.get("minimum", 0), field.metadata.get("maximum", LARGEST)
+        found[field.name] = Setting(hints[field.name], field.default, field.metadata["meaning"], *limits)
+    del found["steps"]  # for iterables; the rows of a run are all in memory
+    # `fit` holds nothing out by default; for a person at a terminal a share is the rule.
     meaning = "split to watch, or a share of the training rows to hold out; auto: 'valid' if they have that, else 0.1"
     found["validation"] = Setting(str | float, "auto", meaning, 0, 0.9)
     return found
-
-
-def _is_plain(hint: Any) -> bool:
-    """Whether a value of this type can stand after a flag."""
-    if typing.get_origin(hint) is Literal:
-        return True
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        return all(_is_plain(member) for member in typing.get_args(hint))
-    return hint in (int, float, str, bool, type(None))
-
-
-def _meanings(doc: str) -> dict[str, str]:
-    """The entries of a docstring's Args, each as one line."""
-    block = inspect.cleandoc(doc).partition("Args:\n")[2].partition("\n\n")[0]
-    entries = re.findall(r"^    (\w+): (.*(?:\n {8,}.*)*)", block, re.MULTILINE)
-    return {name: " ".join(text.split()) for name, text in entries}
 
 
 def read(given: Tree, known: dict[str, Setting], path: str) -> Tree:
@@ -100,9 +77,7 @@ def checked(value: Any, setting: Setting, path: str) -> Any:
     given = value
     if isinstance(value, Typed):
         value = read_typed(value, setting.hint if setting.hint != str | float else float)
-    literal = typing.get_origin(setting.hint) is Literal
-    members = (setting.hint,) if literal else typing.get_args(setting.hint) or (setting.hint,)
-    for hint in members:
+    for hint in _members(setting.hint):
         if _fits(value, hint):
             if hint in (int, float) and not setting.low <= value <= setting.high:
                 where = bound(value, setting.low, setting.high)
@@ -112,9 +87,17 @@ def checked(value: Any, setting: Setting, path: str) -> Any:
     raise UsageError(f"{path} takes {setting.kind}, not {shown} ({setting.meaning})")
 
 
-def _fits(value: Any, hint: Any) -> bool:
+def _members(hint: Any) -> list[Any]:
+    """The types and the values that an annotation allows, those of a union and of Literals one by one."""
+    inner = typing.get_args(hint)
     if typing.get_origin(hint) is Literal:
-        return isinstance(value, str) and value in typing.get_args(hint)
+        return list(inner)
+    return [member for argument in inner for member in _members(argument)] if inner else [hint]
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    if isinstance(hint, str):  # a value of a Literal
+        return isinstance(value, str) and value == hint
     if hint is int:
         return type(value) is int
     if hint is float:

@@ -14,6 +14,7 @@ from lambent.data import Encoded, Modality, encode_like, load_parted, overlap, p
 from lambent.data import load as encode
 from lambent.data.catalog.entries import CATALOG, entry_named
 from lambent.data.loading import folder_of, guess, raw_rows
+from lambent.data.readers.raw import Raw
 from lambent.data.splitting import take
 from lambent.errors import ArtifactError, DataError, UsageError
 
@@ -23,10 +24,10 @@ SEED = 0  # of cuts and draws of rows: runs that differ in their own seed alone 
 
 @dataclass
 class Splits:
-    """Rows to train on, to validate on (or a share of the former) and to test on; `request` says how to get them again."""
+    """Rows to train on, to validate on (where any are held out) and to test on; `request` says how to get them again."""
 
     train: Encoded
-    valid: Encoded | float
+    valid: Encoded | None
     test: Encoded
     request: Tree
     validation: str | float  # the split or the share that `valid` is
@@ -35,7 +36,7 @@ class Splits:
 def load_rows(request: Tree, fields: Tree, validation: str | float, voice: Voice) -> Splits:
     """Read the rows of a plan, with the modality that its fields describe or that the data suggest.
 
-    The modality is fitted on the rows to train on, and has seen none of those to test on.
+    The modality is fitted on the rows to train on, and has seen none of those to test or to validate on.
     """
     if request["source"] is None:
         raise UsageError(
@@ -51,20 +52,31 @@ def load_rows(request: Tree, fields: Tree, validation: str | float, voice: Voice
     spec = completed(Modality, fields or None, default, "data")
     request["test"] = _test_split(request)
     validation = _validation_split(request, validation)
-    if isinstance(request["test"], str):
-        train = encode(raw, request["split"], Modality.from_spec(spec))
-        test = encode_like(train.modality, request["source"], request["test"])
-    else:
-        train, test = load_parted(raw, request["test"], SEED, request["split"], Modality.from_spec(spec))
+    train, test, valid = _parts(raw, request, validation, Modality.from_spec(spec))
     _tell_overlap(train, test, "test", voice)
-    valid: Encoded | float = float(validation) if not isinstance(validation, str) else 0.0
-    if isinstance(validation, str):
-        valid = encode_like(train.modality, request["source"], validation)
+    if valid is not None:
         _tell_overlap(train, valid, "validation", voice)
         valid = drawn(valid, request["limit"])
     train = drawn(train, request["limit"])
     _tell(train, valid, test, voice)
     return Splits(train, valid, test, request, validation)
+
+
+def _parts(
+    raw: Raw, request: Tree, validation: str | float, modality: Modality
+) -> tuple[Encoded, Encoded, Encoded | None]:
+    """Rows to train on, to test on and to validate on: shares are cut off before the modality is fitted to the rest."""
+    split, source = request["split"], request["source"]
+    train, *cut_off = load_parted(raw, _shares(request["test"], validation), SEED, split, modality)
+    test = encode_like(train.modality, source, request["test"]) if isinstance(request["test"], str) else cut_off.pop(0)
+    if isinstance(validation, str):
+        return train, test, encode_like(train.modality, source, validation)
+    return train, test, cut_off.pop(0) if cut_off else None
+
+
+def _shares(test: str | float, validation: str | float) -> tuple[float, ...]:
+    """What is cut off the training rows, in this order: the test rows, then of the rest those to validate on."""
+    return tuple(share for share in (test, validation) if not isinstance(share, str) and share)
 
 
 def settled(source: str) -> str:
@@ -87,10 +99,11 @@ def recorded(provenance: dict[str, Any], modality: Modality, split: str | None) 
     wants_test = split in (None, "test", request["test"])
     if wants_test and isinstance(request["test"], str):
         return encode_like(modality, request["source"], request["test"])
-    if isinstance(request["test"], str):
-        return drawn(encode_like(modality, request["source"], request["split"]), request["limit"])
-    train, test = parted_like(modality, request["source"], request["test"], SEED, request["split"])
-    return test if wants_test else drawn(train, request["limit"])
+    watched = (provenance.get("fit") or {}).get("validation", "")
+    train, *cut_off = parted_like(
+        modality, request["source"], _shares(request["test"], watched), SEED, request["split"]
+    )
+    return cut_off[0] if wants_test else drawn(train, request["limit"])
 
 
 def given(modality: Modality | None, source: str, split: str | None, resize: bool = False) -> Encoded:
@@ -175,9 +188,9 @@ def _tell_overlap(train: Encoded, rows: Encoded, purpose: str, voice: Voice) -> 
         )
 
 
-def _tell(train: Encoded, valid: Encoded | float, test: Encoded, voice: Voice) -> None:
+def _tell(train: Encoded, valid: Encoded | None, test: Encoded, voice: Voice) -> None:
     shape = " × ".join(map(str, train.x.shape[1:]))
-    watched = f" {len(valid):,} to validate on," if isinstance(valid, Encoded) else ""
+    watched = f" {len(valid):,} to validate on," if valid is not None else ""
     voice.step(
         f"{type(train.modality).__name__}: {len(train):,} rows to train on,{watched} {len(test):,} to test on, each {shape}"
     )

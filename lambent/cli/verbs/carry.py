@@ -27,8 +27,8 @@ from lambent.report.run.gather import gather
 from lambent.tasks.evaluate import Evaluation, evaluate
 from lambent.training.callbacks import Callback, Journal, MLflow, Progress, Quiet, TensorBoard
 from lambent.training.fitting import fit
-from lambent.training.loop import History, Loop
 from lambent.training.precision import device_of
+from lambent.training.run import History, Run
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def carry_out(plan: Plan, folder: Path, job: Job, resume: bool = False) -> int:
     try:
         history = fit(
             model, objective, rows.train, checkpoint=folder / run_folder.CHECKPOINT, resume=resume, callbacks=watchers,
-            **plan.fit | {"validation": rows.valid},
+            **plan.fit | {"validation": 0.0 if rows.valid is None else rows.valid},
         )  # fmt: skip
     except InterruptedRun as stopped:
         raise InterruptedRun(f"{stopped}; the state is kept, {_way(folder)}", stopped.exit_status) from None
@@ -111,9 +111,9 @@ class _Start(Quiet):
         self.plan, self.parts, self.rows, self.folder = plan, parts, rows, folder
         self.resume, self.voice = resume, voice
 
-    def on_start(self, loop: Loop) -> None:
-        self.plan.fit |= {"epochs": loop.epochs, "precision": loop.precision}
-        count, batch = loop.batches.rows, self.plan.fit["batch"]
+    def on_start(self, run: Run) -> None:
+        self.plan.fit |= {"epochs": run.epochs, "precision": run.precision}
+        count, batch = run.batches.rows, self.plan.fit["batch"]
         if 0 < count < batch:
             self.voice.note(
                 f"a batch of {batch:,} was asked for; the rows to train on are {count:,}: each step takes all"
@@ -132,12 +132,12 @@ class _Lines(Quiet):
     def __init__(self, voice: Voice) -> None:
         self.voice = voice
 
-    def on_epoch(self, loop: Loop) -> None:
-        last = {name: values[-1] for name, values in loop.history.items()}
+    def on_epoch(self, run: Run) -> None:
+        last = {name: values[-1] for name, values in run.history.items()}
         shown = {"loss": "loss", "elbo": "ELBO", "kl": "KL", "validation_elbo": "validation ELBO"}
         parts = [f"{title} {show(last[name])}" for name, title in shown.items() if last.get(name) is not None]
         time = show_seconds(last.get("seconds"))
-        self.voice.step(f"epoch {loop.epoch}/{loop.epochs}: {', '.join(parts)} ({time})")
+        self.voice.step(f"epoch {run.epoch}/{run.epochs}: {', '.join(parts)} ({time})")
 
 
 def _progress(voice: Voice) -> list[Callback]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lambent.data.batches import Batch, Batches
 from lambent.data.stored.ondisk import OnDisk
-from lambent.seeds import mixed_seed
+from lambent.seeds import mixed_seed, stream
 
 AHEAD = 8  # batches
 AHEAD_BYTES = 2**26
@@ -72,7 +72,7 @@ class FromDisk(Batches):
         return torch.randperm(self.rows, generator=torch.Generator().manual_seed(seed), dtype=dtype).numpy()
 
     def examples(self, count: int) -> Tensor:
-        return self.data.read(self._order(mixed_seed(self.seed, -1))[:count]).to(self.device)
+        return self.data.read(self._order(stream(self.seed, "examples"))[:count]).to(self.device)
 
     def pieces(self) -> Iterator[Tensor]:
         """All rows in their order, a piece at a time."""

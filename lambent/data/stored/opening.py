@@ -12,7 +12,7 @@ from lambent.data.loading import folder_of, guess
 from lambent.data.readers import arrays, pictures
 from lambent.data.readers.pictures import Pictures
 from lambent.data.readers.pieces import ArrayPieces, MemberPieces, pieces_of
-from lambent.data.splitting import as_labels, cut
+from lambent.data.splitting import as_labels, sides
 from lambent.data.stored.conversion import Conversion, Tell
 from lambent.data.stored.manifest import Manifest
 from lambent.data.stored.ondisk import OnDisk
@@ -21,6 +21,8 @@ from lambent.errors import DataError
 from lambent.part import Spec
 
 Source = str | Path
+Shares = tuple[tuple[float, ...], int]  # fractions to hold out, and the seed
+NONE = np.empty(0, np.int64)
 
 
 def on_disk(
@@ -42,19 +44,26 @@ def on_disk(
 def on_disk_parted(
     source: Source,
     folder: Source,
-    fraction: float,
+    fractions: float | tuple[float, ...],
     seed: int = 0,
     split: str = "train",
     modality: Modality | Spec | str | None = None,
     tell: Tell | None = None,
-) -> tuple[OnDisk, OnDisk]:
+) -> tuple[OnDisk, ...]:
     """`load_parted`, of data that are larger than memory: the same rows are held out, and the scales have not seen them."""
-    whole, left_out = _opened(source, Path(folder), split, modality, (fraction, seed), tell)
-    kept, held = (
+    shares = (fractions,) if isinstance(fractions, (int, float)) else fractions
+    whole, left_out = _opened(source, Path(folder), split, modality, (shares, seed), tell)
+    return parted(whole, shares, seed, left_out)
+
+
+def parted(whole: OnDisk, fractions: tuple[float, ...], seed: int, left_out: np.ndarray = NONE) -> tuple[OnDisk, ...]:
+    """Views of what is kept, and of what is held out for each fraction, of what the one before has left."""
+    if not fractions:
+        return (_without(whole, left_out),)
+    return tuple(
         whole.view(side.index[~np.isin(side.index, left_out)] if len(left_out) else side.index, part=side.facts)
-        for side in cut(len(whole), fraction, seed)
+        for side in sides(len(whole), fractions, seed)
     )
-    return kept, held
 
 
 def on_disk_like(
@@ -73,7 +82,7 @@ def _opened(
     folder: Path,
     split: str,
     modality: Modality | Spec | str | None,
-    held_out: tuple[float, int] | None,
+    held_out: Shares | None,
     tell: Tell | None,
 ) -> tuple[OnDisk, np.ndarray]:
     """All rows of a source, and the numbers of those that cannot be read and may be left out."""
@@ -86,21 +95,21 @@ def _opened(
         stored = isinstance(plain, (ArrayPieces, MemberPieces))
         modality = guess(np.empty((0, *plain.heading.shape[1:]), plain.heading.dtype) if stored else path)  # type: ignore[attr-defined]
     chosen = Modality.from_spec(modality)
-    facts = None if held_out is None else {"fraction": held_out[0], "seed": held_out[1]}
+    facts = None if not held_out or not held_out[0] else {"fractions": list(held_out[0]), "seed": held_out[1]}
     pieces = _reader(source, split, chosen)
     whole = Conversion(pieces, chosen, folder, split, facts, lambda rows: _allowed(rows, held_out), tell).done()
-    return whole, np.empty(0, np.int64)
+    return whole, NONE
 
 
 def _without(whole: OnDisk, left_out: np.ndarray) -> OnDisk:
     return whole.view(np.setdiff1d(np.arange(len(whole)), left_out)) if len(left_out) else whole
 
 
-def _allowed(rows: int, held_out: tuple[float, int] | None) -> np.ndarray:
+def _allowed(rows: int, held_out: Shares | None) -> np.ndarray:
     """For each row whether it may be learned from."""
     allowed = np.ones(rows, bool)
-    if held_out is not None:
-        allowed[cut(rows, *held_out)[1].index] = False
+    for side in sides(rows, *held_out)[1:] if held_out is not None else ():
+        allowed[side.index] = False
     return allowed
 
 
@@ -113,7 +122,7 @@ def _pictures(
     folder: Path,
     split: str,
     modality: Modality,
-    held_out: tuple[float, int] | None,
+    held_out: Shares | None,
     tell: Tell | None,
     fitted: bool = False,
 ) -> tuple[OnDisk, np.ndarray]:

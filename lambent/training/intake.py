@@ -1,0 +1,146 @@
+"""Intake: whatever a user hands to `fit` → batches to train on, rows to validate on, and what reads them."""
+
+from dataclasses import dataclass
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lambent.data.batches import Batches, InMemory, Streaming, Transform, as_tensor
+from lambent.data.kinds.modality import Encoded, Modality
+from lambent.data.loading import encode_like, load, load_parted
+from lambent.data.splitting import cut, numbers
+from lambent.errors import DataError, UsageError
+from lambent.model import LatentModel
+from lambent.seeds import stream
+from lambent.training.settings import Training
+
+EXAMPLES = 1000  # rows that a model is set up by
+
+
+@dataclass(frozen=True)
+class Intake:
+    """train, held_out: to train and to validate on; modality: what read them, if known; whole: rows that a share was cut off."""
+
+    train: Batches
+    held_out: Batches | None
+    modality: Modality | None = None
+    whole: Tensor | None = None
+
+
+def taken(data: Any, validation: Any, settings: Training, device: torch.device, context: Any = None) -> Intake:
+    """The batches that `data` gives, and the rows that `validation` names or that a share of `data` is held out for.
+
+    The modality of a path or a name is fitted without having seen the share. Errors as for `fit`.
+    """
+    if isinstance(data, (str, Path)):
+        if settings.validation:
+            data, validation = load_parted(data, settings.validation, stream(settings.seed, "validation share"))
+        else:
+            data = load(data)
+    modality, own = None, None
+    if isinstance(data, Encoded):
+        own = numbers(data.source.get("part"))
+        modality, data = data.modality, data.x
+    if not (isinstance(data, Tensor) or hasattr(data, "__array__") or hasattr(data, "dtype")):
+        return Intake(*_streamed(data, validation, settings, device, context))
+    x = as_tensor(data)
+    if x.dim() < 2 or len(x) == 0:
+        raise DataError(f"rows must be an array [rows, …] with at least one row; this one has shape {list(x.shape)}")
+    given = _context(context, len(x))
+    if not isinstance(validation, Real) or not settings.validation or len(x) == 1:
+        count = None if own is None or len(own) != len(x) else torch.from_numpy(own)
+        train = InMemory(x, settings.batch, settings.seed, device, given, count)
+        return Intake(train, _held_out(validation, modality, settings, device), modality)
+    sides = cut(len(x), settings.validation, stream(settings.seed, "validation share"))
+    kept, out = (torch.from_numpy(side.index) for side in sides)
+    parts = [
+        InMemory(x[index], batch, settings.seed, device, None if given is None else given[index], index)
+        for index, batch in ((kept, settings.batch), (out, 4 * settings.batch))
+    ]
+    return Intake(parts[0], parts[1], modality, x)
+
+
+def _streamed(
+    source: Any, validation: Any, settings: Training, device: torch.device, context: Any
+) -> tuple[Batches, Batches | None]:
+    if settings.validation:
+        raise UsageError("a share cannot be held out of an iterable: give validation rows of their own")
+    if context is not None:
+        raise UsageError("context=… goes with an array of rows: let the iterable give pairs of rows and their context")
+    batches = Streaming(source, settings.steps, device, settings.seed)
+    return batches, _held_out(validation, None, settings, device)
+
+
+def _context(context: Any, rows: int) -> Tensor | None:
+    if context is None:
+        return None
+    given = as_tensor(context)
+    if len(given) != rows:
+        raise DataError(f"{len(given)} rows of context were given for {rows} rows")
+    if not bool(torch.isfinite(given).all()):
+        row = int((~torch.isfinite(given)).nonzero()[0, 0])
+        raise DataError(f"row {row} of the context holds a number that is not finite")
+    return given
+
+
+def _held_out(validation: Any, modality: Modality | None, settings: Training, device: torch.device) -> Batches | None:
+    if isinstance(validation, Real):
+        return None
+    rows, context = validation if isinstance(validation, tuple) else (validation, None)
+    if isinstance(rows, (str, Path)):
+        rows = _read_alike(rows, modality)
+    x = as_tensor(rows.x if isinstance(rows, Encoded) else rows)
+    if x.dim() < 2 or len(x) == 0:
+        raise DataError(
+            f"validation rows must be an array [rows, …] with at least one row, not of shape {list(x.shape)}"
+        )
+    return InMemory(x, 4 * settings.batch, settings.seed, device, None if context is None else as_tensor(context))
+
+
+def _read_alike(source: str | Path, modality: Modality | None) -> Encoded:
+    """Rows of a path or a name, as those to train on were read; where that is not known, only bytes, which no scale changes."""
+    if modality is not None:
+        return encode_like(modality, source)
+    encoded = load(source)
+    if not encoded.modality.of_bytes:
+        raise UsageError(
+            f"validation={str(source)!r} would be scaled by itself, and not as the rows to train on: name their source, too, "
+            "or give validation rows as an array"
+        )
+    return encoded
+
+
+def examples_of(batches: Batches, transform: Transform | None, seed: int) -> tuple[Tensor, Tensor]:
+    """A few rows: as they are stored, and as the model will meet them."""
+    stored = batches.examples(EXAMPLES)
+    return stored, _viewed(stored, transform, seed)
+
+
+def _viewed(rows: Tensor, transform: Transform | None, seed: int) -> Tensor:
+    generator = torch.Generator(rows.device).manual_seed(stream(seed, "views of examples"))
+    return rows if transform is None else transform(rows.clone(), generator)  # some transforms work in place
+
+
+def check_rows(model: LatentModel, intake: Intake, transform: Transform | None, seed: int) -> None:
+    """Refuse rows outside the likelihood's support before the first step; of a stream, its first batch."""
+    for batches in (intake.train, intake.held_out):
+        if batches is None:
+            continue
+        rows = batches.x if isinstance(batches, InMemory) else batches.examples(EXAMPLES)
+        if tuple(rows.shape[1:]) != model.event_shape:
+            raise DataError(
+                f"validation rows have shape {list(rows.shape[1:])}, those to train on {list(model.event_shape)}"
+            )
+        if intake.whole is None:
+            _check(model, rows, transform, seed)
+        if model.context and isinstance(batches, InMemory):
+            model._given(batches.context, batches.rows)
+    if intake.whole is not None:  # the whole, so that a refusal names the row by its number in the data
+        _check(model, intake.whole, transform, seed)
+
+
+def _check(model: LatentModel, rows: Tensor, transform: Transform | None, seed: int) -> None:
+    model.likelihood.check(rows if transform is None else _viewed(rows[:4096], transform, seed))

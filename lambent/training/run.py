@@ -1,0 +1,136 @@
+"""Run: a training in progress, everything that a checkpoint must hold. The loop moves it; callbacks look at it."""
+
+import math
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import NoReturn
+
+import torch
+from torch import Tensor
+
+from lambent.data.batches import Batches, Transform
+from lambent.errors import DivergedError
+from lambent.model import LatentModel
+from lambent.objectives import Objective
+from lambent.seeds import stream
+from lambent.training.averaging import Average
+from lambent.training.diagnosis import likeliest_cause
+from lambent.training.optimizers import adam, grouped
+from lambent.training.settings import Training
+
+History = dict[str, list[float | None]]
+
+
+@dataclass
+class Run:
+    """What is trained, on what, by which settings, and how far it has come.
+
+    settings: with epochs, patience and precision as they were decided. total: steps over which the objective's progress and
+    the schedule of the rate go from 0 to 1; 0 for all epochs' steps. history: one entry an epoch.
+    """
+
+    model: LatentModel
+    objective: Objective
+    batches: Batches
+    validation: Batches | None
+    settings: Training
+    device: torch.device
+    transform: Transform | None = None
+    augment: Transform | None = None
+    total: int = 0
+    epoch: int = 0
+    position: int = 0
+    step: int = 0
+    skipped: int = 0
+    waited: int = 0
+    best: float = math.inf
+    best_epoch: int = 0
+    history: History = field(default_factory=dict)
+    sums: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        settings = self.settings
+        self.total = self.total or max(1, self.epochs * self.batches.steps)
+        opponent = list(self.objective.opponent.parameters()) if hasattr(self.objective, "opponent") else []
+        rivals = {id(p) for p in opponent}
+        own = [p for p in (*self.model.parameters(), *self.objective.parameters()) if id(p) not in rivals]
+        roots, rate, decay = (self.model, self.objective), settings.learning_rate, settings.weight_decay
+        self.optimizer = adam(grouped(roots, own, bool(decay)), rate, decay, self.device)
+        self.opponent = adam(grouped(roots, opponent, bool(decay)), rate, decay, self.device) if opponent else None
+        self.generator = torch.Generator(self.device).manual_seed(stream(self.seed, "training noise"))
+        self.average = Average(self.model, settings.average) if settings.average else None
+        self.kept: list[Tensor] | None = None  # the best weights on the validation split
+        self.limit = torch.full((), torch.finfo(torch.float32).max, device=self.device)  # of a loss that is no spike
+        self.records: list[tuple[Tensor, dict[str, Tensor]]] = []  # of each step: the mean loss, and terms [rows]
+        self.objective.rows = self.batches.rows
+        self.whole = True  # between two steps, so that the state may be kept
+
+    @property
+    def epochs(self) -> int:
+        assert self.settings.epochs is not None
+        return self.settings.epochs
+
+    @property
+    def seed(self) -> int:
+        return self.settings.seed
+
+    @property
+    def precision(self) -> str:
+        """fp32 or bf16, as it was decided for this machine."""
+        return self.settings.precision
+
+    @property
+    def bounded(self) -> bool:
+        """Whether there is a bound to report: a posterior without density has none, and no KL."""
+        return bool(getattr(getattr(self.model.latent, "posterior", None), "density", True))
+
+    @property
+    def finite(self) -> bool:
+        """Whether all weights are numbers: a gradient may overflow where its loss did not."""
+        weights = [p.detach() for p in self.model.parameters() if p.numel()]
+        return bool(torch.isfinite(torch.nn.utils.get_total_norm(weights, torch.inf)))
+
+    def flush(self) -> None:
+        """Add the records since the last flush to the epoch's sums; on a GPU this is where faults come to light."""
+        if not self.records:
+            return
+        means = torch.stack([mean for mean, _ in self.records]).double()
+        over = ~(means <= self.limit.double())
+        if bool(over.any()):
+            if self.device.type != "cpu" and not bool(torch.isfinite(means).all()):
+                self.diverged("the loss was not finite", self.step)
+            self.skipped += int(over.sum())
+        self._add("window", len(over))
+        self._add("window_over", int(over.sum()))
+        kept = [record for record, bad in zip(self.records, over.tolist(), strict=True) if not bad]
+        for name in kept[0][1] if kept else ():
+            for total in _sums([terms[name] for _, terms in kept]):
+                self._add(name, total)
+        self._add("rows", sum(len(terms["loss"]) for _, terms in kept))
+        for mean in means[~over].tolist():
+            self._add("steps", 1)
+            self._add("mean", mean)
+            self._add("square", mean * mean)
+        self.records.clear()
+
+    def _add(self, name: str, amount: float) -> None:
+        self.sums[name] = self.sums.get(name, 0.0) + amount
+
+    def diverged(self, what: str, step: int, x: Tensor | None = None, rows: Tensor | None = None) -> NoReturn:
+        """End the run: the step, the rows at fault, the likeliest cause. The model is left with its average, if that is good."""
+        self.whole = False  # this state is not to be kept: the last checkpoint stands
+        cause = likeliest_cause(self.model, self.objective, x, self.optimizer.param_groups[0]["lr"])
+        which = ""
+        if rows is not None and x is not None and len(rows):
+            which = f", rows {rows[:8].tolist()}{' and more' if len(rows) > 8 else ''}"
+        if self.average is not None and all(bool(torch.isfinite(t).all()) for t in self.average.values):
+            self.average.assign()
+        raise DivergedError(f"step {step} (epoch {self.epoch + 1}{which}): {what}. {cause}")
+
+
+def _sums(steps: list[Tensor]) -> list[float]:
+    """The sum over rows of each step. Never over steps: in other portions, as after a resumption, they round to other bits."""
+    sums: list[float] = []
+    for _, equal in groupby(steps, len):
+        sums += torch.stack(list(equal)).double().cpu().numpy().sum(1).tolist()
+    return sums

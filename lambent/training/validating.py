@@ -1,0 +1,33 @@
+"""The bound's parts on the validation rows."""
+
+from contextlib import nullcontext
+
+import torch
+
+from lambent.model.trace import from_posterior
+from lambent.seeds import stream
+from lambent.training.run import Run
+
+
+@torch.no_grad()
+def validated(run: Run) -> dict[str, float | None]:
+    """Means over the validation rows, in nats: one sample, the same noise each time, with the averaged weights."""
+    if run.validation is None:
+        return {}
+    run.model.eval()
+    generator = torch.Generator(run.device).manual_seed(stream(run.seed, "validation noise"))
+    sums, rows = torch.zeros(2, dtype=torch.float64), 0
+    with run.average.applied() if run.average is not None else nullcontext():
+        for x, context, _ in run.validation.epoch(0):
+            x = run.transform(x, generator) if run.transform is not None else x
+            trace = run.model.trace(x, 1, from_posterior(generator), context)
+            kl = trace.kl.expand(1, len(x))
+            sums += torch.stack([-trace.log_px.sum(), kl.sum()]).double().cpu()
+            rows += len(x)
+    run.model.train()
+    reconstruction, kl_mean = (float(value) / rows for value in sums)
+    weighted = run.objective.weighed(reconstruction, kl_mean)
+    means = {"validation_reconstruction": reconstruction, "validation_kl": None, "validation_elbo": None}
+    if run.bounded:
+        means |= {"validation_kl": kl_mean, "validation_elbo": -reconstruction - kl_mean}
+    return means | {"validation_loss": weighted}

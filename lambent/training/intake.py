@@ -5,6 +5,7 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,10 +13,13 @@ from lambent.data.batches import Batches, InMemory, Streaming, Transform, as_ten
 from lambent.data.kinds.modality import Encoded, Modality
 from lambent.data.loading import encode_like, load, load_parted
 from lambent.data.splitting import cut, numbers
+from lambent.data.stored.from_disk import FromDisk
+from lambent.data.stored.ondisk import OnDisk
 from lambent.errors import DataError, UsageError
 from lambent.model import LatentModel
 from lambent.seeds import stream
 from lambent.training.settings import Training
+from lambent.training.views import described
 
 EXAMPLES = 1000  # rows that a model is set up by
 
@@ -27,7 +31,7 @@ class Intake:
     train: Batches
     held_out: Batches | None
     modality: Modality | None = None
-    whole: Tensor | None = None
+    whole: Tensor | OnDisk | None = None
 
 
 def taken(data: Any, validation: Any, settings: Training, device: torch.device, context: Any = None) -> Intake:
@@ -40,6 +44,8 @@ def taken(data: Any, validation: Any, settings: Training, device: torch.device, 
             data, validation = load_parted(data, settings.validation, stream(settings.seed, "validation share"))
         else:
             data = load(data)
+    if isinstance(data, OnDisk):
+        return _stored(data, validation, settings, device, context)
     modality, own = None, None
     if isinstance(data, Encoded):
         own = numbers(data.source.get("part"))
@@ -61,6 +67,21 @@ def taken(data: Any, validation: Any, settings: Training, device: torch.device, 
         for index, batch in ((kept, settings.batch), (out, 4 * settings.batch))
     ]
     return Intake(parts[0], parts[1], modality, x)
+
+
+def _stored(data: OnDisk, validation: Any, settings: Training, device: torch.device, context: Any) -> Intake:
+    given, modality = _context(context, len(data)), data.modality
+    if not isinstance(validation, Real) or not settings.validation or len(data) == 1:
+        own = None if data.index is None else torch.from_numpy(data.index)
+        train = FromDisk(data, settings.batch, settings.seed, device, given, own)
+        return Intake(train, _held_out(validation, modality, settings, device), modality)
+    parts = []
+    sides = cut(len(data), settings.validation, stream(settings.seed, "validation share"))
+    for side, batch in zip(sides, (settings.batch, 4 * settings.batch), strict=True):
+        index = torch.from_numpy(side.index)
+        part = None if given is None else given[index]
+        parts.append(FromDisk(data.view(side.index), batch, settings.seed, device, part, index))
+    return Intake(parts[0], parts[1], modality, data)
 
 
 def _streamed(
@@ -92,6 +113,9 @@ def _held_out(validation: Any, modality: Modality | None, settings: Training, de
     rows, context = validation if isinstance(validation, tuple) else (validation, None)
     if isinstance(rows, (str, Path)):
         rows = _read_alike(rows, modality)
+    if isinstance(rows, OnDisk):
+        given = _context(context, len(rows))
+        return FromDisk(rows, 4 * settings.batch, settings.seed, device, given)
     x = as_tensor(rows.x if isinstance(rows, Encoded) else rows)
     if x.dim() < 2 or len(x) == 0:
         raise DataError(
@@ -129,18 +153,40 @@ def check_rows(model: LatentModel, intake: Intake, transform: Transform | None, 
     for batches in (intake.train, intake.held_out):
         if batches is None:
             continue
-        rows = batches.x if isinstance(batches, InMemory) else batches.examples(EXAMPLES)
+        rows: Tensor | OnDisk = batches.examples(EXAMPLES)
+        if isinstance(batches, InMemory):
+            rows = batches.x
+        elif isinstance(batches, FromDisk):
+            rows = batches.data
         if tuple(rows.shape[1:]) != model.event_shape:
             raise DataError(
                 f"validation rows have shape {list(rows.shape[1:])}, those to train on {list(model.event_shape)}"
             )
         if intake.whole is None:
             _check(model, rows, transform, seed)
-        if model.context and isinstance(batches, InMemory):
+        if model.context and isinstance(batches, (InMemory, FromDisk)):
             model._given(batches.context, batches.rows)
     if intake.whole is not None:  # the whole, so that a refusal names the row by its number in the data
         _check(model, intake.whole, transform, seed)
 
 
-def _check(model: LatentModel, rows: Tensor, transform: Transform | None, seed: int) -> None:
-    model.likelihood.check(rows if transform is None else _viewed(rows[:4096], transform, seed))
+def _check(model: LatentModel, rows: Tensor | OnDisk, transform: Transform | None, seed: int) -> None:
+    if isinstance(rows, OnDisk):
+        question = f"support of {model.likelihood!r} for {described(transform)}"
+        rows.known(question, lambda: _check_pieces(model, rows, transform, seed))
+    else:
+        model.likelihood.check(rows if transform is None else _viewed(rows[:4096], transform, seed))
+
+
+def _check_pieces(model: LatentModel, rows: OnDisk, transform: Transform | None, seed: int) -> str:
+    """Check every row, a piece at a time, beside the example that goes highest: whether bytes are bits all rows must say."""
+    examples = rows.read(np.linspace(0, len(rows) - 1, min(EXAMPLES, len(rows))).astype(np.int64))
+    witness = examples[examples.flatten(1).amax(1).argmax()][None]
+    seen = 0
+    for piece in rows.pieces("checking the rows, once"):
+        first, seen = seen, seen + len(piece)
+        try:
+            model.likelihood.check(_viewed(torch.cat([piece, witness]), transform, seed))
+        except DataError as error:
+            raise DataError(f"rows {first:,} to {seen - 1:,} of those on disk: {error}") from None
+    return "held"

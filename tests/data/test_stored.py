@@ -149,7 +149,8 @@ def test_batches_are_those_of_memory_to_the_bit(case: tuple[str, Any], tmp_path:
     disk = FromDisk(stored.view(kept), 16, 7, CPU, context, chosen)
     memory = InMemory(encoded.x[chosen], 16, 7, CPU, context, chosen)
     assert (disk.rows, disk.steps, disk.batch) == (memory.rows, memory.steps, memory.batch)
-    assert disk.fingerprint() == memory.fingerprint()
+    if disk.data.store.digest is None:
+        assert disk.fingerprint() == memory.fingerprint()
     assert torch.equal(disk.examples(10), memory.examples(10))
     for number, start in ((0, 0), (1, 0), (1, 3), (4, disk.steps)):
         expected = [[t.clone() for t in batch if t is not None] for batch in memory.epoch(number, start)]
@@ -363,6 +364,21 @@ def test_a_file_cut_short_within_an_epoch_ends_in_an_error(tmp_path: Path) -> No
         file.truncate(2000)
     with pytest.raises(DataError, match="cut short"):
         list(epoch)
+
+
+def test_pictures_are_told_apart_by_their_files(tmp_path: Path) -> None:
+    folder = pictures(tmp_path)
+
+    def fingerprint(rows: int) -> str:
+        stored = on_disk(folder, tmp_path / "cache")
+        return FromDisk(stored.view(np.arange(rows)), 8, 0, CPU).fingerprint()
+
+    first = fingerprint(60)
+    assert fingerprint(60) == first != fingerprint(59)
+    time.sleep(0.02)
+    path = Path(folder) / "a" / "000.png"
+    path.write_bytes(path.read_bytes())
+    assert fingerprint(60) != first
 
 
 def test_a_picture_that_cannot_be_decoded_is_named(tmp_path: Path) -> None:

@@ -11,10 +11,12 @@ from lambent import fitted as store
 from lambent.cli import folder as run_folder
 from lambent.cli import output
 from lambent.cli.reading import strict
+from lambent.cli.reading.larger import drawn, load_rows
 from lambent.cli.reading.plan import Plan
-from lambent.cli.reading.sources import Splits, drawn, load_rows
+from lambent.cli.reading.sources import Splits
 from lambent.cli.voice import Voice, plain
 from lambent.data import Encoded
+from lambent.data.stored.ondisk import OnDisk
 from lambent.disk.whole import write_text
 from lambent.errors import InterruptedRun
 from lambent.model import LatentModel
@@ -44,7 +46,7 @@ def carry_out(plan: Plan, folder: Path, job: Job, resume: bool = False) -> int:
     """Train by the plan into the folder, which this process holds; returns the exit status."""
     device_of(plan.fit["device"])
     trackers = _trackers(job.track, folder)
-    rows = load_rows(plan.rows, plan.modality, plan.fit["validation"], job.voice)
+    rows = load_rows(plan.rows, plan.modality, plan.fit["validation"], folder, job.voice)
     plan.rows, plan.fit["validation"] = rows.request, rows.validation
     parts = plan.described(rows.train.modality.defaults())
     model = LatentModel.from_spec({"type": "LatentModel", **{k: v for k, v in parts.items() if k != "objective"}})
@@ -75,14 +77,19 @@ def _way(folder: Path) -> str:
 
 
 def conclude(
-    model: LatentModel, test: Encoded, how: dict[str, Any], provenance: dict[str, Any], folder: Path, voice: Voice
+    model: LatentModel,
+    test: Encoded | OnDisk,
+    how: dict[str, Any],
+    provenance: dict[str, Any],
+    folder: Path,
+    voice: Voice,
 ) -> tuple[Findings, Evaluation]:
     """Evaluate a trained model and write metrics, pictures and report into the folder."""
-    test = drawn(test, how["rows"])
-    voice.step(f"evaluating on {len(test):,} rows with {how['samples']:,} samples each")
-    found = evaluate(model, test, samples=how["samples"], seed=0)
-    write_text(folder / run_folder.METRICS, metrics_text(found, test))
-    findings = gather(model, test, found, provenance, store.versions())
+    rows = drawn(test, how["rows"])
+    voice.step(f"evaluating on {len(rows):,} rows with {how['samples']:,} samples each")
+    found = evaluate(model, rows, samples=how["samples"], seed=0)
+    write_text(folder / run_folder.METRICS, metrics_text(found, rows))
+    findings = gather(model, rows, found, provenance, store.versions())
     _write_pictures(findings, folder)
     write_report(findings, folder / run_folder.REPORT)
     return findings, found

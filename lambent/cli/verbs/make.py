@@ -12,7 +12,6 @@ from torch import Tensor
 
 from lambent.cli import output
 from lambent.cli.folder import opened
-from lambent.cli.reading import sources as rows
 from lambent.cli.reading.flags import (
     Parser,
     add_output,
@@ -24,6 +23,7 @@ from lambent.cli.reading.flags import (
     positive,
     whole,
 )
+from lambent.cli.reading.larger import in_memory, leading
 from lambent.cli.verbs.measure import claim, lead_of, opened_with_rows
 from lambent.cli.voice import Voice
 from lambent.errors import UsageError
@@ -82,7 +82,7 @@ def reconstruct(arguments: Sequence[str]) -> int:
     voice, path = Voice.of(options), claim(options, output.ALL)
     _, stored, encoded = opened_with_rows(options, voice)
     picture = path.suffix.lower() == ".png"
-    encoded = rows.leading(encoded, options.limit or (SHOWN if picture else None))
+    encoded = leading(encoded, options.limit or (SHOWN if picture else None))
     x = rows_of(stored.model, encoded, options.seed)
     again = explore.reconstruct(stored.model, x, of_bytes=_of_bytes(stored))
     grid = output.paired(_raw(stored, x), _raw(stored, again)) if picture and _pictures(stored) else None
@@ -96,7 +96,8 @@ def interpolate(arguments: Sequence[str]) -> int:
     voice, path = Voice.of(options), claim(options, output.ALL)
     if len(options.start) != len(options.end):
         raise UsageError(f"--from names {len(options.start)} rows and --to {len(options.end)}; they go in pairs")
-    _, stored, encoded = opened_with_rows(options, voice)
+    _, stored, found = opened_with_rows(options, voice)
+    encoded = in_memory(found)
     x = rows_of(stored.model, encoded, options.seed)
     start, end = _picked(x, options.start, "--from"), _picked(x, options.end, "--to")
     walks = explore.interpolate(stored.model, start, end, options.steps, options.path, of_bytes=_of_bytes(stored))
@@ -152,7 +153,8 @@ def traverse(arguments: Sequence[str]) -> int:
     options = _read(parser, arguments)
     voice, path = Voice.of(options), claim(options, output.ALL)
     given = None if options.units == "auto" else [_unit(text) for text in options.units.split(",")]
-    _, stored, encoded = opened_with_rows(options, voice)
+    _, stored, found = opened_with_rows(options, voice)
+    encoded = in_memory(found)
     x = rows_of(stored.model, encoded, options.seed)
     row = _picked(x, [options.row], "--row")
     units = given or busiest(_activity(stored, x[:1000]), 8)

@@ -57,7 +57,7 @@ def _parser() -> Parser:
     parser.add_argument("--force", action="store_true", help="replace the run in the folder")
     parser.add_argument("--track", choices=("tensorboard", "mlflow"), help="send the history to a tracker as well")
     sections = (
-        ("rows", {"limit": settings.of_rows()["limit"]}),
+        ("rows", {name: settings.of_rows()[name] for name in ("limit", "memory")}),
         ("evaluation", settings.of_evaluation()),
         ("training", settings.of_fit()),
     )
@@ -82,8 +82,9 @@ def _tree(options: argparse.Namespace, flags: Tree) -> Tree:
     """The file's settings, with those of the flags laid on them."""
     tree = read_plan(options.config) if options.config else {}
     flags = sourced(flags, options.data)
-    if options.limit is not None:
-        flags["data"] = {**flags.get("data", {}), "limit": options.limit}
+    for name in ("limit", "memory"):
+        if (value := getattr(options, name)) is not None:
+            flags["data"] = {**flags.get("data", {}), name: value}
     if options.name is not None:
         flags["name"] = options.name
     for section, known in (("fit", settings.of_fit()), ("evaluate", settings.of_evaluation())):

@@ -63,6 +63,17 @@ def read(path: str | Path, split: str | None = None) -> Raw:
             return _choose(archive, file, key, split)
 
 
+def holds(path: str | Path, split: str) -> bool:
+    """Whether an array file has a split of that name, by the names of its arrays alone; a file without splits is "train"."""
+    file, key = divided(path)
+    with explained(file), file.open("rb") as stream:
+        if key is None and stream.read(2) == b"PK":
+            with zipfile.ZipFile(stream) as archive:
+                if named := _splits(_members(archive, file)):
+                    return SPLITS.get(split, split) in named
+    return split == "train"
+
+
 def whole_split(split: str | None, path: Path) -> None:
     """Refuse a named split of a source that has none: all its rows are "train"."""
     if split not in (None, "train", "all"):

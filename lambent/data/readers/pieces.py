@@ -34,10 +34,9 @@ class Pieces(ABC):
     @abstractmethod
     def __iter__(self) -> Iterator[Any]: ...
 
-    @property
     @abstractmethod
-    def raw_bytes(self) -> int:
-        """About what the rows would take in memory as they are read, and encoded as float32 or bytes."""
+    def needs(self, itemsize: int) -> int:
+        """About how many bytes the rows would take in memory: as they are read or, if that is more, encoded."""
 
     def count(self) -> int:
         """The number of rows; a pass over the file where it does not say."""
@@ -55,9 +54,8 @@ class ArrayPieces(Pieces):
             self.heading = _in_rows(arrays.heading(stream, self.path.stat().st_size, str(self.path)), str(self.path))
         self.rows, self.facts = self.heading.shape[0], {"path": str(self.path)}
 
-    @property
-    def raw_bytes(self) -> int:
-        return self.heading.size
+    def needs(self, itemsize: int) -> int:
+        return self.heading.size // self.heading.dtype.itemsize * max(itemsize, self.heading.dtype.itemsize)
 
     def __iter__(self) -> Iterator[np.ndarray]:
         with files.unchanged(self.path), self.path.open("rb") as stream:
@@ -87,9 +85,8 @@ class MemberPieces(Pieces):
         if self.labels is not None and len(self.labels) != self.rows:
             raise DataError(f"{self.path}: {len(self.labels)} labels for {self.rows} rows")
 
-    @property
-    def raw_bytes(self) -> int:
-        return self.heading.size
+    def needs(self, itemsize: int) -> int:
+        return self.heading.size // self.heading.dtype.itemsize * max(itemsize, self.heading.dtype.itemsize)
 
     def __iter__(self) -> Iterator[np.ndarray]:
         with (
@@ -114,8 +111,7 @@ class ParquetPieces(Pieces):
             raise DataError(f"{self.path}: has {self.rows} rows and {self.columns} columns; there is no data")
         self.facts = {"path": str(self.path)}
 
-    @property
-    def raw_bytes(self) -> int:
+    def needs(self, itemsize: int) -> int:
         return int(8 * self.count() * self.columns)
 
     def __iter__(self) -> Iterator[Columns]:
@@ -167,8 +163,7 @@ class DelimitedPieces(Pieces):
         self.schema = table.schema
         self.facts = {"path": str(self.path)}
 
-    @property
-    def raw_bytes(self) -> int:
+    def needs(self, itemsize: int) -> int:
         size = self.path.stat().st_size
         return max(size, int(8 * len(self.schema) * size / self.density))
 

@@ -79,8 +79,12 @@ class FromDisk(Batches):
         yield from self.data.pieces()
 
     def fingerprint(self) -> str:
-        """That of the same rows in memory; found by one pass over them, and kept beside them."""
+        """That of the same rows in memory, found by one pass over them and then kept; of pictures, that of their files."""
         context = None if self.context is None else self.context.cpu().numpy().tobytes()
+        if (files := self.data.store.digest) is not None:
+            told = f"{files} {self.data.modality.spec()} {self.data.modality.state()}".encode()
+            index = b"" if self.data.index is None else self.data.index.tobytes()
+            return hashlib.sha256(told + index + (context or b"")).hexdigest()
         question = "fingerprint" if context is None else f"fingerprint with {hashlib.sha256(context).hexdigest()}"
         return self.data.known(question, lambda: self._fingerprint(context))
 

@@ -86,15 +86,9 @@ def _opened(
     tell: Tell | None,
 ) -> tuple[OnDisk, np.ndarray]:
     """All rows of a source, and the numbers of those that cannot be read and may be left out."""
-    path = Path(source)
-    if path.is_dir():
-        chosen = Modality.from_spec({"type": "Image"} if modality is None else modality)
-        return _pictures(path, folder, split, chosen, held_out, tell)
-    if modality is None:
-        plain = pieces_of(source, split)
-        stored = isinstance(plain, (ArrayPieces, MemberPieces))
-        modality = guess(np.empty((0, *plain.heading.shape[1:]), plain.heading.dtype) if stored else path)  # type: ignore[attr-defined]
-    chosen = Modality.from_spec(modality)
+    chosen = guess_of(source, split) if modality is None else Modality.from_spec(modality)
+    if Path(source).is_dir():
+        return _pictures(Path(source), folder, split, chosen, held_out, tell)
     facts = None if not held_out or not held_out[0] else {"fractions": list(held_out[0]), "seed": held_out[1]}
     pieces = _reader(source, split, chosen)
     whole = Conversion(pieces, chosen, folder, split, facts, lambda rows: _allowed(rows, held_out), tell).done()
@@ -111,6 +105,14 @@ def _allowed(rows: int, held_out: Shares | None) -> np.ndarray:
     for side in sides(rows, *held_out)[1:] if held_out is not None else ():
         allowed[side.index] = False
     return allowed
+
+
+def guess_of(source: Source, split: str = "train") -> Modality:
+    """`guess`, of a path, by what its file says of itself."""
+    plain = None if Path(source).is_dir() else pieces_of(source, split)
+    if isinstance(plain, (ArrayPieces, MemberPieces)):
+        return guess(np.empty((0, *plain.heading.shape[1:]), plain.heading.dtype))
+    return guess(Path(source))
 
 
 def _reader(source: Source, split: str, modality: Modality) -> Any:
@@ -134,7 +136,7 @@ def _pictures(
     found: Pictures = modality.open(inner)
     told = f"{os.path.abspath(inner)} {modality.spec()} {modality.state() if fitted else held_out}"
     manifest = Manifest(folder / f"{inner.name[:60]}-{hashlib.sha256(told.encode()).hexdigest()[:16]}.json")
-    identity = {"files": len(found), "sha256": _identity(found)}
+    identity: dict[str, Any] = {"files": len(found), "sha256": _identity(found)}
     if manifest.describes(identity) and isinstance(manifest.content.get("modality"), dict):
         described = manifest.content["modality"]
         modality = Modality.from_spec(described["spec"]).restore(described["state"])
@@ -146,7 +148,8 @@ def _pictures(
     labels, names = _labels(found, modality)
     notices = dict(getattr(modality, "notices", {}))
     source = {"split": split, "path": str(inner), "rows": len(found), "notices": notices, **identity}
-    whole = OnDisk(PictureFiles(found, modality), modality, None, labels, names, source, manifest, tell)
+    store = PictureFiles(found, modality, identity["sha256"])
+    whole = OnDisk(store, modality, None, labels, names, source, manifest, tell)
     return whole, np.array(manifest.content.get("left_out") or [], np.int64)
 
 

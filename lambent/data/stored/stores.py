@@ -22,6 +22,7 @@ class Store(ABC):
     """Encoded rows [rows, *event] of one type, uint8 or float32."""
 
     readers: ClassVar[int] = 1  # threads that may read at once
+    digest: str | None = None  # stands for the rows where to go through all of them would take long
     rows: int
     event: Shape
     dtype: np.dtype
@@ -112,9 +113,13 @@ class FlatFile(Store):
 
 
 class PictureFiles(Store):
-    """Pictures in files, decoded each time they are read. One thread asks for rows; they are decoded by several."""
+    """Pictures in files, decoded each time they are read. One thread asks for rows; they are decoded by several.
 
-    def __init__(self, pictures: Pictures, modality: Modality) -> None:
+    digest: SHA-256 over the files' names, sizes and times of change.
+    """
+
+    def __init__(self, pictures: Pictures, modality: Modality, digest: str) -> None:
+        self.digest = digest
         self.pictures, self.rows, self.event, self.dtype = pictures, len(pictures), modality.event, np.dtype(np.uint8)
         # A row that fell out would shift those behind it: files that cannot be decoded were left out before.
         strict = {**modality.spec(), "skip_bad": False}

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-BLOCK = 2**16  # values summed at once
+BLOCK = 2**12  # values summed at once; of each column of a table as many may have to be held
 
 
 class Moments:

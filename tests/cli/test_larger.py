@@ -88,6 +88,19 @@ def test_a_run_from_disk_is_resumed(table: Path, lambent: Run, small: tuple[str,
     assert all(np.array_equal(first[name], second[name]) for name in first)
 
 
+def test_pictures_from_disk_stay_there_when_the_run_is_resumed(
+    pictures: Path, lambent: Run, small: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(larger, "free_memory", lambda: 4000)
+    flags = (pictures, "--network=Mlp", "--latent.size=2", "--epochs=1", *small)
+    assert lambent("train", *flags, "--out", "runs/a").status == 0
+    assert "memory: 2000 B" in Path("runs/a/config.yaml").read_text()
+    monkeypatch.setattr(larger, "free_memory", lambda: 10**9)
+    done = lambent("train", "--config", "runs/a/config.yaml", "--out", "runs/b")
+    assert done.status == 0, done.err
+    assert "more than the 2 kB that --memory allows: they are read from disk" in done.err
+
+
 def test_other_data_than_the_run_had_are_told(lambent: Run, small: tuple[str, ...]) -> None:
     rows = np.random.default_rng(0).normal(size=(80, 3))
     np.save("rows.npy", rows)

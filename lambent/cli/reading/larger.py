@@ -63,7 +63,7 @@ def _is_path(source: str) -> bool:
 def beyond(source: str, split: str, modality: Modality, memory: str) -> str | None:
     """Why the rows of a path are read from disk; None where they fit into memory, or can be read only at once."""
     free = free_memory()
-    limit = size_of(memory) if memory != "auto" else None if free is None else free // 2
+    limit = _limit(memory, free)
     size = None if limit is None else needed(source, split, modality)
     if limit is None or size is None or size <= limit:
         return None
@@ -74,8 +74,16 @@ def beyond(source: str, split: str, modality: Modality, memory: str) -> str | No
     return f"the rows would take about {shown(size)} of memory, more than the {shown(limit)} that --memory allows"
 
 
+def _limit(memory: str, free: int | None) -> int | None:
+    """The most bytes that rows may take; None where nothing says."""
+    return size_of(memory) if memory != "auto" else None if free is None else free // 2
+
+
 def _from_disk(request: Tree, modality: Modality, validation: str | float, cache: Path, voice: Voice) -> Splits:
     source, split, tell = request["source"], request["split"], Waiting(voice)
+    if os.path.isdir(source) and request["memory"] == "auto":
+        # A resumed run knows pictures on disk by their files, and those in memory by their pixels: it is to choose alike.
+        request["memory"] = f"{_limit('auto', free_memory())} B"
     test = request["test"] = sources.split_to_test(request)
     watched = sources.split_to_validate(request, validation)
     train, *cut_off = on_disk_parted(source, cache, sources.shares(test, watched), SEED, split, modality, tell)

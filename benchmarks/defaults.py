@@ -18,7 +18,7 @@ from density import epochs_within, history, lambent
 from record import RESULTS, Record, column
 
 from lambent.data.catalog.entries import CATALOG
-from lambent.training.fitting import usual_epochs
+from lambent.training.settings import usual_epochs
 
 PROTOCOL = (
     "`lambent train NAME --epochs N`, N as many as fit into ten minutes by the time of the second epoch, and at most as many as "

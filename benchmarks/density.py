@@ -79,9 +79,9 @@ def trained(recipe: Path, run: Path, args: argparse.Namespace) -> None:
 
 
 def measured(recipe: Path, args: argparse.Namespace) -> dict[str, Any]:
-    import yaml
+    from lambent.cli.reading import strict
 
-    described = yaml.safe_load(recipe.read_text())
+    described = strict.read(recipe)
     with tempfile.TemporaryDirectory() as folder:
         run = Path(args.keep or folder) / recipe.stem
         if not args.kept:

@@ -16,11 +16,11 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from lambent.cli.program import VERBS
+from lambent.cli.reading.describe import catalogue, described
 from lambent.cli.reading.plan import families as chosen_families
 from lambent.cli.reading.plan import modalities
 from lambent.cli.reading.settings import Setting, of_evaluation, of_fit, of_rows
-from lambent.cli.verbs.describe import catalogue, described
-from lambent.cli.verbs.listing import shown
+from lambent.cli.reading.words import shown
 from lambent.data.catalog.entries import CATALOG
 from lambent.papers import bibliography
 from lambent.part import Part, families, registered

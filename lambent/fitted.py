@@ -1,11 +1,13 @@
-"""The model file: one safetensors file that holds the weights, and in its header the spec, the modality, the provenance.
+"""Fitted: a trained model with the modality of its data and where it came from; and the model file that holds it.
 
-Reading it runs no code from it: names are looked up among the registered parts, tensors are numbers, the rest is JSON.
+The file is one of safetensors: the weights, and in its header the spec, the modality, the conditions, the provenance. Reading it
+runs no code from it: names are looked up among the registered parts, tensors are numbers, the rest is JSON.
 """
 
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,36 +16,170 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lambent.data import Modality  # not from its own module: its members must be registered
-from lambent.disk import tensorfile
+from lambent.data import (
+    Modality,  # not from its own module: its members must be registered
+    encode_like,
+)
+from lambent.data.batches import as_tensor
+from lambent.data.conditions import Conditions
+from lambent.data.kinds.modality import Encoded
+from lambent.data.splitting import row_hashes
+from lambent.disk import strict_json, tensorfile
 from lambent.disk.allowance import allowance
 from lambent.disk.tensorfile import Entry, Header
 from lambent.disk.whole import write_whole
-from lambent.errors import ArtifactError, LambentError, UsageError
+from lambent.errors import ArtifactError, DataError, LambentError, UsageError
 from lambent.model import LatentModel
+from lambent.seeds import mixed_seed
 
 FORMAT = 1
+MODEL = "model.safetensors"  # in the folder of a run
 PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib")
 MOST_AXES = 8
 MOST_FAULTS = 50  # that one message lists
 
 
 @dataclass
-class Stored:
-    """What a model file holds."""
+class Rows:
+    """Rows as a model takes them: drawn, checked against its likelihood, with what conditions each.
+
+    x: [rows, *event]; context: [rows, width] or None; encoded: what they came from, with labels and source, where it is known.
+    """
+
+    x: Tensor
+    context: Tensor | None = None
+    encoded: Encoded | None = None
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def at(self, index: Tensor) -> "Rows":
+        """Some of the rows, by number."""
+        return Rows(self.x[index], None if self.context is None else self.context[index])
+
+
+@dataclass
+class Fitted:
+    """A trained model, the modality that turns raw data into what it takes, and the record of where it came from."""
 
     model: LatentModel
-    modality: Modality | None
+    modality: Modality | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, given: Any) -> "Fitted":
+        """The same for whatever holds a trained model: a Fitted, a LatentModel alone, or an estimator that was fitted."""
+        if isinstance(given, Fitted):
+            return given
+        if isinstance(given, LatentModel):
+            if not given.ready:
+                raise UsageError("a trained model is expected, and this one has no weights yet: fit it first")
+            return cls(given)
+        held = getattr(given, "fitted_", None)
+        if not isinstance(held, Fitted):
+            raise UsageError(
+                f"a trained model is expected (Fitted, LatentModel, or a fitted VAE), not a {type(given).__name__}"
+            )
+        return held
 
-def save(
-    path: str | Path, model: LatentModel, modality: Modality | None = None, provenance: dict[str, Any] | None = None
-) -> Path:
+    @property
+    def conditions(self) -> Conditions:
+        """What the model is conditioned on, by name."""
+        return Conditions() if self.modality is None else self.modality.conditions
+
+    @property
+    def of_bytes(self) -> bool:
+        """Whether rows are stored as bytes."""
+        return self.modality is not None and self.modality.of_bytes
+
+    def rows(
+        self,
+        raw: Any,
+        seed: int = 0,
+        given: Mapping[str, Any] | None = None,
+        context: Any = None,
+        limit: int | None = None,
+    ) -> Rows:
+        """Raw data (whatever the modality takes, or encoded rows) as the model takes them: drawn, checked, conditioned.
+
+        Rows that training draws anew for each batch (dynamic binarization) are drawn once, each from `seed` and its own content,
+        so that a row is the same beside whatever others. given: values of conditions that hold for all rows, in place of the
+        rows' own. context: [rows, width], for a model whose context has no names. limit: only the first so many rows.
+        Errors: `DataError` for rows of another shape, outside the likelihood's support, or without what conditions the model.
+        """
+        if isinstance(raw, Rows):
+            return raw
+        encoded = self._encoded(raw)
+        modality = self.modality or (None if encoded is None else encoded.modality)
+        x = (as_tensor(raw) if encoded is None else encoded.x)[:limit]
+        if tuple(x.shape[1:]) != self.model.event_shape:
+            raise DataError(
+                f"this model takes rows of shape {list(self.model.event_shape)}; these have {list(x.shape[1:])}"
+            )
+        if not len(x):
+            raise DataError("there are no rows")
+        if modality is not None and modality.drawn:
+            x = drawn(modality, x, seed)
+        self.model.likelihood.check(x)
+        return Rows(x, self._context(encoded, len(x), given or {}, context), encoded)
+
+    def raw(self, x: Tensor) -> Any:
+        """Rows as the model has them, in the units that the data came in: pictures as bytes, tables as frames."""
+        return x.numpy() if self.modality is None else self.modality.decode(x)
+
+    def given(self, values: Mapping[str, Any] | None, rows: int) -> Tensor | None:
+        """Values of the conditions for so many new rows, [rows, width]; None for a model that takes none.
+
+        Errors: `UsageError` for a value that is missing, unknown, or of another type, with those that are known.
+        """
+        if self.model.context and not self.conditions:
+            raise UsageError("this model's context has no names: give it as a tensor [rows, width], context=…")
+        if not self.conditions and not values:
+            return None
+        return self.conditions.given(values or {}, rows)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the model file; see `save`."""
+        return save(path, self)
+
+    def _encoded(self, raw: Any) -> Encoded | None:
+        if isinstance(raw, Encoded):
+            return raw
+        return None if self.modality is None else encode_like(self.modality, raw)
+
+    def _context(self, encoded: Encoded | None, rows: int, given: Mapping[str, Any], context: Any) -> Tensor | None:
+        if context is not None:
+            return as_tensor(context)[:rows]
+        conditions = self.conditions or (Conditions() if encoded is None else encoded.modality.conditions)
+        if not conditions:
+            return self.given(given, rows) if given else None
+        if all(name in given for name in conditions.names):
+            return conditions.given(given, rows)
+        own = None if encoded is None else encoded.context
+        if own is None or given:
+            beside = {} if encoded is None else {name: values[:rows] for name, values in encoded.beside.items()}
+            return conditions.completed(beside, given, rows)
+        return own[:rows]
+
+
+def drawn(modality: Modality, x: Tensor, seed: int) -> Tensor:
+    """The modality's random view of encoded rows, each drawn from the seed and its own content."""
+    generator = torch.Generator()
+    salt = mixed_seed(seed, 0xDA7A)
+    views = []
+    for row, key in zip(x.split(1), row_hashes(x), strict=True):
+        generator.manual_seed((int.from_bytes(key[:8], "little") >> 2) ^ salt)
+        views.append(modality.transform(row, generator))
+    return torch.cat(views)
+
+
+def save(path: str | Path, fitted: Fitted | LatentModel) -> Path:
     """Write the model file; the old file stays until the new one is whole.
 
     Raises `ArtifactError` for weights that are not finite, `MachineError` where the disk refuses.
     """
+    fitted = Fitted.of(fitted)
+    model, modality = fitted.model, fitted.modality
     tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
     bad = [name for name, t in tensors.items() if not bool(torch.isfinite(t).all())]
     if bad:
@@ -56,8 +192,8 @@ def save(
         "format": FORMAT,
         "model": model.spec(),
         "event": list(model.event_shape),
-        "modality": None if modality is None else {"spec": modality.spec(), "state": modality.state()},
-        "provenance": {**(provenance or {}), "versions": versions()},
+        "modality": None if modality is None else _described(modality),
+        "provenance": {**fitted.provenance, "versions": versions()},
         "sha256": tensorfile.digest(tensors),
     }
     text = json.dumps(header, allow_nan=False)
@@ -65,13 +201,18 @@ def save(
     return write_whole(path, lambda p: tensorfile.write(p, tensors, metadata))
 
 
-def load(path: str | Path, device: str | torch.device = "cpu") -> Stored:
-    """Read a model file onto a device.
+def _described(modality: Modality) -> dict[str, Any]:
+    conditions = {"conditions": modality.conditions.state()} if modality.conditions else {}
+    return {"spec": modality.spec(), "state": modality.state(), **conditions}
+
+
+def load(path: str | Path, device: str | torch.device = "cpu") -> Fitted:
+    """Read a model file, or that of a run's folder, onto a device.
 
     Raises `ArtifactError` that lists everything wrong with it: damage, a later format, tensors missing, left over, of
     another shape or type, numbers that are not finite.
     """
-    path = Path(path)
+    path = model_path(path)
     header, found = _opened(path)
     if header.get("format") != FORMAT:
         raise ArtifactError(
@@ -94,12 +235,18 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Stored:
     model.load_state_dict(tensors)
     model.to(device).eval()
     provenance = header.get("provenance")
-    return Stored(model, modality, provenance if isinstance(provenance, dict) else {})
+    return Fitted(model, modality, provenance if isinstance(provenance, dict) else {})
+
+
+def model_path(path: str | Path) -> Path:
+    """The model file that a path means: itself, or that of a run's folder."""
+    path = Path(path)
+    return path / MODEL if os.path.isdir(path) else path
 
 
 def read_header(path: str | Path) -> dict[str, Any]:
     """The header alone, without the tensors."""
-    return _opened(Path(path))[0]
+    return _opened(model_path(path))[0]
 
 
 def versions() -> dict[str, str]:
@@ -128,8 +275,8 @@ def _opened(path: Path) -> tuple[dict[str, Any], Header]:
     if found.metadata.get("sha256") != hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest():
         raise ArtifactError(f"{path} is damaged: its description does not match its SHA-256")
     try:
-        header = tensorfile.strict_json(text)
-    except (ValueError, RecursionError) as error:
+        header = strict_json.parsed(text)
+    except ValueError as error:
         raise ArtifactError(f"{path} is damaged: {error}") from None
     if not isinstance(header, dict):
         raise ArtifactError(f"{path} is damaged: its header is no object")
@@ -153,6 +300,11 @@ def _built(path: Path, header: dict[str, Any], found: Header) -> tuple[LatentMod
             modality = Modality.from_spec(described["spec"]).restore(described["state"])
             if modality.event != model.event_shape:
                 raise ArtifactError(f"rows of shape {event}, of which its modality makes {list(modality.event)}")
+            modality.conditions = Conditions.restored(described.get("conditions"))
+            if modality.conditions and modality.conditions.width != model.context:
+                raise ArtifactError(
+                    f"a context of {model.context}, of which its conditions make {modality.conditions.width}"
+                )
     except LambentError as error:
         raise ArtifactError(f"{path} describes a model that cannot be built: {error}") from None
     except Exception as error:  # a stranger's description can fail in any of the parts' own ways
@@ -167,6 +319,8 @@ def _misfits(wanted: dict[str, Tensor], given: dict[str, Entry]) -> list[str]:
     faults = [f"{name} is missing" for name in missing] + [f"{name} belongs to no part" for name in extra]
     for name in sorted(set(wanted) & set(given)):
         mine, theirs = wanted[name], given[name]
+        if theirs.shape == () and ".groups." in name and name.endswith(".log_scale"):
+            continue  # of when columns of equal description shared one scale, which each of them then takes
         if tuple(mine.shape) != theirs.shape:
             faults.append(f"{name} has shape {list(theirs.shape)}, not {list(mine.shape)}")
         elif mine.dtype != theirs.dtype:

@@ -17,11 +17,10 @@ from lambent.estimators import VAE
 from lambent.model import LatentModel
 from lambent.objectives import Objective
 from lambent.part import Part, family
+from lambent.training.settings import Training
 from lambent.version import __version__
 
 ALWAYS = "lambent"
-OPTIMIZER = "kingma2015adam"  # of the loop
-DECAYED = "loshchilov2019decoupled"  # of the loop too, with weight_decay above 0
 OWN = f"""@software{{{ALWAYS},
   author = {{{{The Lambent contributors}}}},
   title = {{{{Lambent}}: Variational autoencoders in {{Python}}}},
@@ -56,9 +55,8 @@ def citation(model: Any, objective: Objective | str | None = None) -> Citation:
             if name not in for_whom.setdefault(key, []):
                 for_whom[key].append(name)
         if isinstance(part, Objective):
-            for_whom[OPTIMIZER] = ["training"]
-            if decay:
-                for_whom[DECAYED] = ["training"]
+            settings = Training(weight_decay=1.0 if decay else 0.0)
+            for_whom |= {key: ["training"] for key in settings.cited(whole)}
     entries = [f"% {', '.join(names)}\n{entry(key)}" if names else entry(key) for key, names in for_whom.items()]
     return Citation("\n\n".join([*(f"% {note}" for note in notes), *entries]) + "\n")
 

@@ -92,7 +92,7 @@ class Part(nn.Module, ABC):
         """The part as plain data, `{"type": name, field: value, …}`; `from_spec` is its inverse."""
         return {
             "type": type(self).__name__,
-            **{f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)},
+            **{f.name: plain(getattr(self, f.name)) for f in dataclasses.fields(self)},
         }
 
     @classmethod
@@ -135,6 +135,11 @@ class Part(nn.Module, ABC):
         return f"{type(self).__name__}({', '.join(shown)})"
 
 
+def elements(shape: Shape) -> int:
+    """How many numbers a tensor of that shape holds."""
+    return math.prod(shape)
+
+
 def family(cls: type[Part]) -> type[Part]:
     """The family a class belongs to: its ancestor just below `Part`."""
     return next(c for c in reversed(cls.__mro__) if issubclass(c, Part) and c is not Part)
@@ -173,20 +178,21 @@ def _hints(cls: type[Part]) -> dict[str, Any]:
     return typing.cast(dict[str, Any], cached)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A field's value as plain data: parts as their descriptions, tuples as lists."""
     if isinstance(value, Part):
         return value.spec()
     if isinstance(value, tuple):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     return value
 
 
 def _checked(owner: type[Part], field: "dataclasses.Field[Any]", hint: Any, value: Any) -> Any:
     where = f"{owner.__name__}.{field.name}"
     try:
-        value = _coerced(value, hint)
+        value = coerced(value, hint)
     except TypeError:
-        raise UsageError(f"{where} takes {_named(hint)}, not {value!r} ({field.metadata.get('meaning', '')})") from None
+        raise UsageError(f"{where} takes {named(hint)}, not {value!r} ({field.metadata.get('meaning', '')})") from None
     if value == () and field.default != ():
         raise UsageError(f"{where} needs at least one entry ({field.metadata.get('meaning', '')})")
     for number in value if isinstance(value, tuple) else (value,):
@@ -209,35 +215,53 @@ def _ranged(where: str, limits: typing.Mapping[str, Any], number: float) -> None
             raise UsageError(f"{where} must be {words} {limits[key]}, not {number} ({limits.get('meaning', '')})")
 
 
-def _coerced(value: Any, hint: Any) -> Any:
-    """`value` as the annotation wants it, or TypeError."""
+def members(hint: Any) -> tuple[Any, ...]:
+    """The annotations of which a value may have any: those of a union, or the one that there is."""
+    return typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+
+
+def coerced(value: Any, hint: Any) -> Any:
+    """`value` as the annotation wants it: fields of parts, settings of a run and flags are all brought to theirs by this.
+
+    A list becomes a tuple, the description of a part that part, a whole number a float where one is wanted; of a union the
+    first member that takes the value counts, so that "auto" is not tried as a number and 3 stays an int.
+
+    Raises TypeError for what the annotation does not take, `UsageError` for a part described wrongly.
+    """
+    if len(members(hint)) > 1:
+        return _first(value, members(hint))
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (typing.Union, types.UnionType):
-        # Exact members first, so that "auto" is not tried as a number and 3 stays an int.
-        for argument in arguments:
-            try:
-                return _coerced(value, argument)
-            except (TypeError, UsageError) as error:
-                if isinstance(error, UsageError) and isinstance(value, dict):
-                    raise
-        raise TypeError
+    if origin is tuple:
+        return _entries(value, arguments)
     if origin is Literal:
-        if value in arguments:
+        if any(isinstance(value, type(argument)) and value == argument for argument in arguments):
             return value
         raise TypeError
-    if origin is tuple:
-        if isinstance(value, (str, bytes)) or not isinstance(value, (list, tuple)):
-            raise TypeError
-        if len(arguments) == 2 and arguments[1] is Ellipsis:
-            return tuple(_coerced(v, arguments[0]) for v in value)
-        if len(value) != len(arguments):
-            raise TypeError
-        return tuple(_coerced(v, a) for v, a in zip(value, arguments, strict=True))
     if inspect.isclass(hint) and issubclass(hint, Part):
         if not isinstance(value, (str, dict, Part)):
             raise TypeError
         return hint.from_spec(value)
     return _scalar(value, hint)
+
+
+def _first(value: Any, hints: tuple[Any, ...]) -> Any:
+    for hint in hints:
+        try:
+            return coerced(value, hint)
+        except (TypeError, UsageError) as error:
+            if isinstance(error, UsageError) and isinstance(value, dict):
+                raise
+    raise TypeError
+
+
+def _entries(value: Any, hints: tuple[Any, ...]) -> tuple[Any, ...]:
+    if not isinstance(value, (list, tuple)):
+        raise TypeError
+    if len(hints) == 2 and hints[1] is Ellipsis:
+        return tuple(coerced(v, hints[0]) for v in value)
+    if len(value) != len(hints):
+        raise TypeError
+    return tuple(coerced(v, hint) for v, hint in zip(value, hints, strict=True))
 
 
 def _scalar(value: Any, hint: Any) -> Any:
@@ -249,26 +273,26 @@ def _scalar(value: Any, hint: Any) -> Any:
         return value
     if hint is int and isinstance(value, Integral) and not isinstance(value, bool):
         return int(value)
-    if hint is float:
-        if isinstance(value, str):  # YAML reads 1e-3 as text
-            try:
-                value = float(value)
-            except ValueError:
-                raise TypeError from None
-        if isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value):
-            return float(value)
+    if hint is float and isinstance(value, (Real, str)) and not isinstance(value, bool):
+        try:
+            number = float(value)  # of text too: other readers of YAML take 1e-3 for it
+        except (ValueError, OverflowError):
+            raise TypeError from None
+        if math.isfinite(number):
+            return number
     raise TypeError
 
 
-def _named(hint: Any) -> str:
+def named(hint: Any) -> str:
+    """An annotation in words, for a sentence such as "it takes …"."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (typing.Union, types.UnionType):
-        return " or ".join(_named(a) for a in arguments)
+    if len(members(hint)) > 1:
+        return " or ".join(named(member) for member in members(hint))
     if origin is Literal:
         return " or ".join(repr(a) for a in arguments)
     if origin is tuple:
-        return f"a list of {_named(arguments[0])}" if arguments else "a list"
+        return f"a list of {named(arguments[0])}" if arguments else "a list"
     if inspect.isclass(hint) and issubclass(hint, Part):
         return f"a {hint.__name__} ({', '.join(registered(hint))})"
-    names = {int: "a whole number", float: "a finite number", bool: "true or false", str: "text", type(None): "nothing"}
+    names = {int: "a whole number", float: "a finite number", bool: "true or false", str: "text", type(None): "null"}
     return names.get(hint, str(hint))

@@ -41,7 +41,7 @@ from lambent import (
 )
 from lambent import fitted as store
 from lambent.data import encode_like
-from lambent.distributions import most_likely
+from lambent.distributions import centre
 from lambent.model.posteriors import Flow as FlowPosterior
 from lambent.model.priors import Flow
 from lambent.model.trace import fixed, mean
@@ -101,18 +101,18 @@ def models() -> dict[str, tuple[LatentModel, Any]]:
     }
 
 
-def answers(stored: store.Stored, raw: Any) -> dict[str, Any]:
+def answers(stored: store.Fitted, raw: Any) -> dict[str, Any]:
     """What a stored model says of rows, in float64 and without any noise."""
     model = stored.model.double().eval()
     x = raw if stored.modality is None else encode_like(stored.modality, raw).x
     with torch.no_grad():
         trace = model.trace(x, 1, mean)
         found = {"codes": trace.z[0], "log_px": trace.log_px[0]}
-        if model.latent.posterior.density:
+        if model.latent.density:
             found["log_ratio"] = trace.log_ratio[0]
         codes = torch.linspace(-1, 1, 3 * trace.z.shape[-1], dtype=torch.float64).reshape(3, -1)
         sizes = list(model.latent.sizes_of_levels)
-        found["most_likely"] = most_likely(model.generate(3, fixed(*codes.split(sizes, 1)))).flatten(1)
+        found["most_likely"] = centre(model.generate(3, fixed(*codes.split(sizes, 1)))).flatten(1)
     return {name: t.double().tolist() for name, t in found.items()}
 
 
@@ -143,7 +143,7 @@ def main(root: Path) -> None:
         with torch.no_grad():  # biases start at nought, and a fault in reading them would not show
             for parameter in model.parameters():
                 parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
-        store.save(folder / f"{name}.safetensors", model, modality, {"name": name})
+        store.save(folder / f"{name}.safetensors", store.Fitted(model, modality, {"name": name}))
         written(folder, name, raw)
     vae = VAE(2, network={"type": "Mlp", "width": 4, "depth": 1}, epochs=2, device="cpu", precision="fp32").fit(frame())
     vae.save(folder / "estimator.safetensors")

@@ -1,18 +1,18 @@
 """The run folder: claimed by one process at a time, never half overwritten; and the model in it."""
 
 import contextlib
-import importlib
 import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from lambent.disk.locks import HeldElsewhereError, held
 from lambent.errors import ArtifactError, MachineError, UsageError
 
 if TYPE_CHECKING:
-    from lambent.fitted import Stored
+    from lambent.fitted import Fitted
 
 CONFIG, MODEL, HISTORY = "config.yaml", "model.safetensors", "history.jsonl"
 CHECKPOINT, METRICS, REPORT = "checkpoint.safetensors", "metrics.json", "report.html"
@@ -54,57 +54,25 @@ def claimed(folder: Path) -> Iterator[Path]:
     Raises `UsageError` while another process holds it, `MachineError` where it cannot be written to.
     """
     made = [p for p in (folder, *folder.parents) if not p.exists()]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        held = _lock(folder)
-    except OSError as error:
-        raise MachineError(f"{folder}: cannot be written to ({error.strerror}); choose another --out") from None
-    try:
-        yield folder
-    finally:
-        with contextlib.suppress(OSError):
-            (folder / LOCK).unlink()
-        os.close(held)
-        with contextlib.suppress(OSError):
-            for path in made:
-                path.rmdir()
-
-
-def _lock(folder: Path) -> int:
-    """A descriptor that holds the lock; the system lets go of it when the process ends, however it ends."""
-    path = folder / LOCK
-    while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        if not _seize(descriptor):
-            owner = os.read(descriptor, 20).decode("ascii", "replace").strip()
-            os.close(descriptor)
-            raise UsageError(
-                f"{folder}: another run (process {owner or 'unknown'}) is writing there; wait for it, or choose another --out"
-            )
-        # Between our opening and our locking, the previous owner may have removed the file: then it is not the one there now.
-        if path.exists() and os.path.samestat(os.fstat(descriptor), path.stat()):
-            os.ftruncate(descriptor, 0)
-            os.write(descriptor, str(os.getpid()).encode())
-            return descriptor
-        os.close(descriptor)
-
-
-def _seize(descriptor: int) -> bool:
-    """Whether the lock could be had; on systems without POSIX locks, Windows' own."""
-    try:
-        fcntl: Any = importlib.import_module("fcntl")
-    except ImportError:
-        msvcrt: Any = importlib.import_module("msvcrt")
+    with contextlib.ExitStack() as stack:
         try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.callback(_take_away, made)
+            stack.enter_context(held(folder / LOCK))
+        except HeldElsewhereError as error:
+            raise UsageError(
+                f"{folder}: another run (process {error.owner}) is writing there; wait for it, or choose another --out"
+            ) from None
+        except OSError as error:
+            raise MachineError(f"{folder}: cannot be written to ({error.strerror}); choose another --out") from None
+        yield folder
+
+
+def _take_away(folders: list[Path]) -> None:
+    """Remove folders, innermost first, as far as they are empty."""
+    with contextlib.suppress(OSError):
+        for path in folders:
+            path.rmdir()
 
 
 def unused(parent: Path, name: str) -> Path:
@@ -129,7 +97,7 @@ def model_file(run: str) -> Path:
     raise ArtifactError(f"{run}: holds no {MODEL}; is it a run folder?")
 
 
-def opened(run: str, device: str) -> tuple[Path, "Stored"]:
+def opened(run: str, device: str) -> tuple[Path, "Fitted"]:
     """The path of the model file, and what it holds, on the device."""
     from lambent.fitted import load
     from lambent.training.precision import device_of

@@ -28,7 +28,7 @@ VERBS = {
     "report": ("show", "rebuild the HTML report of a run"),
     "info": ("show", "what a model file holds"),
     "parts": ("listing", "every part with its fields: the flags of train"),
-    "data": ("catalogue", "data sets known by name"),
+    "data": ("catalogue", "data sets known by name; of a file, what train would read"),
     "doctor": ("doctor", "check this machine"),
 }
 USAGE = "usage: lambent VERB … (lambent VERB --help for each)"
@@ -59,7 +59,7 @@ def _run(arguments: list[str]) -> int:
         return 0
     if verb not in VERBS:
         what = "flag" if verb.startswith("-") else "verb"
-        raise UsageError(f"no {what} is called {verb!r}; {nearest(verb, [*VERBS, '--help', '--version'])}")
+        raise UsageError(f"no {what} is called {verb!r}; {nearest(verb, [*VERBS, '--help', '--version', '-V'])}")
     module = importlib.import_module(f"lambent.cli.verbs.{VERBS[verb][0]}")
     status: int = getattr(module, verb)(rest)
     return status
@@ -69,7 +69,7 @@ def _help() -> None:
     print(f"{USAGE}\n\nTrain variational autoencoders, and put them to use.\n\nverbs:")
     for verb, (_, summary) in VERBS.items():
         print(f"  {verb:12} {summary}")
-    print("\n  --version    print the version\n\nTo begin: lambent train fashion --out runs/first --epochs 20")
+    print("\n  -V, --version    print the version\n\nTo begin: lambent train fashion --out runs/first --epochs 20")
 
 
 def _guarded(arguments: list[str], debug: bool) -> int:

@@ -8,6 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from lambent.data.catalog import entries as catalog
+from lambent.data.conditions import Conditions
 from lambent.data.kinds.image import Image
 from lambent.data.kinds.modality import Encoded, Modality
 from lambent.data.kinds.table import Table
@@ -15,7 +16,7 @@ from lambent.data.readers import arrays, idx, pictures
 from lambent.data.readers import regular as files
 from lambent.data.readers.raw import Raw
 from lambent.data.splitting import as_labels, sides
-from lambent.errors import DataError, nearest
+from lambent.errors import DataError, UsageError, nearest
 from lambent.part import Spec
 
 TABLES = (".csv", ".tsv", ".txt", ".data", ".parquet", ".pq")
@@ -89,11 +90,26 @@ def _parted(
 
 def _fitted(raw: Raw, chosen: Modality) -> Encoded:
     encoded = _encoded(chosen.fit(raw.rows), raw)
+    if chosen.condition:
+        for name in chosen.condition:
+            if name not in encoded.beside:
+                there = nearest(name, encoded.beside) if encoded.beside else "they have no labels."
+                raise UsageError(f"condition {name!r}: these data have nothing of that name beside them; {there}")
+        chosen.conditions = Conditions.fit({name: encoded.beside[name] for name in chosen.condition})
+        encoded.context = chosen.conditions.encode(encoded.beside)
     learned: dict[str, int] = getattr(chosen, "notices", {})
     if encoded.label_names is not None and isinstance(chosen, (Image, Table)):
         chosen.label_names = encoded.label_names  # so that later data get the same codes
     encoded.source["notices"] = learned | encoded.source.get("notices", {})
     return encoded
+
+
+def suggested(source: Any, split: str = "train") -> Modality:
+    """The modality that a source suggests, by its name in the catalog or its form, not yet fitted."""
+    raw = raw_rows(source, split)
+    if raw.facts.get("name") is not None:
+        return Modality.from_spec(catalog.entry_named(raw.facts["name"])[0].modality)
+    return guess(raw.rows)
 
 
 def guess(rows: Any) -> Modality:
@@ -184,10 +200,25 @@ def _encoded(modality: Modality, raw: Raw) -> Encoded:
         except DataError as error:
             raise DataError(f"{raw.facts.get('path', 'the source')}: {error}") from None
         encoded.label_names = encoded.label_names or raw.label_names
+    if encoded.labels is not None:
+        label = getattr(modality, "label", None)
+        encoded.beside |= dict.fromkeys(("label", *([label] if label else [])), _named_labels(encoded))
+    if modality.conditions and set(modality.conditions.names) <= encoded.beside.keys():
+        encoded.context = modality.conditions.encode(encoded.beside)
     encoded.factors, encoded.factor_names = raw.factors, raw.factor_names
     facts = {key: value for key, value in raw.facts.items() if value is not None}
     encoded.source = {"split": "train"} | facts | encoded.source
     return encoded
+
+
+def _named_labels(encoded: Encoded) -> np.ndarray:
+    """The labels by name, where they have names: numbers of classes say less, and depend on which classes there are."""
+    assert encoded.labels is not None
+    labels, names = encoded.labels, encoded.label_names
+    if names is None or (len(labels) and not 0 <= labels.min() <= labels.max() < len(names)):
+        return labels
+    by_name: np.ndarray = np.array(names, dtype=object)[labels]
+    return by_name
 
 
 NAMES = tuple(catalog.CATALOG)

@@ -27,7 +27,9 @@ def take(encoded: Encoded, index: np.ndarray, **facts: object) -> Encoded:
     source = encoded.source | facts | {"rows": len(x), "sha256": digest(x)}
     labels = None if encoded.labels is None else encoded.labels[index]
     factors = None if encoded.factors is None else encoded.factors[index]
-    return replace(encoded, x=x, labels=labels, factors=factors, source=source)
+    beside = {name: values[index] for name, values in encoded.beside.items()}
+    context = None if encoded.context is None else encoded.context[torch.from_numpy(np.asarray(index, np.int64))]
+    return replace(encoded, x=x, labels=labels, factors=factors, source=source, beside=beside, context=context)
 
 
 def split(encoded: Encoded, fraction: float = 0.1, seed: int = 0) -> tuple[Encoded, Encoded]:
@@ -98,19 +100,20 @@ def overlap(a: Encoded | Tensor, b: Encoded | Tensor) -> int:
     first, second = (v.x if isinstance(v, Encoded) else v for v in (a, b))
     if first.shape[1:] != second.shape[1:] or first.dtype != second.dtype:
         return 0
-    known = set(_hashes(first))
-    return sum(h in known for h in _hashes(second))
+    known = set(row_hashes(first))
+    return sum(h in known for h in row_hashes(second))
 
 
 def distinct(encoded: Encoded) -> Encoded:
     """Each distinct row once, at its first place; drop repeats before you split, or they leak into the test set."""
     first: dict[bytes, int] = {}
-    for row, key in enumerate(_hashes(encoded.x)):
+    for row, key in enumerate(row_hashes(encoded.x)):
         first.setdefault(key, row)
     return take(encoded, np.fromiter(first.values(), np.int64, len(first)), repeats_dropped=len(encoded) - len(first))
 
 
-def _hashes(x: Tensor) -> list[bytes]:
+def row_hashes(x: Tensor) -> list[bytes]:
+    """A digest of each row's content, 16 bytes."""
     values = x.detach().cpu().contiguous().numpy()
     if values.dtype.kind == "f":
         values = values + 0.0  # −0.0 and 0.0 are one value

@@ -1,4 +1,9 @@
-"""Building what a file describes, with no more memory and work than a file of that size can call for."""
+"""Building what a file describes, with no more memory and work than a file of that size can call for.
+
+The fields' own limits keep each number of a description sensible; their product, and how many parts stand in a list, are
+for the file's size to bound. It is done by hand because torch's own way, building on the meta device first, takes
+seconds of imports at the first reading of a file, and lacks an operation of zuko's masked networks.
+"""
 
 import math
 from collections.abc import Iterator
@@ -55,10 +60,7 @@ def allowance(size: int, tensors: int) -> Iterator[None]:
 
 
 def _numbers(name: str, given: list[Any]) -> int:
-    """About how many numbers the result of a call has, known before it is made.
-
-    By hand: torch's own way, a run on the meta device, would take seconds to import at the first reading of a file.
-    """
+    """About how many numbers the result of a call has, known before it is made."""
     tensors = [value for value in given if isinstance(value, Tensor)]
     whole = [abs(value) for value in given if isinstance(value, int) and not isinstance(value, bool)]
     sizes = next((v for v in given if isinstance(v, (tuple, list)) and all(isinstance(n, int) for n in v)), whole)

@@ -1,14 +1,15 @@
 """What torch.distributions lacks: explicit generators, densities over codes, and the classes that likelihoods return."""
 
-from lambent.distributions.columns import ColumnProduct, most_likely
+from lambent.distributions.columns import ColumnProduct
 from lambent.distributions.counted import Dispersed, ZeroInflated
-from lambent.distributions.elementwise import Binary, UnitInterval
-from lambent.distributions.explicit import Axes, Explicit, FromNoise, constructed, independent, sample
+from lambent.distributions.elementwise import Binary, Observed, UnitInterval
+from lambent.distributions.explicit import Axes, Explicit, FromNoise, centre, constructed, independent, sample
+from lambent.distributions.limits import SCALE_RANGE, limited
 from lambent.distributions.logistic import LogisticPixels
-from lambent.distributions.mixtures import NormalMixture
+from lambent.distributions.mixtures import NormalMixture, UnitMixture
+from lambent.distributions.shaped import Shaped, ShapedNoise, shaped, vector
 from lambent.distributions.vectors import (
     LOG_2PI,
-    SCALE_RANGE,
     Delta,
     DiagonalNormal,
     FullNormal,
@@ -29,11 +30,18 @@ __all__ = [
     "FullNormal",
     "LogisticPixels",
     "NormalMixture",
+    "Observed",
+    "Shaped",
+    "ShapedNoise",
     "StandardNormal",
     "UnitInterval",
+    "UnitMixture",
     "ZeroInflated",
+    "centre",
     "constructed",
     "independent",
-    "most_likely",
+    "limited",
     "sample",
+    "shaped",
+    "vector",
 ]

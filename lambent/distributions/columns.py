@@ -2,15 +2,9 @@
 
 import torch
 from torch import Size, Tensor
-from torch.distributions import Categorical, Distribution
+from torch.distributions import Distribution
 
-from lambent.distributions.explicit import Axes, Explicit, sample
-
-
-def most_likely(px: Distribution) -> Tensor:
-    """The value to show for p(x | z): its mean, or for tokens its mode (a mean of names has no meaning)."""
-    base = getattr(px, "base_dist", px)
-    return px.mode if isinstance(base, Categorical) else px.mean
+from lambent.distributions.explicit import Axes, Explicit, centre, sample
 
 
 class ColumnProduct(Explicit):
@@ -34,9 +28,9 @@ class ColumnProduct(Explicit):
         return torch.cat([p.float() if not p.dtype.is_floating_point else p for p in pieces], -1)[..., self.order]
 
     @property
-    def mean(self) -> Tensor:
-        """Each column's mean; for tokens the mode."""
-        return self._joined([most_likely(part) for part in self.parts])
+    def centre(self) -> Tensor:
+        """Each column's own: the mean, for tokens the mode."""
+        return self._joined([centre(part) for part in self.parts])
 
     def rsample(
         self, sample_shape: Axes = Size(), generator: torch.Generator | None = None, temperature: float = 1.0

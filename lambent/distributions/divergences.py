@@ -6,14 +6,15 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, kl_divergence, register_kl
 
-from lambent.distributions import Delta, DiagonalNormal, FullNormal, StandardNormal
+from lambent.distributions import Delta, DiagonalNormal, FullNormal, StandardNormal, vector
 
 
 def unit_kl(q: Distribution, p: Distribution) -> Tensor | None:
-    """KL(q ‖ p) of each unit, [*batch, size], where both factorize; None elsewhere.
+    """KL(q ‖ p) of each unit, [*batch, size], where both factorize; None elsewhere. Maps are taken as vectors.
 
     ½(σ²/s² + (μ−m)²/s² − 1) − log σ/s
     """
+    q, p = vector(q), vector(p)
     if not isinstance(q, DiagonalNormal):
         return None
     if isinstance(p, StandardNormal):
@@ -68,6 +69,7 @@ _unknown: set[tuple[type, type]] = set()
 
 def closed_kl(q: Distribution, p: Distribution) -> Tensor | None:
     """KL(q ‖ p) in closed form, in nats, or None where none is known."""
+    q, p = vector(q), vector(p)
     pair = (type(q), type(p))
     if pair in _unknown:
         return None

@@ -4,7 +4,7 @@ import math
 
 import torch
 from torch import Tensor
-from torch.distributions import Bernoulli, Independent
+from torch.distributions import Bernoulli, Distribution, Independent
 from torch.distributions import ContinuousBernoulli as TorchContinuousBernoulli
 from torch.nn import functional
 
@@ -25,6 +25,23 @@ class Binary(Independent):  # type: ignore[type-arg] # generic in newer releases
             logits, value = torch.broadcast_tensors(logits, value)
         lost = functional.binary_cross_entropy_with_logits(logits, value, reduction="none")
         return -lost.flatten(-self.reinterpreted_batch_ndims).sum(-1)
+
+
+class Observed(Independent):  # type: ignore[type-arg]
+    """Independent elements, [*batch, *event], of which those that are NaN were not observed: log p of the others.
+
+    What is left out adds nothing to a sum over independent elements: that sum is the exact marginal. Nought must lie in the
+    support of the elements.
+    """
+
+    def __init__(self, elements: Distribution, dimensions: int) -> None:
+        super().__init__(elements, dimensions, validate_args=False)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        missing = torch.isnan(value)
+        # The elements are asked at nought there: NaN would pass through the gradient of what is left out, too.
+        each: Tensor = self.base_dist.log_prob(value.masked_fill(missing, 0.0)).masked_fill(missing, 0.0)
+        return each.flatten(-self.reinterpreted_batch_ndims).sum(-1)
 
 
 class UnitInterval(TorchContinuousBernoulli):

@@ -10,8 +10,9 @@ from typing import Any, ClassVar, Self
 
 import torch
 from torch import Size, Tensor
-from torch.distributions import Distribution, Independent, constraints
+from torch.distributions import Categorical, Distribution, Independent, constraints
 
+from lambent.errors import UsageError
 from lambent.part import Shape
 from lambent.seeds import seeded
 
@@ -37,6 +38,11 @@ class Explicit(Distribution):
     def __init__(self, batch_shape: Size, event_shape: Size) -> None:
         super().__init__(batch_shape, event_shape, validate_args=False)
 
+    @property
+    def centre(self) -> Tensor:
+        """The value in its middle, [*batch, *event]: the mean, unless a distribution says otherwise."""
+        return self.mean
+
     @abstractmethod
     def rsample(
         self, sample_shape: Axes = Size(), generator: torch.Generator | None = None, temperature: float = 1.0
@@ -47,6 +53,14 @@ class Explicit(Distribution):
     ) -> Tensor:
         with torch.no_grad():
             return self.rsample(sample_shape, generator, temperature)
+
+
+def centre(d: Distribution) -> Tensor:
+    """The value in the middle of d, [*batch, *event]: its mean, or its mode where a mean means nothing (names, tokens)."""
+    if isinstance(d, Explicit):
+        return d.centre
+    base = d.base_dist if isinstance(d, Independent) else d
+    return d.mode if isinstance(base, Categorical) else d.mean
 
 
 class FromNoise(Explicit):
@@ -81,6 +95,19 @@ class FromNoise(Explicit):
         """z(ε) of one of C components for each noise [..., size]; `chosen` [...] says which. The batch shape ends in C."""
         every = self.from_noise(noise.unsqueeze(-2).expand(*chosen.shape, self.batch_shape[-1], *self.event_shape))
         return every.gather(-2, chosen[..., None, None].expand(*chosen.shape, 1, *self.event_shape)).squeeze(-2)
+
+    def conditional(self, unit: int, before: Tensor) -> Distribution:
+        """p(z_unit | z_<unit), of one number: batch shape [...] from the units before it, [..., unit]. A coder goes by these.
+
+        Raises `UsageError` where a unit has no distribution of its own given those before it.
+        """
+        raise UsageError(
+            f"{type(self).__name__} gives no distribution of one unit at a time: use a Standard, Mixture or Vamp prior"
+        )
+
+    def leading(self, units: int) -> "FromNoise":
+        """The marginal distribution of the first `units` units."""
+        raise UsageError(f"{type(self).__name__} gives no marginal distribution of its first units")
 
     def detached(self) -> "Self | None":
         """The same density with its parameters held constant, or None where they cannot be separated."""

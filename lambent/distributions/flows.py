@@ -7,19 +7,21 @@ import zuko
 from torch import Size, Tensor, nn
 
 from lambent.distributions import FromNoise
+from lambent.distributions.products import exact_products
 
 
 class FlowNormal(FromNoise):
     """A Gaussian pushed through an invertible map: z = g(u), u ~ base, log p(z) = log base(g⁻¹(z)) + log|det ∂g⁻¹/∂z|.
 
-    bend: g, a transform as zuko makes them, with `call_and_ladj`. The last draw's density is remembered: of a flow's two
-    directions one is slow, and a distribution that is asked only for the density of its own draws never goes back.
+    bend: g, a transform as zuko makes them, with `call_and_ladj`; batch: the axes that a context gives it. The last draw's
+    density is remembered: of a flow's two directions one is slow, and a distribution that is asked only for the density of
+    its own draws never goes back.
     """
 
     remembers = True
 
-    def __init__(self, base: FromNoise, bend: Any) -> None:
-        super().__init__(base.batch_shape, base.event_shape)
+    def __init__(self, base: FromNoise, bend: Any, batch: tuple[int, ...] = ()) -> None:
+        super().__init__(Size(torch.broadcast_shapes(base.batch_shape, batch)), base.event_shape)
         self.base = base
         self.bend = bend
         self._drawn: tuple[Tensor, Tensor] | None = None
@@ -30,26 +32,29 @@ class FlowNormal(FromNoise):
     def from_noise(self, noise: Tensor) -> Tensor:
         straight = self.base.from_noise(self._over_batch(noise))
         z: Tensor
-        z, log_determinant = self.bend.call_and_ladj(straight)
+        with exact_products():
+            z, log_determinant = self.bend.call_and_ladj(straight)
         self._drawn = (z, self.base.log_prob(straight) - log_determinant)
         return z
 
     def log_prob(self, value: Tensor) -> Tensor:
         if self._drawn is not None and self._drawn[0] is value:
             return self._drawn[1]
-        straight, log_determinant = self.bend.inv.call_and_ladj(self._over_batch(value))
+        with exact_products():
+            straight, log_determinant = self.bend.inv.call_and_ladj(self._over_batch(value))
         density: Tensor = self.base.log_prob(straight) + log_determinant
         return density
 
     def _over_batch(self, value: Tensor) -> Tensor:
         """zuko's conditional transforms do not broadcast: give the value every batch axis that the base has."""
-        return value.expand(*torch.broadcast_shapes(value.shape[:-1], Size(self.batch_shape)), value.shape[-1])
+        return value.expand(*torch.broadcast_shapes(value.shape[:-1], self.batch_shape), value.shape[-1])
 
     @property
-    def mean(self) -> Tensor:
-        """The image of the base's mean: the flow's centre, not its first moment (which has no closed form)."""
-        centre: Tensor = self.bend(self.base.mean)
-        return centre
+    def centre(self) -> Tensor:
+        """The image of the base's centre; a mean has no closed form."""
+        with exact_products():
+            image: Tensor = self.bend(self._over_batch(self.base.centre))
+        return image
 
 
 def coupling_flow(kind: str, size: int, context: int, transforms: int, width: int) -> nn.Module:

@@ -5,12 +5,13 @@ from functools import cached_property
 
 import torch
 from torch import Size, Tensor
+from torch.distributions import Distribution, Normal
 from torch.nn import functional
 
-from lambent.distributions.explicit import FromNoise
+from lambent.distributions.explicit import FromNoise, constructed
+from lambent.distributions.products import exact_products
 
 LOG_2PI = math.log(2 * math.pi)
-SCALE_RANGE = (-9.0, 7.0)  # log standard deviations outside it are limited: beyond lie infinities, not models
 
 
 class StandardNormal(FromNoise):
@@ -28,6 +29,12 @@ class StandardNormal(FromNoise):
 
     def log_prob(self, value: Tensor) -> Tensor:
         return -0.5 * (value.square().sum(-1) + value.shape[-1] * LOG_2PI)
+
+    def conditional(self, unit: int, before: Tensor) -> Distribution:
+        return constructed(Normal, *(torch.full(before.shape[:-1], v).to(self.like) for v in (0.0, 1.0)))
+
+    def leading(self, units: int) -> "StandardNormal":
+        return StandardNormal(units, self.like)
 
     def entropy(self) -> Tensor:
         return torch.full((), 0.5 * self.event_shape[0] * (1 + LOG_2PI), dtype=self.like.dtype, device=self.like.device)
@@ -85,6 +92,13 @@ class DiagonalNormal(FromNoise):
         found = -0.5 * (squares + value.shape[-1] * LOG_2PI) - log_scale.sum(-1)
         return found.to(value.dtype)
 
+    def conditional(self, unit: int, before: Tensor) -> Distribution:
+        shape = torch.broadcast_shapes(before.shape[:-1], self.batch_shape)
+        return constructed(Normal, self.location[..., unit].expand(shape), self.scale[..., unit].expand(shape))
+
+    def leading(self, units: int) -> "DiagonalNormal":
+        return DiagonalNormal(self.location[..., :units], self.log_scale[..., :units])
+
     def entropy(self) -> Tensor:
         return self.log_scale.sum(-1) + 0.5 * self.event_shape[0] * (1 + LOG_2PI)
 
@@ -121,7 +135,8 @@ class FullNormal(FromNoise):
         return self.location
 
     def from_noise(self, noise: Tensor) -> Tensor:
-        return self.location + (self.factor @ noise.unsqueeze(-1)).squeeze(-1)
+        with exact_products():
+            return self.location + (self.factor @ noise.unsqueeze(-1)).squeeze(-1)
 
     def from_noise_of(self, chosen: Tensor, noise: Tensor) -> Tensor:
         """With the chosen factors alone: [..., size, size] is made, not that for every component."""
@@ -132,7 +147,8 @@ class FullNormal(FromNoise):
     def log_prob(self, value: Tensor) -> Tensor:
         difference = (value - self.location).unsqueeze(-1)
         factor = self.factor.expand(*difference.shape[:-2], *self.factor.shape[-2:])
-        standardized = torch.linalg.solve_triangular(factor, difference, upper=False)
+        with exact_products():
+            standardized = torch.linalg.solve_triangular(factor, difference, upper=False)
         squares: Tensor = standardized.square().sum((-2, -1))
         return -0.5 * (squares + value.shape[-1] * LOG_2PI) - self.log_determinant
 
@@ -141,11 +157,24 @@ class FullNormal(FromNoise):
         if self.factor.dim() > 3:
             return super().log_prob_each(value)
         identity = torch.eye(value.shape[-1], dtype=value.dtype, device=value.device)
-        inverse = torch.linalg.solve_triangular(self.factor, identity.expand_as(self.factor), upper=False)
-        centre = (inverse @ self.location.unsqueeze(-1)).squeeze(-1)
-        standardized = functional.linear(value, inverse.flatten(0, -2), -centre.flatten())
+        with exact_products():
+            inverse = torch.linalg.solve_triangular(self.factor, identity.expand_as(self.factor), upper=False)
+            centre = (inverse @ self.location.unsqueeze(-1)).squeeze(-1)
+            standardized = functional.linear(value, inverse.flatten(0, -2), -centre.flatten())
         squares: Tensor = standardized.unflatten(-1, centre.shape).square().sum(-1)
         return -0.5 * (squares + value.shape[-1] * LOG_2PI) - self.log_determinant
+
+    def conditional(self, unit: int, before: Tensor) -> Distribution:
+        """N(μ_j + Σ_{i<j} L_ji ε_i, L_jj²), ε = L_<j⁻¹(z_<j − μ_<j) the noise that made the units before."""
+        difference = (before - self.location[..., :unit]).unsqueeze(-1)
+        factor = self.factor.expand(*difference.shape[:-2], *self.factor.shape[-2:])
+        with exact_products():
+            noise = torch.linalg.solve_triangular(factor[..., :unit, :unit], difference, upper=False).squeeze(-1)
+        location = self.location[..., unit] + (factor[..., unit, :unit] * noise).sum(-1)
+        return constructed(Normal, location, factor[..., unit, unit])
+
+    def leading(self, units: int) -> "FullNormal":
+        return FullNormal(self.location[..., :units], self.factor[..., :units, :units])
 
     def entropy(self) -> Tensor:
         return self.log_determinant + 0.5 * self.event_shape[0] * (1 + LOG_2PI)

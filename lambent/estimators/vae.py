@@ -2,6 +2,8 @@
 
 import copy
 import inspect
+from collections.abc import Mapping
+from dataclasses import replace
 from numbers import Real
 from pathlib import Path
 from typing import Any, Self
@@ -12,21 +14,22 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
-from torch import Tensor
 
-from lambent import fitted as store
 from lambent.data import encode_like, load, load_parted
 from lambent.data.kinds.modality import Encoded, Modality
 from lambent.data.kinds.table import Table
+from lambent.data.loading import raw_rows
+from lambent.data.readers.frames import is_frame
 from lambent.errors import ArtifactError, LambentError, UsageError
+from lambent.estimators.assembly import assembled, chosen_modality, is_table, latent_spec
+from lambent.fitted import Fitted, Rows
+from lambent.fitted import load as load_fitted
 from lambent.metrics.bound import bounds
 from lambent.model import LatentModel
-from lambent.model.likelihoods import Likelihood
-from lambent.model.networks import Network
-from lambent.objectives import Elbo, Objective, suggested_latent
-from lambent.part import Part, Spec
+from lambent.objectives import Elbo, Objective
+from lambent.part import Spec
 from lambent.seeds import stream
-from lambent.tasks.explore import decode, encode, generate
+from lambent.tasks.explore import decode, encode, generate, reconstruct
 from lambent.training.continued import Kept, one_pass
 from lambent.training.fitting import fit
 from lambent.training.settings import Training
@@ -42,6 +45,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         likelihood, network: parts or their names; by default what suits the data.
         objective: a part or its name; Elbo by default.
         modality: how raw data become tensors; found from the data by default. Two-dimensional arrays are tables.
+        condition: what the model is conditioned on, p(x | c): "label" (the `y` of `fit`, the folder, the label column), or
+            names of columns of a table.
         epochs, batch, learning_rate, patience, validation, precision, device: as in `lambent.fit`.
         samples: K of the bound that `score_samples` returns.
         random_state: seed of weights, order and noise.
@@ -62,6 +67,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         network: Any = None,
         objective: Any = None,
         modality: Any = None,
+        condition: Any = None,
         epochs: int | None = None,
         batch: int = 128,
         learning_rate: float = 1e-3,
@@ -80,6 +86,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         self.network = network
         self.objective = objective
         self.modality = modality
+        self.condition = condition
         self.epochs = epochs
         self.batch = batch
         self.learning_rate = learning_rate
@@ -94,12 +101,12 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
     # ---- training ------------------------------------------------------------------------------------------------
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Train on raw data: an array, a frame, images, a path, a catalog name. `y` is ignored.
+        """Train on raw data: an array, a frame, images, a path, a catalog name. `y`: labels, if they condition the model.
 
         Of rows that `validation` holds out nothing is learned, neither scales nor categories.
         """
         seed = self._seed()
-        encoded, held_out = self._parted(X, seed)
+        encoded, held_out = self._parted(X, y, seed)
         model = self._assembled(encoded)
         self._kept: Kept | None = None
         self.history_ = fit(
@@ -120,7 +127,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         return self
 
     def partial_fit(self, X: Any, y: Any = None) -> Self:
-        """One more pass of training, over these rows; the first call decides scales and shapes. `y` is ignored.
+        """One more pass of training, over these rows; the first call decides scales and shapes. `y` as in `fit`.
 
         All calls are one training: weights, moments, opponent, averages and λ go on from where they were. What grows during a
         training, such as the weight of the KL, grows over the steps that `epochs` passes over the first call's rows make
@@ -129,7 +136,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         """
         first = not hasattr(self, "model_")
         kept = getattr(self, "_kept", None)
-        encoded = self._encoded(X, reset=first)
+        encoded = self._encoded(X, y, reset=first)
         model = self._assembled(encoded) if first else self.model_
         settings = Training.of(
             epochs=self.epochs,
@@ -146,43 +153,58 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
 
     # ---- using ---------------------------------------------------------------------------------------------------
 
-    def transform(self, X: Any) -> NDArray[np.float64]:
+    def transform(self, X: Any, y: Any = None, given: Mapping[str, Any] | None = None) -> NDArray[np.float64]:
         """Posterior means, [rows, units]; levels of a hierarchy side by side, the top first."""
-        x = self._encoded(X).x
-        return torch.cat(encode(self._precise(), x), 1).double().numpy()
+        rows = self._rows(X, y, given)
+        codes = encode(self._precise(), rows.x, rows.context)
+        return torch.cat([code.flatten(1) for code in codes], 1).double().numpy()
 
-    def inverse_transform(self, X: Any) -> Any:
-        """Codes [rows, units] → the most likely rows, in raw form."""
+    def inverse_transform(self, X: Any, given: Mapping[str, Any] | None = None) -> Any:
+        """Codes [rows, units] → the most likely rows, in raw form; under the conditions that are `given`."""
         check_is_fitted(self)
         codes = torch.from_numpy(check_array(X, dtype=np.float64))
-        sizes = self.model_.latent.sizes_of_levels
+        latent = self.model_.latent
+        sizes = list(latent.sizes_of_levels)
         if codes.shape[1] != sum(sizes):
             raise UsageError(f"X has {codes.shape[1]} columns, but the codes of this model have {sum(sizes)}")
-        rows = decode(self._precise(), list(codes.split(list(sizes), 1)), of_bytes=self._of_bytes)
-        return self.modality_.decode(rows)
+        levels = [c.unflatten(1, s) for c, s in zip(codes.split(sizes, 1), latent.shapes_of_levels, strict=True)]
+        context = self.fitted_.given(given, len(codes))
+        return self.fitted_.raw(decode(self._precise(), levels, context))
 
-    def reconstruct(self, X: Any) -> Any:
-        """Rows through the code and back, in raw form."""
-        return self.inverse_transform(self.transform(X))
+    def reconstruct(self, X: Any, y: Any = None, given: Mapping[str, Any] | None = None) -> Any:
+        """Rows through the code and back, in raw form. given: conditions to decode under, in place of the rows' own."""
+        rows = self._rows(X, y, None if y is not None or self._has_conditions(X) else given)
+        under = self.fitted_.given(given, len(rows)) if given else None
+        return self.fitted_.raw(reconstruct(self._precise(), rows.x, rows.context, under=under))
 
-    def sample(self, n_samples: int = 1, temperature: float = 1.0, random_state: Any = None) -> Any:
-        """New rows in raw form: z from the prior, x the mean of p(x|z) for images and a draw of it for the rest."""
+    def sample(
+        self,
+        n_samples: int = 1,
+        temperature: float = 1.0,
+        random_state: Any = None,
+        given: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """New rows in raw form: z from the prior, x the mean of p(x|z) for images and a draw of it for the rest.
+
+        given: values of the conditions, such as {"label": 3}; a conditioned model needs all of them.
+        """
         check_is_fitted(self)
         seed = self._seed() if random_state is None else self._seed(random_state)
-        noise = not self._of_bytes
-        rows = generate(self.model_, n_samples, seed, temperature, of_bytes=self._of_bytes, noise=noise)
-        return self.modality_.decode(rows)
+        context = self.fitted_.given(given, n_samples)
+        noise = not self.fitted_.of_bytes
+        return self.fitted_.raw(generate(self.fitted_, n_samples, seed, temperature, context, noise=noise))
 
-    def score_samples(self, X: Any) -> NDArray[np.float64]:
+    def score_samples(self, X: Any, y: Any = None, given: Mapping[str, Any] | None = None) -> NDArray[np.float64]:
         """The K-sample bound on log p(x) of every row, in nats; of the encoded rows, that is after scaling."""
-        model = self._precise()
-        if not model.latent.posterior.density:
+        precise = self._precise()
+        if not precise.model.latent.density:
             raise UsageError("a Point posterior has no density, so rows have no score: use the Diagonal posterior")
-        return bounds(model, self._encoded(X).x, self.samples, common=True).bound.numpy()
+        rows = self._rows(X, y, given)
+        return bounds(precise.model, rows.x, self.samples, context=rows.context, common=True).bound.numpy()
 
     def score(self, X: Any, y: Any = None) -> float:
-        """Mean of `score_samples`. `y` is ignored."""
-        return float(self.score_samples(X).mean())
+        """Mean of `score_samples`. `y`: labels, if they condition the model."""
+        return float(self.score_samples(X, y).mean())
 
     def save(self, path: str | Path) -> Path:
         """Write the model file; `lambent.load` gives a fitted VAE back."""
@@ -195,7 +217,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
             "n_features_in": getattr(self, "n_features_in_", None),
             "feature_names_in": None if names is None else [str(name) for name in names],
         }
-        return store.save(path, self.model_, self.modality_, {"objective": self._objective().spec(), "estimator": face})
+        provenance = {**self.fitted_.provenance, "objective": self._objective().spec(), "estimator": face}
+        return replace(self.fitted_, provenance=provenance).save(path)
 
     # ---- inside --------------------------------------------------------------------------------------------------
 
@@ -204,81 +227,91 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         return sum(self.model_.latent.sizes_of_levels)
 
     @property
-    def _of_bytes(self) -> bool:
-        return bool(self.modality_.of_bytes)
+    def model_(self) -> LatentModel:
+        """The trained model."""
+        return self._held().model
+
+    @property
+    def modality_(self) -> Modality:
+        """How raw data become what the model takes."""
+        modality = self._held().modality
+        assert modality is not None
+        return modality
+
+    def _held(self) -> Fitted:
+        held = vars(self).get("fitted_")
+        if held is None:  # as any attribute that is not there yet, so that hasattr tells
+            raise AttributeError("this VAE is not fitted yet: call fit first")
+        assert isinstance(held, Fitted)
+        return held
 
     def _seed(self, state: Any = None) -> int:
         state = self.random_state if state is None else state
         return state if isinstance(state, int) else int(check_random_state(state).randint(2**31 - 1))
 
-    def _encoded(self, X: Any, reset: bool = False) -> Encoded:
+    def _rows(self, X: Any, y: Any = None, given: Mapping[str, Any] | None = None) -> Rows:
+        """Raw data as the model takes them: drawn, checked, conditioned."""
+        check_is_fitted(self)
+        return self.fitted_.rows(self._encoded(X, y), given=given)
+
+    def _has_conditions(self, X: Any) -> bool:
+        """Whether the rows themselves say what conditions them."""
+        return bool(self.fitted_.conditions) and self._encoded(X).context is not None
+
+    def _encoded(self, X: Any, y: Any = None, reset: bool = False) -> Encoded:
         """Raw data as tensors, by the modality."""
         if not reset:
             check_is_fitted(self)
-        X, modality = self._checked(X, reset)
+        X, modality = self._checked(X, y, reset)
         if isinstance(X, Encoded):
             return X
         return load(X, modality=modality) if reset else encode_like(self.modality_, X)
 
-    def _checked(self, X: Any, reset: bool) -> tuple[Any, Modality | None]:
+    def _checked(self, X: Any, y: Any, reset: bool) -> tuple[Any, Modality | None]:
         """Raw data, of which two-dimensional arrays have passed scikit-learn's checks, and the modality to be fitted to them."""
-        if not _is_table(X):
-            return X, copy.deepcopy(self.modality)
-        X = validate_data(self, X, reset=reset, dtype=[np.float64, np.float32], ensure_min_samples=2 if reset else 1)
-        modality = self.modality or Table()
-        return X, Modality.from_spec(modality.spec() if isinstance(modality, Part) else modality)
+        if isinstance(X, Encoded):
+            return X, None
+        modality = chosen_modality(self.modality, self.condition, X) if reset else self.modality_
+        asked = () if modality is None else modality.condition
+        if is_table(X) and not (asked and is_frame(X)):  # text may condition, which scikit-learn would refuse
+            least = 2 if reset else 1
+            X = validate_data(self, X, reset=reset, dtype=[np.float64, np.float32], ensure_min_samples=least)
+        if y is not None and "label" in asked:
+            X = replace(raw_rows(X), labels=np.asarray(y))
+        return X, modality
 
-    def _parted(self, X: Any, seed: int) -> tuple[Encoded, Any]:
+    def _parted(self, X: Any, y: Any, seed: int) -> tuple[Encoded, Any]:
         """Rows to train on, and those to validate on (or 0.0): a share is cut off before the modality is fitted."""
         if not isinstance(self.validation, Real):
-            encoded = self._encoded(X, reset=True)
+            encoded = self._encoded(X, y, reset=True)
             rows = self.validation
             alike = rows if isinstance(rows, (Encoded, tuple)) else encode_like(encoded.modality, rows)
             return encoded, alike
         if not self.validation or isinstance(X, Encoded):
-            return self._encoded(X, reset=True), self.validation
+            return self._encoded(X, y, reset=True), self.validation
         share = Training.of(validation=self.validation).validation
-        X, modality = self._checked(X, reset=True)
+        X, modality = self._checked(X, y, reset=True)
         kept, held_out = load_parted(X, share, stream(seed, "validation share"), modality=modality)
         return kept, held_out
 
     def _assembled(self, encoded: Encoded) -> LatentModel:
-        defaults = encoded.modality.defaults()
-        spec: Spec = {"type": "LatentModel", "latent": self._latent_spec(defaults.get("latent"))}
-        kinds: tuple[tuple[str, type[Part]], ...] = (("likelihood", Likelihood), ("network", Network))
-        for name, kind in kinds:
-            given = getattr(self, name)
-            spec[name] = _spec(kind, defaults[name] if given is None else given)
-        return LatentModel.from_spec(spec)
+        return assembled(encoded.modality, self._latent_spec, self.likelihood, self.network)
 
     def _latent_spec(self, suggested: Spec | None = None) -> Spec:
-        latent = self.latent
-        counted = isinstance(latent, (int, np.integer)) and not isinstance(latent, bool)
-        suggesting = counted or latent is None
-        if suggesting:
-            latent = {**(suggested or {"type": "Flat"}), **({"size": int(latent)} if counted else {})}
-        spec: Spec = (
-            latent.spec() if isinstance(latent, Part) else {"type": latent} if isinstance(latent, str) else dict(latent)
-        )
-        for name in ("prior", "posterior"):
-            given = getattr(self, name)
-            if given is not None:
-                spec[name] = given.spec() if isinstance(given, Part) else given
-        return suggested_latent(spec, spec, self._objective()) if suggesting and self.prior is None else spec
+        return latent_spec(self.latent, self.prior, self.posterior, self._objective(), suggested)
 
     def _objective(self) -> Objective:
-        return Objective.from_spec(_spec(Objective, Elbo() if self.objective is None else self.objective))
+        return Objective.from_spec(Elbo().spec() if self.objective is None else self.objective)
 
     def _adopt(self, model: LatentModel, modality: Modality) -> None:
-        self.model_ = model.cpu().eval()
-        self.modality_ = modality
-        self._exact: list[LatentModel] = []  # filled on first use; a list, so that scoring changes no attribute
+        self.fitted_ = Fitted(model.cpu().eval(), modality)
+        self._exact: list[Fitted] = []  # filled on first use; a list, so that scoring changes no attribute
 
-    def _precise(self) -> LatentModel:
+    def _precise(self) -> Fitted:
         """The model in float64, where a row's result does not hang on how many rows stand beside it."""
         check_is_fitted(self)
         if not self._exact:
-            self._exact.append(copy.deepcopy(self.model_).double())
+            self._exact.append(replace(self.fitted_, model=copy.deepcopy(self.model_).double()))
         return self._exact[0]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -288,14 +321,14 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
 
 def load_estimator(path: str | Path, device: str = "cpu") -> VAE:
     """The fitted VAE in a model file; see `lambent.fitted.load` for what is refused."""
-    stored = store.load(path, device)
+    stored = load_fitted(path, device)
     try:
         return _dressed(stored)
     except (LambentError, TypeError, ValueError, AttributeError) as error:
         raise ArtifactError(f"{path} holds a model, but no estimator's settings that can be read: {error}") from None
 
 
-def _dressed(stored: store.Stored) -> VAE:
+def _dressed(stored: Fitted) -> VAE:
     """The model with the settings, the history and the columns that its file tells of."""
     face = stored.provenance.get("estimator") or {}
     known = inspect.signature(VAE.__init__).parameters
@@ -308,6 +341,7 @@ def _dressed(stored: store.Stored) -> VAE:
         **{**parameters, **{name: spec[name] for name in ("latent", "likelihood", "network")}, "objective": objective}
     )
     vae._adopt(stored.model, stored.modality or Table())
+    vae.fitted_.provenance = stored.provenance
     vae.history_ = dict(face.get("history") or stored.provenance.get("history") or {})
     if face.get("n_features_in") is not None:
         vae.n_features_in_ = int(face["n_features_in"])
@@ -316,18 +350,5 @@ def _dressed(stored: store.Stored) -> VAE:
     return vae
 
 
-def _spec(kind: type[Part], given: Any) -> Spec:
-    return given.spec() if isinstance(given, Part) else kind.from_spec(given).spec()
-
-
 def _is_plain(value: Any) -> bool:
     return value is None or isinstance(value, (bool, int, float, str))
-
-
-def _is_table(X: Any) -> bool:
-    """Whether scikit-learn's own checks should see it: everything but files, encoded data and arrays of more than two axes."""
-    if isinstance(X, (str, Path, Encoded)):
-        return False
-    if isinstance(X, Tensor) or hasattr(X, "shape"):
-        return len(X.shape) <= 2
-    return True

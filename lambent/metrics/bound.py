@@ -6,10 +6,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from lambent.distributions import sample
 from lambent.model import LatentModel
-from lambent.model.networks.base import elements
 from lambent.model.priors import Prior
 from lambent.model.trace import from_posterior, from_prior, shared
+from lambent.part import elements
 from lambent.seeds import mixed_seed
 from lambent.training import heap
 
@@ -42,7 +43,7 @@ def bounds(
     # Samples before rows: the encoder sees a row again with every chunk of its samples.
     samples_at_once = math.ceil(samples / math.ceil(samples / codes))
     rows_at_once = min(256, codes // samples_at_once)
-    density = model.latent.posterior.density
+    density = model.latent.density
     # Made at once: small pieces kept between large chunks would leave holes in the heap that no later chunk fits.
     found = torch.empty(4, len(x), dtype=torch.float64)
     generator = torch.Generator(model.device).manual_seed(mixed_seed(seed, 1))
@@ -57,7 +58,7 @@ def bounds(
 
 
 def _held(model: LatentModel) -> int:
-    """Numbers held for each code at one time: the decoder's widest layer, or its output with what the prior compares."""
+    """Numbers held for each code at one time: the widest layer, or the raw output with what the prior compares."""
     widest = elements(model.raw_shape)
 
     def look(_: nn.Module, __: object, out: object) -> None:
@@ -65,10 +66,13 @@ def _held(model: LatentModel) -> int:
         if isinstance(out, Tensor):
             widest = max(widest, out.numel())
 
-    hooks = [layer.register_forward_hook(look) for layer in model.decoder.modules()]
+    layers = (*model.decoder.modules(), *model.likelihood.modules())
+    hooks = [layer.register_forward_hook(look) for layer in layers]
+    generator = torch.Generator(model.device)
     try:
         given = torch.zeros(1, model.context, device=model.device) if model.context else None
-        model.generate(1, from_prior(torch.Generator(model.device)), given)
+        px = model.generate(1, from_prior(generator), given)
+        px.log_prob(sample(px, (), generator))  # a likelihood may have networks that see x, too
     finally:
         for hook in hooks:
             hook.remove()

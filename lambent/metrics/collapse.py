@@ -1,69 +1,121 @@
 """How much the codes carry, and which units carry it."""
 
 import math
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.distributions import Distribution
 
+from lambent.distributions import DiagonalNormal, FullNormal, NormalMixture, centre, vector
+from lambent.distributions.divergences import unit_kl
 from lambent.model import LatentModel
-from lambent.model.trace import from_posterior
+from lambent.model.trace import Node, from_posterior, mean
 from lambent.seeds import mixed_seed
 
-ACTIVE = 0.01  # variance over the data of a unit's posterior mean, above which it counts as active
+ACTIVE = 0.01  # variance over the rows of a unit's centre, above which it counts as active
+
+Measure = Literal["kl", "matched"]
 
 
 class LevelUsage(NamedTuple):
-    """Per unit of one latent level, the top first: mean KL in nats, variance over rows of the posterior mean."""
+    """What each unit of one latent level carries, and what moves in it.
 
-    kl: Tensor
-    variance: Tensor
-    against_prior: bool  # False: the prior does not factorize, and the KL is to the matched Gaussian marginal of q(z)
+    movement: [units], the variance over rows of the posterior's centre less the prior's, both given the centres of the levels
+    above (and the context), so that no sampling noise counts.
+    measure, nats: [units], in nats, the mean over rows of
+    "kl": KL(q(z_j|x) ‖ p(z_j)), where q and p factorize; over the units it sums to the level's KL;
+    "matched": KL(q(z_j|x) ‖ N(m_j, s_j²)) with the mean and variance of q(z_j), where q(z_j|x) is Gaussian and no "kl" exists:
+    no less than the information I(x; z_j), and not a part of the KL to the prior;
+    None and None: no measure of a single unit is known.
+    """
+
+    movement: Tensor
+    measure: Measure | None
+    nats: Tensor | None
 
     @property
     def active(self) -> Tensor:
-        return self.variance > ACTIVE
+        return self.movement > ACTIVE
+
+
+class _Pieces:
+    """One level's numbers, gathered chunk by chunk, each [rows, units]."""
+
+    def __init__(self) -> None:
+        self.moved: list[Tensor] = []
+        self.centres: list[Tensor] = []
+        self.spreads: list[Tensor | None] = []
+        self.kls: list[Tensor | None] = []
+
+    def add(self, still: Node, drawn: Node) -> None:
+        """still: the node of a pass by centres; drawn: that of a pass by draws."""
+        assert still.q is not None
+        assert drawn.q is not None
+        middle = still.z[0]
+        # A prior that is the same for all rows moves nothing: there this is the variance of the centre alone.
+        moved = middle - centre(still.p).expand(still.z.shape)[0] if still.p.batch_shape else middle
+        known = unit_kl(drawn.q, _factor(drawn.p))
+        spread = still.q.variance if isinstance(vector(still.q), DiagonalNormal | FullNormal) else None
+        self.moved.append(_plain(moved))
+        self.centres.append(_plain(middle))
+        self.spreads.append(None if spread is None else _plain(spread.expand(still.z.shape)[0]))
+        self.kls.append(None if known is None else _plain(known.expand(*drawn.shape, -1)[0]))
+
+    def usage(self) -> LevelUsage:
+        movement = torch.cat(self.moved).var(0, unbiased=False)
+        kls, spreads = _whole(self.kls), _whole(self.spreads)
+        if kls is not None:
+            return LevelUsage(movement, "kl", kls.mean(0))
+        if spreads is not None:
+            return LevelUsage(movement, "matched", _against_marginal(torch.cat(self.centres), spreads))
+        return LevelUsage(movement, None, None)
 
 
 @torch.no_grad()
 def levels(model: LatentModel, x: Tensor, seed: int = 0, context: Tensor | None = None) -> list[LevelUsage]:
-    """KL per unit and active units of every level. Burda et al., 2016: unit j is active if Var_x(E[z_j | x]) > 0.01."""
+    """What the units of every level carry, the top first.
+
+    Active: Var_x(E[z_j|x]) > 0.01 (Burda et al., Importance Weighted Autoencoders, 2016); below the top of a hierarchy the
+    centre is taken given the centres above, and less the prior's, so that a level which copies its prior is not active.
+    """
     generator = torch.Generator(model.device).manual_seed(mixed_seed(seed, 2))
-    means: list[list[Tensor]] = []
-    variances: list[list[Tensor]] = []
-    closed: list[list[Tensor | None]] = []
+    found: list[_Pieces] = []
     for start in range(0, len(x), 512):
+        rows = x[start : start + 512].to(model.device)
         given = None if context is None else context[start : start + 512].to(model.device)
-        nodes = model.infer(x[start : start + 512].to(model.device), 1, from_posterior(generator), given)
-        for store, pick in ((means, "mean"), (variances, "variance")):
-            store.append([_moment(node.q, pick, node.z).cpu() for node in nodes])
-        closed.append([None if node.unit_kl is None else node.unit_kl.flatten(0, -2).cpu() for node in nodes])
-    found = []
-    for level in range(len(means[0])):
-        mean, spread = (torch.cat([chunk[level] for chunk in part]).double() for part in (means, variances))
-        variance = mean.var(0, unbiased=False)
-        parts = [chunk[level] for chunk in closed]
-        if all(part is not None for part in parts):
-            kl = torch.cat([part for part in parts if part is not None]).double().mean(0)
-            found.append(LevelUsage(kl, variance, True))
-        else:
-            found.append(LevelUsage(_against_marginal(variance, spread), variance, False))
-    return found
+        still = model.infer(rows, 1, mean, given)
+        drawn = still if len(still) == 1 else model.infer(rows, 1, from_posterior(generator), given)
+        found = found or [_Pieces() for _ in still]
+        for pieces, quiet, noisy in zip(found, still, drawn, strict=True):
+            pieces.add(quiet, noisy)
+    return [pieces.usage() for pieces in found]
 
 
-def _moment(q: object, name: str, z: Tensor) -> Tensor:
-    """A moment of q, [rows, units]; a flow's variance, which has no closed form, is taken as nought."""
-    try:
-        moment: Tensor = getattr(q, name)
-    except NotImplementedError:
-        return torch.zeros_like(z[0])
-    return moment.expand(z.shape)[0] if moment.dim() < 3 else moment[0]
+def _plain(values: Tensor) -> Tensor:
+    return values.flatten(1).cpu().double()
 
 
-def _against_marginal(variance: Tensor, spread: Tensor) -> Tensor:
+def _whole(chunks: list[Tensor | None]) -> Tensor | None:
+    known = [chunk for chunk in chunks if chunk is not None]
+    return torch.cat(known) if len(known) == len(chunks) else None
+
+
+def _factor(p: Distribution) -> Distribution:
+    """A mixture of one component is that component, which may factorize."""
+    p = vector(p)
+    if not isinstance(p, NormalMixture) or p.log_weights.shape[-1] != 1:
+        return p
+    only = p.components
+    if not isinstance(only, DiagonalNormal):
+        return p
+    return DiagonalNormal(only.location.squeeze(-2), only.log_scale.squeeze(-2))
+
+
+def _against_marginal(centres: Tensor, spreads: Tensor) -> Tensor:
     """E_x KL(N(μ_j, σ_j²) ‖ N(m_j, s_j²)) with m, s² the moments of q(z_j): ½ (log s² − E log σ²)."""
-    total = variance + spread.mean(0)
-    return 0.5 * (total.clamp_min(1e-12).log() - spread.clamp_min(1e-12).log().mean(0))
+    total = centres.var(0, unbiased=False) + spreads.mean(0)
+    return 0.5 * (total.log() - spreads.log().mean(0))
 
 
 @torch.no_grad()

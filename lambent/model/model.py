@@ -8,10 +8,11 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from lambent.errors import UsageError
+from lambent.model.joining import joined, joined_shape
 from lambent.model.latents import Flat, Latent
+from lambent.model.latents.base import Features
 from lambent.model.likelihoods import Bernoulli, Likelihood
-from lambent.model.networks import Mlp, Network
-from lambent.model.networks.base import elements
+from lambent.model.networks import Convolutional, Half, Mlp, Network, Pyramid
 from lambent.model.trace import Draw, Node, Trace, from_posterior, from_prior
 from lambent.part import Part, Shape, option
 from lambent.seeds import seeded
@@ -25,7 +26,12 @@ class LatentModel(Part):
     latent: Latent = option("the codes: how many, their prior, their posterior", factory=Flat)
     likelihood: Likelihood = option("p(x|z)", factory=Bernoulli)
     network: Network = option("the architecture of encoder and decoder", factory=Mlp)
-    context: int = option("width of the vector that conditions both halves; 0 for none", default=0, minimum=0)
+    context: int = option(
+        "width of the vector that conditions both halves; 0 for none", default=0, minimum=0, maximum=2**20
+    )
+    gaps: bool = option(
+        "whether values may be missing (NaN): left out of p(x|z), shown to the encoder by a mask", default=False
+    )
 
     def setup(self, event: Shape, examples: Tensor | None = None, seed: int = 0) -> Self:
         """Make all weights for rows of shape `event`; `examples` are stored rows, for priors that start from data.
@@ -37,13 +43,14 @@ class LatentModel(Part):
         if not event or min(event) < 1:
             raise UsageError(f"rows of shape {list(event)} hold nothing to learn from")
         with seeded(torch.Generator().manual_seed(seed)):
+            self.likelihood.gaps = self.gaps
             raw = self.likelihood.setup(event)
             rows = torch.zeros(1, *event) if examples is None else examples[:1000].cpu()
             observed = self.likelihood.observe(rows)
-            embedded = self.likelihood.embed(observed)
-            half = self.network.encoder(tuple(embedded.shape[1:]))
+            embedded = self.likelihood.seen(observed)
+            half = self._encoder_for(tuple(embedded.shape[1:]))
             self.encoder: nn.Module = half
-            hidden = self.latent.setup(elements(half.shape) + self.context, embedded)
+            hidden = self.latent.setup(self._with_context(half.shape), embedded, self.context)
             self.decoder: nn.Module = self._decoder_from(hidden, raw, None if examples is None else observed)
         if self.network.convolutional:
             self.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # the faster order in memory for images; the same numbers
@@ -53,8 +60,19 @@ class LatentModel(Part):
         self.low_precision: torch.dtype | None = None  # set by the loop for its own duration
         return self
 
+    def _encoder_for(self, event: Shape) -> Half | Pyramid:
+        if self.latent.takes == "maps":
+            assert isinstance(self.network, Convolutional)
+            return self.network.pyramid(event)
+        return self.network.encoder(event)
+
+    def _with_context(self, shape: Shape | list[Shape]) -> Shape | list[Shape]:
+        if isinstance(shape, list):
+            return [joined_shape(each, self.context) for each in shape]
+        return joined_shape(shape, self.context)
+
     def _decoder_from(self, hidden: Shape, raw: Shape, observed: Tensor | None) -> nn.Module:
-        decoder = self.network.decoder((elements(hidden) + self.context,), raw)
+        decoder = self.network.decoder(joined_shape(hidden, self.context), raw)
         start = None if observed is None else self.likelihood.start(observed)
         if start is not None:
             decoder.start(start)
@@ -74,52 +92,64 @@ class LatentModel(Part):
         """The codes alone, without decoding: one node per level."""
         return self._infer(self._observed(x), samples, draw, context)[1]
 
-    def imagine(self, n: int, draw: Draw | None = None) -> list[Node]:
+    def imagine(self, n: int, draw: Draw | None = None, context: Tensor | None = None) -> list[Node]:
         """n codes from the prior, or from wherever `draw` takes them, without decoding: one node per level."""
-        nodes: list[Node] = self.latent(None, draw or from_prior(), n, self._features)[1]
+        nodes: list[Node] = self._imagined(n, draw, context)[1]
         return nodes
 
     def generate(self, n: int, draw: Draw | None = None, context: Tensor | None = None) -> Distribution:
         """p(x | z) for n rows with z from the prior, or from wherever `draw` takes it; batch shape [n]."""
-        hidden, _ = self.latent(None, draw or from_prior(), n, self._features)
+        hidden, _ = self._imagined(n, draw, context)
         return self._decode(hidden, (n,), context)
+
+    def _imagined(self, n: int, draw: Draw | None, context: Tensor | None) -> tuple[Tensor, list[Node]]:
+        found: tuple[Tensor, list[Node]] = self.latent(
+            None, draw or from_prior(), n, self._features, self._given(context, n)
+        )
+        return found
 
     def _infer(
         self, observed: Tensor, samples: int, draw: Draw | None, context: Tensor | None
     ) -> tuple[Tensor, list[Node]]:
-        features = self._features(self.likelihood.embed(observed))
-        if self.context:
-            features = torch.cat((features, self._given(context, len(observed))), -1)
-        hidden, nodes = self.latent(features, draw or from_posterior(), samples, self._features)
+        given = self._given(context, len(observed))
+        features = self._features(self.likelihood.seen(observed))
+        if given is not None:
+            features = (
+                [joined(each, given) for each in features] if isinstance(features, list) else joined(features, given)
+            )
+        hidden, nodes = self.latent(features, draw or from_posterior(), samples, self._features, given)
         return hidden, nodes
 
     def _observed(self, x: Tensor) -> Tensor:
         observed = self.likelihood.observe(x)
         return observed.to(self.anchor.dtype) if observed.dtype.is_floating_point else observed
 
-    def _features(self, embedded: Tensor) -> Tensor:
+    def _features(self, embedded: Tensor) -> Features:
         with self._precision(embedded):
-            features: Tensor = self.encoder(embedded.to(self.anchor.dtype))
-        return features.to(self.anchor.dtype).flatten(1)
+            features: Features = self.encoder(embedded.to(self.anchor.dtype))
+        if isinstance(features, list):
+            return [each.to(self.anchor.dtype) for each in features]
+        return features.to(self.anchor.dtype)
 
     def _decode(self, hidden: Tensor, batch: tuple[int, ...], context: Tensor | None) -> Distribution:
-        hidden = hidden.flatten(1)
-        if self.context:
-            given = self._given(context, batch[-1])
-            hidden = torch.cat((hidden, given.repeat(len(hidden) // len(given), 1)), -1)
+        given = self._given(context, batch[-1])
         with self._precision(hidden):
-            raw: Tensor = self.decoder(hidden)
+            raw: Tensor = self.decoder(joined(hidden, given))
         raw = raw.to(self.anchor.dtype)
-        px: Distribution = self.likelihood(raw.reshape(*batch, *self.raw_shape) if len(batch) > 1 else raw)
+        raw = raw.reshape(*batch, *self.raw_shape) if len(batch) > 1 else raw
+        px: Distribution = self.likelihood(raw, given)
         return px
 
-    def _given(self, context: Tensor | None, rows: int) -> Tensor:
+    def _given(self, context: Tensor | None, rows: int) -> Tensor | None:
+        """The context of so many rows, in the model's own type; None for a model without. Refuses any other shape."""
+        if not self.context:
+            return None
         if context is None or tuple(context.shape) != (rows, self.context):
             found = "none" if context is None else f"one of shape {list(context.shape)}"
             raise UsageError(
                 f"this model takes a context of shape [{rows}, {self.context}] with its rows; {found} was given"
             )
-        return context.to(self.anchor.dtype)
+        return context.to(self.anchor.device, self.anchor.dtype)
 
     def _precision(self, like: Tensor) -> AbstractContextManager[Any]:
         if self.low_precision is None:

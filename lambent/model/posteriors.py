@@ -7,20 +7,23 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from lambent.distributions import SCALE_RANGE, Delta, DiagonalNormal, FullNormal
+from lambent.distributions import SCALE_RANGE, Delta, DiagonalNormal, FullNormal, limited, shaped
 from lambent.distributions.flows import FlowNormal, coupling_flow, straighten
-from lambent.part import Part, option
+from lambent.errors import UsageError
+from lambent.part import Part, Shape, elements, option
 
 
 class Posterior(Part):
-    """q(z | x) given the encoder's features [..., width]."""
+    """q(z | x, c) given the encoder's features [..., *shape], to which a context is joined already."""
 
     density: ClassVar[bool] = True  # False: no log q(z|x), so no bound on the evidence
     separable: ClassVar[bool] = True  # log q can be taken with its parameters held constant
+    factorized: ClassVar[bool] = False  # q is a product over units
+    maps: ClassVar[bool] = False  # takes features that are maps, and gives codes that are
 
     @abstractmethod
-    def setup(self, width: int, size: int) -> None:
-        """Make the weights, from `width` features to codes of `size`."""
+    def setup(self, features: Shape, shape: Shape) -> None:
+        """Make the weights, from features of a shape to codes of a shape; either both are vectors or, with `maps`, both maps."""
 
     @abstractmethod
     def forward(self, features: Tensor) -> Distribution:
@@ -32,12 +35,16 @@ class Diagonal(Posterior):
 
     papers = ("kingma2014auto", "rezende2014stochastic")
 
-    def setup(self, width: int, size: int) -> None:
-        self.head = _small(nn.Linear(width, 2 * size))
+    factorized = True
+    maps = True
+
+    def setup(self, features: Shape, shape: Shape) -> None:
+        self.shape = shape
+        self.head = _small(_head(features, shape, 2))
 
     def forward(self, features: Tensor) -> Distribution:
-        location, log_scale = self.head(features).chunk(2, -1)
-        return DiagonalNormal(location, log_scale.clamp(*SCALE_RANGE))
+        location, log_scale = (_as_vectors(half, self.shape) for half in self.head(features).chunk(2, -len(self.shape)))
+        return shaped(DiagonalNormal(location, limited(log_scale, *SCALE_RANGE)), self.shape)
 
 
 class Full(Posterior):
@@ -45,16 +52,16 @@ class Full(Posterior):
 
     papers = ("kingma2014auto", "rezende2014stochastic", "kingma2019introduction")
 
-    def setup(self, width: int, size: int) -> None:
-        self.size = size
-        self.head = _small(nn.Linear(width, 2 * size + size * (size - 1) // 2))
+    def setup(self, features: Shape, shape: Shape) -> None:
+        size = self.size = _only_vectors(self, features, shape)
+        self.head = _small(nn.Linear(elements(features), 2 * size + size * (size - 1) // 2))
         row, column = torch.tril_indices(size, size, -1)
         self.register_buffer("below", row * size + column, persistent=False)
 
     def forward(self, features: Tensor) -> Distribution:
         location, log_scale, below = self.head(features).split([self.size, self.size, len(self.below)], -1)
         flat = location.new_zeros(*location.shape[:-1], self.size**2).index_copy(-1, self.below, below)
-        factor = flat.unflatten(-1, (self.size, self.size)) + torch.diag_embed(log_scale.clamp(*SCALE_RANGE).exp())
+        factor = flat.unflatten(-1, (self.size, self.size)) + torch.diag_embed(limited(log_scale, *SCALE_RANGE).exp())
         return FullNormal(location, factor)
 
 
@@ -74,15 +81,16 @@ class Flow(Posterior):
 
     separable = False
 
-    transforms: int = option("number of coupling layers", default=2, minimum=1)
-    width: int = option("hidden width of each coupling network", default=64, minimum=1)
+    transforms: int = option("number of coupling layers", default=2, minimum=1, maximum=1000)
+    width: int = option("hidden width of each coupling network", default=64, minimum=1, maximum=65536)
     coupling: Literal["affine", "spline"] = option(
         "map of each unit: RealNVP's affine, or rational-quadratic",
         default="affine",
         papers={"affine": "dinh2017density", "spline": "durkan2019neural"},
     )
 
-    def setup(self, width: int, size: int) -> None:
+    def setup(self, features: Shape, shape: Shape) -> None:
+        size, width = _only_vectors(self, features, shape), elements(features)
         self.head = _small(nn.Linear(width, 2 * size))
         self.narrow = nn.Linear(width, self.width)
         self.bend = coupling_flow(self.coupling, size, self.width, self.transforms, self.width)
@@ -90,7 +98,7 @@ class Flow(Posterior):
 
     def forward(self, features: Tensor) -> Distribution:
         location, log_scale = self.head(features).chunk(2, -1)
-        straight = DiagonalNormal(location, log_scale.clamp(*SCALE_RANGE))
+        straight = DiagonalNormal(location, limited(log_scale, *SCALE_RANGE))
         return FlowNormal(straight, self.bend(self.narrow(features)).transform)
 
 
@@ -102,16 +110,44 @@ class Point(Posterior):
     density = False
     separable = False
 
-    def setup(self, width: int, size: int) -> None:
-        self.head = _small(nn.Linear(width, size))
+    maps = True
+
+    def setup(self, features: Shape, shape: Shape) -> None:
+        self.shape = shape
+        self.head = _small(_head(features, shape, 1))
 
     def forward(self, features: Tensor) -> Distribution:
-        return Delta(self.head(features))
+        return shaped(Delta(_as_vectors(self.head(features), self.shape)), self.shape)
 
 
-def _small(head: nn.Linear) -> nn.Linear:
+def _head(features: Shape, shape: Shape, times: int) -> nn.Linear | nn.Conv2d:
+    """From features to `times` the numbers of a code: a linear map, of maps the same at every place."""
+    if len(shape) == 1:
+        return nn.Linear(elements(features), times * shape[0])
+    if len(features) != 3 or features[1:] != shape[1:]:
+        raise UsageError(
+            f"codes of shape {list(shape)} need feature maps of their height and width, not {list(features)}"
+        )
+    return nn.Conv2d(features[0], times * shape[0], 1)
+
+
+def _as_vectors(values: Tensor, shape: Shape) -> Tensor:
+    return values if len(shape) == 1 else values.flatten(-len(shape))
+
+
+def _only_vectors(posterior: Posterior, features: Shape, shape: Shape) -> int:
+    """The size of a code that is a vector, or a refusal."""
+    if len(shape) != 1:
+        raise UsageError(
+            f"a {type(posterior).__name__} posterior is over vectors, not over codes of shape {list(shape)}: use Diagonal"
+        )
+    return shape[0]
+
+
+def _small(head: nn.Linear | nn.Conv2d) -> nn.Linear | nn.Conv2d:
     """Start near the prior, so that the first steps are spent on the decoder and not on a huge KL."""
     with torch.no_grad():
         head.weight.mul_(0.5)
-        head.bias.zero_()
+        if head.bias is not None:
+            head.bias.zero_()
     return head

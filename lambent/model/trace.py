@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from lambent.distributions import FromNoise, sample
+from lambent.distributions import FromNoise, centre, sample
 from lambent.distributions.divergences import closed_kl, unit_kl
 from lambent.errors import UsageError
 
@@ -14,15 +14,17 @@ from lambent.errors import UsageError
 class Node:
     """One latent vector on the way down: its prior p, its posterior q (None when generating), and z once drawn.
 
-    shape: the leading axes (samples, rows) that z has, whatever broadcasting p and q do.
+    shape: the leading axes (samples, rows) that z has, whatever broadcasting p and q do; z is [samples, rows, *event].
+    cost: what training pays for this node beside its KL, [samples, rows], such as a codebook's commitment; None for nothing.
     """
 
-    __slots__ = ("p", "q", "shape", "z")
+    __slots__ = ("cost", "p", "q", "shape", "z")
 
     def __init__(self, p: Distribution, q: Distribution | None, shape: tuple[int, int]) -> None:
         self.p = p
         self.q = q
         self.shape = shape
+        self.cost: Tensor | None = None
         self.z: Tensor
 
     @property
@@ -78,14 +80,22 @@ class Trace:
         return total
 
     @property
+    def cost(self) -> Tensor | None:
+        """What training pays beside the KL, summed over levels, [samples, rows]; None for nothing."""
+        costs = [node.cost for node in self.nodes if node.cost is not None]
+        return sum(costs[1:], start=costs[0]) if costs else None
+
+    @property
     def log_weight(self) -> Tensor:
         """log p(x|z) + log p(z) − log q(z|x): its mean bounds log p(x), its log-mean-exp over samples more tightly."""
         return self.log_px + self.log_ratio
 
     @property
     def z(self) -> Tensor:
-        """All levels side by side, [samples, rows, units]."""
-        return self.nodes[0].z if len(self.nodes) == 1 else torch.cat([node.z for node in self.nodes], -1)
+        """All levels side by side, [samples, rows, units]; maps as vectors."""
+        if len(self.nodes) == 1:
+            return self.nodes[0].z.flatten(2)
+        return torch.cat([node.z.flatten(2) for node in self.nodes], -1)
 
 
 Draw = Callable[[Node, int], Tensor]
@@ -117,7 +127,7 @@ def shared(generator: torch.Generator) -> Draw:
         samples, rows = node.shape
         assert isinstance(node.q, FromNoise)
         noise = node.q.noise((samples, 1, *node.q.event_shape), generator)
-        return node.q.from_noise(noise.expand(samples, rows, -1))
+        return node.q.from_noise(noise.expand(samples, rows, *node.q.event_shape))
 
     return draw
 
@@ -132,18 +142,18 @@ def from_prior(generator: torch.Generator | None = None, temperature: float = 1.
 
 
 def mean(node: Node, level: int) -> Tensor:
-    """z = the mean of q(z | x), or of p(z) when generating."""
-    centre = (node.p if node.q is None else node.q).mean
-    return centre.expand(*node.shape, centre.shape[-1])
+    """z = the centre of q(z | x), or of p(z) when generating: the mean where there is one."""
+    d = node.p if node.q is None else node.q
+    return centre(d).expand(*node.shape, *d.event_shape)
 
 
 def fixed(*codes: Tensor) -> Draw:
-    """z as given, one tensor [rows, size] or [samples, rows, size] per level, the top first."""
+    """z as given, one tensor [rows, *event] or [samples, rows, *event] per level, the top first."""
 
     def draw(node: Node, level: int) -> Tensor:
         if level >= len(codes):
             raise UsageError(f"this model has more than {len(codes)} latent levels: give one tensor of codes for each")
-        return codes[level].expand(*node.shape, codes[level].shape[-1])
+        return codes[level].expand(*node.shape, *codes[level].shape[-len(node.p.event_shape) :])
 
     return draw
 

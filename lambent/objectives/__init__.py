@@ -1,7 +1,23 @@
 """Objectives: what training minimizes, in nats per row."""
 
-from lambent.objectives.base import Annealing, Objective, suggested_latent
+from lambent.objectives.base import Annealing, Loss, Objective, suggested_latent
+from lambent.objectives.bounds import Ciwae, Iwae, Miwae, Piwae
 from lambent.objectives.elbo import Elbo
+from lambent.objectives.factor import Factor
 from lambent.objectives.spread import BetaTc, DipVae, Wae
 
-__all__ = ["Annealing", "BetaTc", "DipVae", "Elbo", "Objective", "Wae", "suggested_latent"]
+__all__ = [
+    "Annealing",
+    "BetaTc",
+    "Ciwae",
+    "DipVae",
+    "Elbo",
+    "Factor",
+    "Iwae",
+    "Loss",
+    "Miwae",
+    "Objective",
+    "Piwae",
+    "Wae",
+    "suggested_latent",
+]

@@ -8,7 +8,8 @@ from abc import abstractmethod
 from typing import ClassVar, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.distributions import Distribution
 
 from lambent.model import LatentModel
 from lambent.model.posteriors import Posterior
@@ -18,8 +19,32 @@ from lambent.part import Part, Spec, option
 WIDE = 128  # units above which the full covariances of 50 Gaussians would cost more than the networks
 
 
+class Loss:
+    """What an objective's `forward` returns: the loss of each row [rows], in nats, and what it saw on the way.
+
+    seen: parts of the bound per row, unweighted, for the history. trace: the pass itself, for the opponent and for `after`.
+    calibrated: p(x|z) at the scale that fits the batch best, where the objective asked for that.
+    """
+
+    __slots__ = ("calibrated", "rows", "seen", "trace")
+
+    def __init__(
+        self,
+        rows: Tensor,
+        seen: dict[str, Tensor] | None = None,
+        trace: Trace | None = None,
+        calibrated: Distribution | None = None,
+    ) -> None:
+        self.rows = rows
+        self.seen = {} if seen is None else seen
+        self.trace = trace
+        self.calibrated = calibrated
+
+
 class Objective(Part):
     """What training minimizes."""
+
+    bounded: ClassVar[bool] = True  # it sees the two parts of a bound, so that an ELBO can be reported beside its loss
 
     needs_density: ClassVar[bool] = False  # log q(z|x) must exist
     needs_rows: ClassVar[bool] = False  # the number of rows must be known
@@ -30,7 +55,6 @@ class Objective(Part):
         super().__post_init__()
         self.progress = 0.0  # share of the training done, this step included; the loop keeps it, from the real count
         self.rows = 0  # rows in the training set; the loop sets it
-        self.seen: dict[str, Tensor] = {}  # parts of the last bound, per example, for the history
 
     def setup(self, model: LatentModel, seed: int = 0) -> None:
         """Make what weights or state the objective has, once the model is set up."""
@@ -38,14 +62,25 @@ class Objective(Part):
     @abstractmethod
     def forward(
         self, model: LatentModel, x: Tensor, generator: torch.Generator | None = None, context: Tensor | None = None
-    ) -> Tensor:
-        """Loss of each row, [rows], in nats; its randomness from `generator`."""
+    ) -> Loss:
+        """Loss of each row, [rows], in nats, and what was seen; its randomness from `generator`."""
 
-    def rival(self, model: LatentModel, x: Tensor, generator: torch.Generator | None = None) -> Tensor | None:
-        """The opponent's loss, [rows], where there is one."""
+    @property
+    def opponent(self) -> nn.Module | None:
+        """The network trained against the model: `self.discriminator`, where `setup` made one."""
+        return self._modules.get("discriminator")
+
+    def rival(
+        self,
+        model: LatentModel,
+        loss: Loss,
+        generator: torch.Generator | None = None,
+        context: Tensor | None = None,
+    ) -> Tensor | None:
+        """The opponent's loss, [rows], from what `forward` returned; None where there is no opponent."""
         return None
 
-    def after(self, model: LatentModel, taken: Tensor) -> None:
+    def after(self, model: LatentModel, loss: Loss, taken: Tensor) -> None:
         """Learn what is not learned by gradients from the last pass, unless its step was skipped (`taken` is false)."""
 
     def weighed(self, reconstruction: float, kl: float) -> float:
@@ -60,30 +95,27 @@ class Objective(Part):
     def refusal(self, whole: Part) -> str | None:
         if not isinstance(whole, LatentModel):
             return None
-        name, latent, posterior = type(self).__name__, whole.latent, whole.latent.posterior
-        if not posterior.density and latent.prior.learned:
+        name, latent, given = type(self).__name__, whole.latent, whole.latent.inference
+        if not latent.density and latent.learned:
             return (
-                f"a Point posterior gives the {type(latent.prior).__name__} prior nothing to learn from: "
+                f"a {given} posterior gives the {latent.origin} prior nothing to learn from: "
                 "use the Standard prior, and fit_prior after training"
             )
-        given = type(posterior).__name__
-        if self.needs_density and not posterior.density:
+        if self.needs_density and not latent.density:
             return (
                 f"{name} needs log q(z|x), and a {given} posterior has none: use Diagonal, or the Elbo or Wae objective"
             )
         if self.needs_single and not latent.single:
             levels = type(latent).__name__
             return f"{name} is defined for one latent vector, not for {levels}: use Flat, or the Elbo objective"
-        if self.needs_single and not (posterior.density and posterior.separable):
+        if self.needs_single and not (latent.density and latent.separable):
             return f"{name} needs a Gaussian posterior, not {given}: use Diagonal, or the Elbo objective"
         return None
 
-    def record(self, trace: Trace, reconstruction: Tensor, kl: Tensor) -> None:
-        """Keep the bound's parts, [samples, rows], for whoever reports progress."""
-        seen = {"reconstruction": -averaged(reconstruction.detach()), "kl": averaged(kl.detach())}
-        vars(self)["seen"] = (
-            seen  # past the module's own, slow, way of setting an attribute: this happens at every step
-        )
+
+def seen(log_px: Tensor, kl: Tensor) -> dict[str, Tensor]:
+    """The bound's parts, [samples, rows], as the history keeps them: [rows], unweighted."""
+    return {"reconstruction": -averaged(log_px.detach()), "kl": averaged(kl.detach())}
 
 
 def suggested_latent(suggested: Spec, chosen: Spec, objective: Objective) -> Spec:
@@ -118,7 +150,7 @@ class Annealing(Objective):
         papers={"linear": "bowman2016generating", "cyclical": "fu2019cyclical"},
     )
     warmup: float = option("share of all steps (of each cycle) during which it grows", default=0.2, above=0, maximum=1)
-    cycles: int = option("number of cycles, if cyclical", default=4, minimum=1)
+    cycles: int = option("number of cycles, if cyclical", default=4, minimum=1, maximum=10**6)
 
     @property
     def ramp(self) -> float:

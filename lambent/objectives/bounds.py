@@ -15,7 +15,7 @@ from torch import Tensor
 from lambent.distributions import FromNoise
 from lambent.model import LatentModel
 from lambent.model.trace import Node, Trace, from_posterior
-from lambent.objectives import Objective
+from lambent.objectives.base import Loss, Objective, seen
 from lambent.part import Part, option
 
 DOUBLY = "tucker2019doubly"  # in papers.bib
@@ -26,7 +26,7 @@ class Weighted(Objective):
 
     needs_density = True
 
-    samples: int = option("K, samples of each row", default=16, minimum=1)
+    samples: int = option("K, samples of each row", default=16, minimum=1, maximum=10**6)
     gradient: Literal["auto", "plain", "doubly"] = option(
         "doubly reparameterized, plain, or the former where the posterior allows it",
         default="auto",
@@ -39,7 +39,7 @@ class Weighted(Objective):
 
     def forward(
         self, model: LatentModel, x: Tensor, generator: torch.Generator | None = None, context: Tensor | None = None
-    ) -> Tensor:
+    ) -> Loss:
         trace = model.trace(x, self.draws, from_posterior(generator), context)
         doubly = self.gradient != "plain" and _separable(model)
         log_px = trace.log_px
@@ -51,10 +51,11 @@ class Weighted(Objective):
             decoder = decoder.clamp_min(1e-12) if doubly else decoder
             ratio = encoder / decoder
         if doubly and trace.z.requires_grad:
-            trace.nodes[0].z.register_hook(lambda gradient: gradient * ratio.unsqueeze(-1))
-        self.record(trace, log_px, -log_ratio)
+            z = trace.nodes[0].z
+            each = ratio.reshape(*ratio.shape, *[1] * (z.dim() - 2))
+            z.register_hook(lambda gradient: gradient * each)
         surrogate = -(decoder * log_weight).sum(0)
-        return surrogate + (-value - surrogate).detach()
+        return Loss(surrogate + (-value - surrogate).detach(), seen(log_px, -log_ratio), trace)
 
     @property
     def draws(self) -> int:
@@ -87,7 +88,7 @@ class Iwae(Weighted):
 class Grouped(Weighted):
     """Bounds that average over groups of samples."""
 
-    groups: int = option("M, groups of K samples each", default=4, minimum=1)
+    groups: int = option("M, groups of K samples each", default=4, minimum=1, maximum=10**6)
 
     @property
     def draws(self) -> int:
@@ -151,13 +152,12 @@ def _log_mean(log_weight: Tensor, axis: int) -> Tensor:
 
 
 def _separable(model: LatentModel) -> bool:
-    posterior = model.latent.posterior
-    return model.latent.single and posterior is not None and posterior.separable
+    return model.latent.single and model.latent.separable
 
 
 def _inseparable(model: LatentModel) -> str:
     """The part at fault."""
-    return type(model.latent.posterior if model.latent.single else model.latent).__name__
+    return model.latent.inference if model.latent.single else type(model.latent).__name__
 
 
 def _separated(trace: Trace) -> Tensor:

@@ -9,8 +9,8 @@ from torch import Tensor
 from lambent.model import LatentModel
 from lambent.model.likelihoods import Gaussian
 from lambent.model.trace import Node, Trace, from_posterior
-from lambent.objectives.base import Annealing, averaged
-from lambent.part import Part, option
+from lambent.objectives.base import Annealing, Loss, averaged, seen
+from lambent.part import Part, elements, option
 
 
 class Elbo(Annealing):
@@ -58,23 +58,25 @@ class Elbo(Annealing):
 
     def forward(
         self, model: LatentModel, x: Tensor, generator: torch.Generator | None = None, context: Tensor | None = None
-    ) -> Tensor:
+    ) -> Loss:
         trace = model.trace(x, 1, from_posterior(generator), context)
         calibrated = model.likelihood.calibrated(trace.px, trace.x) if self.beta == "auto" else None
         log_px = trace.log_px if calibrated is None else calibrated.log_prob(trace.x)
         kl, penalty = self._penalties(trace)
-        self.record(trace, log_px, kl)
         weight: float | Tensor = self.ramp
         if self.beta != "auto":
             weight = self.beta * self.ramp
-        else:
-            self._calibrated, self._reconstruction = calibrated is not None, -log_px.detach().mean()
-            if calibrated is None:
-                weight = self.log_beta.exp()
+        elif calibrated is None:
+            weight = self.ramp * self.log_beta.exp()
         if self.capacity is not None:
-            penalty = (penalty - self.capacity * min(1.0, self.progress / self.warmup)).abs()
+            # Of the mean KL, as validation judges it: |KL − C| row by row would be another loss wherever rows lie on both sides.
+            reached = self.capacity * min(1.0, self.progress / self.warmup)
+            penalty = (penalty.mean() - reached).abs().expand_as(penalty)
         weighted = penalty if isinstance(weight, float) and weight == 1.0 else weight * penalty
-        return averaged(weighted) - averaged(log_px)
+        rows = averaged(weighted) - averaged(log_px)
+        if (cost := trace.cost) is not None:
+            rows = rows + averaged(cost)
+        return Loss(rows, seen(log_px, kl), trace, calibrated)
 
     def _penalties(self, trace: Trace) -> tuple[Tensor, Tensor]:
         """The KL, [.., rows], and the KL with its free part."""
@@ -87,27 +89,21 @@ class Elbo(Annealing):
     def _freed(self, node: Node) -> Tensor:
         units = node.unit_kl
         if units is None:  # no closed form per unit: the allowance is for the whole vector
-            whole = node.kl
-            return torch.where(
-                whole.mean() < self.free_bits * node.z.shape[-1],
-                whole.new_tensor(self.free_bits * node.z.shape[-1]),
-                whole,
-            )
+            whole, allowance = node.kl, self.free_bits * elements(node.z.shape[2:])
+            return torch.where(whole.mean() < allowance, whole.new_tensor(allowance), whole)
         low = units.flatten(0, -2).mean(0) < self.free_bits
         return torch.where(low, units.new_tensor(self.free_bits), units).sum(-1)
 
-    def after(self, model: LatentModel, taken: Tensor) -> None:
+    def after(self, model: LatentModel, loss: Loss, taken: Tensor) -> None:
         """For auto: the learned scale follows the best one, or λ makes one step."""
-        if self.beta == "auto":
-            self._learn(model, taken)
-
-    @torch.no_grad()
-    def _learn(self, model: LatentModel, taken: Tensor) -> None:
-        if self._calibrated:
+        if self.beta != "auto":
+            return
+        if loss.calibrated is not None:
             model.likelihood.follow(taken)
         else:
-            self._steer(self._reconstruction, taken)
+            self._steer(loss.seen["reconstruction"].mean(), taken)
 
+    @torch.no_grad()
     def _steer(self, reconstruction: Tensor, taken: Tensor) -> None:
         """One step of λ: up while the reconstruction is better than the goal, down while it is worse.
 
@@ -139,7 +135,7 @@ class Elbo(Annealing):
 
     def refusal(self, whole: Part) -> str | None:
         weighed = self.beta == "auto" or self.free_bits or self.capacity
-        if weighed and isinstance(whole, LatentModel) and not whole.latent.posterior.density:
+        if weighed and isinstance(whole, LatentModel) and not whole.latent.density:
             return "Elbo has no KL to weigh under a Point posterior: leave beta, free_bits and capacity alone, or use Diagonal"
         if self.capacity is not None and self.beta == "auto":
             return "Elbo cannot both steer the KL to a capacity and set beta by itself: give beta a number, or leave capacity out"
@@ -156,4 +152,4 @@ class Elbo(Annealing):
             return keys
         if isinstance(whole.likelihood, Gaussian) and whole.likelihood.scale != "fixed":
             keys = ["rybkin2021simple" if key == "rezende2018taming" else key for key in keys]
-        return keys if whole.latent.posterior.density else []  # an autoencoder's loss is no bound
+        return keys if whole.latent.density else []  # an autoencoder's loss is no bound

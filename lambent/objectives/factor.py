@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from lambent.model import LatentModel
 from lambent.model.trace import from_posterior
-from lambent.objectives import Objective
+from lambent.objectives.base import Loss, Objective, seen
 from lambent.part import Part, option
 from lambent.seeds import seeded
 
@@ -23,8 +23,8 @@ class Factor(Objective):
     standard_prior = True
 
     gamma: float = option("weight γ of the total correlation", default=10.0, minimum=0)
-    width: int = option("units in each hidden layer of the rival", default=256, minimum=1)
-    depth: int = option("hidden layers of the rival", default=4, minimum=1)
+    width: int = option("units in each hidden layer of the rival", default=256, minimum=1, maximum=65536)
+    depth: int = option("hidden layers of the rival", default=4, minimum=1, maximum=1000)
 
     def setup(self, model: LatentModel, seed: int = 0) -> None:
         sizes = [sum(model.latent.sizes_of_levels), *[self.width] * self.depth]
@@ -32,27 +32,32 @@ class Factor(Objective):
         with seeded(torch.Generator().manual_seed(seed + 1)):
             for inputs, outputs in itertools.pairwise(sizes):
                 layers += [nn.Linear(inputs, outputs), nn.LeakyReLU(0.2)]
-            self.opponent = nn.Sequential(*layers, nn.Linear(sizes[-1], 1))
-        self.opponent.to(model.device)
+            self.discriminator = nn.Sequential(*layers, nn.Linear(sizes[-1], 1))
+        self.discriminator.to(model.device)
 
     def forward(
         self, model: LatentModel, x: Tensor, generator: torch.Generator | None = None, context: Tensor | None = None
-    ) -> Tensor:
+    ) -> Loss:
         trace = model.trace(x, 1, from_posterior(generator), context)
         codes = trace.z[0]
         log_px, kl = trace.log_px, trace.kl
-        self.record(trace, log_px, kl)
-        self._codes = codes.detach()
-        total_correlation: Tensor = self.opponent(codes).squeeze(-1)
-        loss: Tensor = kl.reshape(-1, len(x))[0] - log_px[0] + self.gamma * total_correlation
-        return loss
+        total_correlation: Tensor = self.discriminator(codes).squeeze(-1)
+        rows: Tensor = kl.reshape(-1, len(x))[0] - log_px[0] + self.gamma * total_correlation
+        return Loss(rows, seen(log_px, kl), trace)
 
-    def rival(self, model: LatentModel, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def rival(
+        self,
+        model: LatentModel,
+        loss: Loss,
+        generator: torch.Generator | None = None,
+        context: Tensor | None = None,
+    ) -> Tensor:
         """Cross-entropy of telling the codes of the last pass from shuffled ones."""
-        codes = self._codes
+        assert loss.trace is not None
+        codes = loss.trace.z[0].detach()
         order = torch.rand(codes.shape, generator=generator, device=codes.device).argsort(0)
         shuffled = codes.gather(0, order)
-        real, fake = self.opponent(codes).squeeze(-1), self.opponent(shuffled).squeeze(-1)
+        real, fake = self.discriminator(codes).squeeze(-1), self.discriminator(shuffled).squeeze(-1)
         return 0.5 * (functional.softplus(-real) + functional.softplus(fake))
 
     def refusal(self, whole: Part) -> str | None:
@@ -63,6 +68,6 @@ class Factor(Objective):
                 f"Factor weighs the dependence between units, and this {type(whole.latent).__name__} latent has only one: "
                 "use the Elbo objective, or a larger latent"
             )
-        if not whole.latent.posterior.density:
+        if not whole.latent.density:
             return "Factor adds to the ELBO, which a Point posterior does not have: use Diagonal, or the Wae objective"
         return super().refusal(whole)

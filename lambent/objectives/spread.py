@@ -6,10 +6,11 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from lambent.distributions import DiagonalNormal, vector
+from lambent.distributions.products import exact_products
 from lambent.model import LatentModel
-from lambent.model.posteriors import Full
 from lambent.model.trace import Node, from_posterior, from_prior
-from lambent.objectives.base import Annealing, Objective
+from lambent.objectives.base import Annealing, Loss, Objective, seen
 from lambent.part import Part, option
 
 
@@ -30,20 +31,22 @@ class BetaTc(Annealing):
 
     def forward(
         self, model: LatentModel, x: Tensor, generator: torch.Generator | None = None, context: Tensor | None = None
-    ) -> Tensor:
+    ) -> Loss:
         trace = model.trace(x, 1, from_posterior(generator), context)
         node, log_px = trace.nodes[0], trace.log_px[0]
         total_correlation = self._total_correlation(node, max(self.rows, len(x)))
         kl = trace.kl
-        self.record(trace, trace.log_px, kl)
         # The three terms sum to the KL, so only the surplus of the weighted one is added to the closed form.
-        return self.ramp * (kl.reshape(-1, len(x))[0] + (self.beta - 1) * total_correlation) - log_px
+        rows = self.ramp * (kl.reshape(-1, len(x))[0] + (self.beta - 1) * total_correlation) - log_px
+        return Loss(rows, seen(trace.log_px, kl), trace)
 
     @staticmethod
     def _total_correlation(node: Node, rows: int) -> Tensor:
         """log q(z) − Σ_j log q(z_j), [rows of the batch]."""
-        q, z = node.q, node.z[0]
-        location, log_scale = q.location, q.log_scale  # type: ignore[union-attr]
+        assert node.q is not None
+        q, z = vector(node.q), node.z[0].flatten(1)
+        assert isinstance(q, DiagonalNormal)
+        location, log_scale = q.location, q.log_scale
         standardized = (z.unsqueeze(1) - location) * (-log_scale).exp()
         each = -0.5 * (standardized.square() + math.log(2 * math.pi)) - log_scale  # [batch, batch, units]
         log_batch = math.log(len(z) * rows)
@@ -52,8 +55,12 @@ class BetaTc(Annealing):
         return joint - marginals.sum(-1)
 
     def refusal(self, whole: Part) -> str | None:
-        if isinstance(whole, LatentModel) and isinstance(whole.latent.posterior, Full):
-            return "BetaTc splits the KL over units, which a Full posterior ties together: use Diagonal, or the DipVae objective"
+        if isinstance(whole, LatentModel) and whole.latent.density and not whole.latent.factorized:
+            given = whole.latent.inference
+            return (
+                f"BetaTc splits the KL over units, which a {given} posterior ties together: "
+                "use Diagonal, or the DipVae objective"
+            )
         return super().refusal(whole)
 
 
@@ -75,11 +82,11 @@ class DipVae(Annealing):
 
     def forward(
         self, model: LatentModel, x: Tensor, generator: torch.Generator | None = None, context: Tensor | None = None
-    ) -> Tensor:
+    ) -> Loss:
         trace = model.trace(x, 1, from_posterior(generator), context)
-        q, kl, log_px = trace.nodes[0].q, trace.kl, trace.log_px[0]
-        assert q is not None
-        self.record(trace, trace.log_px, kl)
+        node, kl, log_px = trace.nodes[0], trace.kl, trace.log_px[0]
+        assert node.q is not None
+        q = vector(node.q)
         centred = q.mean - q.mean.mean(0)
         covariance = centred.T @ centred / len(x)
         if self.version == "II":
@@ -89,7 +96,8 @@ class DipVae(Annealing):
         diagonal = covariance.diagonal()
         off = covariance.square().sum() - diagonal.square().sum()
         penalty = self.off_diagonal * off + self.diagonal * (diagonal - 1).square().sum()
-        return self.ramp * kl.reshape(-1, len(x))[0] - log_px + penalty
+        rows = self.ramp * kl.reshape(-1, len(x))[0] - log_px + penalty
+        return Loss(rows, seen(trace.log_px, kl), trace)
 
 
 class Wae(Objective):
@@ -108,13 +116,24 @@ class Wae(Objective):
 
     def forward(
         self, model: LatentModel, x: Tensor, generator: torch.Generator | None = None, context: Tensor | None = None
-    ) -> Tensor:
+    ) -> Loss:
         trace = model.trace(x, 1, from_posterior(generator), context)
-        _, nodes = model.latent(None, from_prior(generator), len(x), model._features)
-        prior = torch.cat([node.z for node in nodes], -1)[0]
-        log_px = trace.log_px[0]
-        self.record(trace, trace.log_px, trace.kl)
-        return self.weight * self.discrepancy(trace.z[0], prior) - log_px
+        nodes = model.imagine(len(x), from_prior(generator), context)
+        prior = torch.cat([node.z.flatten(2) for node in nodes], -1)[0]
+        log_px = trace.log_px
+        rows = self.weight * self.discrepancy(trace.z[0], prior) - log_px[0]
+        return Loss(rows, seen(log_px, trace.kl), trace)
+
+    def refusal(self, whole: Part) -> str | None:
+        if reason := super().refusal(whole):
+            return reason
+        if isinstance(whole, LatentModel) and not whole.latent.reparameterized:
+            return (
+                f"Wae learns the prior through codes drawn from it, and which component of a {whole.latent.origin} prior a code "
+                "comes from has no gradient, so its weights would never learn: use the Standard or Flow prior, or the Elbo "
+                "objective"
+            )
+        return None
 
     @classmethod
     def discrepancy(cls, codes: Tensor, prior: Tensor) -> Tensor:
@@ -128,6 +147,8 @@ class Wae(Objective):
 
     @classmethod
     def _kernel(cls, a: Tensor, b: Tensor) -> Tensor:
-        squares = (a.square().sum(-1, keepdim=True) + b.square().sum(-1) - 2 * a @ b.T).clamp_min(0)
+        with exact_products():  # what is left of a difference
+            products = a @ b.T
+        squares = (a.square().sum(-1, keepdim=True) + b.square().sum(-1) - 2 * products).clamp_min(0)
         widths = [2 * a.shape[-1] * scale for scale in cls.scales]
         return sum((width / (width + squares) for width in widths), start=torch.zeros_like(squares))

@@ -2,7 +2,19 @@
 
 from lambent.report.page import render, write
 from lambent.report.run.findings import Findings, LatentMap, Measure, Pictures, Tables
-from lambent.report.run.remark import Remark
 from lambent.report.run.verdict import summary, verdict
+from lambent.tasks.sections import Remark, Section
 
-__all__ = ["Findings", "LatentMap", "Measure", "Pictures", "Remark", "Tables", "render", "summary", "verdict", "write"]
+__all__ = [
+    "Findings",
+    "LatentMap",
+    "Measure",
+    "Pictures",
+    "Remark",
+    "Section",
+    "Tables",
+    "render",
+    "summary",
+    "verdict",
+    "write",
+]

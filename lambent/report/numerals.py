@@ -1,6 +1,7 @@
-"""Numbers as a reader wants them: few digits, a real minus sign, an error that decides the decimals."""
+"""Numbers as a reader wants them: few digits, a real minus sign, an error that decides the decimals; and words in a row."""
 
 import math
+from collections.abc import Sequence
 from datetime import datetime
 
 from lambent.report.run.lookup import finite
@@ -85,6 +86,11 @@ def signed(text: str) -> str:
 def count(number: int, noun: str) -> str:
     """'1 epoch', '12 epochs'."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def joined(parts: Sequence[str]) -> str:
+    """'a', 'a or b', 'a, b or c'."""
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} or {parts[-1]}"
 
 
 def _trimmed(mantissa: str) -> str:

@@ -100,13 +100,13 @@
     const data = JSON.parse(plot.dataset.bars);
     const reading = plot.parentElement.querySelector(".reading");
     const before = reading.textContent;
-    const nearest = (x) => Math.min(data.length - 1, Math.max(0, Math.floor(x * data.length)));
+    const nearest = (x) => Math.min(data.units.length - 1, Math.max(0, Math.floor(x * data.units.length)));
     const read = (i) => {
-      const [unit, nats, active] = data[i];
+      const [unit, share, active] = data.units[i];
       reading.setAttribute("aria-live", "polite");
-      reading.textContent = `unit z${unit} · ${show(nats)} nats · ${active ? "active" : "unused"}`;
+      reading.textContent = `unit z${unit} · ${show(share)} ${data.word} · ${active ? "active" : "unused"}`;
     };
-    readable(plot, data.length, nearest, read, () => { reading.textContent = before; });
+    readable(plot, data.units.length, nearest, read, () => { reading.textContent = before; });
   }
 
   function map(plot) {

@@ -1,9 +1,11 @@
-"""The report of a run: one HTML file that needs nothing else."""
+"""The report of a run: one HTML file that needs nothing else. The page lays out the sections that it is given."""
 
 import base64
 import hashlib
-import json
 import os
+import re
+from collections.abc import Sequence
+from functools import singledispatch
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -12,108 +14,104 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from lambent.disk.whole import write_bytes
-from lambent.report.charts import bars, grids, lines
-from lambent.report.charts.scatter import scatter
-from lambent.report.numerals import show, show_moment
+from lambent.errors import UsageError
+from lambent.report.charts import grids, histogram
+from lambent.report.numerals import MISSING, show, show_moment
 from lambent.report.run import facts
-from lambent.report.run.findings import Findings, Pictures
-from lambent.report.run.verdict import summary, verdict
+from lambent.report.run.findings import Findings
+from lambent.report.run.sections import sections_of
+from lambent.tasks.sections import Cell, Histogram, Section, Sheet, TableBlock
+
+ID = re.compile(r"[a-z][a-z0-9-]*")
 
 
-def render(findings: Findings) -> str:
-    """The page as one string: style, script, charts and pictures inside, nothing fetched."""
+def render(findings: Findings, sections: Sequence[Section] = ()) -> str:
+    """The page as one string: style, script, charts and pictures inside, nothing fetched.
+
+    sections: what tasks have to say beside the run's own; they stand before the model's description.
+    Errors: `UsageError` for an id that is taken, or that is not made of small letters, digits and hyphens.
+    """
+    every = sections_of(findings, sections)
+    _check([section.id for section in every])
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(_resource("page.html.jinja"))
-    return template.render(_context(findings))
+    template = environment.from_string(_resource("page.html.jinja"), globals={"lay": _lay(environment)})
+    return template.render(_frame(findings), sections=every)
 
 
-def write(findings: Findings, path: str | os.PathLike[str]) -> Path:
+def write(findings: Findings, path: str | os.PathLike[str], sections: Sequence[Section] = ()) -> Path:
     """Write the page to `path`, whole or not at all; `MachineError` where the folder or the disk refuses."""
     # a lone surrogate from a file's name cannot be written as UTF-8
-    return write_bytes(path, render(findings).encode("utf-8", "replace"))
+    return write_bytes(path, render(findings, sections).encode("utf-8", "replace"))
+
+
+@singledispatch
+def drawn(block: Any) -> Any:
+    """A block as the template lays it out: data that have yet to be drawn become pictures."""
+    return block
+
+
+@drawn.register
+def _(block: Histogram) -> Any:
+    return histogram.drawn(block)
+
+
+@drawn.register
+def _(block: Sheet) -> Any:
+    return grids.encoded(block)
+
+
+def _lay(environment: Environment) -> Any:
+    """block → HTML, by the macro that has the name of its class."""
+
+    def lay(block: Any) -> Markup:
+        ready = drawn(block)
+        return Markup(getattr(macros, type(ready).__name__.lower())(ready))
+
+    macros = environment.from_string(
+        _resource("blocks.html.jinja"), globals={"lay": lay, "numeric": _numeric, "written": _written}
+    ).module
+    return lay
+
+
+def _numeric(table: TableBlock, column: int) -> bool:
+    """Whether a column of cells holds numbers, so that its head stands at the right."""
+    cells = [cells[column] for _, cells in table.rows if column < len(cells)]
+    return any(c.number for c in cells) and all(c.number or c.content == MISSING for c in cells)
+
+
+def _written(cell: Cell) -> str:
+    if isinstance(cell.content, str):
+        return cell.content
+    return show(cell.content, aligned=isinstance(cell.content, float))
+
+
+def _check(ids: list[str]) -> None:
+    for number, name in enumerate(ids):
+        if not ID.fullmatch(name):
+            raise UsageError(
+                f"{name!r} cannot be the id of a section: take small letters, digits and hyphens, a letter first"
+            )
+        if name in ids[:number]:
+            raise UsageError(
+                f"two sections of the page have the id {name!r}: give yours another (taken: {', '.join(ids[:number])})"
+            )
 
 
 def _resource(name: str) -> str:
     return files("lambent.report").joinpath(name).read_text("utf-8")
 
 
-def _context(findings: Findings) -> dict[str, Any]:
+def _frame(findings: Findings) -> dict[str, Any]:
+    """What stands around the sections."""
     script = _resource("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
-    remarks = verdict(findings)
-    context: dict[str, Any] = {
+    return {
         "findings": findings,
         "style": Markup(_resource("style.css")),
         "script": Markup(script),
         "script_hash": Markup(digest),
         "created": show_moment(findings.created),
-        "subtitle": _subtitle(findings),
+        "subtitle": facts.subtitle(findings),
         "headlines": facts.headlines(findings),
-        "remarks": remarks,
-        "summary": summary(remarks),
-        "curves": lines.curves(findings),
-        "history": facts.history(findings),
-        "levels": bars.levels(findings),
-        "activity": _activity(findings),
-        "map": scatter(findings.latent_map),
-        "measures": facts.measures(findings),
-        "spec_json": json.dumps(findings.spec, indent=2, ensure_ascii=False, default=str) if findings.spec else "",
-        "settings": _settings(findings),
-    }
-    return (
-        context | _pictures(findings.pictures) | _tables(findings) | {"version": findings.versions.get("lambent", "")}
-    )
-
-
-def _subtitle(findings: Findings) -> list[str]:
-    """Data, model and objective in a few words."""
-    rows = findings.data.get("rows")
-    data = str(findings.data.get("name", ""))
-    if data and rows is not None:
-        data += f", {show(rows)} rows"
-    objective = str(findings.objective.get("type", ""))
-    return [part for part in (data, str(findings.spec.get("type", "")), objective) if part]
-
-
-def _activity(findings: Findings) -> str:
-    """How the page tells active units from the rest, as a sentence."""
-    if findings.active_rule:
-        return findings.active_rule.rstrip(".") + "."
-    if findings.active_threshold is not None:
-        return f"A unit counts as active when its KL exceeds {show(findings.active_threshold)} nats."
-    return ""
-
-
-def _settings(findings: Findings) -> list[tuple[str, list[facts.Fact]]]:
-    blocks = {
-        "Data": findings.data,
-        "Objective": findings.objective,
-        "Training": findings.training,
-        "Versions": findings.versions,
-    }
-    lists = [(name, facts.facts(block)) for name, block in blocks.items() if block]
-    for name, entries in lists:
-        if name == "Versions":  # packages keep their own spelling
-            for fact, package in zip(entries, findings.versions, strict=True):
-                fact.name = package
-    return lists
-
-
-def _pictures(pictures: Pictures | None) -> dict[str, Any]:
-    makers = {
-        "pairs": grids.pairs,
-        "samples": grids.samples,
-        "traversals": grids.traversals,
-        "interpolation": grids.interpolation,
-    }
-    return {name: make(pictures) if pictures is not None else None for name, make in makers.items()}
-
-
-def _tables(findings: Findings) -> dict[str, Any]:
-    tables = findings.tables
-    paired = facts.paired_rows(tables) if tables else None
-    return {
-        "paired_rows": paired,
-        "sampled_rows": facts.sampled_rows(tables) if tables else None,
-        "spec_facts": facts.facts(findings.spec),
+        "version": findings.versions.get("lambent", ""),
     }

@@ -1,20 +1,17 @@
 """evaluate: the bounds, their parts and the state of the codes, each with its unit and a standard error."""
 
 import math
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
 
-import torch
 from torch import Tensor
 
-from lambent.data.batches import as_tensor
-from lambent.data.kinds.modality import Encoded
-from lambent.errors import DataError, UsageError
+from lambent.errors import UsageError
+from lambent.fitted import Fitted
 from lambent.metrics.bound import Bounds, bounds
-from lambent.metrics.collapse import LevelUsage, levels, mutual_information
+from lambent.metrics.collapse import ACTIVE, LevelUsage, levels, mutual_information
 from lambent.model import LatentModel
-from lambent.model.networks.base import elements
-from lambent.seeds import mixed_seed
+from lambent.part import elements
 
 MOST_SAMPLES = 5000
 
@@ -29,62 +26,102 @@ class Metric:
     meaning: str
 
 
+MEASURES: dict[str | None, str] = {
+    "kl": "KL(q(z_j|x) ‖ p(z_j)), the mean over rows; over the units it sums to the level's KL",
+    "matched": (
+        "KL(q(z_j|x) ‖ N(m_j, s_j²)) with the mean and variance of the codes, the mean over rows: "
+        "no less than the information I(x; z_j), and not a part of the KL to the prior"
+    ),
+    None: "the KL of this code has no parts by unit",
+}
+MOVEMENT = (
+    "variance over the rows of the posterior's centre less the prior's, both given the centres of the levels above"
+)
+
+
+@dataclass(frozen=True)
+class UnitUsage:
+    """The units of one latent level.
+
+    measure: what `nats` are, "kl" or "matched" (`MEASURES` says what these mean); None where no measure of a single unit is
+    known, and `nats` is then None. movement: the variance over the rows of each unit's centre. active: where it is above 0.01.
+    """
+
+    measure: str | None
+    nats: list[float] | None
+    movement: list[float]
+    active: list[bool]
+
+    @classmethod
+    def of(cls, found: LevelUsage) -> Self:
+        nats = None if found.nats is None else found.nats.tolist()
+        return cls(found.measure, nats, found.movement.tolist(), found.active.tolist())
+
+    @property
+    def shares(self) -> list[float]:
+        """What ranks the units: their nats, or where there are none their movement."""
+        return self.movement if self.nats is None else self.nats
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON, with the definitions of its numbers."""
+        return {"measure": self.measure, "meaning": MEASURES[self.measure], **asdict(self), "moves": MOVEMENT}
+
+
 @dataclass(frozen=True)
 class Evaluation:
-    """The metrics by name, and per level the KL of each unit, in nats, and whether it is active."""
+    """The metrics by name, and per latent level, the top first, what its units carry.
+
+    by_row: numbers of every row in nats, "bound" (of K samples) and "reconstruction" (−E log p(x|z)); without a density no bound.
+    """
 
     metrics: dict[str, Metric]
-    kl_per_unit: list[list[float]]
-    active: list[list[bool]]
+    levels: list[UnitUsage]
     rows: int
     samples: int
     seed: int
+    by_row: dict[str, list[float]] = field(default_factory=dict, repr=False)
 
     def plain(self) -> dict[str, Any]:
-        """As JSON."""
-        return asdict(self)
+        """As JSON, without the numbers of single rows."""
+        metrics = {name: asdict(metric) for name, metric in self.metrics.items()}
+        levels = [level.plain() for level in self.levels]
+        return {"metrics": metrics, "levels": levels, "rows": self.rows, "samples": self.samples, "seed": self.seed}
 
 
 def evaluate(
-    model: LatentModel, data: Any, samples: int = 100, seed: int = 0, context: Any = None, limit: int | None = None
+    fitted: Fitted | LatentModel,
+    data: Any,
+    samples: int = 100,
+    seed: int = 0,
+    context: Any = None,
+    limit: int | None = None,
 ) -> Evaluation:
     """Evaluate a model on rows it has not been trained on.
 
+    fitted: a trained model, alone or in a `Fitted` or an estimator. data: whatever `Fitted.rows` takes.
     samples: K of the K-sample bound, 1 … 5000; memory does not grow with it. limit: only the first so many rows. Data that
-    are drawn anew for each batch in training (dynamic binarization) are drawn once, from `seed`.
+    are drawn anew for each batch in training (dynamic binarization) are drawn once, from `seed`. context: [rows, width], for
+    a model whose context has no names.
     Errors: `UsageError` for K out of range, `DataError` for rows of another shape or outside the likelihood's support.
     """
     if not 1 <= samples <= MOST_SAMPLES:
         raise UsageError(f"samples (K of the bound) must lie in 1 … {MOST_SAMPLES}, not {samples}")
-    x = rows_of(model, data, seed, limit)
-    given = None if context is None else as_tensor(context)[: len(x)]
+    fitted = Fitted.of(fitted)
+    model, rows = fitted.model, fitted.rows(data, seed, context=context, limit=limit)
+    x, given = rows.x, rows.context
     training = model.training
     model.eval()
     try:
         found = bounds(model, x, samples, seed, given)
-        units = levels(model, x, seed, given)
+        units = [UnitUsage.of(level) for level in levels(model, x, seed, given)]
         metrics = _bound_metrics(model, found, samples)
-        metrics |= _code_metrics(model, x, units, found, seed, given)
+        metrics |= _code_metrics(model, x, units, seed, given)
     finally:
         model.train(training)
-    return Evaluation(
-        metrics, [u.kl.tolist() for u in units], [u.active.tolist() for u in units], len(x), samples, seed
-    )
-
-
-def rows_of(model: LatentModel, data: Any, seed: int = 0, limit: int | None = None) -> Tensor:
-    """Rows ready for the model: checked, and where training draws them anew, drawn once from `seed`."""
-    if isinstance(data, Encoded):
-        x = data.x[:limit]
-        x = data.modality.transform(x, torch.Generator().manual_seed(mixed_seed(seed, 0xDA7A)))
-    else:
-        x = as_tensor(data)[:limit]
-    if tuple(x.shape[1:]) != model.event_shape:
-        raise DataError(f"this model takes rows of shape {list(model.event_shape)}; these have {list(x.shape[1:])}")
-    if not len(x):
-        raise DataError("there are no rows to evaluate")
-    model.likelihood.check(x)
-    return x
+    by_row = {"reconstruction": (-found.log_px).tolist()}
+    if "bound" in metrics:
+        by_row["bound"] = found.bound.tolist()
+    return Evaluation(metrics, units, len(x), samples, seed, by_row)
 
 
 def _measured(values: Tensor, unit: str, meaning: str, scale: float = 1.0) -> Metric:
@@ -96,7 +133,7 @@ def _measured(values: Tensor, unit: str, meaning: str, scale: float = 1.0) -> Me
 def _bound_metrics(model: LatentModel, found: Bounds, samples: int) -> dict[str, Metric]:
     per_row = "nats per row"
     reconstruction = _measured(-found.log_px, per_row, "−E log p(x|z), the reconstruction term")
-    if not model.latent.posterior.density:
+    if not model.latent.density:
         return {"reconstruction": reconstruction}
     metrics = {
         "elbo": _measured(found.elbo, per_row, "lower bound on log p(x), reconstruction and KL together"),
@@ -111,16 +148,12 @@ def _bound_metrics(model: LatentModel, found: Bounds, samples: int) -> dict[str,
 
 
 def _code_metrics(
-    model: LatentModel, x: Tensor, units: list[LevelUsage], found: Bounds, seed: int, context: Tensor | None
+    model: LatentModel, x: Tensor, units: list[UnitUsage], seed: int, context: Tensor | None
 ) -> dict[str, Metric]:
-    total = sum(len(u.kl) for u in units)
-    active = sum(int(u.active.sum()) for u in units)
-    metrics = {
-        "active_units": Metric(
-            active, f"of {total} units", None, "units whose posterior mean varies over the rows by more than 0.01"
-        )
-    }
-    if model.latent.posterior.density and len(x) > 1:
+    every = [active for level in units for active in level.active]
+    meaning = f"units whose posterior centre, less the prior's, has a variance of more than {ACTIVE} over the rows"
+    metrics = {"active_units": Metric(sum(every), f"of {len(every)} units", None, meaning)}
+    if model.latent.density and len(x) > 1:
         value, error = mutual_information(model, x, seed, context)
         ceiling = math.log(min(1000, len(x)))
         metrics["mutual_information"] = Metric(

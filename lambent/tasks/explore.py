@@ -1,4 +1,7 @@
-"""explore: reconstruct, generate, interpolate, traverse. All return [rows, *event] in the units of stored rows."""
+"""explore: reconstruct, generate, interpolate, traverse. All return [rows, *event] in the units of stored rows.
+
+Each takes a `Fitted`, or a bare trained model; x are rows as the model takes them (`Fitted.rows`), context what conditions them.
+"""
 
 from typing import Any, Literal
 
@@ -6,62 +9,75 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from lambent.distributions import most_likely, sample
+from lambent.distributions import sample, vector
 from lambent.errors import UsageError
+from lambent.fitted import Fitted
 from lambent.model import LatentModel
 from lambent.model.trace import Draw, fixed, from_posterior, from_prior, mean
 from lambent.seeds import mixed_seed
 
 CHUNK = 256
+Trained = Fitted | LatentModel
 
 
 @torch.no_grad()
-def encode(model: LatentModel, x: Tensor, context: Tensor | None = None, draw: Draw = mean) -> list[Tensor]:
-    """Posterior means of every level, the top first, each [rows, units]."""
+def encode(fitted: Trained, x: Tensor, context: Tensor | None = None, draw: Draw = mean) -> list[Tensor]:
+    """Posterior means of every level, the top first, each [rows, *shape]."""
+    model = Fitted.of(fitted).model
     pieces = []
     for start in range(0, len(x), CHUNK):
-        given = None if context is None else context[start : start + CHUNK].to(model.device)
+        given = _part(model, context, start)
         nodes = model.infer(x[start : start + CHUNK].to(model.device), 1, draw, given)
         pieces.append([node.z[0].cpu() for node in nodes])
     return [torch.cat(level) for level in zip(*pieces, strict=True)]
 
 
 @torch.no_grad()
-def decode(model: LatentModel, codes: list[Tensor], context: Tensor | None = None, of_bytes: bool = False) -> Tensor:
+def decode(fitted: Trained, codes: list[Tensor], context: Tensor | None = None) -> Tensor:
     """The most likely rows for codes of every level."""
+    fitted = Fitted.of(fitted)
+    model = fitted.model
     pieces = []
     for start in range(0, len(codes[0]), CHUNK):
         part = [c[start : start + CHUNK].to(model.device, model.anchor.dtype) for c in codes]
-        given = None if context is None else context[start : start + CHUNK].to(model.device)
-        pieces.append(shown(model, model.generate(len(part[0]), fixed(*part), given), of_bytes).cpu())
+        px = model.generate(len(part[0]), fixed(*part), _part(model, context, start))
+        pieces.append(shown(fitted, px).cpu())
     return torch.cat(pieces)
 
 
-def shown(
-    model: LatentModel, px: Distribution, of_bytes: bool = False, generator: torch.Generator | None = None
-) -> Tensor:
-    """p(x|z) as rows in stored units: its mean (mode for tokens), or a draw where a generator is given."""
-    value = most_likely(px) if generator is None else sample(px, (), generator)
-    return model.likelihood.stored(value, of_bytes)
+def shown(fitted: Trained, px: Distribution, generator: torch.Generator | None = None) -> Tensor:
+    """p(x|z) as rows in stored units: its centre (the mean, the mode of tokens), or a draw where a generator is given."""
+    fitted = Fitted.of(fitted)
+    likelihood = fitted.model.likelihood
+    value = likelihood.shown(px) if generator is None else sample(px, (), generator)
+    stored: Tensor = likelihood.stored(value, fitted.of_bytes)
+    return stored
 
 
 @torch.no_grad()
 def reconstruct(
-    model: LatentModel, x: Tensor, context: Tensor | None = None, of_bytes: bool = False, seed: int | None = None
+    fitted: Trained,
+    x: Tensor,
+    context: Tensor | None = None,
+    seed: int | None = None,
+    under: Tensor | None = None,
 ) -> Tensor:
-    """Rows through the code and back; by the posterior mean, or from one draw of it where a seed is given."""
+    """Rows through the code and back; by the posterior mean, or from one draw of it where a seed is given.
+
+    under: another context to decode under than the rows' own: the same code, another label.
+    """
+    model = Fitted.of(fitted).model
     draw = mean if seed is None else from_posterior(torch.Generator(model.device).manual_seed(mixed_seed(seed, 4)))
-    return decode(model, encode(model, x, context, draw), context, of_bytes)
+    return decode(fitted, encode(fitted, x, context, draw), context if under is None else under)
 
 
 @torch.no_grad()
 def generate(
-    model: LatentModel,
+    fitted: Trained,
     n: int,
     seed: int = 0,
     temperature: float = 1.0,
     context: Tensor | None = None,
-    of_bytes: bool = False,
     noise: bool = False,
 ) -> Tensor:
     """n new rows, z from the prior with its noise scaled by `temperature`; with `noise`, x is drawn from p(x|z) too.
@@ -72,43 +88,54 @@ def generate(
         raise UsageError(f"the number of samples must be at least 1, not {n}")
     if not temperature > 0:
         raise UsageError(f"temperature must be above 0, not {temperature}")
+    model = Fitted.of(fitted).model
     generator = torch.Generator(model.device).manual_seed(mixed_seed(seed, 5))
     pieces = []
     for start in range(0, n, CHUNK):
         count = min(CHUNK, n - start)
-        given = None if context is None else context[start : start + count].to(model.device)
-        px = model.generate(count, from_prior(generator, temperature), given)
-        pieces.append(shown(model, px, of_bytes, generator if noise else None).cpu())
+        px = model.generate(count, from_prior(generator, temperature), _part(model, context, start))
+        pieces.append(shown(fitted, px, generator if noise else None).cpu())
     return torch.cat(pieces)
 
 
 @torch.no_grad()
 def interpolate(
-    model: LatentModel,
+    fitted: Trained,
     start: Tensor,
     end: Tensor,
     steps: int = 8,
     path: Literal["linear", "spherical"] = "spherical",
     context: Tensor | None = None,
-    of_bytes: bool = False,
+    context_end: Tensor | None = None,
 ) -> Tensor:
     """From each row of `start` to the same row of `end` through their codes: [pairs, steps, *event].
 
+    context: of the rows of `start`; `context_end`, of those of `end`, the same unless given: it changes along the way too.
     spherical keeps the length of the codes, as the mass of a wide Gaussian lies on a shell. White, Sampling Generative
     Networks, 2016.
     """
     if steps < 2:
         raise UsageError(f"an interpolation has at least 2 steps, not {steps}")
+    last = context if context_end is None else context_end
+    times = [float(t) for t in torch.linspace(0, 1, steps)]
     ways = [
-        torch.stack([_between(a, b, float(t), path) for t in torch.linspace(0, 1, steps)], 1)
-        for a, b in zip(encode(model, start, context), encode(model, end, context), strict=True)
+        torch.stack([_between(a, b, t, path) for t in times], 1)
+        for a, b in zip(encode(fitted, start, context), encode(fitted, end, last), strict=True)
     ]
-    given = None if context is None else context.repeat_interleave(steps, 0)
-    rows = decode(model, [way.flatten(0, 1) for way in ways], given, of_bytes)
+    given = None
+    if context is not None and last is not None:
+        given = torch.stack([torch.lerp(context, last, t) for t in times], 1).flatten(0, 1)
+    rows = decode(fitted, [way.flatten(0, 1) for way in ways], given)
     return rows.reshape(len(start), steps, *rows.shape[1:])
 
 
+def _part(model: LatentModel, context: Tensor | None, start: int) -> Tensor | None:
+    return None if context is None else context[start : start + CHUNK].to(model.device)
+
+
 def _between(a: Tensor, b: Tensor, t: float, path: str) -> Tensor:
+    if a.dim() > 2:  # maps are walked as vectors
+        return _between(a.flatten(1), b.flatten(1), t, path).reshape(a.shape)
     if path == "linear" or a.shape[-1] == 1:
         return torch.lerp(a, b, t)
     cosine = torch.nn.functional.cosine_similarity(a, b, -1).clamp(-1, 1).unsqueeze(-1)
@@ -121,19 +148,16 @@ def _between(a: Tensor, b: Tensor, t: float, path: str) -> Tensor:
 
 @torch.no_grad()
 def traverse(
-    model: LatentModel,
-    x: Tensor,
-    units: list[tuple[int, int]],
-    values: Tensor,
-    context: Tensor | None = None,
-    of_bytes: bool = False,
+    fitted: Trained, x: Tensor, units: list[tuple[int, int]], values: Tensor, context: Tensor | None = None
 ) -> Tensor:
     """One row's code with one unit at a time set to each of `values`: [units, values, *event].
 
     x: [1, *event]; units: pairs (level, unit); values: in standard deviations of the prior about its mean.
     """
-    codes = encode(model, x, context)
-    scales = prior_moments(model)
+    model = Fitted.of(fitted).model
+    shapes = model.latent.shapes_of_levels
+    codes = [code.flatten(1) for code in encode(fitted, x, context)]
+    scales = prior_moments(model, context=context)
     for level, unit in units:
         if not (0 <= level < len(codes) and 0 <= unit < codes[level].shape[1]):
             sizes = ", ".join(f"{c.shape[1]} at level {i}" for i, c in enumerate(codes))
@@ -146,22 +170,25 @@ def traverse(
             walks[level].dtype
         )
     given = None if context is None else context.repeat(count, 1)
-    rows = decode(model, walks, given, of_bytes)
+    rows = decode(fitted, [walk.unflatten(1, shape) for walk, shape in zip(walks, shapes, strict=True)], given)
     return rows.reshape(len(units), len(values), *rows.shape[1:])
 
 
 @torch.no_grad()
-def prior_moments(model: LatentModel, samples: int = 2000) -> list[tuple[Tensor, Tensor]]:
+def prior_moments(
+    model: LatentModel, samples: int = 2000, context: Tensor | None = None
+) -> list[tuple[Tensor, Tensor]]:
     """Mean and standard deviation of every unit under the prior, ([units], [units]) for each level, the top first.
 
-    In closed form at the top where there is one, elsewhere of `samples` fixed draws.
+    In closed form at the top where there is one, elsewhere of `samples` fixed draws. context: [1, width], of one row.
     """
     generator = torch.Generator(model.device).manual_seed(mixed_seed(0, 8))
     found = []
-    for node in model.imagine(samples, from_prior(generator)):
-        codes = node.z.flatten(0, -2)
+    given = None if context is None else context.expand(samples, -1)
+    for node in model.imagine(samples, from_prior(generator), given):
+        codes = node.z.flatten(2).flatten(0, 1)
         try:
-            centre, spread = node.p.mean, node.p.variance.sqrt()
+            centre, spread = vector(node.p).mean, vector(node.p).variance.sqrt()
         except NotImplementedError:  # a flow has no closed moments
             centre, spread = codes.mean(0), codes.std(0)
         if centre.dim() > 1:  # given the level above: these are of one draw each

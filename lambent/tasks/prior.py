@@ -5,13 +5,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lambent.data.batches import as_tensor
-from lambent.data.kinds.modality import Encoded
 from lambent.errors import UsageError
+from lambent.fitted import Fitted, Rows
 from lambent.model import LatentModel
+from lambent.model.latents import Flat, Ladder
 from lambent.model.priors import Mixture, Prior
 from lambent.model.trace import from_posterior
-from lambent.objectives import Objective
+from lambent.objectives import Loss, Objective
 from lambent.part import Part
 from lambent.seeds import mixed_seed, seeded
 from lambent.tasks.explore import encode
@@ -22,60 +22,78 @@ from lambent.training.run import History
 class _PriorAlone(Objective):
     """−E log p(z), z ~ q(z|x): the prior learns, all else stands still."""
 
+    bounded = False
+
     def refusal(self, whole: Part) -> str | None:
         return None  # any posterior will do: the codes are data here
 
     def forward(
         self, model: LatentModel, x: Tensor, generator: torch.Generator | None = None, context: Tensor | None = None
-    ) -> Tensor:
-        vars(self)["seen"] = {}
+    ) -> Loss:
         node = model.infer(x, 1, from_posterior(generator), context)[0]
-        return -node.p.log_prob(node.z.detach())[0]
+        return Loss(-node.p.log_prob(node.z.detach())[0])
 
 
 def fit_prior(
-    model: LatentModel, data: Any, prior: Prior, *, epochs: int = 20, seed: int = 0, **settings: Any
+    fitted: Fitted | LatentModel,
+    data: Any,
+    prior: Prior,
+    *,
+    epochs: int = 20,
+    seed: int = 0,
+    context: Any = None,
+    **settings: Any,
 ) -> History:
     """Replace p(z) (of the top level) by `prior`, fitted to the model's posteriors on `data`; works on any model.
 
     A mixture starts from expectation-maximization (scikit-learn), the rest from nought; all then maximize E log p(z). Encoder
-    and decoder keep their weights. Returns the history; `settings` go to `fit`. Ghosh et al., From Variational to
-    Deterministic Autoencoders, 2020; Dai & Wipf, Diagnosing and Enhancing VAE Models, 2019.
+    and decoder keep their weights. context: [rows, width], for a model whose context has no names. Returns the history;
+    `settings` go to `fit`. Ghosh et al., From Variational to Deterministic Autoencoders, 2020; Dai & Wipf, Diagnosing and
+    Enhancing VAE Models, 2019.
     Errors: `UsageError` for a model that is not trained yet, or a prior that cannot hold its posteriors.
     """
-    if not model.ready:
-        raise UsageError("fit_prior takes a trained model: fit it first")
-    posterior = model.latent.posterior
-    if not posterior.density and type(prior).__name__ == "Vamp":
+    fitted = Fitted.of(fitted)
+    model = fitted.model
+    if not model.latent.density and type(prior).__name__ == "Vamp":
         raise UsageError(
-            "a Vamp prior is a mixture of posteriors, and Point has no density to mix: use Mixture or Flow"
+            f"a Vamp prior is a mixture of posteriors, and {model.latent.inference} has no density to mix: "
+            "use Mixture or Flow"
         )
-    encoded = data.x if isinstance(data, Encoded) else as_tensor(data)
-    device = model.device
-    codes = _codes(model, encoded, seed)
-    embedded = model.likelihood.embed(model.likelihood.observe(encoded[:1000]))
+    if not isinstance(model.latent, (Flat, Ladder)):
+        raise UsageError(
+            f"fit_prior replaces the prior of Flat or Ladder, and {type(model.latent).__name__} has none to replace"
+        )
+    rows = fitted.rows(data, seed, context=context)
+    codes = _codes(model, rows, seed)
+    embedded = model.likelihood.seen(model.likelihood.observe(rows.x[:1000]))
     with seeded(torch.Generator().manual_seed(mixed_seed(seed, 6))):
-        prior.setup(codes.shape[1], embedded)
+        prior.setup(model.latent.shapes_of_levels[0], embedded, model.context)
     if isinstance(prior, Mixture):
         _expectation_maximization(prior, codes, seed)
-    model.latent.prior = prior.to(device)
+    model.latent.prior = prior.to(model.device)
     if not prior.learned:
         return {}
+    if rows.encoded is not None:  # its view is drawn anew in each batch, as in training
+        data = rows.encoded
     frozen = [(p, p.requires_grad) for p in model.parameters()]
     own = {id(p) for p in prior.parameters()}
     try:
         for parameter, _ in frozen:
             parameter.requires_grad_(id(parameter) in own)
-        return fit(model, _PriorAlone(), data, epochs=epochs, seed=seed, device=str(device), **settings)
+        device = str(model.device)
+        return fit(
+            model, _PriorAlone(), data, epochs=epochs, seed=seed, device=device, context=rows.context, **settings
+        )
     finally:
         for parameter, before in frozen:
             parameter.requires_grad_(before)
 
 
-def _codes(model: LatentModel, x: Tensor, seed: int) -> Tensor:
+def _codes(model: LatentModel, rows: Rows, seed: int) -> Tensor:
     """One draw of the top code for up to 20,000 rows."""
     draw = from_posterior(torch.Generator(model.device).manual_seed(mixed_seed(seed, 7)))
-    return encode(model, x[:20000], draw=draw)[0]
+    given = None if rows.context is None else rows.context[:20000]
+    return encode(model, rows.x[:20000], given, draw)[0].flatten(1)
 
 
 def _expectation_maximization(prior: Mixture, codes: Tensor, seed: int) -> None:

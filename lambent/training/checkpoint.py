@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lambent.disk import tensorfile
+from lambent.disk import strict_json, tensorfile
 from lambent.disk.tensorfile import digest
 from lambent.disk.whole import remove_leftovers, write_whole
 from lambent.errors import ArtifactError
@@ -182,11 +182,11 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any], dict[str, Tensor]
         tensors = tensorfile.read_tensors(path, header)
         if not {"state", "identity"} <= set(metadata) or metadata.get("sha256") != _seal(tensors, metadata):
             raise ArtifactError(f"{path} is damaged: it does not match its SHA-256")
-        state, then = (json.loads(metadata[name]) for name in ("state", "identity"))
+        state, then = (strict_json.parsed(metadata[name], finite=False) for name in ("state", "identity"))
         if not isinstance(state, dict) or not isinstance(then, dict):
             raise ArtifactError(f"{path} is damaged: its state is no object")
     except ArtifactError as error:
         raise ArtifactError(f"{error}; start the run anew") from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ArtifactError(f"{path} is damaged ({error}); start the run anew") from None
     return state, then, tensors

@@ -49,6 +49,7 @@ def taken(data: Any, validation: Any, settings: Training, device: torch.device, 
     modality, own = None, None
     if isinstance(data, Encoded):
         own = numbers(data.source.get("part"))
+        context = data.context if context is None else context
         modality, data = data.modality, data.x
     if not (isinstance(data, Tensor) or hasattr(data, "__array__") or hasattr(data, "dtype")):
         return Intake(*_streamed(data, validation, settings, device, context))
@@ -114,9 +115,11 @@ def _held_out(validation: Any, modality: Modality | None, settings: Training, de
     if isinstance(rows, (str, Path)):
         rows = _read_alike(rows, modality)
     if isinstance(rows, OnDisk):
-        given = _context(context, len(rows))
-        return FromDisk(rows, 4 * settings.batch, settings.seed, device, given)
-    x = as_tensor(rows.x if isinstance(rows, Encoded) else rows)
+        return FromDisk(rows, 4 * settings.batch, settings.seed, device, _context(context, len(rows)))
+    if isinstance(rows, Encoded):
+        context = rows.context if context is None else context
+        rows = rows.x
+    x = as_tensor(rows)
     if x.dim() < 2 or len(x) == 0:
         raise DataError(
             f"validation rows must be an array [rows, …] with at least one row, not of shape {list(x.shape)}"
@@ -171,24 +174,17 @@ def check_rows(model: LatentModel, intake: Intake, transform: Transform | None, 
 
 
 def _check(model: LatentModel, rows: Tensor | OnDisk, transform: Transform | None, seed: int) -> None:
-    if isinstance(rows, OnDisk):
-        question = f"support of {model.likelihood!r} for {described(transform)}"
-        rows.known(question, lambda: _check_pieces(model, rows, transform, seed))
+    def check(these: Any, device: torch.device) -> str:
+        generator = torch.Generator(device).manual_seed(stream(seed, "views of examples"))
+        model.likelihood.check(these, transform, generator)
+        return "held"
+
+    if isinstance(rows, Tensor):
+        check(rows, rows.device)
+    elif rows.store.digest is not None:
+        # Pictures are bytes, or bits by the making of their modality: to decode them all would tell no more.
+        some = np.linspace(0, len(rows) - 1, min(EXAMPLES, len(rows))).astype(np.int64)
+        check(rows.read(some), torch.device("cpu"))
     else:
-        model.likelihood.check(rows if transform is None else _viewed(rows[:4096], transform, seed))
-
-
-def _check_pieces(model: LatentModel, rows: OnDisk, transform: Transform | None, seed: int) -> str:
-    """Check every row, a piece at a time, beside the example that goes highest: whether bytes are bits all rows must say."""
-    examples = rows.read(np.linspace(0, len(rows) - 1, min(EXAMPLES, len(rows))).astype(np.int64))
-    witness = examples[examples.flatten(1).amax(1).argmax()][None]
-    seen = 0
-    # Pictures are bytes, or bits by the making of their modality: to decode them all would tell no more.
-    pieces = rows.pieces("checking the rows, once") if rows.store.digest is None else [examples]
-    for piece in pieces:
-        first, seen = seen, seen + len(piece)
-        try:
-            model.likelihood.check(_viewed(torch.cat([piece, witness]), transform, seed))
-        except DataError as error:
-            raise DataError(f"rows {first:,} to {seen - 1:,} of those on disk: {error}") from None
-    return "held"
+        question = f"support of {model.likelihood!r} for {described(transform)}"
+        rows.known(question, lambda: check(rows, torch.device("cpu")))

@@ -83,22 +83,22 @@ class Loop:
         vars(run.objective)["progress"] = progress if progress < 1.0 else 1.0
         for view in (run.augment, run.transform):
             x = x if view is None else view(x, run.generator)
-        losses = run.objective(run.model, x, run.generator, context)
-        loss = losses.mean()
-        loss.backward()
-        taken = loss.detach() <= run.limit
+        loss = run.objective(run.model, x, run.generator, context)
+        mean = loss.rows.mean()
+        mean.backward()
+        taken = mean.detach() <= run.limit
         passed = self._update(run.optimizer, taken, rate)
         if run.opponent is not None:
             clear(run.opponent)  # the first loss passed through it
-            rival = run.objective.rival(run.model, x, run.generator)
+            rival = run.objective.rival(run.model, loss, run.generator, context)
             assert rival is not None
             rival.mean().backward()
             # The limit is of the first loss: the opponent's own is on another scale, and need only be finite.
             self._update(run.opponent, taken & torch.isfinite(rival.detach().mean()), rate)
-        run.objective.after(run.model, taken)
+        run.objective.after(run.model, loss, taken)
         if run.average is not None:
             run.average.step()
-        run.records.append((loss.detach(), {"loss": losses.detach(), **run.objective.seen}))
+        run.records.append((mean.detach(), {"loss": loss.rows.detach(), **loss.seen}))
         if not passed:
             self._inspect(x, rows)
 

@@ -1,14 +1,15 @@
 """Device and precision: what `auto` means here, and how what is switched on is switched back."""
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Literal, get_args
 
 import torch
 
+from lambent.distributions.products import float32_products
 from lambent.errors import MachineError, UsageError, nearest
 from lambent.model import LatentModel
+from lambent.model.likelihoods import Likelihood
 
 Precision = Literal["auto", "fp32", "bf16"]
 
@@ -58,35 +59,20 @@ def resolved(precision: str, device: torch.device) -> str:
 def computing(model: LatentModel, precision: str, device: torch.device) -> Iterator[None]:
     """Matrix products at `precision` while active; weights stay float32, and densities are computed in float32.
 
-    Convolutions take bfloat16 inputs (autocast over the two halves), fully connected layers bfloat16 products inside
-    float32 arithmetic: each is the faster way for its kind. Where a processor has vectors of bfloat16 but no tiles (AMX), such
-    products are not made in bfloat16 at all, so fully connected layers take bfloat16 inputs there too.
+    Convolutions take bfloat16 inputs (autocast over the two halves, and over networks inside the likelihood), fully connected
+    layers bfloat16 products inside float32 arithmetic: each is the faster way for its kind. Where a processor has vectors
+    of bfloat16 but no tiles (AMX), such products are not made in bfloat16 at all, so fully connected layers take bfloat16
+    inputs there too.
     """
     vectors = device.type == "cpu" and _processor_has("avx512_bf16") and not _processor_has("amx_tile")
     halves = model.network.convolutional or device.type == "cuda" or vectors
+    networks: list[LatentModel | Likelihood] = [model]
+    networks += [part for part in model.modules() if isinstance(part, Likelihood)]
     try:
-        model.low_precision = torch.bfloat16 if precision == "bf16" and halves else None
-        with _bf16_products() if precision == "bf16" and not halves else nullcontext():
+        for part in networks:
+            part.low_precision = torch.bfloat16 if precision == "bf16" and halves else None
+        with float32_products("medium") if precision == "bf16" and not halves else nullcontext():
             yield
     finally:
-        model.low_precision = None
-
-
-@contextmanager
-def _bf16_products() -> Iterator[None]:
-    """float32 matrix products in bfloat16 while active, and whatever was set before, by either of torch's two ways, after."""
-    try:
-        before = torch.get_float32_matmul_precision()
-    except RuntimeError:  # set by the newer way, of which the older one cannot be asked
-        before = "highest"
-    backends = (getattr(torch.backends.mkldnn, "matmul", None), torch.backends.cuda.matmul)
-    kept = [(b, b.fp32_precision) for b in backends if b is not None and hasattr(b, "fp32_precision")]
-    try:
-        torch.set_float32_matmul_precision("medium")
-        yield
-    finally:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            torch.set_float32_matmul_precision(before)
-        for backend, value in kept:
-            backend.fp32_precision = value
+        for part in networks:
+            part.low_precision = None

@@ -51,7 +51,7 @@ class Run:
     def __post_init__(self) -> None:
         settings = self.settings
         self.total = self.total or max(1, self.epochs * self.batches.steps)
-        opponent = list(self.objective.opponent.parameters()) if hasattr(self.objective, "opponent") else []
+        opponent = [] if self.objective.opponent is None else list(self.objective.opponent.parameters())
         rivals = {id(p) for p in opponent}
         own = [p for p in (*self.model.parameters(), *self.objective.parameters()) if id(p) not in rivals]
         roots, rate, decay = (self.model, self.objective), settings.learning_rate, settings.weight_decay
@@ -82,7 +82,7 @@ class Run:
     @property
     def bounded(self) -> bool:
         """Whether there is a bound to report: a posterior without density has none, and no KL."""
-        return bool(getattr(getattr(self.model.latent, "posterior", None), "density", True))
+        return self.objective.bounded and self.model.latent.density
 
     @property
     def finite(self) -> bool:
@@ -119,7 +119,8 @@ class Run:
     def diverged(self, what: str, step: int, x: Tensor | None = None, rows: Tensor | None = None) -> NoReturn:
         """End the run: the step, the rows at fault, the likeliest cause. The model is left with its average, if that is good."""
         self.whole = False  # this state is not to be kept: the last checkpoint stands
-        cause = likeliest_cause(self.model, self.objective, x, self.optimizer.param_groups[0]["lr"])
+        seen = self.records[-1][1] if self.records else {}
+        cause = likeliest_cause(self.model, seen, x, self.optimizer.param_groups[0]["lr"])
         which = ""
         if rows is not None and x is not None and len(rows):
             which = f", rows {rows[:8].tolist()}{' and more' if len(rows) > 8 else ''}"

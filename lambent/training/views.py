@@ -34,8 +34,7 @@ def described(view: Transform | None) -> str | None:
         return f"partial of {described(view.func)} {_plain((view.args, tuple(sorted(view.keywords.items()))))}"
     if isinstance(view, types.FunctionType):
         return f"{_name(view)} {_hash(view)}"
-    call = nn.Module.forward if isinstance(view, nn.Module) else type(view).__call__
-    own = getattr(type(view), call.__name__)
+    own = getattr(type(view), "forward" if isinstance(view, nn.Module) else "__call__")
     return f"{_shown(view)}{f' {_hash(own)}' if isinstance(own, types.FunctionType) else ''}"
 
 

@@ -104,7 +104,7 @@ def test_any_model_is_the_same_in_its_file(parts: Spec, event: tuple[int, ...]) 
         hypothesis.reject()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "m.safetensors"
-        store.save(path, model, None, {"objective": objective})
+        store.save(path, store.Fitted(model, None, {"objective": objective}))
         stored = store.load(path)
         header = store.read_header(path)
     described = stored.model.spec()

@@ -38,6 +38,25 @@ def test_what_is_written_is_read_back(value: Any) -> None:
     assert repr(strict.parsed(strict.dumped(value), "x")) == repr(value)
 
 
+@given(st.text(alphabet="ab 1:,#'\"-", min_size=100, max_size=400))
+@settings(max_examples=100, deadline=None)
+def test_long_text_is_read_back_from_several_lines(text: str) -> None:
+    for value in ({"a": text}, {"a": {"b": [text, text]}}):
+        assert strict.parsed(strict.dumped(value), "x") == value
+
+
+def test_what_is_written_looks_like_a_configuration_written_by_hand() -> None:
+    """Order kept, a mapping on lines of its own, a list of plain values on one, quotes only where a word would be another."""
+    value = {
+        "name": "a run", "fit": {"rate": 1e-05, "epochs": None, "quick": True, "word": "true", "digits": "12"},
+        "sizes": [8, 4], "parts": [{"type": "Mlp", "ü": "x: y"}, "Conv"], "none": [], "nothing": {},
+    }  # fmt: skip
+    assert strict.dumped(value) == (
+        'name: a run\nfit:\n  rate: 1e-05\n  epochs: null\n  quick: true\n  word: "true"\n  digits: "12"\n'
+        'sizes: [8, 4]\nparts:\n- type: Mlp\n  ü: "x: y"\n- Conv\nnone: []\nnothing: {}\n'
+    )
+
+
 @given(st.text(max_size=60) | st.text(alphabet="{}[]:,-&*!|>'\"#%@ \n\tab1.~?", max_size=60))
 @settings(max_examples=500, deadline=None)
 def test_any_text_is_read_or_refused(text: str) -> None:

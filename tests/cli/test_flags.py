@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lambent.cli.program import VERBS
 from lambent.cli.reading import strict
 from lambent.cli.reading.flags import Parser, add_rows, add_run, common, divided
 from lambent.cli.reading.plan import Plan, modalities, sourced
@@ -84,6 +86,9 @@ def test_every_modality(said: Said) -> None:
         (["--objective.target", "-500"], {"objective": {"target": "-500"}}),
         (["--data.label=a=b"], {"data": {"label": "a=b"}}),
         (["--", "--latent.size", "3"], {}),
+        (["--data.flip", "-q"], {"data": {"flip": "true"}}),
+        (["--data.flip", "-o", "r"], {"data": {"flip": "true"}}),
+        (["--objective.target", "-.5", "-h"], {"objective": {"target": "-.5"}}),
     ],
 )  # fmt: skip
 def test_flags_become_a_tree(flags: list[str], tree: Spec) -> None:
@@ -177,3 +182,44 @@ def test_a_word_too_many_is_named() -> None:
         add_rows(parser, "rows")
         with pytest.raises(UsageError, match="what to do with 'more'"):
             parser.read(words)
+
+
+def test_short_forms_say_what_the_long_ones_say(lambent: Any, table_run: Path) -> None:
+    long = lambent("sample", table_run, "--n", 3, "--out", "long.csv", "--quiet")
+    assert (long.status, long.out, long.err) == (0, "", "")
+    for name, count in (("a.csv", ["-n", 3]), ("b.csv", ["-n=3"]), ("c.csv", ["-n3"])):
+        short = lambent("sample", table_run, *count, "-o", name, "-q")
+        assert (short.status, short.out, short.err) == (0, "", "")
+        assert Path(name).read_bytes() == Path("long.csv").read_bytes()
+    assert len(Path("long.csv").read_text().splitlines()) == 4
+    assert lambent("-V").out == lambent("--version").out
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_long_form_has_its_short_one(lambent: Any, verb: str) -> None:
+    shown = lambent(verb, "-h").out
+    for long, short in (("--n", "-n"), ("--out", "-o"), ("--quiet", "-q")):
+        assert len(re.findall(rf"^ +{long}\b", shown, re.MULTILINE)) == 0, long
+        assert len(re.findall(rf"^ +{short}[ ,].*{long}\b", shown, re.MULTILINE)) == (f" {long} " in f"{shown} "), long
+
+
+@pytest.mark.parametrize(
+    ("arguments", "flag", "hint"),
+    [
+        (["sample", "r", "-out", "x.csv"], "-out", "did you mean '--out'?"),
+        (["sample", "r", "-seed=3", "-o", "x.csv"], "-seed=3", "did you mean '--seed'?"),
+        (["sample", "r", "-N", "3", "-o", "x.csv"], "-N", "did you mean '--n'?"),
+        (["evaluate", "r", "-quiet"], "-quiet", "did you mean '--quiet'?"),
+        (["evaluate", "r", "-qq"], "-qq", "did you mean '-q'?"),
+        (["train", "x", "-epochs", "3"], "-epochs", "did you mean '--epochs'?"),
+        (["train", "x", "-latent.size", "3"], "-latent.size", "did you mean '--latent'?"),
+        (["train", "x", "--data.label", "-x"], "-x", "Allowed: --"),
+        (["-v"], "-v", "did you mean '-V'?"),
+    ],
+)
+def test_other_flags_of_one_dash_are_refused(lambent: Any, arguments: list[str], flag: str, hint: str) -> None:
+    """`-out x.csv` is not `-o ut`."""
+    refused = lambent(*arguments)
+    assert refused.status == 2
+    assert repr(flag) in refused.complaint
+    assert hint in refused.complaint

@@ -38,7 +38,7 @@ def test_every_verb_explains_itself(lambent: Run, verb: str) -> None:
 def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys; from lambent.cli import main; main(['--help']); "
-        "print([m for m in ('torch', 'numpy', 'yaml', 'rich', 'argparse') if m in sys.modules])"
+        "print([m for m in ('torch', 'numpy', 'ruamel.yaml', 'filelock', 'rich', 'argparse') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=surroundings(), check=True)
     assert done.stdout.splitlines()[-1] == "[]"
@@ -280,6 +280,54 @@ def test_parts_are_kept_from_one_call_to_the_next(tmp_path: Path) -> None:
         kept.write_text(damage)
         assert said() == (first, "True")
         assert said() == (first, "False")
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        [],
+        ["--latent=Ladder", "--latent.prior=Vamp", "--data=Table"],
+        ["--latent={type: Flat, prior: Vamp}", "--objective=Factor"],
+    ],
+)
+def test_the_help_of_train_does_not_wait_for_torch(tmp_path: Path, chosen: list[str]) -> None:
+    """From the second call on it is made from what is kept, and reads as it does with everything imported."""
+    env = {**surroundings(), "XDG_CACHE_HOME": str(tmp_path), "COLUMNS": "100"}
+
+    def said(before: str = "") -> tuple[str, str]:
+        program = f"""import sys{before}
+from lambent.cli import main
+status = main(["train", *{chosen!r}, "--help"])
+print(status, "torch" in sys.modules, file=sys.stderr)"""
+        done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True)
+        return done.stdout, done.stderr.strip()
+
+    first, imported = said()
+    assert imported == "0 True"
+    assert said() == (first, "0 False")
+    assert said(", lambent.fitted") == (first, "0 True")
+    assert all(flag in first for flag in ("--learning-rate", "--samples", "--latent.prior", "--data.split"))
+    assert ("--latent.prior.components" in first) == bool(chosen)
+
+
+def test_the_help_of_train_lists_a_users_own_part(tmp_path: Path) -> None:
+    Path("mine.py").write_text(
+        "from lambent.model.priors.base import Prior\n"
+        "from lambent.part import option\n\n\n"
+        "class Wide(Prior):\n    width: float = option('how wide it is', default=2.5, above=0)\n\n"
+        "    def setup(self, shape, examples): ...\n    def forward(self, posterior, context=None): ...\n"
+    )
+    env = {**surroundings(), "XDG_CACHE_HOME": str(tmp_path)}
+    command = [sys.executable, "-m", "lambent", "train", "--import=mine", "--latent.prior=Wide", "--help"]
+    for _ in range(2):
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+        assert " ".join(done.stdout.split()).count("how wide it is [number, > 0; default 2.5]") == 1
+    assert (
+        "Wide"
+        not in subprocess.run(
+            [sys.executable, "-m", "lambent", "parts"], env=env, capture_output=True, text=True, check=True
+        ).stdout
+    )
 
 
 def test_a_fault_of_our_own_is_one_line(lambent: Run, monkeypatch: pytest.MonkeyPatch) -> None:

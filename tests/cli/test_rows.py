@@ -14,6 +14,7 @@ from lambent.cli.reading.settings import of_rows
 from lambent.cli.reading.sources import load_rows, recorded
 from lambent.cli.voice import Voice
 from lambent.data import split
+from lambent.data.splitting import numbers
 
 Run = Callable[..., Any]
 Small = tuple[str, ...]
@@ -28,17 +29,21 @@ def test_scale_and_centre_come_from_the_training_rows_alone() -> None:
     np.save("x.npy", x)
     rows = load_rows(request("x.npy"), {}, "auto", Voice(quiet=True))
     held = np.sort(np.random.Generator(np.random.PCG64(0)).permutation(200)[:20])
-    kept = np.delete(x, held, axis=0)
+    left = np.delete(x, held, axis=0)
+    watched = np.sort(np.random.Generator(np.random.PCG64(0)).permutation(180)[:18])
+    kept = np.delete(left, watched, axis=0)
     columns = rows.train.modality.state()["columns"]
     assert [c["centre"] for c in columns] == pytest.approx(kept.mean(0), abs=1e-12)
     assert [c["scale"] for c in columns] == pytest.approx(kept.std(0), abs=1e-12)
     assert np.allclose(rows.train.modality.decode(rows.test.x), x[held], atol=1e-5)
-    again = recorded({"request": rows.request}, rows.train.modality, None)
+    assert rows.valid is not None
+    assert np.allclose(rows.train.modality.decode(rows.valid.x), left[watched], atol=1e-5)
+    assert np.allclose(x[numbers(rows.train.source["part"])], kept)
+    assert np.allclose(x[numbers(rows.valid.source["part"])], left[watched])
+    came = {"request": rows.request, "fit": {"validation": rows.validation}}
+    again = recorded(came, rows.train.modality, None)
     assert again.source["sha256"] == rows.test.source["sha256"]
-    assert (
-        recorded({"request": rows.request}, rows.train.modality, "train").source["sha256"]
-        == (rows.train.source["sha256"])
-    )
+    assert recorded(came, rows.train.modality, "train").source["sha256"] == rows.train.source["sha256"]
 
 
 def test_held_out_rows_keep_their_numbers_lines_and_labels() -> None:
@@ -70,7 +75,7 @@ def test_a_folder_is_cut_as_its_rows_would_be(pictures: Path) -> None:
 
 @pytest.mark.parametrize(
     ("flags", "watched", "train"),
-    [([], "valid", 30), (["--validation=valid"], "valid", 30), (["--validation=0.5"], 0.5, 30), (["--limit=7"], "valid", 7)],
+    [([], "valid", 30), (["--validation=valid"], "valid", 30), (["--validation=0.5"], 0.5, 15), (["--limit=7"], "valid", 7)],
 )  # fmt: skip
 def test_validation_on_the_split_that_the_data_have(
     lambent: Run, small: Small, flags: list[str], watched: str | float, train: int
@@ -82,7 +87,7 @@ def test_validation_on_the_split_that_the_data_have(
     came = store.read_header("r/model.safetensors")["provenance"]
     assert came["fit"]["validation"] == watched
     assert came["data"]["rows"] == train
-    assert (f"{min(10, train)} to validate on" in done.err) == isinstance(watched, str)
+    assert f"{15 if watched == 0.5 else min(10, train)} to validate on" in done.err
     assert lambent("train", "--config=r/config.yaml", "--out=again", "--quiet").status == 0
     first, again = (json.loads(Path(run, "history.jsonl").read_text()) for run in ("r", "again"))
     assert first["validation_elbo"] == again["validation_elbo"]
@@ -102,6 +107,24 @@ def test_validation_without_such_a_split_takes_a_share(lambent: Run, small: Smal
         refused = lambent("train", "parts.npz", "--out=q", flag, *small)
         assert refused.status == status
         assert words in refused.complaint
+
+
+def test_few_rows_are_told_to_end_with_their_best_weights(lambent: Run, small: Small) -> None:
+    """Six columns of noise and forty rows: more epochs than are good. The note says what will happen, the end what did."""
+    np.save("x.npy", np.random.default_rng(0).normal(size=(60, 6)))
+    arguments = ("train", "x.npy", "--epochs=60", "--learning-rate=0.03", "--average=0", *small, "--network.width=64")
+    done = lambent(*arguments, "--out=r")
+    assert done.status == 0, done.err
+    assert "49 rows are few: the weights that are best on the validation rows are kept" in done.err
+    history = [json.loads(line) for line in Path("r/history.jsonl").read_text().splitlines()]
+    best = min(history, key=lambda row: float(row["validation_loss"]))["epoch"]
+    assert len(history) == best + 12
+    assert f"kept: the weights of epoch {best}, best on the validation rows, 12 epochs without better ones" in done.err
+    assert store.read_header("r/model.safetensors")["provenance"]["kept_epoch"] == best
+    quiet = lambent(*arguments, "--out=all", "--patience=0")
+    assert "are few" not in quiet.err
+    assert "kept:" not in quiet.err
+    assert len(Path("all/history.jsonl").read_text().splitlines()) == 60
 
 
 def test_validation_rows_that_are_trained_on_are_told(lambent: Run, small: Small) -> None:

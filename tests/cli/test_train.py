@@ -25,7 +25,6 @@ OF_EVERY_RUN = {
     "config.yaml",
     "model.safetensors",
     "history.jsonl",
-    "checkpoint.safetensors",
     "metrics.json",
     "report.html",
 }
@@ -71,7 +70,7 @@ def test_the_model_file_says_where_it_came_from(table_run: Path) -> None:
     assert known <= came.keys()
     assert came["name"] == "table"
     assert came["command"].startswith("lambent train ")
-    assert came["data"]["rows"] == 54
+    assert came["data"]["rows"] == 49  # of 60: six to test on, of the rest five to validate on
     assert came["test"]["rows"] == 6
     assert came["objective"]["type"] == "Elbo"
     assert len(came["history"]["loss"]) == came["fit"]["epochs"] == 2
@@ -218,12 +217,46 @@ def until(condition: Callable[[], bool], started: subprocess.Popen[str]) -> None
         time.sleep(0.01)
 
 
-def test_resuming_a_finished_run_changes_nothing(lambent: Run, table: Path, small: Small) -> None:
-    assert lambent("train", table, "--data.label=kind", "--epochs=1", "--out=r", *small).status == 0
-    before = load_file("r/model.safetensors")
-    assert lambent("train", "--resume", "r", "--quiet").status == 0
-    after = load_file("r/model.safetensors")
-    assert all(np.array_equal(before[k], after[k]) for k in before)
+def test_a_finished_run_is_not_gone_on_with(lambent: Run, table: Path, small: Small) -> None:
+    """Status 2 and the way to train for longer, whether its checkpoint was kept or not; not a byte is changed."""
+    for kept in ([], ["--keep-checkpoint"]):
+        arguments = ["train", table, "--data.label=kind", "--epochs=1", "--out=r", "--force", *kept, *small]
+        assert lambent(*arguments).status == 0
+        assert set(os.listdir("r")) == OF_EVERY_RUN | ({"checkpoint.safetensors"} if kept else set())
+        before = {p.name: p.read_bytes() for p in Path("r").iterdir()}
+        refused = lambent("train", "--resume", "r")
+        assert refused.status == 2
+        assert "r: the run is finished" in refused.complaint
+        way = "lambent train --config r/config.yaml --epochs N --out ANOTHER-FOLDER"
+        assert refused.complaint.endswith(way)
+        assert {p.name: p.read_bytes() for p in Path("r").iterdir()} == before
+    assert lambent(*way.replace("N ", "2 ").split()[1:]).status == 0
+    assert len(Path("ANOTHER-FOLDER/history.jsonl").read_text().splitlines()) == 2
+
+
+def test_a_run_interrupted_after_training_is_finished_by_resuming(
+    lambent: Run, table: Path, small: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Model and checkpoint are there; resumed, the model stays as it is, the rest is written, and the checkpoint goes."""
+    from lambent.cli.verbs import carry
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    arguments = ["train", table, "--data.label=kind", "--epochs=1", *small]
+    for kept in ([], ["--keep-checkpoint"]):
+        with monkeypatch.context() as patch:
+            patch.setattr(carry, "write_report", interrupt)
+            cut = lambent(*arguments, "--out=r", "--force", *kept)
+        assert cut.status == 130
+        way = " ".join(["lambent train --resume r", *kept])
+        assert cut.err.endswith(f"the model is saved, go on with: {way}\n")
+        assert set(os.listdir("r")) == OF_EVERY_RUN - {"report.html"} | {"checkpoint.safetensors"}
+        weights = load_file("r/model.safetensors")
+        assert lambent(*way.split()[1:], "--quiet").status == 0
+        again = load_file("r/model.safetensors")
+        assert all(np.array_equal(weights[name], again[name]) for name in weights)
+        assert set(os.listdir("r")) == OF_EVERY_RUN | ({"checkpoint.safetensors"} if kept else set())
 
 
 @pytest.mark.parametrize(
@@ -240,7 +273,8 @@ def test_K16_other_data_are_not_resumed(lambent: Run, table: Path, small: Small)
     """A run whose data have changed is not resumed."""
     own = Path("own.csv")
     own.write_bytes(table.read_bytes())
-    assert lambent("train", own, "--data.label=kind", "--epochs=1", "--out=r", *small).status == 0
+    assert lambent("train", own, "--data.label=kind", "--epochs=1", "--keep-checkpoint", "--out=r", *small).status == 0
+    Path("r/report.html").unlink()  # as if it had been interrupted after training
     own.write_text(own.read_text().replace("0.", "1."))
     refused = lambent("train", "--resume", "r", "--quiet")
     assert refused.status == 4
@@ -248,11 +282,13 @@ def test_K16_other_data_are_not_resumed(lambent: Run, table: Path, small: Small)
 
 
 @pytest.mark.parametrize("keep", [0, 7, 8, 100, -1])
-def test_K1_a_cut_checkpoint_is_refused(lambent: Run, table_run: Path, keep: int) -> None:
+def test_K1_a_cut_checkpoint_is_refused(lambent: Run, table: Path, small: Small, keep: int) -> None:
     """A checkpoint cut short anywhere is refused by its name."""
-    Path("r").mkdir()
-    for name in ("config.yaml", "checkpoint.safetensors"):
-        Path("r", name).write_bytes((table_run / name).read_bytes())
+    assert (
+        lambent("train", table, "--data.label=kind", "--epochs=1", "--keep-checkpoint", "--out=r", *small).status == 0
+    )
+    for name in ("model.safetensors", "report.html"):
+        Path("r", name).unlink()
     whole = Path("r/checkpoint.safetensors").read_bytes()
     Path("r/checkpoint.safetensors").write_bytes(whole[:keep])
     refused = lambent("train", "--resume", "r", "--quiet")

@@ -269,7 +269,7 @@ def test_quiet_says_nothing(lambent: Run, table_run: Path) -> None:
 def test_a_model_made_in_python(lambent: Run, table_run: Path, table: Path) -> None:
     """Without provenance the data must be named; without a modality, they are read as they come."""
     stored = store.load(table_run / "model.safetensors")
-    store.save("bare.safetensors", stored.model, stored.modality)
+    store.save("bare.safetensors", store.Fitted(stored.model, stored.modality))
     assert "name the data" in lambent("evaluate", "bare.safetensors").complaint
     assert lambent("evaluate", "bare.safetensors", table, "--samples=1").status == 0
     assert lambent("info", "bare.safetensors").status == 0

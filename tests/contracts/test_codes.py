@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lambent.distributions import FromNoise, NormalMixture, sample
+from lambent.distributions import FromNoise, NormalMixture, centre, sample
 from lambent.errors import UsageError
 from lambent.model import LatentModel
 from lambent.model.latents import Flat, Ladder
@@ -30,7 +30,7 @@ def test_prior_is_one_distribution_over_vectors(
     z = sample(p, (4, 5), seed(0))
     assert z.shape == (4, 5, size)
     assert p.log_prob(z).shape == (4, 5)
-    assert p.mean.shape == (size,)
+    assert centre(p).shape == (size,)
     assert torch.isfinite(p.log_prob(50 * z)).all()
     assert torch.equal(z, sample(p, (4, 5), seed(0)))
     assert not torch.equal(z, sample(p, (4, 5), seed(1)))
@@ -51,7 +51,7 @@ def test_posterior_gives_a_distribution_for_each_row(
     any_posterior_spec: Spec, device: torch.device, seed: Seed
 ) -> None:
     posterior = Posterior.from_spec(any_posterior_spec)
-    posterior.setup(7, 3)
+    posterior.setup((7,), (3,))
     posterior.to(device)
     for batch in ((), (5,), (2, 5)):
         features = torch.randn(*batch, 7, device=device)
@@ -61,7 +61,7 @@ def test_posterior_gives_a_distribution_for_each_row(
         assert tuple(q.event_shape) == (3,)
         z = sample(q, (4,), seed(0))
         assert z.shape == (4, *batch, 3)
-        assert q.mean.shape == (*batch, 3)
+        assert centre(q).shape == (*batch, 3)
         assert posterior.separable == (q.detached() is not None)
         if posterior.density:
             assert q.log_prob(z).shape == (4, *batch)
@@ -75,7 +75,7 @@ def test_posterior_of_wild_features_is_still_a_distribution(
     any_posterior_spec: Spec, magnitude: float, device: torch.device, seed: Seed
 ) -> None:
     posterior = Posterior.from_spec(any_posterior_spec)
-    posterior.setup(7, 3)
+    posterior.setup((7,), (3,))
     q = posterior.to(device)(magnitude * torch.randn(5, 7, device=device))
     z = sample(q, (4,), seed(0))
     assert torch.isfinite(z).all()
@@ -85,7 +85,7 @@ def test_posterior_of_wild_features_is_still_a_distribution(
 
 def test_one_unit_is_enough(any_posterior_spec: Spec, device: torch.device) -> None:
     posterior = Posterior.from_spec(any_posterior_spec)
-    posterior.setup(7, 1)
+    posterior.setup((7,), (1,))
     assert sample(posterior.to(device)(torch.randn(5, 7, device=device))).shape == (5, 1)
 
 
@@ -93,7 +93,7 @@ def test_detached_posterior_keeps_its_density_and_lets_go_of_its_parameters(
     any_posterior_spec: Spec, device: torch.device, seed: Seed
 ) -> None:
     posterior = Posterior.from_spec(any_posterior_spec)
-    posterior.setup(7, 3)
+    posterior.setup((7,), (3,))
     q = posterior.to(device)(torch.randn(5, 7, device=device))
     constant = q.detached()
     if constant is None:
@@ -150,7 +150,7 @@ def test_prior_of_the_model_is_the_one_it_samples_from(any_latent_spec: Spec, as
     """log p(z) of generated codes, level by level, averages to minus the entropy of what was sampled."""
     model, _ = assembled(latent=any_latent_spec)
     with torch.no_grad():
-        _, nodes = model.latent(None, from_prior(seed(0)), 4000, model._features)
+        nodes = model.imagine(4000, from_prior(seed(0)))
         for node in nodes:
             own = node.p.log_prob(node.z)
             entropy = node.p.entropy()
@@ -190,7 +190,7 @@ def test_shared_noise_makes_a_row_independent_of_the_rows_beside_it(
 
 def test_shared_noise_differs_between_samples_and_seeds(model_and_rows: tuple[LatentModel, Tensor], seed: Seed) -> None:
     model, x = model_and_rows
-    if not model.latent.posterior.density:
+    if not model.latent.density:
         pytest.skip("a point has no noise")
     drawn = codes(model, x, shared(seed(3)))
     assert not torch.allclose(drawn[0], drawn[1])
@@ -199,7 +199,7 @@ def test_shared_noise_differs_between_samples_and_seeds(model_and_rows: tuple[La
 
 def test_posterior_noise_differs_between_rows(model_and_rows: tuple[LatentModel, Tensor], seed: Seed) -> None:
     model, x = model_and_rows
-    if not model.latent.posterior.density:
+    if not model.latent.density:
         pytest.skip("a point has no noise")
     same = x[:1].expand(8, *x.shape[1:])
     drawn = codes(model, same, from_posterior(seed(3)))
@@ -210,9 +210,9 @@ def test_posterior_noise_differs_between_rows(model_and_rows: tuple[LatentModel,
 def test_temperature_nought_is_the_centre_of_the_prior(model_and_rows: tuple[LatentModel, Tensor], seed: Seed) -> None:
     model, _ = model_and_rows
     with torch.no_grad():
-        _, cold = model.latent(None, from_prior(seed(0), 0.0), 5, model._features)
-        _, centre = model.latent(None, mean, 5, model._features)
-        for node, middle in zip(cold, centre, strict=True):
+        cold = model.imagine(5, from_prior(seed(0), 0.0))
+        middles = model.imagine(5, mean)
+        for node, middle in zip(cold, middles, strict=True):
             if isinstance(node.p, NormalMixture):  # the centre of one of its components
                 away = (node.z.unsqueeze(-2) - node.p.components.mean).abs().sum(-1).amin(-1)
                 assert float(away.max()) < 1e-6
@@ -224,7 +224,7 @@ def test_mean_is_the_mean(model_and_rows: tuple[LatentModel, Tensor]) -> None:
     model, x = model_and_rows
     nodes = model.infer(x, 2, mean)
     for node in nodes:
-        torch.testing.assert_close(node.z, node.q.mean.expand_as(node.z))
+        torch.testing.assert_close(node.z, centre(node.q).expand_as(node.z))
     assert torch.equal(codes(model, x, mean), codes(model, x, mean))
 
 
@@ -241,7 +241,7 @@ def test_first_takes_the_top_from_one_draw_and_the_rest_from_another(assembled: 
     for count in range(4):
         nodes = model.infer(x, 1, first(count, mean, from_prior(seed(0))))
         for level, node in enumerate(nodes):
-            from_mean = torch.allclose(node.z, node.q.mean.expand_as(node.z))
+            from_mean = torch.allclose(node.z, centre(node.q).expand_as(node.z))
             assert from_mean == (level < count)
 
 

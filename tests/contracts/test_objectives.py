@@ -40,7 +40,7 @@ Ready = Callable[..., tuple[Objective, LatentModel, Tensor]]
 @pytest.mark.parametrize("count", [1, 2, 8])
 def test_one_finite_loss_for_each_row(any_objective_spec: Spec, count: int, ready: Ready, seed: Seed) -> None:
     objective, model, x = ready(any_objective_spec)
-    loss = objective(model, x[:count], seed(0))
+    loss = objective(model, x[:count], seed(0)).rows
     assert loss.shape == (count,)
     assert torch.isfinite(loss).all()
 
@@ -48,7 +48,7 @@ def test_one_finite_loss_for_each_row(any_objective_spec: Spec, count: int, read
 def test_its_randomness_is_the_generators(any_objective_spec: Spec, ready: Ready, seed: Seed) -> None:
     objective, model, x = ready(any_objective_spec)
     state = torch.get_rng_state()
-    first, same, other = (objective(model, x, seed(n)) for n in (1, 1, 2))
+    first, same, other = (objective(model, x, seed(n)).rows for n in (1, 1, 2))
     assert torch.equal(torch.get_rng_state(), state), "the global generator was touched"
     assert torch.equal(first, same)
     assert not torch.equal(first, other)
@@ -57,7 +57,7 @@ def test_its_randomness_is_the_generators(any_objective_spec: Spec, ready: Ready
 def test_rows_and_weights_are_left_alone(any_objective_spec: Spec, ready: Ready, seed: Seed) -> None:
     objective, model, x = ready(any_objective_spec)
     kept = [t.clone() for t in (x, *model.state_dict().values(), *objective.state_dict().values())]
-    objective(model, x, seed(0)).mean().backward()
+    objective(model, x, seed(0)).rows.mean().backward()
     now = (x, *model.state_dict().values(), *objective.state_dict().values())
     assert all(torch.equal(a.nan_to_num(-9.5), b.nan_to_num(-9.5)) for a, b in zip(kept, now, strict=True))
 
@@ -67,10 +67,8 @@ def test_gradient_reaches_encoder_decoder_and_prior(
     any_objective_spec: Spec, prior: str, ready: Ready, seed: Seed
 ) -> None:
     objective, model, x = ready(any_objective_spec, prior={"type": prior})
-    objective(model, x, seed(0)).mean().backward()
+    objective(model, x, seed(0)).rows.mean().backward()
     for name, parameter in model.named_parameters():
-        if any_objective_spec["type"] == "Wae" and name == "latent.prior.logits":
-            continue  # samples of a mixture carry no gradient to its weights
         if any_objective_spec.get("beta") == "auto" and name == "likelihood.width.log_scale":
             continue  # set to its optimum, not learned
         assert parameter.grad is not None, name
@@ -83,9 +81,9 @@ def test_both_parts_of_the_bound_are_recorded_without_their_graph(
     any_objective_spec: Spec, ready: Ready, seed: Seed
 ) -> None:
     objective, model, x = ready(any_objective_spec)
-    objective(model, x, seed(0))
+    loss = objective(model, x, seed(0))
     for name in ("reconstruction", "kl"):
-        value = objective.seen[name]
+        value = loss.seen[name]
         assert value.shape == (len(x),)
         assert torch.isfinite(value).all()
         assert not value.requires_grad
@@ -93,9 +91,9 @@ def test_both_parts_of_the_bound_are_recorded_without_their_graph(
 
 def test_rival_has_a_loss_for_each_row_of_its_own(any_objective_spec: Spec, ready: Ready, seed: Seed) -> None:
     objective, model, x = ready(any_objective_spec)
-    objective(model, x, seed(0))
-    loss = objective.rival(model, x, seed(1))
-    if not hasattr(objective, "opponent"):
+    first = objective(model, x, seed(0))
+    loss = objective.rival(model, first, seed(1))
+    if objective.opponent is None:
         assert loss is None
         return
     assert loss.shape == (len(x),)
@@ -103,7 +101,7 @@ def test_rival_has_a_loss_for_each_row_of_its_own(any_objective_spec: Spec, read
     loss.mean().backward()
     assert all(p.grad is None for p in model.parameters()), "the opponent must not teach the model"
     assert all(torch.isfinite(p.grad).all() for p in objective.opponent.parameters())
-    assert torch.equal(loss, objective.rival(model, x, seed(1)))
+    assert torch.equal(loss, objective.rival(model, first, seed(1)))
 
 
 def test_weights_of_an_objective_come_from_its_seed(objective_spec: Spec, ready: Ready) -> None:
@@ -114,7 +112,7 @@ def test_weights_of_an_objective_come_from_its_seed(objective_spec: Spec, ready:
         objective.setup(model, number)
         states.append({k: v.clone() for k, v in objective.state_dict().items()})
     assert all(torch.equal(states[0][k].nan_to_num(9), states[1][k].nan_to_num(9)) for k in states[0])
-    if hasattr(objective, "opponent"):
+    if objective.opponent is not None:
         assert any(not torch.equal(states[0][k], states[2][k]) for k in states[0])
 
 
@@ -144,7 +142,7 @@ def test_what_it_cannot_serve_it_refuses_when_assembled(
         return
     objective.setup(model)
     objective.to(model.device)
-    loss = objective(model, x, seed(0))
+    loss = objective(model, x, seed(0)).rows
     assert torch.isfinite(loss).all()
     loss.mean().backward()
 
@@ -166,8 +164,18 @@ def test_context_goes_through(any_objective_spec: Spec, device: torch.device, se
     objective.setup(model)
     objective.to(device)
     x, context = torch.randn(5, 4, device=device), torch.randn(5, 3, device=device)
-    loss = objective(model, x, seed(0), context)
+    loss = objective(model, x, seed(0), context).rows
     assert loss.shape == (5,)
-    assert not torch.equal(loss, objective(model, x, seed(0), context + 1))
+    assert not torch.equal(loss, objective(model, x, seed(0), context + 1).rows)
     with pytest.raises(UsageError, match=r"context of shape \[5, 3\]"):
         objective(model, x, seed(0))
+
+
+@pytest.mark.parametrize("prior", ["Mixture", "Vamp"])
+@pytest.mark.parametrize("posterior", ["Diagonal", "Full", "Flow"])
+def test_wae_refuses_priors_whose_weights_it_cannot_teach(prior: str, posterior: str, assembled: Assembled) -> None:
+    model, _ = assembled(prior={"type": prior}, posterior={"type": posterior})
+    with pytest.raises(UsageError, match=rf"^Wae .*{prior} prior .*: use the Standard or Flow prior"):
+        check(model, Objective.from_spec("Wae"))
+    other, _ = assembled(prior={"type": "Flow"}, posterior={"type": posterior})
+    check(other, Objective.from_spec("Wae"))

@@ -151,6 +151,19 @@ def test_a_number_is_no_truth_value_and_text_no_whole_number(part: type[Part]) -
                 part(**{field.name: 1})
 
 
+def test_whole_numbers_have_an_upper_limit(part: type[Part]) -> None:
+    """No description, whoever wrote it, asks for a billion layers; the limit itself is taken, and one more refused by it."""
+    for field in dataclasses.fields(part):
+        hint = typing.get_type_hints(part)[field.name]
+        listed = typing.get_origin(hint) is tuple and typing.get_args(hint)[0] is int
+        if hint is int or listed:
+            assert "maximum" in field.metadata, f"{field.name} has no maximum"
+            most = field.metadata["maximum"]
+            assert getattr(part(**{field.name: [most] if listed else most}), field.name) in (most, (most,))
+            with pytest.raises(UsageError, match=f"{field.name} must be at most {most}, not {most + 1}"):
+                part(**{field.name: [most + 1] if listed else most + 1})
+
+
 def test_yaml_reads_an_exponent_as_text_and_the_field_as_a_number(part: type[Part]) -> None:
     for field in dataclasses.fields(part):
         if typing.get_type_hints(part)[field.name] is float:
@@ -234,9 +247,9 @@ def test_copies_of_an_objective_after_a_pass(any_objective_spec: Spec, assembled
     objective.setup(model)
     objective.to(model.device)
     generator = torch.Generator(model.device)
-    loss = objective(model, x, generator.manual_seed(0))
+    loss = objective(model, x, generator.manual_seed(0)).rows
     for other in (copy.deepcopy(objective), pickle.loads(pickle.dumps(objective))):
-        assert torch.equal(other(model, x, generator.manual_seed(0)), loss)
+        assert torch.equal(other(model, x, generator.manual_seed(0)).rows, loss)
         assert other.state_dict().keys() == objective.state_dict().keys()
 
 

@@ -189,7 +189,7 @@ def test_split_is_seeded_disjoint_and_complete() -> None:
     assert held.labels is not None
     assert kept.labels is not None
     assert np.array_equal(np.bincount(kept.labels) + np.bincount(held.labels), np.full(10, 200))
-    assert held.source["part"] == {"fraction": 0.25, "seed": 3, "side": "held"}
+    assert held.source["part"] == {"fraction": 0.25, "seed": 3, "of": 2000, "side": "held"}
     assert held.source["rows"] == 500
     assert held.source["sha256"] != whole.source["sha256"]
 

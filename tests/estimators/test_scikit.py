@@ -1,6 +1,8 @@
 """scikit-learn's own law-book, with an empty list of expected failures, for four different priors."""
 
 import pickle
+from collections.abc import Iterator
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -80,6 +82,84 @@ def test_partial_fit_goes_on(table: np.ndarray) -> None:
     vae = VAE(3)
     scores = [vae.partial_fit(table).score(table) for _ in range(60)]
     assert scores[-1] > scores[10] > scores[0]
+
+
+class Diary(Elbo):
+    """Notes the progress and log λ of each step."""
+
+    noted: ClassVar[list[tuple[float, float]]] = []
+
+    def forward(self, *given, **named):
+        self.noted.append((self.progress, float(self.log_beta)))
+        return super().forward(*given, **named)
+
+
+@pytest.fixture
+def noted() -> Iterator[list[tuple[float, float]]]:
+    Diary.noted.clear()
+    yield Diary.noted
+    Diary.noted.clear()
+
+
+def test_partial_fit_is_one_training(table: np.ndarray, noted: list[tuple[float, float]]) -> None:
+    """Calls over the same rows end in the bits of one fit of as many epochs: λ, moments, averages and orders go on."""
+    objective = {"type": "Diary", "beta": "auto", "anneal": "linear"}
+    settings = {"objective": objective, "likelihood": "Laplace", "epochs": 4, "precision": "fp32"}
+    whole = VAE(2, **settings).fit(table)
+    at_once, noted[:] = list(noted), []
+    bit_by_bit = VAE(2, **settings)
+    for call in range(4):
+        bit_by_bit.partial_fit(table)
+        bit_by_bit = pickle.loads(pickle.dumps(bit_by_bit))
+        assert bit_by_bit.history_["epoch"] == list(range(1, call + 2))
+    assert noted == at_once
+    assert [progress for progress, _ in noted] == pytest.approx([k / 12 for k in range(1, 13)])
+    assert noted[-1][1] != noted[0][1], "λ did move"
+    assert bit_by_bit.history_["loss"] == whole.history_["loss"]
+    for name, value in whole.model_.state_dict().items():
+        assert np.array_equal(value, bit_by_bit.model_.state_dict()[name]), name
+    for _ in range(2):
+        bit_by_bit.partial_fit(table)
+    assert [progress for progress, _ in noted[12:]] == [1.0] * 6
+
+
+def test_partial_fit_keeps_the_opponent(table: np.ndarray) -> None:
+    """The rival of FactorVAE goes on from its weights: four calls are one fit of four epochs."""
+    settings = {"objective": {"type": "Factor", "width": 8, "depth": 1}, "epochs": 4, "precision": "fp32"}
+    whole, bit_by_bit = VAE(2, **settings).fit(table), VAE(2, **settings)
+    for _ in range(4):
+        bit_by_bit.partial_fit(table)
+    assert np.array_equal(whole.transform(table), bit_by_bit.transform(table))
+
+
+def test_partial_fit_counts_over_the_first_rows_and_takes_others(table: np.ndarray, noted) -> None:
+    """Without `epochs`, progress runs over the steps that `fit` would make with the first rows: 300 epochs of one."""
+    vae = VAE(2, objective="Diary")
+    for rows in (table[:100], table[100:], table[:50]):
+        vae.partial_fit(rows)
+    assert [progress for progress, _ in noted] == pytest.approx([k / 300 for k in range(1, 5)])
+    assert vae.history_["step"] == [1, 3, 4]
+
+
+def test_partial_fit_after_fit_finds_the_objective_at_its_end(table: np.ndarray, noted) -> None:
+    vae = VAE(2, objective={"type": "Diary", "anneal": "linear"}, epochs=2).fit(table)
+    noted.clear()
+    before = vae.score(table)
+    for _ in range(3):
+        vae.partial_fit(table)
+    assert [progress for progress, _ in noted] == [1.0] * 9
+    assert vae.score(table) > before
+    vae.fit(table)
+    assert [progress for progress, _ in noted[9:]] == pytest.approx([k / 6 for k in range(1, 7)])
+
+
+def test_rows_of_another_level_are_learned_from_at_once(table: np.ndarray) -> None:
+    """What counts as a spike is learned from the rows at hand: other rows are no spikes."""
+    vae = VAE(2, batch=16)
+    for _ in range(3):
+        vae.partial_fit(table)
+    vae.partial_fit(table + 40 * table.std(0))
+    assert vae.history_["skipped"][-1] == 0
 
 
 def test_file_and_pickle_give_the_same_estimator(fitted: VAE, table: np.ndarray, tmp_path) -> None:

@@ -44,7 +44,7 @@ def train(folder: Path) -> None:
         patience=3, device="cpu", precision="fp32", checkpoint=path, resume=path.exists(),
         callbacks=[Journal(folder / FILES[1]), Checkpoint(path, seconds=-1.0)],
     )  # fmt: skip
-    store.save(folder / FILES[2], model, provenance={"name": "drill"})
+    store.save(folder / FILES[2], store.Fitted(model, provenance={"name": "drill"}))
 
 
 def killed_at(stage: str, count: int) -> None:

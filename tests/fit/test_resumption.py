@@ -15,7 +15,7 @@ from lambent.model.likelihoods import Bernoulli, Gaussian, Laplace
 from lambent.model.networks import Mlp, ResNet
 from lambent.model.posteriors import Flow as FlowPosterior
 from lambent.model.priors import Flow, Mixture, Vamp
-from lambent.objectives import BetaTc, Elbo
+from lambent.objectives import BetaTc, Elbo, Loss
 from lambent.objectives.bounds import Iwae
 from lambent.objectives.factor import Factor
 from lambent.training.callbacks import Journal
@@ -164,10 +164,10 @@ def test_an_interrupt_within_a_step_leaves_the_last_good_file(moment: str, tmp_p
     class Torn(Elbo):
         """Interrupted before the weights move, or after that and before the step is counted."""
 
-        def after(self, model: LatentModel, taken: Tensor) -> None:
+        def after(self, model: LatentModel, loss: Loss, taken: Tensor) -> None:
             self._tear("after")
 
-        def forward(self, *given: Any) -> Tensor:
+        def forward(self, *given: Any) -> Loss:
             loss = super().forward(*given)
             self._tear("before")
             return loss

@@ -60,10 +60,10 @@ def absurd_at(*steps: int, factor: float = 1e4) -> Callable[[Tensor, Any], Tenso
 def test_every_parameter_at_its_pace(small_model: Small, x: Tensor) -> None:
     """Adam's first step is the learning rate times the pace, whatever the gradient."""
     prior = Mixture(3, covariance="full")
-    model = small_model(latent=Flat(2, prior=prior), likelihood=Gaussian(scale="one"))
+    model = small_model(latent=Flat(2, prior=prior), likelihood=Gaussian(scale="one"), context=2)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     shots = Snapshots()
-    fit(model, Elbo(), x, **FAST, learning_rate=1e-3, average=0.0, callbacks=[shots])
+    fit(model, Elbo(), x, **FAST, context=torch.ones(len(x), 2), learning_rate=1e-3, average=0.0, callbacks=[shots])
     moved = {name: (shots.states[0][f"model.{name}"] - p).abs().max() for name, p in before.items()}
     paces = {f"latent.prior.{name}": pace for name, pace in prior.pace.items()}
     for name, pace in {"encoder.1.weight": 1.0, "likelihood.width.log_scale": 10.0, **paces}.items():

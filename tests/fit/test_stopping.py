@@ -24,6 +24,7 @@ from lambent.objectives.factor import Factor
 from lambent.training.averaging import STRIDE
 from lambent.training.fitting import fit
 from lambent.training.run import Run
+from lambent.training.validating import validated
 
 HERE = Path(__file__).parent
 Small = Callable[..., LatentModel]
@@ -238,7 +239,7 @@ def test_validation_uses_the_weights_that_are_left_in_the_model(average: float, 
 
         def on_end(self, run: Run) -> None:
             run.average = None  # what counts now are the weights in the model
-            again.append(run._validated())
+            again.append(validated(run))
 
     model = small_model()
     history = fit(model, Elbo(), x, **FAST | {"epochs": 8}, average=average, validation=0.25, callbacks=[Again()])

@@ -1,6 +1,7 @@
 """Batches from anything that can be iterated, with the real number of steps; and rows that come with a context."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
-from lambent.errors import DataError, DivergedError, UsageError
+from lambent.data.batches import Streaming
+from lambent.errors import DataError, DivergedError, InterruptedRun, UsageError
 from lambent.model import LatentModel
 from lambent.model.latents import Flat
 from lambent.model.likelihoods import Gaussian
@@ -162,6 +164,77 @@ def test_progress_counts_from_the_real_number_of_steps() -> None:
 
     fit(model(), Elbo(), Counted(), steps=5, callbacks=[Watch()], **FAST)
     assert seen == pytest.approx([k / 15 for k in range(1, 16)])
+
+
+# ---- streams that shuffle ----------------------------------------------------------------------------------------
+
+
+def by_generator() -> Any:
+    return DataLoader(rows(), batch_size=8, shuffle=True, generator=torch.Generator())
+
+
+class Told:
+    """Tells its length, and shuffles by the number of the epoch that it is told."""
+
+    epoch = -1
+
+    def set_epoch(self, number: int) -> None:
+        self.epoch = number
+
+    def __len__(self) -> int:
+        return 5
+
+    def __iter__(self) -> Iterator[Tensor]:
+        order = torch.randperm(40, generator=torch.Generator().manual_seed(self.epoch))
+        return iter(rows()[order].split(8))
+
+
+def by_sampler() -> Any:
+    class Sampler(Told):
+        def __len__(self) -> int:
+            return 40
+
+        def __iter__(self) -> Iterator[int]:  # type: ignore[override]
+            return iter(torch.randperm(40, generator=torch.Generator().manual_seed(self.epoch)).tolist())
+
+    return DataLoader(rows(), batch_size=8, sampler=Sampler())
+
+
+@pytest.mark.parametrize("source", [by_generator, Told, by_sampler])
+@pytest.mark.parametrize("step", [3, 5, 7])
+def test_K13_a_stream_that_shuffles_is_resumed_to_the_bit(source: Callable[[], Any], step: int, tmp_path: Path) -> None:
+    """An iterable that can be told the order of an epoch is resumed in mid-epoch and ends in the same bits."""
+
+    class Stop:
+        def on_step(self, run: Run) -> None:
+            if run.step == step:
+                raise InterruptedRun("stopped")
+
+    seen: list[Tensor] = []
+    whole, resumed = model(), model()
+    fit(whole, Elbo(), source(), augment=lambda x, generator: (seen.append(x.clone()), x)[1], **FAST)
+    assert torch.equal(torch.cat(seen[:5]).sort(0).values, rows().sort(0).values)
+    assert not torch.equal(torch.cat(seen[:5]), torch.cat(seen[5:10])), "it does shuffle"
+    with pytest.raises(InterruptedRun):
+        fit(resumed, Elbo(), source(), checkpoint=tmp_path / "state", callbacks=[Stop()], **FAST)
+    resumed = model()
+    fit(resumed, Elbo(), source(), checkpoint=tmp_path / "state", resume=True, **FAST)
+    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), resumed.parameters(), strict=True))
+
+
+def test_a_streams_fingerprint_knows_what_no_order_changes() -> None:
+    def told(source: Any, steps: int | None = None) -> str:
+        return Streaming(source, steps, torch.device("cpu")).fingerprint()
+
+    def loader(x: Tensor, batch: int = 8) -> Any:
+        return DataLoader(x, batch_size=batch, shuffle=True)
+
+    own = told(loader(rows()))
+    assert {told(loader(rows())) for _ in range(5)} == {own}
+    for other in (loader(rows(48)), loader(rows(), 4), loader(rows()[:, :3]), loader(rows().double().byte())):
+        assert told(other) != own
+    assert told(Counted(), 5) != told(Counted(), 4)
+    assert told(list(rows().split(8))) != told(list(rows(40, 1).split(8)))
 
 
 # ---- context -----------------------------------------------------------------------------------------------------

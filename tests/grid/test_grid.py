@@ -43,6 +43,8 @@ REFUSED = {
     ("Point", "Ciwae"): "use Diagonal",
     ("Point", "Piwae"): "use Miwae or Ciwae|use Diagonal",
     ("Point", "Factor"): "use Diagonal",
+    ("Mixture", "Wae"): "use the Standard or Flow prior",
+    ("Vamp", "Wae"): "use the Standard or Flow prior",
 }
 
 

@@ -2,7 +2,9 @@
 
 import base64
 import hashlib
+import html
 import io
+import json
 import math
 import os
 import re
@@ -16,9 +18,25 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lambent.errors import MachineError
+from lambent.errors import MachineError, UsageError
 from lambent.report import Findings, LatentMap, Pictures, Tables, render, write
-from lambent.report.charts import grids
+from lambent.report.charts import grids, histogram
+from lambent.tasks.evaluate import MEASURES, UnitUsage
+from lambent.tasks.sections import (
+    Cell,
+    Code,
+    Details,
+    Fact,
+    Figure,
+    Histogram,
+    Listing,
+    Paragraph,
+    Remark,
+    Remarks,
+    Section,
+    Sheet,
+    TableBlock,
+)
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 EVIL = '<img src=x onerror="alert(1)">\'"</script><script>alert(2)</script>'
@@ -61,6 +79,11 @@ def pictures(shape: tuple[int, ...]) -> Pictures:
     return Pictures(some(23), some(23), some(40), some(3, 9), some(4, 7), ["z3", "z1"], [-3, -2, -1, 0, 1, 2, 3])
 
 
+def level(*nats: float, measure: str | None = "kl") -> UnitUsage:
+    """A level whose units are active above 0.01; without a measure the numbers are movements."""
+    return UnitUsage(measure, None if measure is None else list(nats), list(nats), [v > 0.01 for v in nats])
+
+
 def full(**changes: Any) -> Findings:
     rng = np.random.default_rng(1)
     epochs = 30
@@ -88,8 +111,7 @@ def full(**changes: Any) -> Findings:
             "bits_per_dim": {"value": 1.5, "unit": "bits"},
             "kl": {"value": 5.0, "unit": "nats"},
         },
-        kl_per_unit=[[2.0, 1.5, 1.5, 0.001, 0.0, 0.0, 0.0, 0.0]],
-        active=[[True, True, True] + [False] * 5],
+        levels=[level(2.0, 1.5, 1.5, 0.001, 0.0, 0.0, 0.0, 0.0)],
         pictures=pictures((8, 8)),
         latent_map=LatentMap(rng.normal(size=(200, 2)), [str(i % 10) for i in range(200)], ("one", "two"), "a plane"),
     )
@@ -129,7 +151,6 @@ def test_everything_foreign_is_inert() -> None:
         training={EVIL: EVIL, "skipped_spikes": 1},
         versions={EVIL: EVIL, "lambent": EVIL},
         metrics={EVIL: {"value": 1.0, "unit": EVIL, "meaning": EVIL}},
-        active_rule=EVIL,
         latent_map=LatentMap(np.zeros((4, 2)), [EVIL, "a", EVIL, "b"], (EVIL, EVIL), EVIL),
         tables=Tables([EVIL], [[EVIL]], [[EVIL + "!"]], [[EVIL]]),
     )
@@ -213,7 +234,7 @@ def test_columns_of_unequal_length_and_foreign_epochs() -> None:
 
 def test_arrays_serve_as_columns() -> None:
     history: Any = {"elbo": np.linspace(-9, -1, 12, dtype=np.float32), "kl": np.full(12, np.nan)}
-    outline(render(full(history=history, kl_per_unit=np.ones((2, 3)), active=np.ones((2, 3), dtype=bool))))
+    outline(render(full(history=history, levels=[level(*np.ones(3)), level(*np.ones(3))])))
 
 
 def test_a_long_history_stays_small() -> None:
@@ -224,7 +245,7 @@ def test_a_long_history_stays_small() -> None:
 
 
 def test_levels_of_a_ladder() -> None:
-    page = render(full(kl_per_unit=[[1.0, 0.0], [], [0.5] * 600], active=[]))
+    page = render(full(levels=[level(1.0, 0.0), level(), level(*[0.5] * 600)]))
     outline(page)
     assert "Level 3" in page
     assert "no units of its own" in page
@@ -238,9 +259,102 @@ def test_an_autoencoder_shows_its_loss_and_no_bound() -> None:
     assert "ELBO" not in titles
 
 
-@pytest.mark.parametrize("levels", [[], [[]], [[0.0]], [[math.nan, 1.0]], [[-0.1, 0.2]]])
-def test_odd_levels(levels: list[list[float]]) -> None:
-    outline(render(full(kl_per_unit=levels, active=[[True, False, True]])))
+@pytest.mark.parametrize("measure", MEASURES)
+@pytest.mark.parametrize("nats", [[], [0.0], [math.nan, 1.0], [-0.1, 0.2]])
+def test_odd_levels(nats: list[float], measure: str | None) -> None:
+    outline(render(full(levels=[level(*nats, measure=measure)])))
+    outline(render(full(levels=[])))
+
+
+def words(page: str) -> str:
+    return html.unescape(re.sub(r"<[^>]+>", "", page[page.index('id="units"') : page.index('id="traversals"')]))
+
+
+def test_bars_of_a_kl_by_unit_sum_to_it() -> None:
+    text = words(render(full()))
+    assert "KL per unit nats" in text
+    assert "3 of 8 units active · 5.001 nats in all" in text
+    assert MEASURES["kl"] in text
+
+
+def test_bars_that_are_no_parts_of_the_kl_are_not_summed() -> None:
+    page = render(full(levels=[level(2.0, 1.5, 0.0, measure="matched")], metrics={"kl": {"value": 9.5}}))
+    text = words(page)
+    assert "against the matched Gaussian" in text
+    assert "KL per unit" not in text
+    assert "2 of 3 units active · the whole code's KL is 9.5 nats" in text
+    assert "3.5" not in text
+    assert MEASURES["matched"] in text
+
+
+def test_without_a_measure_of_a_unit_what_moves_is_drawn() -> None:
+    page = render(full(levels=[level(0.3, 0.002, measure=None)], metrics={"kl": {"value": 0.17}}))
+    text = words(page)
+    assert "What moves, by unit variance of the centre" in text
+    assert "has no parts by unit" in text
+    assert "1 of 2 units active · the whole code's KL is 0.17 nats" in text
+    (data,) = (json.loads(str(a["data-bars"])) for _, a in outline(page).tags if a.get("data-bars"))
+    assert data == {"word": "variance", "units": [[0, 0.3, 1], [1, 0.002, 0]]}
+    assert "threshold" in page.split("<body>")[1]
+
+
+def test_a_prior_of_full_covariances_is_said_to_turn_the_code() -> None:
+    spec = {"latent": {"prior": {"type": "Mixture", "covariance": "full"}}}
+    assert "let the code turn" in words(render(full(spec=spec)))
+    assert "let the code turn" not in words(render(full()))
+
+
+def test_sections_of_tasks_stand_before_the_model() -> None:
+    extra = Section(
+        "spread",
+        "Spread <b>",
+        "A lead & more.",
+        [
+            Paragraph("Plain <i>words</i>."),
+            Histogram([0.0, 0.1, 0.2, 5.0, math.nan], "Bound", "nats", of="page"),
+            TableBlock(["Label", "Mean"], [("a<b", [Cell(-1234.5678, number=True)])], "Means"),
+            Listing([Fact("depth", "3")]),
+            Sheet(np.zeros((2, 3, 8, 8), np.uint8), "six black pictures"),
+            Figure('<svg class="own"></svg>', "Drawn", note="by the task"),
+            Details("More", [Code("x = 1")]),
+            Remarks([Remark("good", "Fine", "All is well.")]),
+        ],
+    )
+    page = render(full(), [extra])
+    tags = outline(page).tags
+    ids = [str(a["id"]) for t, a in tags if t == "section"]
+    assert ids[ids.index("interpolation") :] == ["interpolation", "spread", "model", "run"]
+    assert '<a href="#spread">Spread &lt;b&gt;</a>' in page
+    text = page[page.index('id="spread"') : page.index('id="model"')]
+    for part in ("Plain &lt;i&gt;words", "−1,235", '<svg class="own">', "All is well.", "x = 1", "six black pictures"):
+        assert part in text
+    assert "4 pages · median 0.15 · from 0 to 5" in text
+    assert "1 value not finite" in text
+
+
+@pytest.mark.parametrize(("name", "words"), [("map", "have the id 'map'"), ("Two words", "small letters")])
+def test_an_id_that_links_cannot_use_is_refused(name: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        render(full(), [Section(name, "Title", "Lead", [])])
+
+
+@pytest.mark.parametrize(
+    ("values", "heights"),
+    [([0.0] * 4 + [1.0] * 2, 2), ([3.0] * 5, 1), ([float(i) for i in range(1000)], None)],
+)
+def test_a_histogram_draws_every_row(values: list[float], heights: int | None) -> None:
+    figure = histogram.drawn(Histogram(values, "x"))
+    bars = re.findall(r"v-([\d.]+)h", figure.drawing)
+    assert 1 <= len(bars) <= histogram.MOST_BINS
+    if heights is not None:
+        assert len(bars) == heights
+    if heights == 2:  # four rows stand twice as high as two
+        assert float(bars[0]) == pytest.approx(2 * float(bars[1]), abs=0.2)
+
+
+@pytest.mark.parametrize("values", [[], [math.nan], [math.inf, -math.inf]])
+def test_a_histogram_of_nothing_says_so(values: list[float]) -> None:
+    assert "no value" in histogram.drawn(Histogram(values, "x")).reading
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (8, 8, 3), (8, 8, 1), (28, 20), (112, 92), (128, 128, 3)])
@@ -256,8 +370,9 @@ def test_grey_and_colour_pictures(shape: tuple[int, ...]) -> None:
 
 def test_pictures_keep_their_pixels() -> None:
     given = pictures((8, 8))
-    grid = grids.pairs(given)
-    assert grid is not None
+    pairs = grids.pairs(given)
+    assert pairs is not None
+    grid = grids.encoded(pairs)
     assert given.originals is not None
     assert given.reconstructions is not None
     sheet = np.asarray(Image.open(io.BytesIO(base64.b64decode(grid.uri.split(",")[1]))))

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from lambent.report import Findings, Remark, summary, verdict
+from lambent.tasks.evaluate import UnitUsage
 
 Column = list[float | None]
 
@@ -26,8 +27,14 @@ def titled(findings: Findings, part: str) -> Remark | None:
     return next((r for r in verdict(findings) if part.lower() in r.title.lower()), None)
 
 
+def level(*nats: float, active: list[bool] | None = None, measure: str | None = "kl") -> UnitUsage:
+    """A level whose units are active above 0.01 nats, unless said otherwise; without a measure the numbers are movements."""
+    used = [v > 0.01 for v in nats] if active is None else active
+    return UnitUsage(measure, None if measure is None else list(nats), list(nats), used)
+
+
 def units(*nats: float) -> dict[str, Any]:
-    return {"kl_per_unit": [list(nats)], "metrics": {"kl": {"value": sum(nats)}}}
+    return {"levels": [level(*nats)], "metrics": {"kl": {"value": sum(nats)}}}
 
 
 def test_nothing_known_says_nothing() -> None:
@@ -116,7 +123,7 @@ def test_unused_units_are_advised_what_is_not_set() -> None:
 
 
 def test_activity_given_by_the_run_wins() -> None:
-    findings = run(kl_per_unit=[[0.5, 0.5]], active=[[False, False]], metrics={"kl": {"value": 1.0}})
+    findings = run(levels=[level(0.5, 0.5, active=[False, False])], metrics={"kl": {"value": 1.0}})
     assert titled(findings, "collapsed") is not None
 
 
@@ -128,6 +135,17 @@ def test_over_fitting() -> None:
     assert remark.level == "problem"
     assert "Stop early" in remark.advice
     assert summary(verdict(run(train, held))) == "Over-fitted from epoch 21 on."
+
+
+def test_the_best_weights_kept_are_judged_where_they_are_from() -> None:
+    """The curves of the case above, of which the model has the weights of epoch 21: it is not over-fitted, and that is said."""
+    held: Column = [-101 - 60 * math.exp(-i / 4) - max(0, i - 20) * 0.3 for i in range(40)]
+    train: Column = [-100 - 60 * math.exp(-i / 4) + i * 0.05 for i in range(40)]
+    findings = run(train, held, training={"kept_epoch": 21})
+    assert titled(findings, "over-fitted from epoch") is None
+    remark = titled(findings, "not over-fitted")
+    assert remark is not None
+    assert "These are the weights of epoch 21, the best; training went on to epoch 40." in remark.text
 
 
 def test_a_mild_decline_is_a_notice() -> None:
@@ -202,9 +220,9 @@ def test_skipped_steps() -> None:
 
 
 def test_empty_level_of_a_ladder() -> None:
-    assert titled(run(kl_per_unit=[[1.0, 1.0], [0.0, 0.0]]), "ladder") is not None
-    assert titled(run(kl_per_unit=[[1.0, 1.0], [0.5]]), "ladder") is None
-    assert titled(run(kl_per_unit=[[1.0, 1.0], []]), "ladder") is None
+    assert titled(run(levels=[level(1.0, 1.0), level(0.0, 0.0)]), "ladder") is not None
+    assert titled(run(levels=[level(1.0, 1.0), level(0.5)]), "ladder") is None
+    assert titled(run(levels=[level(1.0, 1.0), level()]), "ladder") is None
 
 
 def test_too_small() -> None:
@@ -217,6 +235,26 @@ def test_too_small() -> None:
     assert titled(run(**units(2.0, 1.8, 1.9), spec=mixture), "too small") is not None
     mixture["latent"]["prior"]["covariance"] = "full"
     assert titled(run(**units(2.0, 1.8, 1.9), spec=mixture), "too small") is None
+
+
+@pytest.mark.parametrize("measure", ["matched", None])
+def test_without_a_kl_of_each_unit_no_rule_speaks_of_it(measure: str | None) -> None:
+    full = [level(2.0, 1.8, 1.9, measure=measure)]
+    assert titled(run(levels=full), "too small") is None
+    unknown = titled(run(levels=full), "not collapsed")
+    assert unknown is not None
+    assert "an unknown number of nats" in unknown.text  # not 5.7: these are no parts of the KL
+    known = titled(run(levels=full, metrics={"kl": {"value": 0.17}}), "not collapsed")
+    assert known is not None
+    assert "0.17 nats" in known.text
+    assert "3 of 3 units are active" in known.text
+
+
+def test_one_level_without_a_kl_of_each_unit_takes_the_sum_from_all() -> None:
+    both = run(levels=[level(2.0, 1.8, measure="matched"), level(1.9, 1.7)])
+    assert titled(both, "too small") is None
+    assert both.kl_of_units == []
+    assert both.active == [True] * 4
 
 
 def test_loose_bound() -> None:
@@ -255,7 +293,7 @@ def test_autoencoder_and_gan_are_explained() -> None:
     point = {"latent": {"type": "Flat", "posterior": {"type": "Point"}}}
     loss: Column = [100 + 60 * math.exp(-i / 4) for i in range(40)]
     history: dict[str, Column] = {"loss": loss, "validation_loss": [v + i for i, v in enumerate(loss) if v is not None]}
-    remarks = verdict(Findings("x", spec=point, kl_per_unit=[[0.0]], history=history))
+    remarks = verdict(Findings("x", spec=point, levels=[level(0.0, measure=None)], history=history))
     assert [r.title.split(" from ")[0] for r in remarks] == ["Over-fitted", "This is an autoencoder"]
     assert "score (minus the loss)" in remarks[0].text
     assert titled(run(spec=point), "autoencoder") is not None
@@ -272,6 +310,6 @@ def test_strange_values_never_crash(value: Any) -> None:
         metrics={k: {"value": value, "standard_error": value} for k in ("elbo", "bound", "kl", "prior_gap")},
         training={"skipped_spikes": value, "steps": value},
         objective={"beta": value, "free_bits": value},
-        kl_per_unit=[[value], []],
+        levels=[level(value, active=[False]), level()],
     )
     assert isinstance(summary(verdict(findings)), str)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lambent import Conv, Elbo, Flat, Gaussian, LatentModel, Mixture, Mlp, fit
 from lambent.disk.tensorfile import read_header, read_tensors, write
-from lambent.fitted import load, save
+from lambent.fitted import Fitted, load, save
 from lambent.model.likelihoods import DiscretizedLogistics
 from lambent.training import checkpoint
 
@@ -27,7 +27,7 @@ def model() -> LatentModel:
 
 @pytest.fixture
 def path(model: LatentModel, tmp_path: Path) -> Path:
-    return save(tmp_path / "model.safetensors", model, provenance={"name": "a run"})
+    return save(tmp_path / "model.safetensors", Fitted(model, provenance={"name": "a run"}))
 
 
 @pytest.fixture

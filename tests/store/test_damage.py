@@ -139,7 +139,7 @@ def test_K4_a_name_given_twice(kept: Kept, tmp_path: Path, with_header: Callable
     for name in (next(n for n in listed if n != "__metadata__"), "__metadata__"):
         doubled = f'{{"{name}":{json.dumps(listed[name])},'.encode() + header[1:]
         forged = with_header(tmp_path / "whole", tmp_path / "twice", doubled)
-        refused(read, forged, forged.read_bytes(), "given twice")
+        refused(read, forged, forged.read_bytes(), "stands there twice")
 
 
 HEADERS = {

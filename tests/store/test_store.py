@@ -9,7 +9,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from lambent import ArtifactError, Flat, LatentModel, Table, UsageError
-from lambent.fitted import FORMAT, load, read_header, save
+from lambent.fitted import FORMAT, Fitted, load, read_header, save
 
 
 def test_comes_back_to_the_bit(model: LatentModel, path) -> None:
@@ -48,12 +48,12 @@ def test_every_type_comes_back(tmp_path, dtype: torch.dtype) -> None:
 def test_modality_comes_back(tmp_path) -> None:
     table = Table(drop=("b",)).fit(pandas.DataFrame({"a": [1.0, 2.0, 4.0], "b": [0.0, 0.0, 1.0], "c": [5.0, 6.0, 9.0]}))
     model = LatentModel(Flat(2), "Gaussian").setup(table.event)
-    stored = load(save(tmp_path / "m.safetensors", model, table))
+    stored = load(save(tmp_path / "m.safetensors", Fitted(model, table)))
     assert stored.modality is not None
     assert stored.modality.state() == table.state()
     assert stored.modality.spec() == table.spec()
     with pytest.raises(UsageError, match="the modality makes"):
-        save(tmp_path / "n.safetensors", LatentModel(Flat(2), "Gaussian").setup((5,)), table)
+        save(tmp_path / "n.safetensors", Fitted(LatentModel(Flat(2), "Gaussian").setup((5,)), table))
 
 
 def test_header_alone(path) -> None:

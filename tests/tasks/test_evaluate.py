@@ -52,8 +52,8 @@ def test_the_parts_add_up(model: LatentModel, x: torch.Tensor) -> None:
     metrics = found.metrics
     assert metrics["elbo"].value == pytest.approx(-metrics["reconstruction"].value - metrics["kl"].value)
     assert metrics["bound"].value >= metrics["elbo"].value
-    assert sum(found.kl_per_unit[0]) == pytest.approx(metrics["kl"].value, rel=1e-4)
-    assert metrics["active_units"].value == sum(found.active[0])
+    assert sum(found.levels[0].nats or []) == pytest.approx(metrics["kl"].value, rel=1e-4)
+    assert metrics["active_units"].value == sum(found.levels[0].active)
     assert "bits_per_dim" not in metrics  # a density has no bits
     assert all(m.unit and m.meaning for m in metrics.values())
     assert metrics["elbo"].standard_error > 0
@@ -107,7 +107,7 @@ class Largest(TorchDispatchMode):
 @pytest.mark.parametrize("covariance", ["diagonal", "full"])
 def test_a_mixture_says_how_much_its_density_holds(covariance: Literal["diagonal", "full"]) -> None:
     prior = Mixture(50, covariance=covariance)
-    prior.setup(32, torch.zeros(1, 1))
+    prior.setup((32,), torch.zeros(1, 1))
     codes = torch.randn(2000, 32)
     with torch.no_grad(), Largest() as largest:
         prior(lambda x: MultivariateNormal(x, torch.eye(32))).log_prob(codes)
@@ -136,7 +136,8 @@ def test_a_collapsed_model_is_seen() -> None:
     x = torch.randn(300, 3)
     level = levels(model, x)[0]
     assert not level.active.any()
-    assert level.kl.max() < 1e-6
+    assert level.nats is not None
+    assert level.nats.max() < 1e-6
     value, error = mutual_information(model, x)
     assert abs(value) < 1e-5
     assert error < 1e-5
@@ -167,8 +168,11 @@ def test_levels_are_listed_from_the_top(x: torch.Tensor) -> None:
     model = LatentModel(Ladder((2, 3), width=16), Gaussian(), Mlp(16))
     fit(model, Elbo(), x, epochs=2)
     found = evaluate(model, x, 5)
-    assert [len(level) for level in found.kl_per_unit] == [2, 3]
-    assert sum(map(sum, found.kl_per_unit)) == pytest.approx(found.metrics["kl"].value, rel=0.05)
+    assert [len(level.active) for level in found.levels] == [2, 3]
+    assert [level.measure for level in found.levels] == ["kl", "kl"]
+    assert sum(v for level in found.levels for v in level.nats or []) == pytest.approx(
+        found.metrics["kl"].value, rel=0.05
+    )
 
 
 @pytest.mark.parametrize("prior", [Mixture(4), Mixture(4, "full"), Flow(), Vamp(20)], ids=repr)

@@ -57,7 +57,7 @@ def of_encoder(name: str) -> bool:
 def means(model: LatentModel, objective: Weighted, row: Tensor, generator: torch.Generator, copies: int) -> Gradients:
     """Sixty means of the gradient, each over `copies` independent draws for the same row: [60, …]."""
     x = row.expand(copies, -1)
-    every = [gradients(model, objective(model, x, generator).mean()) for _ in range(60)]
+    every = [gradients(model, objective(model, x, generator).rows.mean()) for _ in range(60)]
     return {name: torch.stack([g[name] for g in every]) for name in every[0]}
 
 
@@ -94,7 +94,7 @@ def test_doubly_reparameterized_gradient_is_quieter_once_the_posterior_fits(
     noise_of_training = seed(9)
     for _ in range(400):
         optimizer.zero_grad()
-        Iwae(8)(model, x, noise_of_training).mean().backward()
+        Iwae(8)(model, x, noise_of_training).rows.mean().backward()
         optimizer.step()
     noise = []
     for gradient in ("plain", "doubly"):
@@ -143,7 +143,7 @@ def test_plain_gradient_and_value_are_those_of_the_bound_itself(
     x = torch.cat((row, 0.5 * row, -row))
     log_weight = model.trace(x, objective.draws, from_posterior(seed(3))).log_weight
     reference = -written_out(objective, log_weight)
-    loss = type(objective).from_spec({**objective.spec(), "gradient": "plain"})(model, x, seed(3))
+    loss = type(objective).from_spec({**objective.spec(), "gradient": "plain"})(model, x, seed(3)).rows
     torch.testing.assert_close(loss, reference)
     expected, found = gradients(model, reference.sum()), gradients(model, loss.sum())
     for name, gradient in expected.items():
@@ -171,7 +171,7 @@ def test_doubly_reparameterized_gradient_is_its_formula(
     """Σ_k b_k ∂log w_k/∂z_k ∂z_k/∂φ for the encoder, written out with z as a leaf; Σ_k a_k ∂log w_k for the rest."""
     model = build(PRIORS[prior]())
     x = torch.cat((row, 0.5 * row))
-    found = gradients(model, objective(model, x, seed(3)).sum())
+    found = gradients(model, objective(model, x, seed(3)).rows.sum())
 
     trace = model.trace(x, 6, from_posterior(seed(3)))
     z, q = trace.nodes[0].z, trace.nodes[0].q
@@ -208,8 +208,8 @@ def test_decoder_gradient_is_the_same_under_both_estimators(
     objective: type[Weighted], prior: str, build: Callable[..., LatentModel], row: Tensor, seed: Seed
 ) -> None:
     model = build(PRIORS[prior]())
-    plain = gradients(model, objective(4, "plain")(model, row, seed(0)).sum())
-    doubly = gradients(model, objective(4, "doubly")(model, row, seed(0)).sum())
+    plain = gradients(model, objective(4, "plain")(model, row, seed(0)).rows.sum())
+    doubly = gradients(model, objective(4, "doubly")(model, row, seed(0)).rows.sum())
     for name in plain:
         if not of_encoder(name):
             torch.testing.assert_close(plain[name], doubly[name], msg=name)
@@ -229,9 +229,9 @@ def test_piwae_teaches_the_encoder_by_miwae_and_the_decoder_by_iwae(
     best = log_weight.reshape(4, 3, -1).amax(1)
     if scale < 1:
         assert float((best.amax(0) - best.amin(0)).min()) > 100, "groups should lie further apart than float32 reaches"
-    piwae = gradients(model, Piwae(3, groups=4)(model, x, seed(4)).sum())
-    miwae = gradients(model, Miwae(3, groups=4)(model, x, seed(4)).sum())
-    iwae = gradients(model, Iwae(12)(model, x, seed(4)).sum())
+    piwae = gradients(model, Piwae(3, groups=4)(model, x, seed(4)).rows.sum())
+    miwae = gradients(model, Miwae(3, groups=4)(model, x, seed(4)).rows.sum())
+    iwae = gradients(model, Iwae(12)(model, x, seed(4)).rows.sum())
     for name in piwae:
         expected = miwae if of_encoder(name) else iwae
         torch.testing.assert_close(
@@ -241,23 +241,23 @@ def test_piwae_teaches_the_encoder_by_miwae_and_the_decoder_by_iwae(
 
 def test_piwae_value_is_the_bound_of_all_samples(build: Callable[..., LatentModel], row: Tensor, seed: Seed) -> None:
     model = build()
-    torch.testing.assert_close(Piwae(3, groups=4)(model, row, seed(0)), Iwae(12)(model, row, seed(0)))
+    torch.testing.assert_close(Piwae(3, groups=4)(model, row, seed(0)).rows, Iwae(12)(model, row, seed(0)).rows)
 
 
 def test_one_sample_of_every_bound_is_the_elbo(build: Callable[..., LatentModel], row: Tensor, seed: Seed) -> None:
     model = build()
     expected = -model.trace(row, 1, from_posterior(seed(0))).log_weight[0]
     for objective in (Iwae(1), Miwae(1, groups=1), Ciwae(1), Piwae(1, groups=1)):
-        torch.testing.assert_close(objective(model, row, seed(0)), expected)
+        torch.testing.assert_close(objective(model, row, seed(0)).rows, expected)
 
 
 def test_bounds_are_ordered(build: Callable[..., LatentModel], row: Tensor, seed: Seed) -> None:
     """ELBO ≤ MIWAE ≤ IWAE of all samples, and CIWAE between ELBO and IWAE, for the same weights."""
     model = build()
     x = row.expand(50, -1)
-    elbo = Ciwae(12, mix=1.0)(model, x, seed(0))
-    miwae, ciwae = Miwae(3, groups=4)(model, x, seed(0)), Ciwae(12, mix=0.5)(model, x, seed(0))
-    iwae = Iwae(12)(model, x, seed(0))
+    elbo = Ciwae(12, mix=1.0)(model, x, seed(0)).rows
+    miwae, ciwae = Miwae(3, groups=4)(model, x, seed(0)).rows, Ciwae(12, mix=0.5)(model, x, seed(0)).rows
+    iwae = Iwae(12)(model, x, seed(0)).rows
     assert (elbo >= miwae).all()
     assert (miwae >= iwae).all()
     torch.testing.assert_close(ciwae, 0.5 * (elbo + iwae))
@@ -267,7 +267,7 @@ def test_more_samples_raise_the_bound(build: Callable[..., LatentModel], row: Te
     model = build()
     x = row.expand(4000, -1)
     with torch.no_grad():
-        losses = [Iwae(k)(model, x, seed(0)).mean() for k in (1, 5, 50)]
+        losses = [Iwae(k)(model, x, seed(0)).rows.mean() for k in (1, 5, 50)]
     assert losses[0] > losses[1] > losses[2]
 
 
@@ -278,7 +278,7 @@ def test_auto_is_plain_where_the_posterior_cannot_be_separated(
     fields: dict[str, object], build: Callable[..., LatentModel], row: Tensor, seed: Seed
 ) -> None:
     model = build(**fields)
-    auto, plain = (gradients(model, Iwae(4, g)(model, row, seed(0)).sum()) for g in ("auto", "plain"))
+    auto, plain = (gradients(model, Iwae(4, g)(model, row, seed(0)).rows.sum()) for g in ("auto", "plain"))
     for name in auto:
         torch.testing.assert_close(auto[name], plain[name])
     assert "gradient=plain" in (Iwae(4, "doubly").refusal(model) or "")

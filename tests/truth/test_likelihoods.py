@@ -10,7 +10,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from lambent.distributions import sample
+from lambent.distributions import centre, sample
 from lambent.model.likelihoods import (
     Bernoulli,
     Categorical,
@@ -340,7 +340,7 @@ def test_mixed_columns_stand_in_their_own_places() -> None:
         moved, still = (likelihood(raw).log_prob(v) for v in (centred, torch.zeros(5)))
         location = (float(moved - still) + 3.125) / 2.5  # log N(2.5; μ) − log N(0; μ) = 2.5 μ − 3.125
         assert abs(float(drawn[:, place].mean()) - location) < 5 / math.sqrt(4000)
-        assert abs(float(likelihood(raw).mean[place]) - location) < 1e-4
+        assert abs(float(centre(likelihood(raw))[place]) - location) < 1e-4
     for place, count in ((1, 3), (3, 2), (4, 3)):
         values = torch.zeros(count, 5)
         values[:, place] = torch.arange(count)

@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
@@ -12,6 +13,7 @@ from lambent.errors import UsageError, bound, nearest
 
 FAMILIES = ("latent", "likelihood", "network", "objective", "data")
 LARGEST_SEED = 2**63 - 1
+SHORT = re.compile(r"-[A-Za-z]")  # how a short form begins; -500 and a lone - are values
 
 
 class Parser(argparse.ArgumentParser):
@@ -26,6 +28,8 @@ class Parser(argparse.ArgumentParser):
     def read(self, arguments: Sequence[str], also: Sequence[str] = ()) -> argparse.Namespace:
         """The options; `also` names flags that are read elsewhere, for the hint at an unknown one."""
         end = arguments.index("--") if "--" in arguments else len(arguments)
+        for token in arguments[:end]:
+            self._refuse_unknown_short(token, also)
         # What stands after -- is no flag, whatever it begins with: argparse sees a stand-in that cannot be mistaken for one.
         plain = {f"\0{place}": word for place, word in enumerate(arguments[end + 1 :])}
         # Intermixed: an optional word such as DATA may follow flags, and not only the word before it.
@@ -35,12 +39,26 @@ class Parser(argparse.ArgumentParser):
         surplus = next((plain[token] for token in left if token in plain), None)
         for token in left:
             if token.startswith("-") and token != "-":
-                known = [s for a in self._actions for s in a.option_strings if s.startswith("--")]
-                raise UsageError(f"{self.prog}: no flag {token!r}; {nearest(token.partition('=')[0], [*known, *also])}")
+                raise self._no_flag(token, also)
         if left:
             word = left[0] if surplus is None else surplus
             raise UsageError(f"{self.prog}: does not know what to do with {word!r}; see {self.prog} --help")
         return found
+
+    def _refuse_unknown_short(self, token: str, also: Sequence[str]) -> None:
+        """argparse would take -out for -o with the value "ut": after one dash only a whole short form counts, and -n16."""
+        name = token.partition("=")[0]
+        if not SHORT.match(token) or " " in name or name in self._option_string_actions:
+            return
+        glued = token[2:].isdigit() and token[:2] in self._option_string_actions
+        if not glued:
+            raise self._no_flag(token, also)
+
+    def _no_flag(self, token: str, also: Sequence[str]) -> UsageError:
+        """The complaint about a flag that is not there; -out is held against the long forms, as --out."""
+        name = token.partition("=")[0]
+        close = name if name.startswith("--") else f"-{name}"
+        return UsageError(f"{self.prog}: no flag {token!r}; {nearest(close, [*self._option_string_actions, *also])}")
 
 
 def _dashed(token: str) -> str:
@@ -75,7 +93,7 @@ def divided(arguments: Sequence[str]) -> tuple[list[str], Tree]:
 
 def _next(tokens: list[str], name: str) -> str:
     """The value that follows a flag; a flag at the end, or before another flag, switches something on."""
-    if tokens and not tokens[0].startswith("--"):
+    if tokens and not tokens[0].startswith("--") and not SHORT.match(tokens[0]):
         return tokens.pop(0)
     if "." not in name:
         raise UsageError(f"{name} needs a name: {name} NAME")
@@ -107,7 +125,7 @@ def common(parser: Parser, *, json: bool = True, machine: bool = False) -> Parse
         group.add_argument("--import", dest="modules", action="append", default=[], metavar="MODULE", help=IMPORTS)
     if json:
         group.add_argument("--json", action="store_true", help="print the result as JSON")
-    group.add_argument("--quiet", action="store_true", help="no progress, no notes")
+    group.add_argument("-q", "--quiet", action="store_true", help="no progress, no notes")
     group.add_argument("--debug", action="store_true", help="show where an error came from")
     return parser
 
@@ -122,7 +140,14 @@ def add_seed(parser: Parser) -> None:
 
 
 def add_output(parser: Parser, suffixes: Sequence[str]) -> None:
-    parser.add_argument("--out", required=True, type=filled("--out"), help=f"the file to write: {', '.join(suffixes)}")
+    parser.add_argument(
+        "-o",
+        "--out",
+        required=True,
+        metavar="FILE",
+        type=filled("--out"),
+        help=f"the file to write: {', '.join(suffixes)}",
+    )
     parser.add_argument("--force", action="store_true", help="replace the file if it exists")
 
 
@@ -133,6 +158,13 @@ def add_rows(parser: Parser, purpose: str) -> None:
     parser.add_argument("--split", help="split of the data; default: 'test' where there is one, else all")
     parser.add_argument(
         "--resize", action="store_true", help="bring pictures of another size or colour to the model's own"
+    )
+
+
+def add_given(parser: Parser, purpose: str) -> None:
+    """Values of what a model is conditioned on."""
+    parser.add_argument(
+        "--given", action="append", default=[], metavar="NAME=VALUE", help=f"{purpose}; may be repeated"
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from lambent.cli.reading.specs import read_typed
 from lambent.cli.reading.trees import Tree, Typed
 from lambent.errors import UsageError, bound, nearest
+from lambent.part import coerced, named
 
 LARGEST = float("inf")
 
@@ -24,8 +25,7 @@ class Setting:
     @property
     def kind(self) -> str:
         """The type in words."""
-        words = {int: "a whole number", float: "a finite number", str: "text", type(None): "null"}
-        return " or ".join(str(words.get(member, member)) for member in _members(self.hint))
+        return named(self.hint)
 
 
 def of_rows() -> dict[str, Setting]:
@@ -80,36 +80,17 @@ def read(given: Tree, known: dict[str, Setting], path: str) -> Tree:
 def checked(value: Any, setting: Setting, path: str) -> Any:
     """A value of the setting's type; of whole numbers only those in its range, of numbers only finite ones."""
     given = value
-    if isinstance(value, Typed):
-        value = read_typed(value, setting.hint if setting.hint != str | float else float)
-    for hint in _members(setting.hint):
-        if _fits(value, hint):
-            if hint in (int, float) and not setting.low <= value <= setting.high:
-                where = bound(value, setting.low, setting.high)
-                raise UsageError(f"{path} {where}, not {str(given)[:60]} ({setting.meaning})")
-            return float(value) if hint is float else value
-    shown = repr(str(given)[:60]) if isinstance(given, str) else str(given)[:60]
-    raise UsageError(f"{path} takes {setting.kind}, not {shown} ({setting.meaning})")
-
-
-def _members(hint: Any) -> list[Any]:
-    """The types and the values that an annotation allows, those of a union and of Literals one by one."""
-    inner = typing.get_args(hint)
-    if typing.get_origin(hint) is Literal:
-        return list(inner)
-    return [member for argument in inner for member in _members(argument)] if inner else [hint]
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    if isinstance(hint, str):  # a value of a Literal
-        return isinstance(value, str) and value == hint
-    if hint is int:
-        return type(value) is int
-    if hint is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e300
-    if hint is str:
-        return isinstance(value, str) and bool(value)
-    return hint is type(None) and value is None
+    try:
+        value = coerced(read_typed(value, setting.hint) if isinstance(value, Typed) else value, setting.hint)
+        if value == "":
+            raise TypeError
+    except TypeError:
+        shown = repr(str(given)[:60]) if isinstance(given, str) else str(given)[:60]
+        raise UsageError(f"{path} takes {setting.kind}, not {shown} ({setting.meaning})") from None
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and not setting.low <= value <= setting.high:
+        where = bound(value, setting.low, setting.high)
+        raise UsageError(f"{path} {where}, not {str(given)[:60]} ({setting.meaning})")
+    return value
 
 
 def kind_of(hint: Any) -> str:

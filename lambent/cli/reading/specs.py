@@ -6,15 +6,14 @@ One reading serves YAML, JSON and flags, so that a mistake gets the same sentenc
 import csv
 import dataclasses
 import inspect
-import types
 import typing
 from collections.abc import Iterable
 from typing import Any, Literal
 
 from lambent.cli.reading import strict
-from lambent.cli.reading.trees import Tree, Typed
+from lambent.cli.reading.trees import Tree, Typed, as_tree
 from lambent.errors import UsageError, nearest
-from lambent.part import Part, Spec, registered
+from lambent.part import Part, Spec, members, plain, registered
 
 
 def completed(kind: type[Part], given: Any, default: Spec | None, path: str) -> Spec:
@@ -23,7 +22,7 @@ def completed(kind: type[Part], given: Any, default: Spec | None, path: str) -> 
     given: a name, a tree with or without a type, or None; default: what stands where nothing was given.
     Raises `UsageError` that begins with the dotted path of what is wrong.
     """
-    tree = as_tree(given, kind, path)
+    tree = as_tree(given, kind.__name__, path)
     chosen = _chosen(kind, tree, default, path)
     base = default if default is not None and default["type"] == chosen.__name__ else {}
     refuse_unknown(tree, chosen, kind, path)
@@ -45,21 +44,6 @@ def completed(kind: type[Part], given: Any, default: Spec | None, path: str) -> 
         return kind.from_spec(spec).spec()
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from None
-
-
-def as_tree(given: Any, kind: type[Part], path: str) -> Tree:
-    """What was given as a tree: nothing, a name, or a mapping; from a flag also a mapping in braces."""
-    if isinstance(given, Typed):
-        given = strict.parsed(given, f"--{path}") if given.strip().startswith("{") else str(given)
-    if given is None:
-        return {}
-    if isinstance(given, str):
-        return {"type": given}
-    if not isinstance(given, dict):
-        raise UsageError(
-            f"{path}: a {kind.__name__} is named, or described as {{type: NAME, …}}; {str(given)[:60]!r} is neither"
-        )
-    return given
 
 
 def _chosen(kind: type[Part], tree: Tree, default: Spec | None, path: str) -> type[Part]:
@@ -92,7 +76,7 @@ def fields_of(cls: type[Part]) -> list[str]:
 
 def _inner(inner: type[Part], hint: Any, value: Any, start: Any, path: str) -> Any:
     """A field that holds a part, or a list of parts."""
-    if not _holds_list(hint):
+    if _listed(hint) is None:
         return completed(inner, value, start if isinstance(start, dict) else None, path)
     if isinstance(value, Typed):
         value = strict.parsed(value, f"--{path}")
@@ -104,16 +88,10 @@ def _inner(inner: type[Part], hint: Any, value: Any, start: Any, path: str) -> A
 def _default(field: "dataclasses.Field[Any]") -> Any:
     """A field's default as plain data, or MISSING."""
     if field.default is not dataclasses.MISSING:
-        return _plain(field.default)
+        return plain(field.default)
     if field.default_factory is not dataclasses.MISSING:
-        return _plain(field.default_factory())
+        return plain(field.default_factory())
     return dataclasses.MISSING
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Part):
-        return value.spec()
-    return [_plain(v) for v in value] if isinstance(value, tuple) else value
 
 
 def part_in(hint: Any) -> type[Part] | None:
@@ -124,43 +102,36 @@ def part_in(hint: Any) -> type[Part] | None:
     return next((part for part in found if part is not None), None)
 
 
-def _members(hint: Any) -> tuple[Any, ...]:
-    return typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
-
-
-def _holds_list(hint: Any) -> bool:
-    return any(typing.get_origin(member) is tuple for member in _members(hint))
+def _listed(hint: Any) -> Any:
+    """The list that an annotation holds, alone or in a union; None where it holds none."""
+    return next((member for member in members(hint) if typing.get_origin(member) is tuple), None)
 
 
 def read_typed(text: str, hint: Any) -> Any:
-    """Typed text as the annotation wants it: text stays text, lists may be `[32, 64]` or `32,64`, the rest is YAML."""
-    text, members = str(text), _members(hint)
-    if type(None) in members and text in ("null", "~"):
+    """Typed text as plain data: text where the annotation holds text, lists as `[32, 64]` or `32,64`, the rest as in YAML.
+
+    Whether the value is one that the annotation takes is for `coerced` to say.
+    """
+    text, kinds = str(text), members(hint)
+    if type(None) in kinds and text in ("null", "~"):
         return None
-    if _holds_list(hint):
-        return _read_list(text, next(m for m in members if typing.get_origin(m) is tuple))
-    if str in members:
+    if (listed := _listed(hint)) is not None:
+        return [read_typed(item, typing.get_args(listed)[0]) for item in _items(text)]
+    if str in kinds and float not in kinds:
         return text
-    literals = [a for m in members if typing.get_origin(m) is Literal for a in typing.get_args(m)]
-    if text in literals:
+    if any(text in typing.get_args(kind) for kind in kinds if typing.get_origin(kind) is Literal):
         return text
-    return _scalar(text)
+    try:
+        return strict.scalar(text.strip())
+    except ValueError:
+        return text  # which is then refused by what it is for
 
 
-def _read_list(text: str, hint: Any) -> list[Any]:
+def _items(text: str) -> list[str]:
     """Items between commas, in brackets or not; an item with a comma of its own stands in double quotes."""
     inner = text.strip()
     inner = inner[1:-1] if inner.startswith("[") and inner.endswith("]") else inner
     try:
-        items = next(csv.reader([inner], skipinitialspace=True), [])
+        return next(csv.reader([inner], skipinitialspace=True), [])
     except csv.Error:
-        items = inner.split(",")
-    element = typing.get_args(hint)[0]
-    return [item if element is str else _scalar(item.strip()) for item in items]
-
-
-def _scalar(text: str) -> Any:
-    try:
-        return strict.scalar(text)
-    except ValueError:
-        return text  # which the field then refuses, with its meaning
+        return inner.split(",")

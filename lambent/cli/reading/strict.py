@@ -1,19 +1,25 @@
 """Strict YAML and JSON: plain data from a file, and nothing else that these formats can say.
 
 YAML is read by its 1.2 core rules: `1e-3` is a number, `no` is text. Anchors, tags, repeated keys, keys that are not text,
-and numbers that are not finite are refused with their line. The parser's events are folded without recursion, so that no
-depth of nesting can exhaust the stack.
+and numbers that are not finite are refused with their line. ruamel.yaml reads the language; its events are folded here,
+one after the other and without recursion, so that a file is refused at the first thing that is not taken and no depth of
+nesting can exhaust the stack. It is imported only where there is YAML to read or to write.
 """
 
-import json
+import functools
+import io
 import math
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import yaml
-
+from lambent.disk import strict_json
 from lambent.errors import UsageError
+
+if TYPE_CHECKING:
+    from ruamel.yaml import Event, ScalarEvent
+    from ruamel.yaml.nodes import Node
+    from ruamel.yaml.representer import SafeRepresenter
 
 LARGEST = 1 << 20  # bytes of a file
 DEEPEST = 32
@@ -43,16 +49,18 @@ def read(path: str | Path) -> Any:
 
 def parsed(text: str, where: str) -> Any:
     """The value of one YAML document; None for an empty one."""
-    events = yaml.parse(text, yaml.SafeLoader)
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
     folder = _Folder(where)
     try:
-        for event in events:
+        for event in YAML(typ="safe", pure=True).parse(text):
             folder.take(event)
-    except yaml.MarkedYAMLError as error:
+    except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f" line {mark.line + 1}:" if mark else ""
         raise UsageError(f"{where}:{line} no YAML: {error.problem or error.context}") from None
-    except (yaml.YAMLError, RecursionError) as error:
+    except YAMLError as error:
         raise UsageError(f"{where}: no YAML: {str(error).splitlines()[0]}") from None
     return folder.value
 
@@ -85,7 +93,9 @@ class _Folder:
         self.open: list[tuple[Any, list[str]]] = []  # containers still open; a mapping with the key it waits to fill
         self.documents = self.count = 0
 
-    def take(self, event: yaml.Event) -> None:
+    def take(self, event: "Event") -> None:
+        from ruamel import yaml
+
         line = (event.start_mark.line if event.start_mark else 0) + 1
         if isinstance(event, yaml.DocumentStartEvent):
             self.documents += 1
@@ -106,7 +116,7 @@ class _Folder:
         elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
             self.open.pop()
 
-    def scalar(self, line: int, event: yaml.ScalarEvent) -> Any:
+    def scalar(self, line: int, event: "ScalarEvent") -> Any:
         if not event.implicit[0]:  # quoted
             return event.value
         try:
@@ -140,73 +150,50 @@ class _Folder:
 
 def parsed_json(text: str, where: str) -> Any:
     """The value of a JSON text."""
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) < len(pairs):
-            names = [name for name, _ in pairs]
-            raise ValueError(f"the key {next(n for n in names if names.count(n) > 1)!r} stands there twice")
-        return found
-
-    def finite(word: str) -> float:
-        if not math.isfinite(number := float(word)):
-            raise ValueError(f"{word} is not a finite number")
-        return number
-
     try:
-        value = json.loads(text, object_pairs_hook=unique, parse_constant=finite, parse_float=finite)
-    except json.JSONDecodeError as error:
-        raise UsageError(f"{where}: line {error.lineno}: no JSON: {error.msg}") from None
+        return strict_json.parsed(text, deepest=DEEPEST)
     except ValueError as error:
         raise UsageError(f"{where}: {str(error)[:120]}") from None
-    except RecursionError:
-        raise UsageError(f"{where}: nested more than {DEEPEST} deep") from None
-    if _depth(value) > DEEPEST:
-        raise UsageError(f"{where}: nested more than {DEEPEST} deep")
-    return value
-
-
-def _depth(value: Any) -> int:
-    """How deep containers are nested; counted level by level, without recursion."""
-    depth, level = 0, [value]
-    while level := [v for v in level if isinstance(v, (dict, list))]:
-        depth += 1
-        level = [inner for v in level for inner in (v.values() if isinstance(v, dict) else v)]
-    return depth
-
-
-class _Dumper(yaml.SafeDumper):
-    """Writes text that a plain word would turn into something else in quotes, and short lists on one line."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
-
-
-def _text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
-    try:
-        plain = bool(_HARMLESS.fullmatch(value)) and isinstance(scalar(value), str)
-    except ValueError:
-        plain = False
-    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=None if plain else '"')
-
-
-def _number(dumper: yaml.SafeDumper, value: float) -> yaml.Node:
-    mantissa, e, exponent = repr(value).partition("e")
-    point = "" if "." in mantissa or not e else ".0"  # PyYAML takes 1e-05 for text, and would add a tag
-    return dumper.represent_scalar("tag:yaml.org,2002:float", mantissa + point + e + exponent)
-
-
-def _list(dumper: yaml.SafeDumper, value: list[Any]) -> yaml.Node:
-    return dumper.represent_sequence(
-        "tag:yaml.org,2002:seq", value, flow_style=not any(isinstance(v, dict) for v in value)
-    )
-
-
-_Dumper.add_representer(str, _text)
-_Dumper.add_representer(float, _number)
-_Dumper.add_representer(list, _list)
 
 
 def dumped(value: Any) -> str:
     """Plain data as YAML that `parsed` reads back to the same."""
-    return str(yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110))
+    written = io.StringIO()
+    _writer().dump(value, written)
+    return written.getvalue()
+
+
+@functools.cache
+def _writer() -> Any:
+    """Writes text that a plain word would turn into something else in quotes, and short lists on one line."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.representer import SafeRepresenter
+
+    class Representer(SafeRepresenter):
+        def ignore_aliases(self, data: Any) -> bool:
+            return True
+
+    Representer.add_representer(str, _text)
+    Representer.add_representer(float, _number)
+    Representer.add_representer(list, _list)
+    writer: Any = YAML(typ="safe", pure=True)
+    writer.Representer = Representer
+    writer.default_flow_style, writer.sort_base_mapping_type_on_output, writer.width = False, False, 110
+    return writer
+
+
+def _text(writer: "SafeRepresenter", value: str) -> "Node":
+    try:
+        plain = bool(_HARMLESS.fullmatch(value)) and isinstance(scalar(value), str)
+    except ValueError:
+        plain = False
+    return writer.represent_scalar("tag:yaml.org,2002:str", value, style=None if plain else '"')
+
+
+def _number(writer: "SafeRepresenter", value: float) -> "Node":
+    return writer.represent_scalar("tag:yaml.org,2002:float", repr(value))
+
+
+def _list(writer: "SafeRepresenter", value: list[Any]) -> "Node":
+    in_line = not any(isinstance(v, dict) for v in value)
+    return writer.represent_sequence("tag:yaml.org,2002:seq", value, flow_style=in_line)

@@ -2,11 +2,30 @@
 
 from typing import Any
 
+from lambent.errors import UsageError
+
 Tree = dict[str, Any]
 
 
 class Typed(str):
     """Text as it was typed after a flag; what it means is decided by the field that it is for."""
+
+
+def as_tree(given: Any, family: str, path: str) -> Tree:
+    """What was given as a tree: nothing, a name, or a mapping; from a flag also a mapping in braces."""
+    if isinstance(given, Typed):
+        from lambent.cli.reading import strict
+
+        given = strict.parsed(given, f"--{path}") if given.strip().startswith("{") else str(given)
+    if given is None:
+        return {}
+    if isinstance(given, str):
+        return {"type": given}
+    if not isinstance(given, dict):
+        raise UsageError(
+            f"{path}: a {family} is named, or described as {{type: NAME, …}}; {str(given)[:60]!r} is neither"
+        )
+    return given
 
 
 def merged(base: Tree, over: Tree) -> Tree:

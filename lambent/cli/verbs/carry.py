@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lambent import fitted as store
 from lambent.cli import folder as run_folder
 from lambent.cli import output
 from lambent.cli.reading import strict
@@ -19,6 +18,7 @@ from lambent.data import Encoded
 from lambent.data.stored.ondisk import OnDisk
 from lambent.disk.whole import write_text
 from lambent.errors import InterruptedRun
+from lambent.fitted import Fitted, versions
 from lambent.model import LatentModel
 from lambent.objectives import Objective
 from lambent.part import Spec
@@ -26,6 +26,7 @@ from lambent.report import write as write_report
 from lambent.report.numerals import show, show_seconds, show_with_error
 from lambent.report.run.findings import Findings
 from lambent.report.run.gather import gather
+from lambent.tasks.by_row import by_row, labels_of
 from lambent.tasks.evaluate import Evaluation, evaluate
 from lambent.training.callbacks import Callback, Journal, MLflow, Progress, Quiet, TensorBoard
 from lambent.training.fitting import fit
@@ -35,11 +36,17 @@ from lambent.training.run import History, Run
 
 @dataclass(frozen=True)
 class Job:
-    """How a run is carried out: its voice, the command as typed, the tracker."""
+    """How a run is carried out: its voice, the command as typed, the tracker, whether the checkpoint outlives the training."""
 
     voice: Voice
     command: str
     track: str | None = None
+    keep_checkpoint: bool = False
+
+    def way(self, folder: Path) -> str:
+        """How to go on after an interruption."""
+        kept = " --keep-checkpoint" if self.keep_checkpoint else ""
+        return f"go on with: lambent train --resume {shlex.quote(str(folder))}{kept}"
 
 
 def carry_out(plan: Plan, folder: Path, job: Job, resume: bool = False) -> int:
@@ -49,7 +56,9 @@ def carry_out(plan: Plan, folder: Path, job: Job, resume: bool = False) -> int:
     rows = load_rows(plan.rows, plan.modality, plan.fit["validation"], folder, job.voice)
     plan.rows, plan.fit["validation"] = rows.request, rows.validation
     parts = plan.described(rows.train.modality.defaults())
-    model = LatentModel.from_spec({"type": "LatentModel", **{k: v for k, v in parts.items() if k != "objective"}})
+    own = {k: v for k, v in parts.items() if k != "objective"}
+    width = rows.train.modality.conditions.width
+    model = LatentModel.from_spec({"type": "LatentModel", **own, "context": width})
     objective = Objective.from_spec(parts["objective"])
     start = _Start(plan, parts, rows, folder, resume, job.voice)
     watchers = [start, Journal(folder / run_folder.HISTORY), *_progress(job.voice), *trackers]
@@ -59,39 +68,35 @@ def carry_out(plan: Plan, folder: Path, job: Job, resume: bool = False) -> int:
             **plan.fit | {"validation": 0.0 if rows.valid is None else rows.valid},
         )  # fmt: skip
     except InterruptedRun as stopped:
-        raise InterruptedRun(f"{stopped}; the state is kept, {_way(folder)}", stopped.exit_status) from None
+        raise InterruptedRun(f"{stopped}; the state is kept, {job.way(folder)}", stopped.exit_status) from None
     plan.name = plan.name or folder.resolve().name
     provenance = _provenance(plan, rows, parts["objective"], history, model, job.command)
-    store.save(folder / run_folder.MODEL, model, rows.train.modality, provenance)
+    provenance["kept_epoch"] = start.kept_epoch
+    fitted = Fitted(model, rows.train.modality, provenance)
+    fitted.save(folder / run_folder.MODEL)
     try:
-        findings, found = conclude(model, rows.test, plan.evaluate, provenance, folder, job.voice)
+        findings, found = conclude(fitted, rows.test, plan.evaluate, folder, job.voice)
     except KeyboardInterrupt as stopped:
         status = getattr(stopped, "exit_status", 130)
-        raise InterruptedRun(f"interrupted after training; the model is saved, {_way(folder)}", status) from None
+        raise InterruptedRun(f"interrupted after training; the model is saved, {job.way(folder)}", status) from None
+    if not job.keep_checkpoint:
+        # Only now: until the report stood there, it was the way to go on.
+        (folder / run_folder.CHECKPOINT).unlink(missing_ok=True)
     _conclusion(folder, found, findings, provenance, job.voice)
     return 0
 
 
-def _way(folder: Path) -> str:
-    return f"go on with: lambent train --resume {shlex.quote(str(folder))}"
-
-
 def conclude(
-    model: LatentModel,
-    test: Encoded | OnDisk,
-    how: dict[str, Any],
-    provenance: dict[str, Any],
-    folder: Path,
-    voice: Voice,
+    fitted: Fitted, test: Encoded | OnDisk, how: dict[str, Any], folder: Path, voice: Voice
 ) -> tuple[Findings, Evaluation]:
     """Evaluate a trained model and write metrics, pictures and report into the folder."""
     rows = drawn(test, how["rows"])
     voice.step(f"evaluating on {len(rows):,} rows with {how['samples']:,} samples each")
-    found = evaluate(model, rows, samples=how["samples"], seed=0)
+    found = evaluate(fitted, rows, samples=how["samples"], seed=0)
     write_text(folder / run_folder.METRICS, metrics_text(found, rows))
-    findings = gather(model, rows, found, provenance, store.versions())
+    findings = gather(fitted, rows, found, versions())
     _write_pictures(findings, folder)
-    write_report(findings, folder / run_folder.REPORT)
+    write_report(findings, folder / run_folder.REPORT, [by_row(found, labels_of(rows))])
     return findings, found
 
 
@@ -117,6 +122,7 @@ class _Start(Quiet):
     ) -> None:
         self.plan, self.parts, self.rows, self.folder = plan, parts, rows, folder
         self.resume, self.voice = resume, voice
+        self.kept_epoch: int | None = None  # the one whose weights the model ends with, where that is not the last
 
     def on_start(self, run: Run) -> None:
         self.plan.fit |= {"epochs": run.epochs, "precision": run.precision}
@@ -125,12 +131,24 @@ class _Start(Quiet):
             self.voice.note(
                 f"a batch of {batch:,} was asked for; the rows to train on are {count:,}: each step takes all"
             )
+        if run.settings.patience and self.plan.fit["patience"] == "auto":
+            self.voice.note(
+                f"{count:,} rows are few: the weights that are best on the validation rows are kept, and training stops after "
+                f"{run.settings.patience} epochs without better ones (--patience 0: to the end)"
+            )
         if self.resume:
             return
         run_folder.emptied(self.folder)
         tree = self.plan.plain(self.rows.train.modality.spec(), self.parts)
         head = "# Everything that this run was told. The same again: lambent train --config THIS-FILE --out ANOTHER-FOLDER\n"
         write_text(self.folder / run_folder.CONFIG, head + strict.dumped(tree))
+
+    def on_end(self, run: Run) -> None:
+        if run.kept is None:
+            return
+        self.kept_epoch = run.best_epoch
+        ended = f", {run.settings.patience} epochs without better ones" if run.epoch < run.epochs else ""
+        self.voice.step(f"kept: the weights of epoch {run.best_epoch}, best on the validation rows{ended}")
 
 
 class _Lines(Quiet):

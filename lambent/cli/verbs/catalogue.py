@@ -1,23 +1,34 @@
-"""lambent data: the data sets known by name."""
+"""lambent data: the data sets known by name, and what lies in a file."""
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from lambent.cli.reading.flags import Parser, common
+from lambent.cli.reading.flags import IMPORTS, Parser, common, divided, import_modules
 from lambent.cli.voice import Voice
+from lambent.errors import UsageError
 
 if TYPE_CHECKING:
     from lambent.data.catalog.entries import Entry
 
 
 def data(arguments: Sequence[str]) -> int:
-    """Names, sizes, licences, addresses, and whether the files are here."""
-    parser = Parser(
-        "data", "Data sets known by name. Their files are looked for in LAMBENT_DATA, then in the cache, then fetched."
-    )
-    parser.add_argument("name", nargs="?", metavar="NAME", help="all about this one")
-    options = common(parser).read(arguments)
+    """Names, sizes, licences, addresses, and whether the files are here; of a file, what train would read."""
+    rest, flags = divided(arguments)
+    options = _parser().read(rest, also=["--data"])
     voice = Voice.of(options)
+    for section in flags:
+        if section != "data":
+            raise UsageError(f"lambent data: no flag '--{section}'; beside its own it takes those of --data")
+    if options.name is not None and _is_path(options.name):
+        # Only here, for it imports torch: the list must not wait for that.
+        from lambent.cli.verbs.look import look
+
+        import_modules(options.modules)
+        look(options.name, flags, voice)
+        return 0
+    if flags:
+        raise UsageError("lambent data: the flags of --data are for a file or a folder: lambent data FILE")
     from lambent.data.catalog.entries import CATALOG, entry_named
 
     chosen = CATALOG if options.name is None else {options.name: entry_named(options.name)[0]}
@@ -33,6 +44,26 @@ def data(arguments: Sequence[str]) -> int:
     ]
     voice.table(("name", "rows", "shape", "files", "licence", "address"), rows)
     return 0
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        "data",
+        "Data sets known by name. Their files are looked for in LAMBENT_DATA, then in the cache, then fetched. "
+        "Of a file or a folder: what train would read, and what it would make of it; --data.FIELD as for train.",
+    )
+    parser.add_argument("name", nargs="?", metavar="NAME|FILE", help="all about this one")
+    parser.add_argument("--import", dest="modules", action="append", default=[], metavar="MODULE", help=IMPORTS)
+    return common(parser)
+
+
+def _is_path(name: str) -> bool:
+    """Whether a word is a path, be there something or not; a bare word is the name of a data set, as it is for train."""
+    from lambent.data.catalog.entries import CATALOG
+
+    if name.partition("?")[0] in CATALOG:
+        return False
+    return os.path.lexists(name) or any(mark in name for mark in (os.sep, ".", ":"))
 
 
 def _words(value: Any) -> str:

@@ -1,22 +1,12 @@
-"""lambent parts: every part with its fields, kept from one call to the next so that only the first has to import them."""
+"""lambent parts: every part with its fields."""
 
-import json
-import sys
-import zlib
 from collections.abc import Sequence
-from contextlib import suppress
-from pathlib import Path
-from typing import Any
 
 from lambent.cli.reading.flags import IMPORTS, Parser, common, import_modules
+from lambent.cli.reading.kept import Catalogue, everything
+from lambent.cli.reading.words import shown
 from lambent.cli.voice import Voice
-from lambent.data.catalog.cache import cache_folder
-from lambent.disk.whole import write_text
-from lambent.errors import MachineError, UsageError, nearest
-from lambent.version import __version__
-
-Catalogue = dict[str, dict[str, dict[str, Any]]]
-KEPT = "parts.json"  # in the cache
+from lambent.errors import UsageError, nearest
 
 
 def parts(arguments: Sequence[str]) -> int:
@@ -29,7 +19,7 @@ def parts(arguments: Sequence[str]) -> int:
     parser.add_argument("--import", dest="modules", action="append", default=[], metavar="MODULE", help=IMPORTS)
     options = common(parser).read(arguments)
     import_modules(options.modules)
-    found = _chosen(_every(), options.name)
+    found = _chosen(everything()["parts"], options.name)
     Voice.of(options).result(found)
     if options.json:
         return 0
@@ -42,53 +32,6 @@ def parts(arguments: Sequence[str]) -> int:
                 print(f"      {field} = {shown(facts['default'])}: {facts['meaning']} [{facts['kind']}{limits}]")
         print()
     return 0
-
-
-def shown(value: Any) -> str:
-    """A default as one would type it."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list):
-        return "[" + ",".join(v["type"] if isinstance(v, dict) else shown(v) for v in value) + "]"
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _every() -> Catalogue:
-    """What is registered; where nothing has been imported yet, that is what the package itself brings, which is kept."""
-    if "lambent.part" in sys.modules:
-        return _imported()
-    stamp = _stamp()
-    found = _kept(stamp)
-    if found is None:
-        found = _imported()
-        with suppress(OSError, MachineError):  # the next call takes as long, nothing else
-            write_text(cache_folder() / KEPT, json.dumps({"of": stamp, "parts": found}, ensure_ascii=False))
-    return found
-
-
-def _kept(stamp: str) -> Catalogue | None:
-    try:
-        kept = json.loads((cache_folder() / KEPT).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    found: Catalogue | None = kept.get("parts") if isinstance(kept, dict) and kept.get("of") == stamp else None
-    return found
-
-
-def _imported() -> Catalogue:
-    from lambent.cli.verbs.describe import catalogue
-
-    return catalogue()
-
-
-def _stamp() -> str:
-    """Changes with every file of the package."""
-    root = Path(__file__).parents[2]
-    files = [(file.relative_to(root).as_posix(), file.stat()) for file in sorted(root.rglob("*.py"))]
-    seen = repr([(name, facts.st_size, facts.st_mtime_ns) for name, facts in files])
-    return f"{__version__}-{zlib.crc32(seen.encode()):08x}"
 
 
 def _chosen(every: Catalogue, name: str | None) -> Catalogue:

@@ -14,6 +14,7 @@ from lambent.cli import output
 from lambent.cli.folder import opened
 from lambent.cli.reading.flags import (
     Parser,
+    add_given,
     add_output,
     add_rows,
     add_run,
@@ -26,12 +27,13 @@ from lambent.cli.reading.flags import (
 from lambent.cli.reading.larger import in_memory, leading
 from lambent.cli.verbs.measure import claim, lead_of, opened_with_rows
 from lambent.cli.voice import Voice
+from lambent.data.conditions import named
 from lambent.errors import UsageError
-from lambent.fitted import Stored
-from lambent.model.networks.base import elements
+from lambent.fitted import Fitted, Rows
+from lambent.part import elements
 from lambent.report.run.gather import are_pictures, busiest, named_rows
 from lambent.tasks import explore
-from lambent.tasks.evaluate import Evaluation, rows_of
+from lambent.tasks.evaluate import UnitUsage
 
 MOST = 10_000_000
 MOST_NUMBERS = 1_000_000_000  # of new rows together: 4 GB
@@ -42,7 +44,7 @@ def sample(arguments: Sequence[str]) -> int:
     """Rows from the prior."""
     parser = Parser("sample", "Draw new rows: z from the prior, and x from p(x|z) or its mean.")
     add_run(parser)
-    parser.add_argument("--n", type=whole("--n", 1, MOST), default=64, help="how many rows (default 64)")
+    parser.add_argument("-n", "--n", type=whole("--n", 1, MOST), default=64, help="how many rows (default 64)")
     parser.add_argument(
         "--temperature", type=positive, default=1.0, help="factor on the noise of the prior (default 1)"
     )
@@ -52,21 +54,21 @@ def sample(arguments: Sequence[str]) -> int:
         default="auto",
         help="draw x from p(x|z), or take its mean; auto: draw, but for pictures",
     )
+    add_given(parser, "the value to draw rows under")
     options = _read(parser, arguments)
     voice, path = Voice.of(options), claim(options, output.ALL)
     import_modules(options.modules)
-    _, stored = opened(options.run, options.device)
-    numbers = options.n * elements(stored.model.event_shape)
+    _, fitted = opened(options.run, options.device)
+    numbers = options.n * elements(fitted.model.event_shape)
     if numbers > MOST_NUMBERS:
         raise UsageError(
             f"--n {options.n}: that makes {numbers:,} numbers, and at most {MOST_NUMBERS:,} are made at once; "
             "draw in parts, each with a seed of its own"
         )
-    noise = options.noise == "yes" or (options.noise == "auto" and not _pictures(stored))
-    drawn = explore.generate(
-        stored.model, options.n, options.seed, options.temperature, of_bytes=_of_bytes(stored), noise=noise
-    )
-    _write(path, stored, drawn, {}, None, voice)
+    noise = options.noise == "yes" or (options.noise == "auto" and not _pictures(fitted))
+    context = fitted.given(named(options.given), options.n)
+    drawn = explore.generate(fitted, options.n, options.seed, options.temperature, context, noise=noise)
+    _write(path, fitted, drawn, {}, None, voice)
     return 0
 
 
@@ -78,15 +80,19 @@ def reconstruct(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--limit", type=whole("--limit", 1, MOST), help=f"only the first so many rows ({SHOWN} for a picture)"
     )
+    add_given(parser, "decode the codes under this value, in place of the rows' own")
     options = _read(parser, arguments)
     voice, path = Voice.of(options), claim(options, output.ALL)
-    _, stored, encoded = opened_with_rows(options, voice)
+    _, fitted, encoded = opened_with_rows(options, voice)
     picture = path.suffix.lower() == ".png"
     encoded = leading(encoded, options.limit or (SHOWN if picture else None))
-    x = rows_of(stored.model, encoded, options.seed)
-    again = explore.reconstruct(stored.model, x, of_bytes=_of_bytes(stored))
-    grid = output.paired(_raw(stored, x), _raw(stored, again)) if picture and _pictures(stored) else None
-    _write(path, stored, again, lead_of(encoded), grid, voice)
+    taken = fitted.rows(encoded, options.seed)
+    x, under = taken.x, None
+    if options.given:
+        under = fitted.rows(encoded, options.seed, named(options.given)).context
+    again = explore.reconstruct(fitted, x, taken.context, under=under)
+    grid = output.paired(fitted.raw(x), fitted.raw(again)) if picture and _pictures(fitted) else None
+    _write(path, fitted, again, lead_of(encoded), grid, voice)
     return 0
 
 
@@ -96,14 +102,16 @@ def interpolate(arguments: Sequence[str]) -> int:
     voice, path = Voice.of(options), claim(options, output.ALL)
     if len(options.start) != len(options.end):
         raise UsageError(f"--from names {len(options.start)} rows and --to {len(options.end)}; they go in pairs")
-    _, stored, found = opened_with_rows(options, voice)
+    _, fitted, found = opened_with_rows(options, voice)
     encoded = in_memory(found)
-    x = rows_of(stored.model, encoded, options.seed)
-    start, end = _picked(x, options.start, "--from"), _picked(x, options.end, "--to")
-    walks = explore.interpolate(stored.model, start, end, options.steps, options.path, of_bytes=_of_bytes(stored))
+    taken = fitted.rows(encoded, options.seed)
+    start, end = _picked(taken, options.start, "--from"), _picked(taken, options.end, "--to")
+    walks = explore.interpolate(
+        fitted, start.x, end.x, options.steps, options.path, start.context, context_end=end.context
+    )
     pairs, steps = walks.shape[:2]
     lead = {"pair": np.repeat(np.arange(pairs), steps), "step": np.tile(np.arange(steps), pairs)}
-    _write(path, stored, walks.flatten(0, 1), lead, _grid(stored, walks), voice)
+    _write(path, fitted, walks.flatten(0, 1), lead, _grid(fitted, walks), voice)
     return 0
 
 
@@ -153,19 +161,19 @@ def traverse(arguments: Sequence[str]) -> int:
     options = _read(parser, arguments)
     voice, path = Voice.of(options), claim(options, output.ALL)
     given = None if options.units == "auto" else [_unit(text) for text in options.units.split(",")]
-    _, stored, found = opened_with_rows(options, voice)
+    _, fitted, found = opened_with_rows(options, voice)
     encoded = in_memory(found)
-    x = rows_of(stored.model, encoded, options.seed)
-    row = _picked(x, [options.row], "--row")
-    units = given or busiest(_activity(stored, x[:1000]), 8)
+    taken = fitted.rows(encoded, options.seed)
+    row = _picked(taken, [options.row], "--row")
+    units = given or busiest(_usage(fitted, taken), 8)
     values = torch.linspace(-options.reach, options.reach, options.steps)
-    moved = explore.traverse(stored.model, row, units, values, of_bytes=_of_bytes(stored))
+    moved = explore.traverse(fitted, row.x, units, values, row.context)
     lead: dict[str, Any] = {
         "level": [u[0] for u in units for _ in values],
         "unit": [u[1] for u in units for _ in values],
     }
     lead["value"] = values.repeat(len(units)).numpy()
-    _write(path, stored, moved.flatten(0, 1), lead, _grid(stored, moved), voice)
+    _write(path, fitted, moved.flatten(0, 1), lead, _grid(fitted, moved), voice)
     voice.say("units from top to bottom: " + ", ".join(f"{level}:{unit}" for level, unit in units))
     return 0
 
@@ -195,54 +203,44 @@ def _unit(text: str) -> tuple[int, int]:
         ) from None
 
 
-def _picked(x: Tensor, numbers: Sequence[int], flag: str) -> Tensor:
+def _picked(taken: Rows, numbers: Sequence[int], flag: str) -> Rows:
     for number in numbers:
-        if not 0 <= number < len(x):
-            raise UsageError(f"{flag} {number}: there are rows 0 … {len(x) - 1}")
-    return x[list(numbers)]
+        if not 0 <= number < len(taken):
+            raise UsageError(f"{flag} {number}: there are rows 0 … {len(taken) - 1}")
+    return taken.at(torch.tensor(list(numbers)))
 
 
-def _activity(stored: Stored, x: Tensor) -> Evaluation:
+def _usage(fitted: Fitted, taken: Rows) -> list[UnitUsage]:
     """Just what the choice of units needs of an evaluation."""
     from lambent.metrics.collapse import levels
 
-    found = levels(stored.model, x)
-    return Evaluation({}, [u.kl.tolist() for u in found], [u.active.tolist() for u in found], len(x), 1, 0)
+    context = None if taken.context is None else taken.context[:1000]
+    return [UnitUsage.of(level) for level in levels(fitted.model, taken.x[:1000], context=context)]
 
 
-def _of_bytes(stored: Stored) -> bool:
-    return stored.modality is not None and stored.modality.of_bytes
+def _pictures(fitted: Fitted) -> bool:
+    return fitted.modality is not None and are_pictures(fitted.modality)
 
 
-def _pictures(stored: Stored) -> bool:
-    return stored.modality is not None and are_pictures(stored.modality)
-
-
-def _raw(stored: Stored, x: Tensor) -> Any:
-    """Rows in the form that they came in: pictures as bytes."""
-    assert stored.modality is not None
-    return stored.modality.decode(x)
-
-
-def _grid(stored: Stored, strips: Tensor) -> Any:
+def _grid(fitted: Fitted, strips: Tensor) -> Any:
     """[strips, steps, *event] as a grid of pictures, or None where they are none."""
-    if not _pictures(stored):
+    if not _pictures(fitted):
         return None
-    flat = _raw(stored, strips.flatten(0, 1))
+    flat = fitted.raw(strips.flatten(0, 1))
     return flat.reshape(*strips.shape[:2], *flat.shape[1:])
 
 
-def _write(path: Path, stored: Stored, x: Tensor, lead: dict[str, Any], grid: Any, voice: Voice) -> None:
+def _write(path: Path, fitted: Fitted, x: Tensor, lead: dict[str, Any], grid: Any, voice: Voice) -> None:
     """Rows to a file of the suffix's kind."""
-    if _pictures(stored):
-        pictures = _raw(stored, x)
+    if _pictures(fitted):
+        pictures = fitted.raw(x)
         suffix = path.suffix.lower()
         grid = output.sheet_of(pictures) if grid is None and suffix == ".png" else grid
         output.write(path, {"x": pictures}, lead, grid)
-    elif stored.modality is None:
+    elif fitted.modality is None:
         output.write(path, {"x": x.numpy()}, lead, None)
     else:
-        names, cells = named_rows(stored.modality, x)
+        names, cells = named_rows(fitted.modality, x)
         output.write(path, {n: np.asarray(c) for n, c in zip(names, zip(*cells, strict=True), strict=True)}, lead, None)
     voice.result({"out": str(path), "rows": len(x)})
-    voice.say(f"{path}: {len(x):,} {'pictures' if _pictures(stored) else 'rows'}")
+    voice.say(f"{path}: {len(x):,} {'pictures' if _pictures(fitted) else 'rows'}")

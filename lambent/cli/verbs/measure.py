@@ -11,17 +11,29 @@ import numpy as np
 from lambent.cli import output
 from lambent.cli.folder import opened
 from lambent.cli.reading import larger
-from lambent.cli.reading.flags import Parser, add_output, add_rows, add_run, add_seed, common, import_modules, whole
+from lambent.cli.reading.flags import (
+    Parser,
+    add_given,
+    add_output,
+    add_rows,
+    add_run,
+    add_seed,
+    common,
+    import_modules,
+    whole,
+)
 from lambent.cli.verbs.carry import metric_rows
 from lambent.cli.voice import Voice
 from lambent.data import Encoded
+from lambent.data.conditions import level_of, named
 from lambent.data.stored.ondisk import OnDisk
 from lambent.errors import UsageError
-from lambent.fitted import Stored
+from lambent.fitted import Fitted
 from lambent.metrics.bound import bounds
 from lambent.tasks import explore
-from lambent.tasks.evaluate import MOST_SAMPLES, rows_of
+from lambent.tasks.evaluate import MOST_SAMPLES
 from lambent.tasks.evaluate import evaluate as measured
+from lambent.tasks.predict import predict
 
 
 def evaluate(arguments: Sequence[str]) -> int:
@@ -34,10 +46,10 @@ def evaluate(arguments: Sequence[str]) -> int:
     add_seed(parser)
     options = common(parser, machine=True).read(arguments)
     voice = Voice.of(options)
-    path, stored, encoded = opened_with_rows(options, voice)
+    path, fitted, encoded = opened_with_rows(options, voice)
     encoded = larger.drawn(encoded, options.limit)
     voice.step(f"evaluating on {len(encoded):,} rows with {options.samples:,} samples each")
-    found = measured(stored.model, encoded, samples=options.samples, seed=options.seed)
+    found = measured(fitted, encoded, samples=options.samples, seed=options.seed)
     voice.result({"model": str(path), **found.plain(), "data": encoded.source})
     voice.table(("metric", "value", "", "unit", "meaning"), metric_rows(found), right=(1,))
     return 0
@@ -50,27 +62,63 @@ def score(arguments: Sequence[str]) -> int:
     add_rows(parser, "rows to score")
     add_samples(parser, 16)  # in float64, on any number of rows
     add_options_for_files(parser)
+    add_given(parser, "score the rows under this value, in place of their own")
+    parser.add_argument(
+        "--by", metavar="NAME", help="the probability of each level of this condition, by Bayes' rule: a classifier"
+    )
     options = common(parser, machine=True).read(arguments)
     voice = Voice.of(options)
     path = claim(options, output.TABLES)
-    _, stored, encoded = opened_with_rows(options, voice)
-    if not getattr(stored.model.latent, "posterior").density:
+    _, fitted, encoded = opened_with_rows(options, voice)
+    if not fitted.model.latent.density:
         raise UsageError(
             "this model's Point posterior has no density, so rows have no score; train with the Diagonal posterior"
         )
     encoded = larger.leading(encoded, options.limit)
-    x = rows_of(stored.model, encoded, options.seed)
-    model = copy.deepcopy(stored.model).double()
-    found = bounds(model, x, options.samples, options.seed, common=True)
+    if options.by is not None:
+        return _score_by_level(fitted, encoded, options, path, voice)
+    taken = fitted.rows(encoded, options.seed, named(options.given))
+    model = copy.deepcopy(fitted.model).double()
+    found = bounds(model, taken.x, options.samples, options.seed, taken.context, common=True)
     columns = {"bound": found.bound, "elbo": found.elbo, "log_likelihood": found.log_px, "kl": found.kl}
     # How many rows are multiplied at once moves the last digits of float64; what is written does not hang on it.
     arrays = {name: values.numpy().round(6) for name, values in columns.items()}
     output.write(path, arrays, lead_of(encoded), None)
     means = {name: float(values.mean()) for name, values in arrays.items()}
-    voice.result({"out": str(path), "rows": len(x), "unit": "nats per row", "means": means})
+    voice.result({"out": str(path), "rows": len(taken), "unit": "nats per row", "means": means})
     voice.say(
-        f"{path}: {len(x):,} rows; bound {means['bound']:.4f} nats on average, lowest {arrays['bound'].min():.4f}"
+        f"{path}: {len(taken):,} rows; bound {means['bound']:.4f} nats on average, lowest {arrays['bound'].min():.4f}"
     )
+    return 0
+
+
+def _score_by_level(fitted: Fitted, encoded: Encoded, options: Namespace, path: Path, voice: Voice) -> int:
+    """Under each level of a condition: its probability given the row, and the bound with the level summed out."""
+    if options.given:
+        raise UsageError(
+            "--by tries every level of a condition, so --given has nothing to say beside it: leave one out"
+        )
+    found = predict(fitted, encoded, options.by, options.samples, options.seed)
+    chances = {f"p_{level}": found.log_posterior[:, i].exp().numpy().round(6) for i, level in enumerate(found.levels)}
+    arrays = {"predicted": np.array(found.likeliest), **chances, "bound": found.evidence.numpy().round(6)}
+    output.write(path, arrays, lead_of(encoded), None)
+    truth = encoded.beside.get(options.by)
+    right = None
+    if truth is not None:
+        right = float(np.mean([level_of(own) == level for own, level in zip(truth, found.likeliest, strict=True)]))
+    mean = float(found.evidence.mean())
+    voice.result(
+        {
+            "out": str(path),
+            "rows": len(encoded),
+            "by": options.by,
+            "levels": found.levels,
+            "accuracy": right,
+            "bound": mean,
+        }
+    )
+    told = "" if right is None else f"; {100 * right:.2f} % have the {options.by} that they are given"
+    voice.say(f"{path}: {len(encoded):,} rows under {len(found.levels)} levels of {options.by}{told}")
     return 0
 
 
@@ -80,12 +128,14 @@ def embed(arguments: Sequence[str]) -> int:
     add_run(parser)
     add_rows(parser, "rows to embed")
     add_options_for_files(parser)
+    add_given(parser, "embed the rows under this value, in place of their own")
     options = common(parser, machine=True).read(arguments)
     voice = Voice.of(options)
     path = claim(options, output.TABLES)
-    _, stored, encoded = opened_with_rows(options, voice)
+    _, fitted, encoded = opened_with_rows(options, voice)
     encoded = larger.leading(encoded, options.limit)
-    codes = explore.encode(stored.model, rows_of(stored.model, encoded, options.seed))
+    taken = fitted.rows(encoded, options.seed, named(options.given))
+    codes = [code.flatten(1) for code in explore.encode(fitted, taken.x, taken.context)]
     names = ["z"] if len(codes) == 1 else [f"level{i + 1}_z" for i in range(len(codes))]
     output.write(path, {n: c.numpy() for n, c in zip(names, codes, strict=True)}, lead_of(encoded), None)
     units = [c.shape[1] for c in codes]
@@ -118,24 +168,24 @@ def claim(options: Namespace, suffixes: Sequence[str]) -> Path:
     return output.claim(options.out, suffixes, options.force, [source, model_file(options.run)])
 
 
-def opened_with_rows(options: Namespace, voice: Voice) -> tuple[Path, Stored, Encoded | OnDisk]:
+def opened_with_rows(options: Namespace, voice: Voice) -> tuple[Path, Fitted, Encoded | OnDisk]:
     """The model file's path, what it holds, and the rows asked for, of which `drawn` or `leading` takes some."""
     import_modules(options.modules)
-    path, stored = opened(options.run, options.device)
+    path, fitted = opened(options.run, options.device)
     if options.data is not None:
-        encoded = larger.given(stored.modality, options.data, options.split, options.resize, path.parent, voice)
+        encoded = larger.given(fitted.modality, options.data, options.split, options.resize, path.parent, voice)
     else:
-        encoded = recorded(stored, options.split, path.parent, voice)
+        encoded = recorded(fitted, options.split, path.parent, voice)
     _note_notices(encoded, voice)
-    return path, stored, encoded
+    return path, fitted, encoded
 
 
-def recorded(stored: Stored, split: str | None, folder: Path, voice: Voice) -> Encoded | OnDisk:
+def recorded(fitted: Fitted, split: str | None, folder: Path, voice: Voice) -> Encoded | OnDisk:
     """The run's own rows, with a note where they are not what they were."""
-    if stored.modality is None:
+    if fitted.modality is None:
         raise UsageError("the model file does not say how its data are read: name the data")
-    encoded = larger.recorded(stored.provenance, stored.modality, split, folder, voice)
-    then: Any = stored.provenance.get("test" if split in (None, "test") else "data") or {}
+    encoded = larger.recorded(fitted.provenance, fitted.modality, split, folder, voice)
+    then: Any = fitted.provenance.get("test" if split in (None, "test") else "data") or {}
     # Of rows on disk the size of their file and the time of its last change are known, of others what they hold.
     known = [name for name in ("sha256", "bytes", "changed") if name in then and name in encoded.source]
     if split in (None, "test", "train") and any(then[name] != encoded.source[name] for name in known):

@@ -10,14 +10,16 @@ from lambent.cli import folder as run_folder
 from lambent.cli import output
 from lambent.cli.reading.flags import IMPORTS, Parser, add_rows, add_run, common, filled, import_modules, whole
 from lambent.cli.reading.larger import drawn
+from lambent.cli.reading.words import in_line
 from lambent.cli.verbs.carry import metrics_text
-from lambent.cli.verbs.listing import shown
 from lambent.cli.verbs.measure import add_samples, opened_with_rows
 from lambent.cli.voice import Voice
+from lambent.disk import strict_json
 from lambent.report import summary, verdict
 from lambent.report import write as write_report
 from lambent.report.numerals import show, show_moment, show_seconds
 from lambent.report.run.gather import gather
+from lambent.tasks.by_row import by_row, labels_of
 from lambent.tasks.evaluate import evaluate
 
 
@@ -31,12 +33,12 @@ def report(arguments: Sequence[str]) -> int:
     path = output.claim(
         options.out or str(beside), (".html",), force, [options.data, run_folder.model_file(options.run)]
     )
-    _, stored, encoded = opened_with_rows(options, voice)
+    _, fitted, encoded = opened_with_rows(options, voice)
     encoded = drawn(encoded, options.limit)
     voice.step(f"evaluating on {len(encoded):,} rows with {options.samples:,} samples each")
-    found = evaluate(stored.model, encoded, samples=options.samples, seed=0)
-    findings = gather(stored.model, encoded, found, stored.provenance)
-    write_report(findings, path)
+    found = evaluate(fitted, encoded, samples=options.samples, seed=0)
+    findings = gather(fitted, encoded, found)
+    write_report(findings, path, [by_row(found, labels_of(encoded))])
     remarks = verdict(findings)
     voice.result(
         {
@@ -58,7 +60,9 @@ def _for_report() -> Parser:
     parser.add_argument(
         "--limit", type=whole("--limit", 1, 10**12), default=2000, help="at most so many rows (default 2000)"
     )
-    parser.add_argument("--out", type=filled("--out"), help="the page to write; default: report.html beside the model")
+    parser.add_argument(
+        "-o", "--out", type=filled("--out"), help="the page to write; default: report.html beside the model"
+    )
     parser.add_argument("--force", action="store_true", help="replace the page named by --out if it exists")
     return parser
 
@@ -119,15 +123,7 @@ def _facts(path: Path, header: dict[str, Any]) -> list[tuple[str, str]]:
 def _metrics(path: Path) -> dict[str, Any] | None:
     """The metrics beside the model file, where there are any that can be read."""
     try:
-        found = json.loads((path.parent / run_folder.METRICS).read_text("utf-8"))["metrics"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        found = strict_json.parsed((path.parent / run_folder.METRICS).read_text("utf-8"))["metrics"]
+    except (OSError, ValueError, KeyError, TypeError):
         return None
     return found if isinstance(found, dict) and all(isinstance(m, dict) for m in found.values()) else None
-
-
-def in_line(spec: Any) -> str:
-    """A description as one would write it in Python: Flat(size=16, prior=Vamp(components=50))."""
-    if not isinstance(spec, dict):
-        return shown(spec) if not isinstance(spec, list) else "[" + ", ".join(in_line(v) for v in spec) + "]"
-    inner = ", ".join(f"{key}={in_line(value)}" for key, value in spec.items() if key != "type")
-    return f"{spec.get('type', '')}({inner})"

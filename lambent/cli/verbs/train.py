@@ -4,69 +4,101 @@ import argparse
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lambent.cli.folder import CHECKPOINT, CONFIG, apart, claimed, unused, vacant
-from lambent.cli.reading import settings
+from lambent.cli import folder as run_folder
 from lambent.cli.reading.flags import FAMILIES, Parser, common, divided, filled, import_modules
-from lambent.cli.reading.plan import Plan, read_plan, sourced, with_flags
+from lambent.cli.reading.kept import Catalogue, everything
+from lambent.cli.reading.part_flags import add_part_flags
 from lambent.cli.reading.trees import Tree, Typed
-from lambent.cli.verbs.carry import Job, carry_out
 from lambent.cli.voice import Voice
 from lambent.errors import ArtifactError, UsageError
 
+# What computes is imported where it is needed, for the help must not wait for torch.
+if TYPE_CHECKING:
+    from lambent.cli.verbs.carry import Job
+
 RUNS = Path("runs")
 USAGE = "lambent train [DATA] [--out RUN] [--config FILE] [--PART NAME] [--PART.FIELD VALUE] [flags]"
-ALLOWED_WITH_RESUME = {"resume", "device", "modules", "json", "quiet", "debug", "track", "force"}
+ALLOWED_WITH_RESUME = {"resume", "device", "modules", "json", "quiet", "debug", "track", "force", "keep_checkpoint"}
 
 
 def train(arguments: Sequence[str]) -> int:
     """Train, evaluate, and write the run folder."""
     rest, flags = divided(arguments)
-    parser = _parser()
-    if {"-h", "--help"} & set(rest):
-        from lambent.cli.verbs.describe import add_part_flags
-
-        add_part_flags(parser, flags)
-    options = parser.read(rest, also=[f"--{name}" for name in FAMILIES])
-    voice = Voice.of(options)
+    if {"-h", "--help"} & set(rest[: rest.index("--") if "--" in rest else None]):
+        return _explained(rest, flags)
+    options = _parser(everything()).read(rest, also=[f"--{name}" for name in FAMILIES])
     import_modules(options.modules)
-    job = Job(voice, shlex.join(["lambent", "train", *arguments]), options.track)
+    from lambent.cli.verbs.carry import Job
+
+    command = shlex.join(["lambent", "train", *arguments])
+    job = Job(Voice.of(options), command, options.track, options.keep_checkpoint)
     if options.resume is not None:
         _refuse_settings(options, flags)
         return _resumed(options.resume, options, job)
+    return _begun(options, flags, job)
+
+
+def _explained(rest: list[str], flags: Tree) -> int:
+    """The help, with the flags of the parts chosen so far, a user's own among them."""
+    asked = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    asked.add_argument("--import", dest="modules", action="append", default=[])
+    import_modules(asked.parse_known_args(rest)[0].modules)
+    known = everything()
+    parser = _parser(known)
+    add_part_flags(parser, flags, known)
+    parser.print_help()
+    return 0
+
+
+def _begun(options: argparse.Namespace, flags: Tree, job: "Job") -> int:
+    """A new run in a folder of its own."""
+    from lambent.cli.reading.plan import Plan
+    from lambent.cli.verbs.carry import carry_out
+
     plan = Plan.of(_tree(options, flags))
     plan.check()
-    folder = Path(options.out) if options.out else unused(RUNS, plan.name or _name_of(plan.rows["source"]))
-    vacant(folder, options.force)
+    folder = Path(options.out) if options.out else run_folder.unused(RUNS, plan.name or _name_of(plan.rows["source"]))
+    run_folder.vacant(folder, options.force)
     if plan.rows["source"] is not None:
-        apart(folder, plan.rows["source"])
-    with claimed(folder):
+        run_folder.apart(folder, plan.rows["source"])
+    with run_folder.claimed(folder):
         return carry_out(plan, folder, job)
 
 
-def _parser() -> Parser:
+def _parser(known: Catalogue) -> Parser:
     parser = Parser("train", "Train a model on data, evaluate it, and write everything into a run folder.", usage=USAGE)
     parser.add_argument(
         "data", nargs="?", metavar="DATA", help="a file, a folder or the name of a data set (lambent data)"
     )
-    parser.add_argument("--out", metavar="RUN", type=filled("--out"), help="the run folder; default: runs/NAME")
+    parser.add_argument("-o", "--out", metavar="RUN", type=filled("--out"), help="the run folder; default: runs/NAME")
     parser.add_argument("--name", help="the run's name; default: that of the folder")
+    parser.add_argument(
+        "--condition",
+        type=Typed,
+        metavar="NAMES",
+        help="train p(x | c): c is the label, or columns of a table, such as age,sex; short for --data.condition",
+    )
     parser.add_argument("--config", metavar="FILE", help="a YAML or JSON file of settings, on which flags are laid")
     parser.add_argument("--resume", metavar="RUN", help="go on with an interrupted run, to the same bits")
     parser.add_argument("--force", action="store_true", help="replace the run in the folder")
-    parser.add_argument("--track", choices=("tensorboard", "mlflow"), help="send the history to a tracker as well")
-    sections = (
-        ("rows", {name: settings.of_rows()[name] for name in ("limit", "memory")}),
-        ("evaluation", settings.of_evaluation()),
-        ("training", settings.of_fit()),
+    parser.add_argument(
+        "--keep-checkpoint", action="store_true", help="keep the state of the training when the run is finished"
     )
-    for title, known in sections:
+    parser.add_argument("--track", choices=("tensorboard", "mlflow"), help="send the history to a tracker as well")
+    settings = known["settings"]
+    sections = (
+        ("rows", {name: settings["data"][name] for name in ("limit", "memory")}),
+        ("evaluation", settings["evaluate"]),
+        ("training", settings["fit"]),
+    )
+    for title, section in sections:
         group = parser.add_argument_group(title)
-        for name, one in known.items():
-            default = "" if one.default is None else f" (default {one.default})"
-            meaning = (one.meaning + default).replace("%", "%%")
-            group.add_argument(f"--{name.replace('_', '-')}", type=Typed, metavar=_metavar(one), help=meaning)
+        for name, one in section.items():
+            default = "" if one["default"] is None else f" (default {one['default']})"
+            meaning = (one["meaning"] + default).replace("%", "%%")
+            group.add_argument(f"--{name.replace('_', '-')}", type=Typed, metavar=one["metavar"], help=meaning)
     common(parser)
     parser.add_argument(
         "--import", dest="modules", action="append", default=[], metavar="MODULE", help=argparse.SUPPRESS
@@ -74,15 +106,14 @@ def _parser() -> Parser:
     return parser
 
 
-def _metavar(one: settings.Setting) -> str:
-    return {"a whole number": "N", "a finite number": "X"}.get(one.kind.removesuffix(" or null"), "WORD")
-
-
 def _tree(options: argparse.Namespace, flags: Tree) -> Tree:
     """The file's settings, with those of the flags laid on them."""
+    from lambent.cli.reading import settings
+    from lambent.cli.reading.plan import read_plan, sourced, with_flags
+
     tree = read_plan(options.config) if options.config else {}
     flags = sourced(flags, options.data)
-    for name in ("limit", "memory"):
+    for name in ("limit", "memory", "condition"):
         if (value := getattr(options, name)) is not None:
             flags["data"] = {**flags.get("data", {}), name: value}
     if options.name is not None:
@@ -109,20 +140,34 @@ def _refuse_settings(options: argparse.Namespace, flags: Tree) -> None:
     ]
     if given:
         raise UsageError(
-            f"--resume goes on with the settings in {options.resume}/{CONFIG}; leave out {', '.join(given)}"
+            f"--resume goes on with the settings in {options.resume}/{run_folder.CONFIG}; leave out {', '.join(given)}"
         )
 
 
-def _resumed(run: str, options: argparse.Namespace, job: Job) -> int:
+def _resumed(run: str, options: argparse.Namespace, job: "Job") -> int:
+    from lambent.cli.reading.plan import Plan, read_plan
+    from lambent.cli.verbs.carry import carry_out
+
     folder = Path(run)
-    for name in (CONFIG, CHECKPOINT):
+    _refuse_finished(folder)
+    for name in (run_folder.CONFIG, run_folder.CHECKPOINT):
         if not (folder / name).is_file():
             raise ArtifactError(
                 f"{run}: cannot be resumed, for it holds no {name}; start it with lambent train DATA --out {shlex.quote(run)}"
             )
-    tree: dict[str, Any] = read_plan(folder / CONFIG)
+    tree: dict[str, Any] = read_plan(folder / run_folder.CONFIG)
     if options.device is not None:
         tree["fit"] = {**tree.get("fit", {}), "device": str(options.device)}
     plan = Plan.of(tree)
-    with claimed(folder):
+    with run_folder.claimed(folder):
         return carry_out(plan, folder, job, resume=True)
+
+
+def _refuse_finished(folder: Path) -> None:
+    """The report is the last that a run writes: where it lies beside the model, nothing is left to do."""
+    if all((folder / name).is_file() for name in (run_folder.MODEL, run_folder.REPORT)):
+        config = shlex.quote(str(folder / run_folder.CONFIG))
+        raise UsageError(
+            f"{folder}: the run is finished; to train for longer, start another: "
+            f"lambent train --config {config} --epochs N --out ANOTHER-FOLDER"
+        )

@@ -143,7 +143,9 @@ class Image(Modality):
         if self.size is not None:
             return self
         height, width = self.event[1:]
-        return type(self).from_spec(self.spec() | {"size": [height, width]}).restore(self.state())
+        other = type(self).from_spec(self.spec() | {"size": [height, width]}).restore(self.state())
+        other.conditions = self.conditions
+        return other
 
     def encode(self, raw: Any) -> Tensor:
         """Raw images → uint8 [N, C, H, W]; 0 and 1 for binary data and `threshold`, bytes for `dynamic`."""
@@ -180,9 +182,13 @@ class Image(Modality):
         values = x.round().clamp(0, 255).to(torch.uint8).numpy()
         return np.ascontiguousarray(values[:, 0] if self.event[0] == 1 else values.transpose(0, 2, 3, 1))
 
+    @property
+    def drawn(self) -> bool:
+        return self.binarize == "dynamic"
+
     def transform(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """A fresh view of encoded rows [N, C, H, W]: drawn to 0 and 1 with `dynamic`."""
-        if self.binarize == "dynamic":
+        if self.drawn:
             # r is uniform on the 255 bytes 0…254, so P(r < x) is exactly x/255, for black and for white too.
             r = torch.randint(0, 255, x.shape, generator=generator, device=x.device, dtype=torch.uint8)
             x = (r < x).to(torch.uint8)

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lambent.data.conditions import Conditions
 from lambent.errors import UsageError
-from lambent.part import Part, Shape, Spec
+from lambent.part import Part, Shape, Spec, option
 
 
 class Modality(Part):
@@ -22,6 +23,16 @@ class Modality(Part):
 
     counts_rows: ClassVar[bool] = False  # whether its notices count rows, and not columns
     of_bytes: ClassVar[bool] = False  # encoded rows are bytes 0 … 255, whatever scale a likelihood reads them on
+
+    condition: tuple[str, ...] = option(
+        "what the model is conditioned on, p(x | c): label, or columns of a table; they are not modelled themselves",
+        default=(),
+        papers={...: "sohn2015learning"},
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.conditions = Conditions()  # as fitted to the columns that `condition` names
 
     @abstractmethod
     def fit(self, raw: Any) -> Self:
@@ -82,6 +93,11 @@ class Modality(Part):
         """`encode`, with the labels that the raw data carries (names of folders, a label column); default: none."""
         return Encoded(self.encode(raw), self)
 
+    @property
+    def drawn(self) -> bool:
+        """Whether `transform` draws: encoded rows are then not yet what a model takes."""
+        return False
+
     def transform(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """A fresh random view of a batch of encoded rows, drawn each time (dynamic binarization); default: none."""
         return x
@@ -98,6 +114,7 @@ class Encoded:
     x: [rows, *event], uint8 or float32. labels: one per row or None; never seen in training unless asked for.
     factors: [rows, K] ground-truth classes of K known generative factors, for disentanglement metrics; or None.
     source: plain JSON: name, path, split, rows, sha256 of the encoded array, licence, notices (what was converted).
+    beside: columns [rows] that may condition a model, by name. context: [rows, width], what conditions one; or None.
     """
 
     x: Tensor
@@ -107,6 +124,8 @@ class Encoded:
     factors: np.ndarray | None = None
     factor_names: list[str] | None = None
     source: dict[str, Any] = field(default_factory=dict)
+    beside: dict[str, np.ndarray] = field(default_factory=dict)
+    context: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.x)

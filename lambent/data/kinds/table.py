@@ -95,12 +95,13 @@ class Table(Modality):
 
     def _learners(self, table: Columns, notices: Counter[str], most: int | None) -> dict[str, Learner]:
         """One for each column that is learned from, by what the first rows hold."""
-        for name in (*self.drop, *([self.label] if self.label else [])):
+        beside = self._beside()
+        for name in (*self.drop, *([self.label] if self.label else []), *beside):
             if name not in table:
                 raise UsageError(
                     f"{table.origin}: has no column {name!r}; {nearest(name, filter(None, table.names[:200]))}"
                 )
-        left_out = {*self.drop, self.label}
+        left_out = {*self.drop, self.label, *beside}
         index = table.index_like()
         if index is not None and index not in left_out:
             left_out.add(index)
@@ -116,7 +117,8 @@ class Table(Modality):
     def unchanging(self, shape: Shape, dtype: np.dtype) -> bool:
         """Whether an array's rows are their own encoding: float32, no column dropped, every scale 1 and centre 0."""
         plain = all(isinstance(c, Numeric) and c.centre == 0 and c.scale == 1 for c in self.columns)
-        return dtype == np.float32 and tuple(shape) == self.event and plain and not self.drop and self.label is None
+        whole = not self.drop and self.label is None and not self.condition
+        return dtype == np.float32 and tuple(shape) == self.event and plain and whole
 
     def encode(self, raw: Any) -> Tensor:
         """Raw rows → float32 [N, D]; `DataError` names a missing column or the row and column of a bad cell."""
@@ -138,7 +140,12 @@ class Table(Modality):
             labels, names = self._labels(table, self.label_names)
         x = torch.from_numpy(out)
         source = {"rows": len(x), "sha256": digest(x), "notices": dict(notices)}
-        return Encoded(x, self, labels, names, source=source)
+        found = {name: table.values(name) for name in self._beside() if name in table}
+        return Encoded(x, self, labels, names, source=source, beside=found)
+
+    def _beside(self) -> list[str]:
+        """The columns that condition; "label" may stand for the column of labels, which is read as such."""
+        return [name for name in self.condition if name != self.label and not (name == "label" and self.label)]
 
     def decode(self, x: Tensor) -> Any:
         """[N, D] → the original units: an array if it was fitted on one, else a frame of the library it came from."""
@@ -237,7 +244,7 @@ class Table(Modality):
             shown = ", ".join(repr(name) for name in missing[:8]) + (" …" if len(missing) > 8 else "")
             hint = nearest(missing[0], filter(None, table.names[:50]))
             raise DataError(f"{table.origin}: lacks {len(missing)} of {len(self.columns)} columns: {shown}; {hint}")
-        known = {column.name for column in self.columns} | {self.label, *self.drop}
+        known = {column.name for column in self.columns} | {self.label, *self.drop, *self.condition}
         index = table.index_like()
         if index is not None and index not in known:
             notices["dropped_index"] += 1

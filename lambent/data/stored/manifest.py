@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lambent.disk.tensorfile import strict_json
+from lambent.disk import strict_json
 from lambent.disk.whole import write_text
 
 FORMAT = 1
@@ -21,7 +21,7 @@ class Manifest:
         try:
             if path.stat().st_size > LARGEST:
                 return
-            content = strict_json(path.read_text("utf-8"))
+            content = strict_json.parsed(path.read_text("utf-8"))
         except (OSError, ValueError, RecursionError):
             return
         if isinstance(content, dict) and content.get("format") == FORMAT:

@@ -58,6 +58,10 @@ class OnDisk:
             rows = self.index[rows]
         return replace(self, index=rows, source=self.source | facts | {"rows": len(rows)})
 
+    def __getitem__(self, rows: slice) -> Tensor:
+        """Rows from one position to another."""
+        return self.read(np.arange(*rows.indices(len(self))))
+
     def read(self, positions: np.ndarray) -> Tensor:
         """The rows at these positions, in their order."""
         numbers = positions if self.index is None else self.index[positions]

@@ -2,34 +2,94 @@
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from torch import Tensor
 
 from lambent.model.trace import Draw, Node
-from lambent.part import Part, Shape
+from lambent.part import Part, Shape, elements
 
-Encoder = Callable[[Tensor], Tensor]
+Features = Tensor | list[Tensor]
+Encoder = Callable[[Tensor], Features]
 
 
 class Latent(Part):
-    """The codes of a model, from features down to what the decoder receives."""
+    """The codes of a model, from features down to what the decoder receives.
+
+    What others may ask of it stands here, so that nobody reaches for the parts inside: `density`, `separable`, `factorized`,
+    `learned`, `reparameterized`, `inference`, `origin`.
+    """
 
     single: ClassVar[bool] = False  # True: one vector with one posterior, which some objectives need
+    takes: ClassVar[Literal["vector", "maps"]] = (
+        "vector"  # maps: the pyramid of a convolutional network, the finest first
+    )
 
     @abstractmethod
-    def setup(self, width: int, examples: Tensor) -> Shape:
-        """Make the weights for features of `width`; returns the shape of what the decoder receives."""
+    def setup(self, features: Shape | list[Shape], examples: Tensor, context: int = 0) -> Shape:
+        """Make the weights for features of that shape, a list of them for maps; returns the shape of what the decoder receives.
+
+        examples: [n, *event] as the encoder sees them. context: the width of what conditions the prior, 0 for none; features
+        come with it joined already.
+        """
 
     @abstractmethod
-    def forward(self, features: Tensor | None, draw: Draw, n: int, encoder: Encoder) -> tuple[Tensor, list[Node]]:
+    def forward(
+        self, features: Features | None, draw: Draw, n: int, encoder: Encoder, context: Tensor | None = None
+    ) -> tuple[Tensor, list[Node]]:
         """The top-down pass: [samples · rows, *hidden] and one node per level, the top first.
 
-        features: [rows, width], with n samples of each; or None, to generate n rows. encoder: embedded rows → features,
-        for priors that are made of posteriors.
+        features: [rows, *shape], or a list of maps, with n samples of each row; or None, to generate n rows. encoder: embedded
+        rows → features, for priors that are made of posteriors. context: [rows, width].
         """
 
     @property
     @abstractmethod
+    def shapes_of_levels(self) -> tuple[Shape, ...]:
+        """The shape of z at each level, the top first."""
+
+    @property
     def sizes_of_levels(self) -> tuple[int, ...]:
         """Units at each level, the top first."""
+        return tuple(elements(shape) for shape in self.shapes_of_levels)
+
+    @property
+    @abstractmethod
+    def density(self) -> bool:
+        """Whether log q(z|x) exists at every level, and so a bound on the evidence."""
+
+    @property
+    @abstractmethod
+    def separable(self) -> bool:
+        """Whether log q can be taken with its parameters held constant."""
+
+    @property
+    @abstractmethod
+    def factorized(self) -> bool:
+        """Whether q(z|x) is a product over units."""
+
+    @property
+    @abstractmethod
+    def learned(self) -> bool:
+        """Whether the prior of the top level learns."""
+
+    @property
+    @abstractmethod
+    def reparameterized(self) -> bool:
+        """Whether draws from the prior carry the gradient of everything that it learns."""
+
+    @property
+    @abstractmethod
+    def inference(self) -> str:
+        """What q(z|x) is, as a name for sentences."""
+
+    @property
+    @abstractmethod
+    def origin(self) -> str:
+        """What p(z) of the top level is, as a name for sentences."""
+
+    def refusal(self, whole: Part) -> str | None:
+        network = getattr(whole, "network", None)
+        if self.takes == "maps" and network is not None and not network.convolutional:
+            return f"{type(self).__name__} takes maps, and {type(network).__name__} gives vectors: use the Conv or ResNet network"
+        return None

@@ -2,11 +2,11 @@
 
 from torch import Tensor
 
-from lambent.model.latents.base import Encoder, Latent
+from lambent.model.latents.base import Encoder, Features, Latent
 from lambent.model.posteriors import Diagonal, Posterior
 from lambent.model.priors import Prior, Standard
 from lambent.model.trace import Draw, Node
-from lambent.part import Shape, option
+from lambent.part import Shape, elements, option
 
 
 class Flat(Latent):
@@ -20,20 +20,58 @@ class Flat(Latent):
     prior: Prior = option("p(z)", factory=Standard)
     posterior: Posterior = option("q(z|x)", factory=Diagonal)
 
-    def setup(self, width: int, examples: Tensor) -> Shape:
-        self.prior.setup(self.size, examples)
-        self.posterior.setup(width, self.size)
+    def setup(self, features: Shape | list[Shape], examples: Tensor, context: int = 0) -> Shape:
+        assert isinstance(features, tuple)
+        self.prior.setup((self.size,), examples, context)
+        self.posterior.setup((elements(features),), (self.size,))
         return (self.size,)
 
-    def forward(self, features: Tensor | None, draw: Draw, n: int, encoder: Encoder) -> tuple[Tensor, list[Node]]:
-        p = self.prior(lambda x: self.posterior(encoder(x)))
+    def forward(
+        self, features: Features | None, draw: Draw, n: int, encoder: Encoder, context: Tensor | None = None
+    ) -> tuple[Tensor, list[Node]]:
+        p = self.prior(lambda x: self.posterior(flattened(encoder(x))), context)
         if features is None:
             node = Node(p, None, (1, n))
         else:
-            node = Node(p, self.posterior(features), (n, features.shape[0]))
+            q = self.posterior(flattened(features))
+            node = Node(p, q, (n, q.batch_shape[0]))
         node.z = draw(node, 0)
         return node.z.flatten(0, 1), [node]
 
     @property
-    def sizes_of_levels(self) -> tuple[int, ...]:
-        return (self.size,)
+    def shapes_of_levels(self) -> tuple[Shape, ...]:
+        return ((self.size,),)
+
+    @property
+    def density(self) -> bool:
+        return self.posterior.density
+
+    @property
+    def separable(self) -> bool:
+        return self.posterior.separable
+
+    @property
+    def factorized(self) -> bool:
+        return self.posterior.factorized
+
+    @property
+    def learned(self) -> bool:
+        return self.prior.learned
+
+    @property
+    def reparameterized(self) -> bool:
+        return self.prior.reparameterized
+
+    @property
+    def inference(self) -> str:
+        return type(self.posterior).__name__
+
+    @property
+    def origin(self) -> str:
+        return type(self.prior).__name__
+
+
+def flattened(features: Features) -> Tensor:
+    """Features as one vector a row."""
+    assert isinstance(features, Tensor)
+    return features.flatten(1)

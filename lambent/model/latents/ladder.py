@@ -3,13 +3,14 @@
 import torch
 from torch import Tensor, nn
 
-from lambent.distributions import SCALE_RANGE, DiagonalNormal
-from lambent.model.latents.base import Encoder, Latent
+from lambent.distributions import SCALE_RANGE, DiagonalNormal, limited
+from lambent.model.latents.base import Encoder, Features, Latent
+from lambent.model.latents.flat import flattened
 from lambent.model.networks.base import initialized
 from lambent.model.posteriors import Diagonal, Posterior
 from lambent.model.priors import Prior, Standard
 from lambent.model.trace import Draw, Node
-from lambent.part import Shape, option
+from lambent.part import Shape, elements, option
 
 
 class Ladder(Latent):
@@ -22,46 +23,54 @@ class Ladder(Latent):
     papers = ("sonderby2016ladder", "kingma2016improved")
 
     sizes: tuple[int, ...] = option("units at each level, the top first", default=(8, 16, 32), minimum=1, maximum=65536)
-    width: int = option("units of the deterministic states between levels", default=256, minimum=1)
+    width: int = option("units of the deterministic states between levels", default=256, minimum=1, maximum=65536)
     prior: Prior = option("p(z₁), of the top level", factory=Standard)
     posterior: Posterior = option("q at every level", factory=Diagonal)
 
-    def setup(self, width: int, examples: Tensor) -> Shape:
+    def setup(self, features: Shape | list[Shape], examples: Tensor, context: int = 0) -> Shape:
+        assert isinstance(features, tuple)
+        width = elements(features)
         self.levels = len(self.sizes)
         below = range(1, self.levels)
-        self.prior.setup(self.sizes[0], examples)
+        self.prior.setup((self.sizes[0],), examples, context)
         # ups[l] carries the features of level l+1 up to level l
         self.ups = nn.ModuleList(
             _block(width if level == self.levels - 2 else self.width, self.width) for level in range(self.levels - 1)
         )
-        self.posterior.setup(self.width if self.levels > 1 else width, self.sizes[0])
+        self.posterior.setup((self.width if self.levels > 1 else width,), (self.sizes[0],))
         posteriors = [Posterior.from_spec(self.posterior.spec()) for _ in below]
         for level, posterior in zip(below, posteriors, strict=True):
-            posterior.setup((width if level == self.levels - 1 else self.width) + self.width, self.sizes[level])
+            seen = (width if level == self.levels - 1 else self.width) + self.width
+            posterior.setup((seen,), (self.sizes[level],))
         self.posteriors = nn.ModuleList(posteriors)
         heads = [nn.Linear(self.width, 2 * self.sizes[level]) for level in below]
         for head in heads:  # from the standard normal on, so that no level starts with a huge KL
             nn.init.zeros_(head.weight)
             nn.init.zeros_(head.bias)
         self.priors = nn.ModuleList(heads)
-        self.first = _block(self.sizes[0], self.width)
+        self.first = _block(self.sizes[0] + context, self.width)
         self.downs = nn.ModuleList(_block(self.width + self.sizes[level], self.width) for level in below)
         return (self.width,)
 
-    def forward(self, features: Tensor | None, draw: Draw, n: int, encoder: Encoder) -> tuple[Tensor, list[Node]]:
-        shape = (1, n) if features is None else (n, features.shape[0])
-        climbed = None if features is None else self._climb(features)
-        p = self.prior(lambda x: self.posterior(self._climb(encoder(x))[0]))
+    def forward(
+        self, features: Features | None, draw: Draw, n: int, encoder: Encoder, context: Tensor | None = None
+    ) -> tuple[Tensor, list[Node]]:
+        climbed = None if features is None else self._climb(flattened(features))
+        shape = (1, n) if climbed is None else (n, climbed[0].shape[0])
+        p = self.prior(lambda x: self.posterior(self._climb(flattened(encoder(x)))[0]), context)
         nodes = [Node(p, None if climbed is None else self.posterior(climbed[0]), shape)]
         nodes[0].z = draw(nodes[0], 0)
-        state = self.first(nodes[0].z)
+        top = nodes[0].z
+        if context is not None:  # so that every level below is drawn under it too
+            top = torch.cat((top, context.expand(*shape, -1)), -1)
+        state = self.first(top)
         for level in range(1, self.levels):
             location, log_scale = self.priors[level - 1](state).chunk(2, -1)
             q = None
             if climbed is not None:
                 seen = climbed[level].expand(*shape, -1)
                 q = self.posteriors[level - 1](torch.cat((seen, state), -1))
-            node = Node(DiagonalNormal(location, log_scale.clamp(*SCALE_RANGE)), q, shape)
+            node = Node(DiagonalNormal(location, limited(log_scale, *SCALE_RANGE)), q, shape)
             node.z = draw(node, level)
             nodes.append(node)
             state = state + self.downs[level - 1](torch.cat((state, node.z), -1))
@@ -75,8 +84,36 @@ class Ladder(Latent):
         return states[::-1]
 
     @property
-    def sizes_of_levels(self) -> tuple[int, ...]:
-        return self.sizes
+    def shapes_of_levels(self) -> tuple[Shape, ...]:
+        return tuple((size,) for size in self.sizes)
+
+    @property
+    def density(self) -> bool:
+        return self.posterior.density
+
+    @property
+    def separable(self) -> bool:
+        return self.posterior.separable
+
+    @property
+    def factorized(self) -> bool:
+        return self.posterior.factorized
+
+    @property
+    def learned(self) -> bool:
+        return self.prior.learned
+
+    @property
+    def reparameterized(self) -> bool:
+        return self.prior.reparameterized
+
+    @property
+    def inference(self) -> str:
+        return type(self.posterior).__name__
+
+    @property
+    def origin(self) -> str:
+        return type(self.prior).__name__
 
 
 def _block(inputs: int, width: int) -> nn.Sequential:

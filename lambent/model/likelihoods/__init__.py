@@ -1,6 +1,5 @@
 """p(x | z): every likelihood, by the kind of data it holds."""
 
-from lambent.distributions import most_likely
 from lambent.model.likelihoods.base import Likelihood
 from lambent.model.likelihoods.continuous import ContinuousBernoulli, Gaussian, Laplace, StudentT
 from lambent.model.likelihoods.counts import NegativeBinomial, Poisson, ZeroInflatedNegativeBinomial
@@ -21,5 +20,4 @@ __all__ = [
     "Poisson",
     "StudentT",
     "ZeroInflatedNegativeBinomial",
-    "most_likely",
 ]

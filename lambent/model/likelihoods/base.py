@@ -1,14 +1,19 @@
 """Likelihood: p(x | z), from the decoder's raw output to a distribution over data."""
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from lambent.distributions import Observed, centre, independent
 from lambent.errors import DataError
 from lambent.part import Part, Shape
+
+Transform = Callable[[Tensor, torch.Generator | None], Tensor]
+PIECE = 1 << 22  # numbers that are checked at a time: 16 MB in float32
 
 
 class Likelihood(Part):
@@ -21,14 +26,39 @@ class Likelihood(Part):
     domain: ClassVar[str] = "finite numbers"
     planar: ClassVar[bool] = True  # of images it takes images, so that convolutions can emit what it reads
     unit_bytes: ClassVar[bool] = True  # bytes are read as 255ths
+    elementwise: ClassVar[bool] = (
+        False  # its log-probability is a sum over elements, made by `over`: some may be missing
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.gaps = False  # values may be missing (NaN); the model says so before setup
+        self.apart = False  # the elements are columns by themselves and share no weights; Mixed says so before setup
+        self.low_precision: torch.dtype | None = None  # what networks compute in; set by the loop for its own duration
 
     @abstractmethod
     def setup(self, event: Shape) -> Shape:
         """Make the weights, if any; returns the raw shape that the decoder must emit."""
 
     @abstractmethod
-    def forward(self, raw: Tensor) -> Distribution:
-        """p(x | z) from [*batch, *raw]; batch shape [*batch], event shape as set up."""
+    def forward(self, raw: Tensor, context: Tensor | None = None) -> Distribution:
+        """p(x | z, c) from [*batch, *raw]; batch shape [*batch], event shape as set up.
+
+        context: [rows, width], for models that are given one; rows is the last axis of the batch.
+        """
+
+    def over(self, elements: Distribution) -> Distribution:
+        """The event of independent elements, [*batch, *event]: log-probabilities sum over it, over what is not missing."""
+        return Observed(elements, len(self.event)) if self.gaps else independent(elements, self.event)
+
+    def computed(self, module: nn.Module, *inputs: Tensor) -> Tensor:
+        """What a network inside the likelihood makes of `inputs`, computed as the model's networks are; in their dtype."""
+        if self.low_precision is None:
+            made: Tensor = module(*inputs)
+            return made
+        with torch.autocast(inputs[0].device.type, dtype=self.low_precision):
+            made = module(*inputs)
+        return made.to(inputs[0].dtype)
 
     def observe(self, x: Tensor) -> Tensor:
         """Stored rows → values in the support, floating-point but for tokens."""
@@ -41,20 +71,85 @@ class Likelihood(Part):
         return x * 255 if of_bytes and self.unit_bytes else x
 
     def embed(self, x: Tensor) -> Tensor:
-        """Observed values → the encoder's input, of about unit scale."""
+        """Observed values → numbers of about unit scale, for a network to read."""
         return x
+
+    def embedded_from(self, marks: Tensor) -> Tensor:
+        """A mark of each value, [rows, *event] → one of each number that `embed` makes of it, to be broadcast over those."""
+        return marks
+
+    def seen(self, x: Tensor) -> Tensor:
+        """Observed values → the encoder's input: embedded; where values may be missing, with their mask beside them.
+
+        A missing value is nought, and 0 in the mask, which is 1 elsewhere. Both are joined along the first axis of the event
+        (vectors, channels of an image), flat where a value is embedded as several numbers.
+        """
+        if not self.gaps:
+            return self.embed(x)
+        there = ~torch.isnan(x)
+        embedded = self.embed(x.masked_fill(~there, 0.0))
+        values, mask = embedded * self.embedded_from(there), there.to(embedded.dtype)
+        if values.shape == mask.shape:
+            return torch.cat((values, mask), 1)
+        return torch.cat((values.flatten(1), mask.flatten(1)), 1)
+
+    def shown(self, px: Distribution) -> Tensor:
+        """How p(x | z) is looked at: one row of its support, [*batch, *event]; its centre, unless a likelihood knows better."""
+        return centre(px)
 
     def start(self, observed: Tensor) -> Tensor | None:
         """The raw output, [*raw], that suits these observed rows on the whole: where a decoder starts. None: anywhere."""
         return None
 
-    def check(self, x: Tensor) -> None:
-        """Refuse rows outside the support, saying what was found and which likelihood would hold them."""
-        if x.dtype.is_floating_point and not bool(torch.isfinite(x).all()):
-            row = int((~torch.isfinite(x.flatten(1)).all(1)).nonzero()[0])
-            raise DataError(f"row {row} holds a number that is not finite; {type(self).__name__} takes {self.domain}")
-        if x.dtype == torch.uint8 and self.unit_bytes and int(x.max()) <= 1:
-            self.refuse(x, "the Bernoulli likelihood for binary data")
+    def check(self, x: Tensor, transform: Transform | None = None, generator: torch.Generator | None = None) -> None:
+        """Refuse rows outside the support, saying what was found and which likelihood would hold them.
+
+        All rows, piece by piece, so that memory does not grow with them; each as `transform` draws it, where there is one.
+        Raises `DataError`.
+        """
+        rows = max(1, PIECE // max(1, x[:1].numel()))
+        highest: Tensor | None = None
+        for start in range(0, len(x), rows):
+            piece = x[start : start + rows]
+            if transform is not None:
+                piece = transform(piece.clone(), generator)  # some work in place
+            piece = self._finite(piece, start)
+            self.admit(piece)
+            top = piece.amax(0, keepdim=True)
+            highest = top if highest is None else torch.maximum(highest, top)
+        if highest is not None:
+            self.doubt(highest)
+
+    def _finite(self, x: Tensor, first: int) -> Tensor:
+        """The rows, nought where a value is missing and may be, or a refusal; `first` is the number of their first."""
+        if not x.dtype.is_floating_point:
+            return x
+        right = torch.isfinite(x)
+        if bool(right.all()):
+            return x
+        missing = torch.isnan(x)
+        wrong = ~right & ~missing if self.gaps else ~right
+        if bool(wrong.any()):
+            row = int(wrong.flatten(1).any(1).nonzero()[0])
+            self._refuse_row(first + row, bool(missing[row].any()))
+        return x.masked_fill(missing, 0.0)
+
+    def _refuse_row(self, row: int, missing: bool) -> None:
+        name = type(self).__name__
+        if missing and not self.gaps:
+            raise DataError(
+                f"row {row} holds NaN, a missing value: LatentModel(gaps=True) leaves such values out, any other model takes "
+                f"rows without them; {name} takes {self.domain}"
+            )
+        raise DataError(f"row {row} holds a number that is not finite; {name} takes {self.domain}")
+
+    def admit(self, x: Tensor) -> None:
+        """Refuse values outside the support; called with some of the rows at a time, all of them finite."""
+
+    def doubt(self, highest: Tensor) -> None:
+        """Refuse what lies in the support and yet is of another kind, by the greatest value of each element, [1, *event]."""
+        if highest.dtype == torch.uint8 and self.unit_bytes and int(highest.max()) <= 1:
+            self.refuse(highest, "the Bernoulli likelihood for binary data")
 
     def refuse(self, x: Tensor, instead: str) -> None:
         low, high = float(x.min()), float(x.max())
@@ -69,6 +164,15 @@ class Likelihood(Part):
     def follow(self, taken: Tensor) -> None:
         """Move the own scale towards the last calibrated one, unless the step was skipped (`taken` is false)."""
 
+    def refusal(self, whole: Part) -> str | None:
+        if getattr(whole, "gaps", False) and not self.elementwise:
+            name = type(self).__name__
+            return (
+                f"{name} has no log-probability of a part of its elements, which gaps=True asks for: "
+                "use Gaussian or Categorical(levels=256), or rows without missing values"
+            )
+        return None
+
 
 def event_of(shape: Shape, channels: int) -> Shape:
     """The raw shape of `channels` numbers per element, stacked along the first axis: what any network can emit."""
@@ -77,31 +181,3 @@ def event_of(shape: Shape, channels: int) -> Shape:
 
 def chunks(raw: Tensor, count: int, event: Shape) -> tuple[Tensor, ...]:
     return raw.chunk(count, -len(event))
-
-
-class Scaled(nn.Module):
-    """A positive number per element: fixed, one learned for all, one learned for each, or predicted by the decoder."""
-
-    pace = 10.0  # learns so much faster than the rest: a log scale may have several units to go, Adam's steps are small
-
-    def __init__(self, how: str, event: Shape, initial: float) -> None:
-        super().__init__()
-        self.how = how
-        self.event = event
-        start = torch.full((), initial).log()
-        if how == "fixed":
-            self.register_buffer("log_scale", start)
-        elif how != "predicted":
-            self.log_scale = nn.Parameter(start if how == "one" else start.expand(event).clone())
-
-    @property
-    def channels(self) -> int:
-        """Numbers per element that the decoder must emit for location and scale."""
-        return 2 if self.how == "predicted" else 1
-
-    def forward(self, raw: Tensor, low: float, high: float) -> tuple[Tensor, Tensor]:
-        """Location and log scale, the latter limited to [low, high] unless it is fixed."""
-        if self.how == "predicted":
-            location, log_scale = chunks(raw, 2, self.event)
-            return location, log_scale.clamp(low, high)
-        return raw, self.log_scale if self.how == "fixed" else self.log_scale.clamp(low, high)

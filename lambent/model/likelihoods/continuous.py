@@ -1,7 +1,6 @@
 """Likelihoods with a density: real numbers, and numbers in [0, 1]."""
 
 import math
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -10,11 +9,11 @@ from torch.distributions import Laplace as TorchLaplace
 from torch.distributions import StudentT as TorchStudentT
 from torch.nn import functional
 
-from lambent.distributions import UnitInterval, constructed, independent
-from lambent.model.likelihoods.base import Likelihood, Scaled, event_of
+from lambent.distributions import UnitInterval, constructed
+from lambent.model.likelihoods.base import Likelihood, event_of
+from lambent.model.likelihoods.scales import Scaled, ScaleRule
 from lambent.part import Shape, option
 
-ScaleRule = Literal["fixed", "one", "each", "predicted"]
 SCALE_MEANING = "standard deviation: fixed, one learned for all, one learned for each element, or predicted"
 
 
@@ -22,6 +21,7 @@ class Gaussian(Likelihood):
     """N(x; μ(z), σ²), with its constant. `scale="one"` is the calibrated σ-VAE of Rybkin et al., 2021."""
 
     no_paper = "a textbook distribution; its learned scale has one"
+    elementwise = True
 
     scale: ScaleRule = option(SCALE_MEANING, default="one", papers={"one": "rybkin2021simple"})
     value: float = option("the scale, if fixed; where it starts, if learned", default=1.0, minimum=1e-12, maximum=1e12)
@@ -31,15 +31,15 @@ class Gaussian(Likelihood):
 
     def setup(self, event: Shape) -> Shape:
         self.event = event
-        self.width = Scaled(self.scale, event, self.value)
+        self.width = Scaled(self, self.scale, event, self.value)
         return event_of(event, self.width.channels)
 
-    def forward(self, raw: Tensor) -> Distribution:
-        location, log_scale = self.width(raw, math.log(self.floor), 10.0)
-        return independent(constructed(Normal, location, log_scale.exp()), self.event)
+    def forward(self, raw: Tensor, context: Tensor | None = None) -> Distribution:
+        location, scale = self.width.floored(raw, self.floor)
+        return self.over(constructed(Normal, location, scale))
 
     def calibrated(self, px: Distribution, x: Tensor) -> Distribution | None:
-        """One shared scale: N(μ, σ*²), σ*² the mean squared error of the batch, the maximum of the likelihood.
+        """One shared scale: N(μ, floor² + σ*²), σ*² the mean squared error of the batch, the maximum of the likelihood.
 
         The learned scale follows a running average of σ*. A scale for each element, or a predicted one, is calibrated by
         learning already; a fixed one is not to be touched (None).
@@ -50,15 +50,22 @@ class Gaussian(Likelihood):
             return px
         assert isinstance(px, Independent)
         location = px.base_dist.mean
-        scale = (x - location).square().mean().clamp_min(self.floor**2).sqrt()
-        self.best = scale.detach()
-        return independent(constructed(Normal, location, scale), self.event)
+        error = self._mean_square(x - location)
+        self.best = 0.5 * error.detach().clamp_min((self.floor / math.e) ** 2).log()
+        return self.over(constructed(Normal, location, (error + self.floor**2).sqrt()))
+
+    def _mean_square(self, difference: Tensor) -> Tensor:
+        """Over what is not missing."""
+        if not self.gaps:
+            return difference.square().mean()
+        missing = torch.isnan(difference)
+        return difference.masked_fill(missing, 0.0).square().sum() / (~missing).sum().clamp_min(1)
 
     @torch.no_grad()
     def follow(self, taken: Tensor) -> None:
         if self.scale == "one":
             own = self.width.log_scale
-            own.lerp_(torch.where(taken, self.best.log(), own), 0.05)
+            own.lerp_(torch.where(taken, self.best, own), 0.05)
 
 
 class StudentT(Likelihood):
@@ -68,6 +75,7 @@ class StudentT(Likelihood):
     """
 
     papers = ("takahashi2018student",)
+    elementwise = True
 
     scale: ScaleRule = option(SCALE_MEANING, default="each")
     value: float = option("the scale, if fixed; where it starts, if learned", default=1.0, minimum=1e-12, maximum=1e12)
@@ -75,20 +83,21 @@ class StudentT(Likelihood):
 
     def setup(self, event: Shape) -> Shape:
         self.event = event
-        self.width = Scaled(self.scale, event, self.value)
+        self.width = Scaled(self, self.scale, event, self.value)
         self.log_degrees = torch.nn.Parameter(torch.full(event, 1.0))
         return event_of(event, self.width.channels)
 
-    def forward(self, raw: Tensor) -> Distribution:
-        location, log_scale = self.width(raw, math.log(self.floor), 10.0)
+    def forward(self, raw: Tensor, context: Tensor | None = None) -> Distribution:
+        location, scale = self.width.floored(raw, self.floor)
         degrees = 2 + functional.softplus(self.log_degrees)  # above 2, so that a variance exists
-        return independent(constructed(TorchStudentT, degrees, location, log_scale.exp()), self.event)
+        return self.over(constructed(TorchStudentT, degrees, location, scale))
 
 
 class Laplace(Likelihood):
     """Laplace with location μ(z): absolute instead of squared error."""
 
     no_paper = "a textbook distribution"
+    elementwise = True
 
     scale: ScaleRule = option(SCALE_MEANING.replace("standard deviation", "scale b"), default="one")
     value: float = option("the scale, if fixed; where it starts, if learned", default=1.0, minimum=1e-12, maximum=1e12)
@@ -96,12 +105,12 @@ class Laplace(Likelihood):
 
     def setup(self, event: Shape) -> Shape:
         self.event = event
-        self.width = Scaled(self.scale, event, self.value)
+        self.width = Scaled(self, self.scale, event, self.value)
         return event_of(event, self.width.channels)
 
-    def forward(self, raw: Tensor) -> Distribution:
-        location, log_scale = self.width(raw, math.log(self.floor), 10.0)
-        return independent(constructed(TorchLaplace, location, log_scale.exp()), self.event)
+    def forward(self, raw: Tensor, context: Tensor | None = None) -> Distribution:
+        location, scale = self.width.floored(raw, self.floor)
+        return self.over(constructed(TorchLaplace, location, scale))
 
 
 class ContinuousBernoulli(Likelihood):
@@ -110,18 +119,18 @@ class ContinuousBernoulli(Likelihood):
     papers = ("loaizaganem2019continuous",)
 
     domain = "numbers in [0, 1]"
+    elementwise = True
 
     def setup(self, event: Shape) -> Shape:
         self.event = event
         return event
 
-    def forward(self, raw: Tensor) -> Distribution:
-        return independent(UnitInterval(raw), self.event)
+    def forward(self, raw: Tensor, context: Tensor | None = None) -> Distribution:
+        return self.over(UnitInterval(raw))
 
     def embed(self, x: Tensor) -> Tensor:
         return 2 * x - 1
 
-    def check(self, x: Tensor) -> None:
-        super().check(x)
+    def admit(self, x: Tensor) -> None:
         if x.dtype != torch.uint8 and (float(x.min()) < 0 or float(x.max()) > 1):
             self.refuse(x, "the Gaussian likelihood, or bring the data to [0, 1]")

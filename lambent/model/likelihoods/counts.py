@@ -4,9 +4,9 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.distributions import Poisson as TorchPoisson
 
-from lambent.distributions import Dispersed, ZeroInflated, constructed, independent
-from lambent.model.likelihoods.base import Likelihood, Scaled, event_of
-from lambent.model.likelihoods.continuous import ScaleRule
+from lambent.distributions import Dispersed, ZeroInflated, constructed, limited
+from lambent.model.likelihoods.base import Likelihood, event_of
+from lambent.model.likelihoods.scales import Scaled, ScaleRule
 from lambent.part import Shape, option
 
 LOG_RATE = (-16.0, 14.0)  # rates from 1e-7 to a million
@@ -19,12 +19,12 @@ class Counts(Likelihood):
     discrete = True
     unit_bytes = False
     domain = "whole numbers from 0 up"
+    elementwise = True
 
     def embed(self, x: Tensor) -> Tensor:
         return x.log1p()
 
-    def check(self, x: Tensor) -> None:
-        super().check(x)
+    def admit(self, x: Tensor) -> None:
         if float(x.min()) < 0 or (x.dtype.is_floating_point and not bool((x == x.round()).all())):
             self.refuse(x, "the Gaussian or StudentT likelihood for measurements")
 
@@ -38,8 +38,8 @@ class Poisson(Counts):
         self.event = event
         return event
 
-    def forward(self, raw: Tensor) -> Distribution:
-        return independent(constructed(TorchPoisson, raw.clamp(*LOG_RATE).exp()), self.event)
+    def forward(self, raw: Tensor, context: Tensor | None = None) -> Distribution:
+        return self.over(constructed(TorchPoisson, limited(raw, *LOG_RATE).exp()))
 
 
 class NegativeBinomial(Counts):
@@ -53,12 +53,12 @@ class NegativeBinomial(Counts):
 
     def setup(self, event: Shape) -> Shape:
         self.event = event
-        self.spread = Scaled(self.dispersion, event, self.value)
+        self.spread = Scaled(self, self.dispersion, event, self.value)
         return event_of(event, self.spread.channels)
 
-    def forward(self, raw: Tensor) -> Distribution:
+    def forward(self, raw: Tensor, context: Tensor | None = None) -> Distribution:
         log_mean, log_dispersion = self.spread(raw, *LOG_DISPERSION)
-        return independent(Dispersed(log_mean.clamp(*LOG_RATE), log_dispersion), self.event)
+        return self.over(Dispersed(limited(log_mean, *LOG_RATE), log_dispersion))
 
 
 class ZeroInflatedNegativeBinomial(Counts):
@@ -71,12 +71,12 @@ class ZeroInflatedNegativeBinomial(Counts):
 
     def setup(self, event: Shape) -> Shape:
         self.event = event
-        self.spread: nn.Module = Scaled(self.dispersion, event, self.value)
+        self.spread: nn.Module = Scaled(self, self.dispersion, event, self.value)
         return event_of(event, self.spread.channels + 1)
 
-    def forward(self, raw: Tensor) -> Distribution:
+    def forward(self, raw: Tensor, context: Tensor | None = None) -> Distribution:
         first = raw.shape[-len(self.event)] - self.event[0]
         counts, gate = raw.split([first, self.event[0]], -len(self.event))
         log_mean, log_dispersion = self.spread(counts, *LOG_DISPERSION)
-        counting = Dispersed(log_mean.clamp(*LOG_RATE), log_dispersion)
-        return independent(ZeroInflated(gate, counting), self.event)
+        counting = Dispersed(limited(log_mean, *LOG_RATE), log_dispersion)
+        return self.over(ZeroInflated(gate, counting))

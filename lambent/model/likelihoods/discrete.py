@@ -2,11 +2,12 @@
 
 import torch
 from torch import Tensor
+from torch.distributions import Bernoulli as TorchBernoulli
 from torch.distributions import Categorical as TorchCategorical
 from torch.distributions import Distribution
 from torch.nn import functional
 
-from lambent.distributions import Binary, constructed, independent
+from lambent.distributions import Binary, constructed
 from lambent.model.likelihoods.base import Likelihood
 from lambent.part import Shape, option
 
@@ -19,12 +20,15 @@ class Bernoulli(Likelihood):
     discrete = True
     unit_bytes = False
     domain = "zeros and ones"
+    elementwise = True
 
     def setup(self, event: Shape) -> Shape:
         self.event = event
         return event
 
-    def forward(self, raw: Tensor) -> Distribution:
+    def forward(self, raw: Tensor, context: Tensor | None = None) -> Distribution:
+        if self.gaps:
+            return self.over(constructed(TorchBernoulli, logits=raw))
         return Binary(raw, len(self.event))
 
     def embed(self, x: Tensor) -> Tensor:
@@ -32,10 +36,10 @@ class Bernoulli(Likelihood):
 
     def start(self, observed: Tensor) -> Tensor:
         """The logit of each element's mean; of a pixel that is hardly ever set it lies thousands of Adam's steps from nought."""
-        return torch.logit((observed.sum(0) + 0.5) / (len(observed) + 1))
+        there = ~torch.isnan(observed)
+        return torch.logit((observed.nansum(0) + 0.5) / (there.sum(0) + 1))
 
-    def check(self, x: Tensor) -> None:
-        super().check(x)
+    def admit(self, x: Tensor) -> None:
         if not bool(((x == 0) | (x == 1)).all()):
             self.refuse(
                 x,
@@ -53,24 +57,27 @@ class Categorical(Likelihood):
     unit_bytes = False
     planar = False
     domain = "whole numbers from 0 to levels − 1"
+    elementwise = True
 
-    levels: int = option("how many values a position can take", default=2, minimum=2)
+    levels: int = option("how many values a position can take", default=2, minimum=2, maximum=2**24)
 
     def setup(self, event: Shape) -> Shape:
         self.event = event
         return (*event, self.levels)
 
-    def forward(self, raw: Tensor) -> Distribution:
-        return independent(constructed(TorchCategorical, logits=raw), self.event)
+    def forward(self, raw: Tensor, context: Tensor | None = None) -> Distribution:
+        return self.over(constructed(TorchCategorical, logits=raw))
 
     def observe(self, x: Tensor) -> Tensor:
-        return x.long()
+        return x if self.gaps and x.dtype.is_floating_point else x.long()
 
     def embed(self, x: Tensor) -> Tensor:
-        return functional.one_hot(x, self.levels).float()
+        return functional.one_hot(x.long(), self.levels).float()
 
-    def check(self, x: Tensor) -> None:
-        super().check(x)
+    def embedded_from(self, marks: Tensor) -> Tensor:
+        return marks.unsqueeze(-1)
+
+    def admit(self, x: Tensor) -> None:
         whole = not x.dtype.is_floating_point or bool((x == x.round()).all())
         if not whole or int(x.min()) < 0 or int(x.max()) >= self.levels:
             self.refuse(x, f"more levels than {self.levels}, or the Gaussian likelihood if these are measurements")

@@ -14,7 +14,10 @@ from lambent.part import Part, Shape, option
 
 
 class Mixed(Likelihood):
-    """p(x | z) = Π_j p_j(x_j | z), one likelihood per column; columns of equal description share one, for speed."""
+    """p(x | z) = Π_j p_j(x_j | z), one likelihood per column. Columns of equal description are computed together.
+
+    They share a kernel and no weights: each learns its own scale.
+    """
 
     no_paper = "a product of its columns, which name theirs"
 
@@ -28,23 +31,45 @@ class Mixed(Likelihood):
             raise UsageError(
                 f"Mixed has {len(self.columns)} columns and the rows have shape {list(event)}: give one for every column"
             )
-        groups: dict[str, list[int]] = {}
+        alike: dict[str, list[int]] = {}
         for index, column in enumerate(self.columns):
-            groups.setdefault(repr(column), []).append(index)
-        parts = [Likelihood.from_spec(self.columns[group[0]].spec()) for group in groups.values()]
-        self.places = list(groups.values())
+            alike.setdefault(repr(column), []).append(index)
+        self.places: list[list[int]] = []
+        for group in alike.values():
+            self.places += [group] if self._together(group) else [[index] for index in group]
+        parts = [self._part(group[0]) for group in self.places]
         self.shapes = [part.setup((len(group),)) for part, group in zip(parts, self.places, strict=True)]
         self.groups: Any = torch.nn.ModuleList(parts)
         return (sum(Size(s).numel() for s in self.shapes),)
+
+    def _part(self, index: int) -> Likelihood:
+        part = Likelihood.from_spec(self.columns[index].spec())
+        part.gaps, part.apart = self.gaps, True
+        return part
+
+    def _together(self, group: list[int]) -> bool:
+        """Whether one likelihood over these columns has as many weights as one for each: then none is shared."""
+        if len(group) == 1:
+            return True
+        one, all_ = self._part(group[0]), self._part(group[0])
+        with torch.random.fork_rng(devices=[]):
+            one.setup((1,))
+            all_.setup((len(group),))
+        pairs = zip(one.parameters(), all_.parameters(), strict=True)
+        return all(len(group) * single.numel() == whole.numel() for single, whole in pairs)
 
     @property
     def discrete(self) -> bool:  # type: ignore[override]
         return all(column.discrete for column in self.columns)
 
-    def forward(self, raw: Tensor) -> Distribution:
+    @property
+    def elementwise(self) -> bool:  # type: ignore[override]
+        return all(column.elementwise for column in self.columns)
+
+    def forward(self, raw: Tensor, context: Tensor | None = None) -> Distribution:
         pieces = raw.split([Size(s).numel() for s in self.shapes], -1)
         parts = [
-            part(piece.reshape(*piece.shape[:-1], *shape))
+            part(piece.reshape(*piece.shape[:-1], *shape), context)
             for part, piece, shape in zip(self.groups, pieces, self.shapes, strict=True)
         ]
         return ColumnProduct(parts, self.places)
@@ -53,11 +78,23 @@ class Mixed(Likelihood):
         seen = [part.embed(part.observe(x[:, g])).flatten(1) for part, g in zip(self.groups, self.places, strict=True)]
         return torch.cat(seen, 1)
 
-    def check(self, x: Tensor) -> None:
+    def embedded_from(self, marks: Tensor) -> Tensor:
+        every = []
         for part, group in zip(self.groups, self.places, strict=True):
-            part.check(x[:, group])
+            own = marks[:, group]
+            numbers = part.embed(part.observe(torch.zeros_like(own[:1], dtype=torch.float32)))
+            every.append(part.embedded_from(own).expand(len(own), *numbers.shape[1:]).flatten(1))
+        return torch.cat(every, 1)
+
+    def admit(self, x: Tensor) -> None:
+        for part, group in zip(self.groups, self.places, strict=True):
+            part.admit(x[:, group])
+
+    def doubt(self, highest: Tensor) -> None:
+        for part, group in zip(self.groups, self.places, strict=True):
+            part.doubt(highest[:, group])
 
     def refusal(self, whole: Part) -> str | None:
         if any(isinstance(column, Mixed) for column in self.columns):
             return "Mixed cannot be a column of Mixed: list its columns in one"
-        return None
+        return None  # its columns speak for themselves

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from lambent.errors import UsageError
-from lambent.part import Part, Shape
+from lambent.part import Part, Shape, elements
 
 Activation = Literal["relu", "leaky_relu", "silu", "gelu", "tanh"]
 ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -50,6 +50,23 @@ class Half(nn.Sequential):
             last.bias.copy_(raw.flatten())
 
 
+class Pyramid(nn.Module):
+    """An encoder that gives feature maps at several resolutions, the finest first; `shape` lists theirs."""
+
+    def __init__(self, stages: Sequence[nn.Module], shape: list[Shape]) -> None:
+        super().__init__()
+        self.stages = nn.ModuleList(stages)
+        self.shape = shape
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """[batch, *event] to maps [batch, channels, height, width]."""
+        maps = []
+        for stage in self.stages:
+            x = stage(x)
+            maps.append(x)
+        return maps
+
+
 class Network(Part):
     """An architecture for both halves."""
 
@@ -61,13 +78,23 @@ class Network(Part):
 
     @abstractmethod
     def decoder(self, hidden: Shape, raw: Shape) -> Half:
-        """From the latent's output [batch, *hidden] to [batch, *raw]."""
+        """From the latent's output [batch, *hidden], a vector or a map, to [batch, *raw]."""
 
     def refusal(self, whole: Part) -> str | None:
         likelihood = getattr(whole, "likelihood", None)
         if self.convolutional and likelihood is not None and not likelihood.planar:
             return f"{type(self).__name__} emits images, which {type(likelihood).__name__} cannot read: use the Mlp network"
         return None
+
+
+class Convolutional(Network):
+    """Networks that read images, and can give maps as well as a vector."""
+
+    convolutional = True
+
+    @abstractmethod
+    def pyramid(self, event: Shape) -> Pyramid:
+        """From the likelihood's embedding [batch, *event] to feature maps at every resolution, the finest first."""
 
 
 class Crop(nn.Module):
@@ -120,6 +147,14 @@ def image_shape(name: str, shape: Shape) -> tuple[int, int, int]:
     return (shape[0], shape[1], shape[2])
 
 
+def level_of(name: str, hidden: Shape, sizes: list[tuple[int, int]]) -> int:
+    """Which of a decoder's resolutions a map [channels, height, width] has, or a refusal."""
+    if hidden[1:] not in sizes:
+        shown = ", ".join(f"{h} × {w}" for h, w in sizes)
+        raise UsageError(f"{name} decodes maps of {shown}, not of {' × '.join(map(str, hidden[1:]))}")
+    return sizes.index((hidden[1], hidden[2]))
+
+
 def halved(height: int, width: int, times: int, name: str) -> list[tuple[int, int]]:
     """The sizes of an image halved `times` over, rounding up; first the image's own."""
     sizes = [(height, width)]
@@ -130,7 +165,3 @@ def halved(height: int, width: int, times: int, name: str) -> list[tuple[int, in
             f"{name} halves an image of {height} × {width} {times} times, which leaves nothing: give fewer channels"
         )
     return sizes
-
-
-def elements(shape: Shape) -> int:
-    return torch.Size(shape).numel()

@@ -2,8 +2,8 @@
 
 from torch import nn
 
-from lambent.model.networks.base import ACTIVATIONS, Activation, Half, Network, elements, initialized
-from lambent.part import Shape, option
+from lambent.model.networks.base import ACTIVATIONS, Activation, Half, Network, initialized
+from lambent.part import Shape, elements, option
 
 
 class Mlp(Network):
@@ -11,8 +11,8 @@ class Mlp(Network):
 
     papers = ("he2015delving",)  # of how its weights start
 
-    width: int = option("units in each hidden layer", default=512, minimum=1)
-    depth: int = option("hidden layers in each half", default=2, minimum=1)
+    width: int = option("units in each hidden layer", default=512, minimum=1, maximum=65536)
+    depth: int = option("hidden layers in each half", default=2, minimum=1, maximum=1000)
     activation: Activation = option("non-linearity", default="silu")
 
     def encoder(self, event: Shape) -> Half:

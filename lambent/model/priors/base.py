@@ -2,30 +2,38 @@
 
 from abc import abstractmethod
 from collections.abc import Callable
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from lambent.distributions import StandardNormal
-from lambent.part import Part
+from lambent.distributions import StandardNormal, shaped
+from lambent.part import Part, Shape, elements
 
 Encode = Callable[[Tensor], Distribution]
 HELD = 8  # float32 numbers for each component of a mixture: a few arrays in float64
 
 
 class Prior(Part):
-    """p(z) over vectors."""
+    """p(z), or p(z | c) under a context."""
 
-    learned = True
-
-    @abstractmethod
-    def setup(self, size: int, examples: Tensor) -> None:
-        """Make the weights for codes of `size`; `examples` [n, *event] are rows as the encoder sees them."""
+    learned: ClassVar[bool] = True
+    reparameterized: ClassVar[bool] = True  # False: a draw carries no gradient of some of its weights
 
     @abstractmethod
-    def forward(self, posterior: Encode) -> Distribution:
-        """The distribution itself, batch shape (); only Vamp looks at `posterior`, which maps rows to q(z|x)."""
+    def setup(self, shape: Shape, examples: Tensor, context: int = 0) -> None:
+        """Make the weights for codes of `shape`; `examples` [n, *event] are rows as the encoder sees them.
+
+        context: the width of the vectors that condition it, 0 for none.
+        """
+
+    @abstractmethod
+    def forward(self, posterior: Encode, context: Tensor | None = None) -> Distribution:
+        """The distribution itself, of batch shape (), or [rows] where it depends on the context [rows, width].
+
+        Only Vamp looks at `posterior`, which maps rows to q(z|x).
+        """
 
     @property
     def held(self) -> int:
@@ -40,9 +48,10 @@ class Standard(Prior):
 
     learned = False
 
-    def setup(self, size: int, examples: Tensor) -> None:
-        self.size = size
+    def setup(self, shape: Shape, examples: Tensor, context: int = 0) -> None:
+        self.size = elements(shape)
+        self.shape = shape
         self.register_buffer("anchor", torch.zeros(0), persistent=False)  # knows the device and the dtype
 
-    def forward(self, posterior: Encode) -> Distribution:
-        return StandardNormal(self.size, self.anchor)
+    def forward(self, posterior: Encode, context: Tensor | None = None) -> Distribution:
+        return shaped(StandardNormal(self.size, self.anchor), self.shape)

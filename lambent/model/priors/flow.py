@@ -5,10 +5,10 @@ from typing import Literal
 from torch import Tensor
 from torch.distributions import Distribution
 
-from lambent.distributions import StandardNormal
+from lambent.distributions import StandardNormal, shaped
 from lambent.distributions.flows import FlowNormal, coupling_flow
 from lambent.model.priors.base import Encode, Prior
-from lambent.part import option
+from lambent.part import Shape, elements, option
 
 
 class Flow(Prior):
@@ -16,18 +16,21 @@ class Flow(Prior):
 
     papers = ("rezende2015variational", "chen2017variational", "rozet2022zuko")
 
-    transforms: int = option("number of coupling layers", default=4, minimum=1)
-    width: int = option("hidden width of each coupling network", default=128, minimum=1)
+    transforms: int = option("number of coupling layers", default=4, minimum=1, maximum=1000)
+    width: int = option("hidden width of each coupling network", default=128, minimum=1, maximum=65536)
     coupling: Literal["affine", "spline"] = option(
         "map of each unit: RealNVP's affine, or rational-quadratic",
         default="affine",
         papers={"affine": "dinh2017density", "spline": "durkan2019neural"},
     )
 
-    def setup(self, size: int, examples: Tensor) -> None:
-        self.size = size
-        self.flow = coupling_flow(self.coupling, size, 0, self.transforms, self.width)
+    def setup(self, shape: Shape, examples: Tensor, context: int = 0) -> None:
+        self.size = elements(shape)
+        self.shape = shape
+        self.flow = coupling_flow(self.coupling, self.size, context, self.transforms, self.width)
 
-    def forward(self, posterior: Encode) -> Distribution:
+    def forward(self, posterior: Encode, context: Tensor | None = None) -> Distribution:
         base = StandardNormal(self.size, next(self.flow.parameters()))
-        return FlowNormal(base, self.flow().transform.inv)  # so that densities are in the fast direction
+        flow = self.flow() if context is None else self.flow(context)
+        bent = FlowNormal(base, flow.transform.inv, () if context is None else context.shape[:-1])
+        return shaped(bent, self.shape)  # so that densities are in the fast direction

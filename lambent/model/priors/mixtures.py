@@ -6,9 +6,18 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from lambent.distributions import SCALE_RANGE, DiagonalNormal, FromNoise, FullNormal, NormalMixture
+from lambent.distributions import (
+    SCALE_RANGE,
+    DiagonalNormal,
+    FromNoise,
+    FullNormal,
+    NormalMixture,
+    limited,
+    shaped,
+    vector,
+)
 from lambent.model.priors.base import HELD, Encode, Prior
-from lambent.part import Part, option
+from lambent.part import Part, Shape, elements, option
 
 
 class Mixture(Prior):
@@ -19,9 +28,9 @@ class Mixture(Prior):
     # The Gaussians have further to go than Adam's steps would take them; ten times as fast, they would close in on units that
     # the decoder has not yet learned to use. A Gaussian that covers no codes has to lose its weight before training ends, or
     # samples come from it. Below the diagonal are so many numbers that Adam's steps, of equal size for all, would scatter it.
-    pace = {"logits": 10.0, "location": 3.0, "log_scale": 3.0, "below": 0.1}
+    pace = {"logits": 10.0, "weigh.weight": 10.0, "location": 3.0, "log_scale": 3.0, "below": 0.1}
 
-    components: int = option("number of Gaussians", default=10, minimum=1)
+    components: int = option("number of Gaussians", default=10, minimum=1, maximum=10**6)
     covariance: Literal["diagonal", "full"] = option("shape of each Gaussian", default="diagonal")
 
     @property
@@ -29,21 +38,30 @@ class Mixture(Prior):
         size = self.location.shape[-1]
         return (HELD if self.covariance == "diagonal" else HELD + 2 * size) * self.components
 
-    def setup(self, size: int, examples: Tensor) -> None:
+    reparameterized = False
+
+    def setup(self, shape: Shape, examples: Tensor, context: int = 0) -> None:
+        size = elements(shape)
+        self.shape = shape
         self.logits = nn.Parameter(torch.zeros(self.components))
+        # Which Gaussians are likely may depend on the context; from nought, so that it starts as the mixture without one.
+        self.weigh = nn.Linear(context, self.components, bias=False) if context else None
+        if self.weigh is not None:
+            nn.init.zeros_(self.weigh.weight)
         # Close together, so that each has codes to learn from: far apart in many dimensions, most would never see any.
         self.location = nn.Parameter(0.3 * torch.randn(self.components, size))
         self.log_scale = nn.Parameter(torch.zeros(self.components, size))
         if self.covariance == "full":
             self.below = nn.Parameter(torch.zeros(self.components, size, size))
 
-    def forward(self, posterior: Encode) -> Distribution:
-        log_scale = self.log_scale.clamp(*SCALE_RANGE)
+    def forward(self, posterior: Encode, context: Tensor | None = None) -> Distribution:
+        log_scale = limited(self.log_scale, *SCALE_RANGE)
         if self.covariance == "diagonal":
             components: FromNoise = DiagonalNormal(self.location, log_scale)
         else:
             components = FullNormal(self.location, self.below.tril(-1) + torch.diag_embed(log_scale.exp()))
-        return NormalMixture(self.logits, components)
+        logits = self.logits if self.weigh is None or context is None else self.logits + self.weigh(context)
+        return shaped(NormalMixture(logits, components), self.shape)
 
 
 class Vamp(Prior):
@@ -51,28 +69,31 @@ class Vamp(Prior):
 
     papers = ("tomczak2018vae",)
 
-    components: int = option("number of pseudo-inputs", default=50, minimum=1)
+    components: int = option("number of pseudo-inputs", default=50, minimum=1, maximum=10**6)
 
     @property
     def held(self) -> int:
         return HELD * self.components
 
-    def setup(self, size: int, examples: Tensor) -> None:
+    reparameterized = False
+
+    def setup(self, shape: Shape, examples: Tensor, context: int = 0) -> None:
         picked = examples[torch.randint(len(examples), (self.components,))].float()
         # Exact copies of rows would be a kernel density of the training set from the first step on.
         self.inputs = nn.Parameter(picked + 0.01 * torch.randn_like(picked))
         self.logits = nn.Parameter(torch.zeros(self.components))
 
-    def forward(self, posterior: Encode) -> Distribution:
+    def forward(self, posterior: Encode, context: Tensor | None = None) -> Distribution:
         components = posterior(self.inputs)
-        assert isinstance(components, FromNoise)
-        return NormalMixture(self.logits, components)
+        flat = vector(components)
+        assert isinstance(flat, FromNoise)
+        return shaped(NormalMixture(self.logits, flat), tuple(components.event_shape))
 
     def refusal(self, whole: Part) -> str | None:
-        posterior = getattr(getattr(whole, "latent", None), "posterior", None)
-        if posterior is not None and not posterior.density:
+        latent = getattr(whole, "latent", None)
+        if latent is not None and not latent.density:
             return (
-                f"a Vamp prior is a mixture of posteriors, and {type(posterior).__name__} has no density to mix: "
+                f"a Vamp prior is a mixture of posteriors, and {latent.inference} has no density to mix: "
                 "use the Diagonal posterior with Vamp, or the Standard prior and fit_prior afterwards"
             )
         if getattr(whole, "context", 0):

@@ -1,77 +1,121 @@
-"""Bars: the KL of every latent unit, largest first, with those the model uses set apart."""
+"""Bars: what every latent unit carries, largest first, with those the model uses set apart."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import NamedTuple
 
-from markupsafe import Markup
-
+from lambent.metrics.collapse import ACTIVE
 from lambent.report.charts import axes
 from lambent.report.charts.scales import Scale, ticks, whole_ticks
 from lambent.report.numerals import count, show
-from lambent.report.run.findings import Findings
+from lambent.report.run.lookup import finite
+from lambent.tasks.evaluate import UnitUsage
+from lambent.tasks.sections import Figure, Live
 
 MOST_BARS = 400  # per level: beyond it a bar is thinner than a pixel
 
 
-@dataclass
-class LevelChart:
-    """One latent level's finished chart."""
+class Words(NamedTuple):
+    """What is said of one measure: the chart's title, its unit, and what a pointer's number is."""
 
     title: str
-    summary: str
-    drawing: Markup | None
-    data: str
-    note: str
+    unit: str
+    of_one: str
 
 
-def levels(findings: Findings) -> list[LevelChart]:
-    """A chart per latent level; a level without units has words only."""
-    every = findings.levels()
-    # a code of nothing but unused units must not fill the frame
-    top = max([2 * (findings.active_threshold or 0.0)] + [kl for units in every for kl, _ in units])
-    titles = [f"Level {i + 1}" + (", the top" if i == 0 else "") for i in range(len(every))]
-    titles = ["KL per unit"] if len(every) == 1 else titles
-    return [_level(title, units, top, findings.active_threshold) for title, units in zip(titles, every, strict=True)]
+WORDS = {
+    "kl": Words("KL per unit", "nats", "nats"),
+    "matched": Words("Information per unit against the matched Gaussian", "nats", "nats"),
+    None: Words("What moves, by unit", "variance of the centre", "variance"),
+}
 
 
-def _level(title: str, units: list[tuple[float, bool]], top: float, threshold: float | None) -> LevelChart:
-    used = sum(active for _, active in units)
-    total = sum(kl for kl, _ in units)
-    if not units:
-        return LevelChart(title, "no units of its own", None, "[]", "")
-    ranked = sorted(range(len(units)), key=lambda i: (not units[i][1], -units[i][0]))
-    shown = ranked[:MOST_BARS]
-    summary = f"{used} of {count(len(units), 'unit')} active · {show(total)} nats in all"
-    note = f"The {MOST_BARS} largest of {len(units):,} units are drawn." if len(shown) < len(units) else ""
-    data = json.dumps([[i, float(f"{units[i][0]:.4g}"), int(units[i][1])] for i in shown], separators=(",", ":"))
-    label = f"{title}: bars of KL in nats, largest first; {summary}."
-    drawing = axes.chart(label, _drawing([units[i] for i in shown], shown, top, threshold))
-    return LevelChart(title, summary, drawing, data, note)
+class Bar(NamedTuple):
+    """One unit: its number, how high its bar is, and whether it is active."""
+
+    unit: int
+    share: float
+    active: bool
 
 
-def _drawing(units: list[tuple[float, bool]], ranks: list[int], top: float, threshold: float | None) -> list[str]:
-    """Bars of equal width on a common scale, so that levels can be compared."""
+def levels(found: Sequence[UnitUsage], kl: float | None = None) -> list[Figure]:
+    """A chart per latent level; a level without units has words only. kl: of the whole code, in nats."""
+    every = [_bars_of(level) for level in found]
+    # one scale for all levels of a kind, so that they can be compared
+    tops = {level.nats is None: [0.0] for level in found}
+    for level, bars in zip(found, every, strict=True):
+        tops[level.nats is None] += [bar.share for bar in bars]
+    if True in tops:
+        tops[True].append(2 * ACTIVE)  # a code of nothing but unused units must not fill the frame
+    return [
+        _level(
+            _title(i, level, len(found)), level, bars, max(tops[level.nats is None]), kl if len(found) == 1 else None
+        )
+        for i, (level, bars) in enumerate(zip(found, every, strict=True))
+    ]
+
+
+def _bars_of(level: UnitUsage) -> list[Bar]:
+    shares = [finite(v) or 0.0 for v in level.shares]
+    bars = [Bar(i, v, bool(a)) for i, (v, a) in enumerate(zip(shares, level.active, strict=True))]
+    return sorted(bars, key=lambda bar: (not bar.active, -bar.share))
+
+
+def _title(index: int, level: UnitUsage, size: int) -> str:
+    title = WORDS[level.measure].title
+    return title if size == 1 else f"Level {index + 1}{', the top' if index == 0 else ''} · {title}"
+
+
+def _level(title: str, level: UnitUsage, bars: list[Bar], top: float, kl: float | None) -> Figure:
+    words = WORDS[level.measure]
+    if not bars:
+        return Figure("", title, words.unit, reading="no units of its own")
+    shown = bars[:MOST_BARS]
+    summary = f"{sum(bar.active for bar in bars)} of {count(len(bars), 'unit')} active{_total(level, bars, kl)}"
+    data = json.dumps(
+        {"word": words.of_one, "units": [[b.unit, float(f"{b.share:.4g}"), int(b.active)] for b in shown]},
+        separators=(",", ":"),
+    )
+    return Figure(
+        axes.chart(f"{title}: bars, largest first; {summary}.", _drawing(shown, top, level.nats is None)),
+        title,
+        words.unit,
+        reading=summary,
+        live=Live("bars", data, f"{title}: use the arrow keys to read the units"),
+        note=f"The {MOST_BARS} largest of {len(bars):,} units are drawn." if len(shown) < len(bars) else "",
+    )
+
+
+def _total(level: UnitUsage, bars: list[Bar], kl: float | None) -> str:
+    """What the bars sum to, or where their sum means nothing, the KL of the whole code."""
+    if level.measure == "kl":
+        return f" · {show(sum(bar.share for bar in bars))} nats in all"
+    return "" if kl is None else f" · the whole code's KL is {show(kl)} nats"
+
+
+def _drawing(bars: list[Bar], top: float, of_movement: bool) -> list[str]:
+    """Bars of equal width."""
     up = Scale(0.0, top * 1.08 or 1.0)
-    parts = [axes.rows(up, ticks(up.low, up.high, 4)), _names(ranks)]
-    used = [i for i, (_, active) in enumerate(units) if active]
-    idle = [i for i, (_, active) in enumerate(units) if not active]
-    bars = [_bars(kind, which, units, up) for kind, which in (("used", used), ("idle", idle)) if which]
-    parts.append(axes.inner("".join(bars)))
+    parts = [axes.rows(up, ticks(up.low, up.high, 4)), _names([bar.unit for bar in bars])]
+    used = [i for i, bar in enumerate(bars) if bar.active]
+    idle = [i for i, bar in enumerate(bars) if not bar.active]
+    drawn = [_bars(kind, which, bars, up) for kind, which in (("used", used), ("idle", idle)) if which]
+    parts.append(axes.inner("".join(drawn)))
     if used and idle:
-        parts.append(_border(len(used) / len(units)))
-    if threshold is not None and 0.02 < up.place(threshold) < 1:  # nearer to the base it would only blur it
-        y = axes.percent(1 - up.place(threshold))
+        parts.append(_border(len(used) / len(bars)))
+    if of_movement and up.place(ACTIVE) > 0.02:  # nearer to the base it would only blur it
+        y = axes.percent(1 - up.place(ACTIVE))
         parts.append(f'<line class="threshold" x1="0" x2="100%" y1="{y}" y2="{y}"/>')
     return parts
 
 
-def _bars(kind: str, which: list[int], units: list[tuple[float, bool]], up: Scale) -> str:
-    width = 1 / len(units)
-    gap = 0.18 * width if len(units) <= 128 else 0.0
+def _bars(kind: str, which: list[int], bars: list[Bar], up: Scale) -> str:
+    width = 1 / len(bars)
+    gap = 0.18 * width if len(bars) <= 128 else 0.0
     steps = []
     for i in which:
         # a unit at zero still gets a sliver: an empty place would look like a missing unit
-        height = max(up.place(max(0.0, units[i][0])), 0.012)
+        height = max(up.place(max(0.0, bars[i].share)), 0.012)
         left, run = axes.coordinate(i * width + gap / 2), axes.coordinate(width - gap)
         steps.append(f"M{left} {axes.coordinate(1)}v-{axes.coordinate(height)}h{run}v{axes.coordinate(height)}z")
     return f'<path class="bar {kind}" d="{"".join(steps)}"/>'

@@ -11,6 +11,7 @@ from PIL import Image
 from lambent.report.charts.scales import thinned
 from lambent.report.numerals import count, signed
 from lambent.report.run.findings import Pictures
+from lambent.tasks.sections import Sheet
 
 BYTES = 240_000  # of one PNG: five grids then fit the page's limit of 1.5 MB
 CRISP = 64  # pixels: pictures no larger than this are enlarged without smoothing
@@ -20,15 +21,13 @@ Cells = NDArray[np.uint8]
 
 @dataclass
 class Grid:
-    """One embedded picture: its data URI, its size in pixels, and labels for its rows and columns."""
+    """A sheet as one embedded picture: its data URI, and its size in pixels."""
 
     uri: str
     width: int
     height: int
     crisp: bool
-    alt: str
-    rows: list[str]
-    columns: list[str]
+    sheet: Sheet
 
 
 def cells(pictures: object, dimensions: int) -> Cells | None:
@@ -44,7 +43,7 @@ def cells(pictures: object, dimensions: int) -> Cells | None:
     return array if fits and array.size else None
 
 
-def pairs(pictures: Pictures) -> Grid | None:
+def pairs(pictures: Pictures) -> Sheet | None:
     """Originals, each above its reconstruction."""
     above, below = cells(pictures.originals, 1), cells(pictures.reconstructions, 1)
     if above is None or below is None or above.shape[1:] != below.shape[1:]:
@@ -57,10 +56,10 @@ def pairs(pictures: Pictures) -> Grid | None:
         parts += [above[start : start + wide], below[start : start + wide]]
     grid = np.stack(parts)
     alt = f"{count(grid.shape[0] // 2 * wide, 'original')}, each above its reconstruction"
-    return _encode(grid, alt, pair=True)
+    return Sheet(grid, alt, paired=True)
 
 
-def samples(pictures: Pictures) -> Grid | None:
+def samples(pictures: Pictures) -> Sheet | None:
     """Pictures drawn from the prior."""
     drawn = cells(pictures.samples, 1)
     if drawn is None:
@@ -69,19 +68,19 @@ def samples(pictures: Pictures) -> Grid | None:
     wide = min(wide, len(drawn))
     high = min(len(drawn) // wide, blocks)
     grid = drawn[: wide * high].reshape(high, wide, *drawn.shape[1:])
-    return _encode(grid, f"{count(wide * high, 'picture')} sampled from the prior")
+    return Sheet(grid, f"{count(wide * high, 'picture')} sampled from the prior")
 
 
-def interpolation(pictures: Pictures) -> Grid | None:
+def interpolation(pictures: Pictures) -> Sheet | None:
     """Walks from one example to another, a row each."""
     walk = cells(pictures.interpolation, 2)
     if walk is None:
         return None
     walk = _strip(walk, 6)
-    return _encode(walk, f"{count(len(walk), 'walk')} of {walk.shape[1]} steps from one example to another")
+    return Sheet(walk, f"{count(len(walk), 'walk')} of {walk.shape[1]} steps from one example to another")
 
 
-def traversals(pictures: Pictures) -> Grid | None:
+def traversals(pictures: Pictures) -> Sheet | None:
     """One unit moved at a time, a row per unit."""
     moved = cells(pictures.traversals, 2)
     if moved is None:
@@ -94,7 +93,7 @@ def traversals(pictures: Pictures) -> Grid | None:
     shown = [values[i] for i in steps] if len(values) > max(steps) else []
     heads = [f"+{v:g}" if v > 0 else signed(f"{v:g}") for v in shown]
     alt = f"{count(len(moved), 'latent unit')} moved through {moved.shape[1]} steps, one per row: {', '.join(names)}"
-    return _encode(moved, alt, rows=names, columns=heads)
+    return Sheet(moved, alt, names, heads)
 
 
 def _layout(size: tuple[int, ...], rows: int) -> tuple[int, int]:
@@ -109,26 +108,25 @@ def _strip(walk: Cells, rows: int) -> Cells:
     return walk[:rows, thinned(walk.shape[1], 15)]
 
 
-def _encode(
-    grid: Cells, alt: str, pair: bool = False, rows: list[str] | None = None, columns: list[str] | None = None
-) -> Grid:
-    """The smallest PNG of a grid [rows, columns, H, W(, 3)], scaled down until it keeps within BYTES."""
+def encoded(sheet: Sheet) -> Grid:
+    """The smallest PNG of a sheet, scaled down until it keeps within BYTES."""
+    grid = sheet.cells
     high, wide = grid.shape[2:4]
     crisp = max(high, wide) <= CRISP
     scale = min(1.0, 160 / max(high, wide))
     while True:
-        sheet = _sheet(grid, scale, pair)
+        drawn = _drawn(grid, scale, sheet.paired)
         file = io.BytesIO()
-        sheet.save(file, "PNG", optimize=True)
+        drawn.save(file, "PNG", optimize=True)
         size = file.tell()
         if size <= BYTES or scale * max(high, wide) <= 8:
             break
         scale *= min(0.9, (BYTES / size) ** 0.5)
     uri = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")
-    return Grid(uri, sheet.width, sheet.height, crisp, alt, rows or [], columns or [])
+    return Grid(uri, drawn.width, drawn.height, crisp, sheet)
 
 
-def _sheet(grid: Cells, scale: float, pair: bool) -> Image.Image:
+def _drawn(grid: Cells, scale: float, pair: bool) -> Image.Image:
     """All pictures on a transparent sheet; the two rows of a pair stand close, pairs apart."""
     colour = grid.ndim == 5
     high, wide = (max(1, round(side * scale)) for side in grid.shape[2:4])

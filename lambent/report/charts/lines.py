@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from markupsafe import Markup
-
 from lambent.report.charts import axes
 from lambent.report.charts.scales import Scale, frame, outside, padded, thinned, ticks, whole_ticks
 from lambent.report.numerals import count, show
 from lambent.report.run.findings import Findings
 from lambent.report.run.lookup import last
+from lambent.tasks.sections import Figure, Key, Live
 
 MOST_POINTS = 600  # per curve: more than a screen can show
 
@@ -56,23 +55,10 @@ class Series:
     values: list[float | None]
 
 
-@dataclass
-class Curves:
-    """A finished chart: its words, its drawing and the numbers that a pointer reads out."""
-
-    title: str
-    unit: str
-    meaning: str
-    drawing: Markup
-    readings: list[tuple[str, str, str]]
-    data: str
-    note: str = ""
-
-
-def curves(findings: Findings) -> list[Curves]:
+def curves(findings: Findings) -> list[Figure]:
     """The charts whose columns hold at least one number."""
     epochs = epoch_numbers(findings)
-    charts: list[Curves] = []
+    charts: list[Figure] = []
     for plan in CHARTS:
         if plan.column == "loss" and any(chart.title == "ELBO" for chart in charts):
             continue  # beside the bound the loss says nothing new
@@ -96,7 +82,7 @@ def epoch_numbers(findings: Findings) -> list[float]:
     return [float(i + 1) for i in range(findings.epochs)]
 
 
-def _curves(plan: Plan, epochs: list[float], series: list[Series]) -> Curves:
+def _curves(plan: Plan, epochs: list[float], series: list[Series]) -> Figure:
     kept = thinned(len(epochs), MOST_POINTS)
     across = Scale(epochs[0], epochs[-1]) if len(epochs) > 1 else padded(epochs[0], epochs[0])
     up = frame(v for s in series for v in s.values)
@@ -107,10 +93,19 @@ def _curves(plan: Plan, epochs: list[float], series: list[Series]) -> Curves:
     parts += [_end(s, epochs, across, up) for s in series]
     if plan.column == "elbo":
         parts.append(_best(series, epochs, across, up))
-    shown = [(s.kind, s.name if len(series) > 1 else "", show(last(s.values), 5)) for s in series]
-    label = f"{plan.title} by epoch, {count(len(epochs), 'epoch')}. " + "; ".join(_words(s) for s in series) + "."
-    drawing, data = axes.chart(label, parts), _readable(epochs, series, kept, across, up)
-    return Curves(plan.title, plan.unit, plan.meaning, drawing, shown, data, _left_out(series, up))
+    keys = [Key(s.kind, s.name if len(series) > 1 else "", show(last(s.values), 5)) for s in series]
+    words = f"{plan.title} by epoch, {count(len(epochs), 'epoch')}. " + "; ".join(_words(s) for s in series) + "."
+    data, label = _readable(epochs, series, kept, across, up), f"{plan.title}: use the arrow keys to read the epochs"
+    return Figure(
+        axes.chart(words, parts),
+        plan.title,
+        plan.unit,
+        plan.meaning,
+        reading="last epoch",
+        keys=keys,
+        live=Live("curve", data, label),
+        note=_left_out(series, up),
+    )
 
 
 def _from_zero(scale: Scale) -> Scale:

@@ -1,49 +1,26 @@
 """The latent map: one dot per example, one colour per label."""
 
 from collections import Counter
-from dataclasses import dataclass
 
 import numpy as np
-from markupsafe import Markup, escape
+from markupsafe import escape
 from numpy.typing import NDArray
 
 from lambent.report.charts import axes
 from lambent.report.charts.scales import SPAN, Scale, frame, thinned, ticks
 from lambent.report.numerals import count
 from lambent.report.run.findings import LatentMap
+from lambent.tasks.sections import Entry, Figure, Live
 
 MOST_POINTS = 3000
-PLAIN = -1
-COLOURS = 10  # the style sheet's label colours; further labels share a grey
+PLAIN = -1  # the colour of a map without labels: the accent
+COLOURS = 10  # the style sheet's label colours; further labels share a grey, which is the next
 ASPECT = 1.5  # width over height of the drawing: one unit is equally long along both axes
 
 Points = NDArray[np.float64]
 
 
-@dataclass
-class Group:
-    """The dots of one label: its name, its colour's number (COLOURS for the shared grey) and how many there are.
-
-    A map without labels has one group, in the accent colour (PLAIN).
-    """
-
-    name: str
-    colour: int
-    size: int
-
-
-@dataclass
-class Scatter:
-    """The finished map."""
-
-    drawing: Markup
-    groups: list[Group]
-    axes: tuple[str, str]
-    method: str
-    note: str
-
-
-def scatter(latent: LatentMap | None) -> Scatter | None:
+def scatter(latent: LatentMap | None) -> Figure | None:
     """The map's drawing, or None where there is no point to show."""
     if latent is None:
         return None
@@ -59,12 +36,13 @@ def scatter(latent: LatentMap | None) -> Scatter | None:
     dots = [_dots(g, points[colours == g.colour], across, up) for g in reversed(groups)]
     parts.append(axes.inner("".join(dots)))
     parts += _captions(groups, points, colours, across, up)
-    return Scatter(
+    return Figure(
         axes.chart(_label(latent, len(points), groups), parts),
-        groups if labels else [],
-        latent.axes,
-        latent.method,
-        _note(points, across, up, dropped),
+        latent.method[:1].upper() + latent.method[1:],
+        caption=f"Across: {latent.axes[0]}. Up: {latent.axes[1]}.",
+        live=Live("map"),
+        legend=groups if labels else [],
+        note=_note(points, across, up, dropped),
     )
 
 
@@ -92,22 +70,22 @@ def _widened(scale: Scale, length: float) -> Scale:
     return Scale(middle - length / 2, middle + length / 2)
 
 
-def _groups(labels: list[str], size: int) -> tuple[list[Group], NDArray[np.int64]]:
+def _groups(labels: list[str], size: int) -> tuple[list[Entry], NDArray[np.int64]]:
     """The groups in the order of their names, and every point's colour; labels beyond the palette share one."""
     if not labels:
-        return [Group("", PLAIN, size)], np.full(size, PLAIN)
+        return [Entry("", PLAIN, size)], np.full(size, PLAIN)
     sizes = Counter(labels)
     common = [name for name, _ in sizes.most_common(COLOURS)]
     common.sort(key=lambda name: (len(name), name) if name.isdigit() else (0, name))
     colour = {name: i for i, name in enumerate(common)}
-    groups = [Group(name, i, sizes[name]) for name, i in colour.items()]
+    groups = [Entry(name, i, sizes[name]) for name, i in colour.items()]
     rest = len(sizes) - len(common)
     if rest:
-        groups.append(Group(count(rest, "other label"), COLOURS, len(labels) - sum(g.size for g in groups)))
+        groups.append(Entry(count(rest, "other label"), COLOURS, len(labels) - sum(g.size for g in groups)))
     return groups, np.array([colour.get(label, COLOURS) for label in labels])
 
 
-def _dots(group: Group, points: Points, across: Scale, up: Scale) -> str:
+def _dots(group: Entry, points: Points, across: Scale, up: Scale) -> str:
     """All dots of a group as one path of empty segments: round caps make them circles in any stretch."""
     places = [(round(SPAN * across.place(x)), round(SPAN * (1 - up.place(y)))) for x, y in points.tolist()]
     path = "".join(f"M{x} {y}h0" for x, y in places)
@@ -115,7 +93,7 @@ def _dots(group: Group, points: Points, across: Scale, up: Scale) -> str:
     return f'<path class="dots {colour}" data-name="{escape(group.name)}" d="{path}"/>'
 
 
-def _captions(groups: list[Group], points: Points, colours: NDArray[np.int64], across: Scale, up: Scale) -> list[str]:
+def _captions(groups: list[Entry], points: Points, colours: NDArray[np.int64], across: Scale, up: Scale) -> list[str]:
     """Each label's name at the middle of its dots, left out where it would cover another; wide screens only."""
     parts: list[str] = []
     taken: list[tuple[float, float, float]] = []
@@ -134,7 +112,7 @@ def _captions(groups: list[Group], points: Points, colours: NDArray[np.int64], a
     return parts if 2 * len(parts) >= len(groups) else []
 
 
-def _label(latent: LatentMap, size: int, groups: list[Group]) -> str:
+def _label(latent: LatentMap, size: int, groups: list[Entry]) -> str:
     by = f", coloured by {count(len(groups), 'label')}" if len(groups) > 1 else ""
     method = f" ({latent.method})" if latent.method else ""
     return f"Latent map{method}: {count(size, 'example')}{by}; {latent.axes[0]} against {latent.axes[1]}."

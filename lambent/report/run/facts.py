@@ -1,13 +1,14 @@
 """The run's settings, numbers and rows as words: what the page's tables and lists show."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from lambent.report.charts.scales import thinned
 from lambent.report.numerals import MISSING, show, show_seconds, show_with_error
 from lambent.report.run.findings import Findings, Measure, Tables
 from lambent.report.run.lookup import finite, last
+from lambent.tasks.sections import Cell, Fact, Listing, TableBlock
 
 DEEPEST = 12  # levels of nesting shown; a specification is never that deep, a cycle would be
 LONGEST = 400  # characters of one cell or setting
@@ -24,44 +25,12 @@ NAMES = {
 
 
 @dataclass
-class Fact:
-    """A name with its value in words, or with facts of its own."""
-
-    name: str
-    text: str = ""
-    parts: list["Fact"] = field(default_factory=list)
-
-
-@dataclass
 class Headline:
     """One of the large numbers at the top."""
 
     name: str
     value: str
     unit: str
-
-
-@dataclass
-class Cell:
-    """A table's cell; `odd` marks a reconstruction that differs in kind from its original."""
-
-    text: str
-    number: bool = False
-    odd: bool = False
-
-
-@dataclass
-class CellTable:
-    """A table to print: heads, and rows of a caption each with cells."""
-
-    heads: list[str]
-    rows: list[tuple[str, list[Cell]]]
-    note: str = ""
-
-    def numeric(self, column: int) -> bool:
-        """Whether a column of cells holds numbers, so that its head stands at the right."""
-        cells = [cells[column] for _, cells in self.rows if column < len(cells)]
-        return any(c.number for c in cells) and all(c.number or c.text == MISSING for c in cells)
 
 
 def title(key: str) -> str:
@@ -110,6 +79,25 @@ def _is_list(value: Any) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str | bytes)
 
 
+def subtitle(findings: Findings) -> list[str]:
+    """Data, model and objective in a few words."""
+    rows = findings.data.get("rows")
+    data = str(findings.data.get("name", ""))
+    if data and rows is not None:
+        data += f", {show(rows)} rows"
+    objective = str(findings.objective.get("type", ""))
+    return [part for part in (data, str(findings.spec.get("type", "")), objective) if part]
+
+
+def settings(findings: Findings) -> list[Listing]:
+    """Data, objective, training and versions, as far as they are known."""
+    blocks = {"Data": findings.data, "Objective": findings.objective, "Training": findings.training}
+    lists = [Listing(facts(block), name) for name, block in blocks.items() if block]
+    # packages keep their own spelling
+    versions = [Fact(package, words(version)) for package, version in findings.versions.items()]
+    return [*lists, Listing(versions, "Versions")] if versions else lists
+
+
 def headlines(findings: Findings) -> list[Headline]:
     """The run's six most telling numbers, as far as they are known."""
     chosen = [
@@ -121,7 +109,7 @@ def headlines(findings: Findings) -> list[Headline]:
         chosen = [Headline(name, show(v), "nats") for name, v in known if v is not None][:1] + chosen
     if "kl" in findings.metrics:
         chosen.append(_headline("kl", findings.metrics["kl"]))
-    units = [active for level in findings.levels() for _, active in level]
+    units = findings.active
     if units:
         chosen.append(Headline("Active units", show(sum(units)), f"of {show(len(units))}"))
     chosen += [
@@ -151,16 +139,21 @@ def _short(value: object) -> str:
     return show(number)
 
 
-def measures(findings: Findings) -> list[tuple[str, str, str, str, str]]:
-    """The table of bounds: name, value, standard error, unit, meaning."""
+def measures(findings: Findings) -> TableBlock | None:
+    """The table of bounds: name, value, standard error, unit, and meaning where any is given."""
+    explained = any(metric.get("meaning") for metric in findings.metrics.values())
     rows = []
     for key, metric in findings.metrics.items():
         value, error = show_with_error(metric.get("value"), metric.get("standard_error"))
-        rows.append((title(key), value, error, str(metric.get("unit", "")), str(metric.get("meaning", ""))))
-    return rows
+        cells = [Cell(value, number=True, strong=True), Cell(error, number=True)]
+        cells.append(Cell(str(metric.get("unit", "")), role="unit"))
+        cells += [Cell(str(metric.get("meaning", "")), role="meaning")] if explained else []
+        rows.append((title(key), cells))
+    heads = ["Measure", "Value", "± s.e.", "Unit", *(["Meaning"] if explained else [])]
+    return TableBlock(heads, rows, "Table of bounds and measures", measures=True) if rows else None
 
 
-def history(findings: Findings) -> CellTable | None:
+def history(findings: Findings) -> TableBlock | None:
     """The numbers behind the curves, at most fifty epochs."""
     columns = [c for c in findings.history if last(findings.series(c)) is not None]
     if not columns or columns == ["epoch"]:
@@ -173,25 +166,26 @@ def history(findings: Findings) -> CellTable | None:
         for i in kept
     ]
     note = f"{len(kept)} of {findings.epochs:,} epochs." if len(kept) < findings.epochs else ""
-    return CellTable(["Epoch", *(title(c) for c in values)], rows, note)
+    return TableBlock(["Epoch", *(title(c) for c in values)], rows, "Training history", note)
 
 
-def paired_rows(tables: Tables, most: int = 8) -> CellTable | None:
+def paired_rows(tables: Tables, most: int = 8) -> TableBlock | None:
     """Original rows, each above its reconstruction."""
     rows = []
     for before, after in list(zip(tables.originals, tables.reconstructions, strict=False))[:most]:
         rows.append(("original", [_cell(v) for v in before]))
         cells = [_cell(v) for v in after]
         for old, new in zip(before, cells, strict=False):
-            new.odd = not new.number and words(old) != new.text
+            new.odd = not new.number and words(old) != new.content
         rows.append(("reconstruction", cells))
-    return CellTable(["", *map(str, tables.columns)], rows) if rows else None
+    heads = ["", *map(str, tables.columns)]
+    return TableBlock(heads, rows, "Original rows and their reconstructions", paired=True) if rows else None
 
 
-def sampled_rows(tables: Tables, most: int = 12) -> CellTable | None:
-    """CellTable drawn from the prior."""
+def sampled_rows(tables: Tables, most: int = 12) -> TableBlock | None:
+    """Rows drawn from the prior."""
     rows = [(str(i + 1), [_cell(v) for v in row]) for i, row in enumerate(tables.samples[:most])]
-    return CellTable(["", *map(str, tables.columns)], rows) if rows else None
+    return TableBlock(["", *map(str, tables.columns)], rows, "Sampled rows") if rows else None
 
 
 def _cell(value: Any) -> Cell:

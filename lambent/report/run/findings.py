@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lambent.report.run.lookup import finite, kind
+from lambent.tasks.evaluate import UnitUsage
 
 
 class Measure(TypedDict, total=False):
@@ -62,9 +63,7 @@ class Findings:
     `history` holds columns of equal length: epoch, loss, elbo, reconstruction, kl, learning_rate, validation_loss,
     validation_elbo, validation_reconstruction, validation_kl, step, skipped, seconds. Bounds are in nats per example,
     so that elbo = −(reconstruction + kl) with reconstruction = −E[log p(x | z)]; None and NaN are gaps.
-    `kl_per_unit` and `active` have one list per latent level, the top first (a flat latent has one level). Where
-    `active` is missing, a unit counts as active when its KL exceeds `active_threshold` nats; None draws no threshold,
-    and `active_rule` then says in words how activity was judged.
+    `levels` say what the units of each latent level carry, the top first (a flat latent has one level).
     """
 
     name: str
@@ -77,10 +76,7 @@ class Findings:
     versions: dict[str, str] = field(default_factory=dict)
     history: dict[str, list[float | None]] = field(default_factory=dict)
     metrics: dict[str, Measure] = field(default_factory=dict)
-    kl_per_unit: list[list[float]] = field(default_factory=list)
-    active: list[list[bool]] = field(default_factory=list)
-    active_threshold: float | None = 0.01
-    active_rule: str = ""
+    levels: list[UnitUsage] = field(default_factory=list)
     pictures: Pictures | None = None
     tables: Tables | None = None
     latent_map: LatentMap | None = None
@@ -110,13 +106,14 @@ class Findings:
         """Whether the encoder gives points: there is then no KL and no bound, whatever the history holds."""
         return kind(self.spec, "posterior") == "Point"
 
-    def levels(self) -> list[list[tuple[float, bool]]]:
-        """Per latent level, the units as (KL in nats, active?); a level without units is an empty list."""
-        levels = []
-        for index, units in enumerate(self.kl_per_unit):
-            nats = [finite(v) or 0.0 for v in units]
-            given = list(self.active[index]) if index < len(self.active) else []
-            threshold = self.active_threshold or 0.0
-            active = [bool(given[i]) if i < len(given) else kl > threshold for i, kl in enumerate(nats)]
-            levels.append(list(zip(nats, active, strict=True)))
-        return levels
+    @property
+    def kl_of_units(self) -> list[float]:
+        """The KL of every unit of the code, or nothing where that of any level has no parts by unit."""
+        if not all(level.measure == "kl" for level in self.levels):
+            return []
+        return [finite(v) or 0.0 for level in self.levels for v in level.shares]
+
+    @property
+    def active(self) -> list[bool]:
+        """Whether each unit of the code is active, all levels together."""
+        return [unit for level in self.levels for unit in level.active]

@@ -1,5 +1,7 @@
 """Gather what a report shows: pictures or rows that the model makes, a map of its codes, its metrics and its history."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,11 +9,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lambent.data.conditions import Category
 from lambent.data.kinds.modality import Encoded, Modality
-from lambent.model import LatentModel
+from lambent.fitted import Fitted, Rows
 from lambent.report.run.findings import Findings, LatentMap, Measure, Pictures, Tables
 from lambent.tasks import explore
-from lambent.tasks.evaluate import Evaluation, rows_of
+from lambent.tasks.by_row import labels_of
+from lambent.tasks.evaluate import Evaluation, UnitUsage
 
 SHOWN = 30  # originals with their reconstructions
 SAMPLES = 60
@@ -23,32 +27,26 @@ TABLE_ROWS = 12
 
 
 def gather(
-    model: LatentModel,
-    rows: Encoded,
-    evaluation: Evaluation,
-    provenance: dict[str, Any],
-    versions: dict[str, str] | None = None,
-    seed: int = 0,
+    fitted: Fitted, data: Encoded, evaluation: Evaluation, versions: dict[str, str] | None = None, seed: int = 0
 ) -> Findings:
-    """Everything that the report of a run shows, from its model, the rows it is tested on, and where it came from.
+    """Everything that the report of a run shows: of the model, of the rows it is tested on, and of where it came from.
 
-    provenance: as in the model file: name, command, created, data, objective, fit, history, parameters, seconds, steps, skipped.
+    `fitted.provenance` as in the model file: name, command, created, data, objective, fit, history, parameters, seconds, steps,
+    skipped.
     """
-    model.eval()
-    x = rows_of(model, rows, seed)
-    posterior = getattr(model.latent, "posterior", None)
+    fitted.model.eval()
+    if fitted.modality is None:
+        fitted = replace(fitted, modality=data.modality)
+    rows, provenance = fitted.rows(data, seed), fitted.provenance
     return Findings(
         **_settings(provenance, len(rows)),
-        spec=model.spec(),
+        spec=fitted.model.spec(),
         versions=versions or provenance.get("versions") or {},
         metrics={name: _metric(m) for name, m in evaluation.metrics.items()},
-        kl_per_unit=evaluation.kl_per_unit if getattr(posterior, "density", True) else [],
-        active=evaluation.active,
-        active_threshold=None,
-        active_rule="A unit counts as active when its posterior mean varies over the rows by more than 0.01",
-        pictures=pictures_of(model, rows.modality, x, evaluation, seed),
-        tables=tables_of(model, rows.modality, x, seed),
-        latent_map=map_of(model, rows, x),
+        levels=evaluation.levels,
+        pictures=pictures_of(fitted, rows, evaluation.levels, seed),
+        tables=tables_of(fitted, rows, seed),
+        latent_map=map_of(fitted, rows),
     )
 
 
@@ -81,14 +79,8 @@ def _data(source: dict[str, Any], tested: int) -> dict[str, Any]:
 
 def _training(provenance: dict[str, Any]) -> dict[str, Any]:
     found = dict(provenance.get("fit") or {})
-    named = {"parameters": "parameters", "seconds": "seconds", "steps": "steps", "skipped": "skipped_spikes"}
+    named = {name: name for name in ("parameters", "seconds", "steps", "kept_epoch")} | {"skipped": "skipped_spikes"}
     return found | {new: provenance[old] for old, new in named.items() if provenance.get(old) is not None}
-
-
-def decoded(modality: Modality, x: Tensor) -> NDArray[np.uint8]:
-    """Rows [n, …] in stored units as pictures [n, H, W(, 3)]."""
-    pictures: NDArray[np.uint8] = modality.decode(x)
-    return pictures
 
 
 def are_pictures(modality: Modality) -> bool:
@@ -96,47 +88,62 @@ def are_pictures(modality: Modality) -> bool:
     return len(modality.event) == 3 and modality.event[0] in (1, 3) and modality.of_bytes
 
 
-def pictures_of(
-    model: LatentModel, modality: Modality, x: Tensor, evaluation: Evaluation, seed: int = 0
-) -> Pictures | None:
-    """Reconstructions, samples, walks between rows, and traversals of the units with the largest KL."""
-    if not are_pictures(modality):
+def pictures_of(fitted: Fitted, rows: Rows, levels: list[UnitUsage], seed: int = 0) -> Pictures | None:
+    """Reconstructions, samples, walks between rows, and traversals of the units that carry most."""
+    if fitted.modality is None or not are_pictures(fitted.modality):
         return None
-    bytes_ = {"of_bytes": modality.of_bytes}
-    chosen = _spread(x, SHOWN)
-    units = busiest(evaluation, UNITS)
-    walks = min(WALKS, len(x) // 2)
-    ends = _spread(x, 2 * walks)
-    walked = explore.interpolate(model, ends[0::2], ends[1::2], STEPS, **bytes_) if walks else None  # type: ignore[arg-type]
-    moved = explore.traverse(model, x[:1], units, REACH, **bytes_)  # type: ignore[arg-type]
+    chosen = _spread(rows, SHOWN)
+    units = busiest(levels, UNITS)
+    ends = _spread(rows, 2 * min(WALKS, len(rows) // 2))
+    first = rows.at(torch.tensor([0]))
+    moved = explore.traverse(fitted, first.x, units, REACH, first.context)
     return Pictures(
-        originals=decoded(modality, chosen),
-        reconstructions=decoded(modality, explore.reconstruct(model, chosen, **bytes_)),  # type: ignore[arg-type]
-        samples=decoded(modality, explore.generate(model, SAMPLES, seed, **bytes_)),  # type: ignore[arg-type]
-        interpolation=None if walked is None else _strips(modality, walked),
-        traversals=_strips(modality, moved),
-        traversal_units=[unit_name(unit, len(evaluation.kl_per_unit)) for unit in units],
+        originals=fitted.raw(chosen.x),
+        reconstructions=fitted.raw(explore.reconstruct(fitted, chosen.x, chosen.context)),
+        samples=fitted.raw(explore.generate(fitted, SAMPLES, seed, context=new_context(fitted, rows, SAMPLES, seed))),
+        interpolation=_strips(fitted, _walked(fitted, ends)) if len(ends) else None,
+        traversals=_strips(fitted, moved),
+        traversal_units=[unit_name(unit, len(levels)) for unit in units],
         traversal_values=REACH.tolist(),
     )
 
 
-def _strips(modality: Modality, rows: Tensor) -> NDArray[np.uint8]:
+def new_context(fitted: Fitted, rows: Rows, count: int, seed: int) -> Tensor | None:
+    """What conditions new rows: each level of a single category equally often and in order, else as often as in training."""
+    if rows.context is None:
+        return None
+    items = fitted.conditions.items
+    if len(items) == 1 and isinstance(items[0], Category):
+        category = items[0]
+        levels = np.array([category.levels[i * len(category.levels) // count] for i in range(count)], dtype=object)
+        return fitted.conditions.encode({category.name: levels})
+    if items:
+        return fitted.conditions.typical(count, torch.Generator().manual_seed(seed))
+    return rows.context[torch.arange(count) % len(rows)]
+
+
+def _walked(fitted: Fitted, ends: Rows) -> Tensor:
+    start, end = (ends.at(torch.arange(first, len(ends), 2)) for first in (0, 1))
+    return explore.interpolate(fitted, start.x, end.x, STEPS, context=start.context, context_end=end.context)
+
+
+def _strips(fitted: Fitted, rows: Tensor) -> NDArray[np.uint8]:
     """[strips, steps, *event] → [strips, steps, H, W(, 3)]."""
-    flat = decoded(modality, rows.flatten(0, 1))
+    flat: NDArray[np.uint8] = fitted.raw(rows.flatten(0, 1))
     return flat.reshape(*rows.shape[:2], *flat.shape[1:])
 
 
-def _spread(x: Tensor, count: int) -> Tensor:
+def _spread(rows: Rows, count: int) -> Rows:
     """`count` rows at even distances, so that data in order of their class show all of them."""
-    return x[torch.linspace(0, len(x) - 1, min(count, len(x))).round().long()]
+    return rows.at(torch.linspace(0, len(rows) - 1, min(count, len(rows))).round().long())
 
 
-def busiest(evaluation: Evaluation, count: int) -> list[tuple[int, int]]:
-    """(level, unit) of the units that carry the most KL, the largest first; active ones before the rest."""
+def busiest(levels: Sequence[UnitUsage], count: int) -> list[tuple[int, int]]:
+    """(level, unit) of the units that carry most nats, or move most; the largest first, active ones before the rest."""
     every = [
-        (not evaluation.active[level][unit], -kl, (level, unit))
-        for level, units in enumerate(evaluation.kl_per_unit)
-        for unit, kl in enumerate(units)
+        (not level.active[unit], -share, (number, unit))
+        for number, level in enumerate(levels)
+        for unit, share in enumerate(level.shares)
     ]
     ranked = [place for _, _, place in sorted(every)]
     return ranked[:count]
@@ -147,14 +154,16 @@ def unit_name(place: tuple[int, int], levels: int) -> str:
     return f"unit {place[1]}" if levels == 1 else f"level {place[0] + 1}, unit {place[1]}"
 
 
-def tables_of(model: LatentModel, modality: Modality, x: Tensor, seed: int = 0) -> Tables | None:
+def tables_of(fitted: Fitted, rows: Rows, seed: int = 0) -> Tables | None:
     """A few rows, their reconstructions, and rows drawn from the model, in the units of the data."""
-    if are_pictures(modality):
+    modality = fitted.modality
+    if modality is None or are_pictures(modality):
         return None
-    chosen = _spread(x, TABLE_ROWS)
-    columns, originals = named_rows(modality, chosen)
-    again = explore.reconstruct(model, chosen, of_bytes=modality.of_bytes)
-    drawn = explore.generate(model, TABLE_ROWS, seed, of_bytes=modality.of_bytes, noise=True)
+    chosen = _spread(rows, TABLE_ROWS)
+    columns, originals = named_rows(modality, chosen.x)
+    again = explore.reconstruct(fitted, chosen.x, chosen.context)
+    context = new_context(fitted, rows, TABLE_ROWS, seed)
+    drawn = explore.generate(fitted, TABLE_ROWS, seed, context=context, noise=True)
     return Tables(columns, originals, named_rows(modality, again)[1], named_rows(modality, drawn)[1])
 
 
@@ -171,14 +180,13 @@ def named_rows(modality: Modality, x: Tensor) -> tuple[list[str], list[list[Any]
     return list(frame.columns), [list(row) for row in frame.rows()]
 
 
-def map_of(model: LatentModel, rows: Encoded, x: Tensor) -> LatentMap:
+def map_of(fitted: Fitted, rows: Rows) -> LatentMap:
     """The posterior means of up to 2,000 rows in the plane of their two main directions."""
-    picked = torch.linspace(0, len(x) - 1, min(MAPPED, len(x))).round().long()
-    codes = explore.encode(model, x[picked])[0]
-    labels = None
-    if rows.labels is not None:
-        names, chosen = rows.label_names, rows.labels[picked.numpy()]
-        labels = [str(names[i]) if names and 0 <= i < len(names) else str(i) for i in chosen.tolist()]
+    picked = torch.linspace(0, len(rows) - 1, min(MAPPED, len(rows))).round().long()
+    chosen = rows.at(picked)
+    codes = explore.encode(fitted, chosen.x, chosen.context)[0].flatten(1)
+    every = None if rows.encoded is None else labels_of(rows.encoded)
+    labels = None if every is None else [every[i] for i in picked.tolist()]
     direct = codes.shape[1] <= 2
     axes = ("first unit", "second unit") if direct else ("first principal component", "second principal component")
     points = explore.plane(codes) if not direct else torch.nn.functional.pad(codes, (0, 2 - codes.shape[1]))

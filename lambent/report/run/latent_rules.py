@@ -1,9 +1,9 @@
 """Rules about the latent code: unused, too small, badly matched by its posterior or its prior."""
 
-from lambent.report.numerals import count, show
+from lambent.report.numerals import count, joined, show
 from lambent.report.run.findings import Findings
 from lambent.report.run.lookup import finite, kind, last, number, settings
-from lambent.report.run.remark import Remark, joined
+from lambent.tasks.sections import Remark
 
 COLLAPSED = 0.1  # nats: a code with less KL in all carries nothing
 NEARLY = 0.1  # share of active units below which the code has all but collapsed
@@ -34,18 +34,18 @@ def no_bound(findings: Findings) -> Remark | None:
 
 def collapse(findings: Findings) -> Remark | None:
     """Whether the model uses its latent code."""
-    units = [unit for level in findings.levels() for unit in level]
-    used, total = sum(active for _, active in units), _kl(findings)
+    units, total = findings.active, _kl(findings)
+    used = sum(units)
     if not _has_bound(findings) or (not units and total is None):
         return None
     nats = f"{show(total, 3)} nats" if total is not None else "an unknown number of nats"
     if (units and not used) or (total is not None and total < COLLAPSED):
-        text = f"{_used(used, units)}The code carries {nats}: the decoder ignores it, all samples look alike."
+        text = f"{_used(units)}The code carries {nats}: the decoder ignores it, all samples look alike."
         return Remark("problem", "Collapsed", text + _causes(findings), _cures(findings), "collapsed")
     if not units:
         return Remark("good", "Not collapsed", f"The code carries {nats} per example.", answer="not collapsed")
     share = used / len(units)
-    text = f"{_used(used, units)}They carry {nats} per example."
+    text = f"{_used(units)}They carry {nats} per example."
     if share < NEARLY:
         return Remark("problem", "Close to collapse", text + _causes(findings), _cures(findings), "close to collapse")
     if share < PARTLY:
@@ -55,8 +55,8 @@ def collapse(findings: Findings) -> Remark | None:
 
 def empty_levels(findings: Findings) -> Remark | None:
     """Whether a level of a ladder carries nothing while others do."""
-    levels = [level for level in findings.levels() if level]
-    idle = [i + 1 for i, level in enumerate(findings.levels()) if level and not any(active for _, active in level)]
+    levels = [level for level in findings.levels if level.active]
+    idle = [i + 1 for i, level in enumerate(findings.levels) if level.active and not any(level.active)]
     if len(levels) < 2 or not idle or len(idle) == len(levels):
         return None
     which = ", ".join(str(i) for i in idle)
@@ -70,14 +70,14 @@ def empty_levels(findings: Findings) -> Remark | None:
 
 
 def too_small(findings: Findings) -> Remark | None:
-    """Whether every unit is in use and carries much."""
-    units = [unit for level in findings.levels() for unit in level]
-    if not units or not _has_bound(findings) or not all(active for _, active in units):
+    """Whether every unit is in use and carries much; without a KL of each unit there is nothing to say."""
+    units = findings.kl_of_units
+    if not units or not _has_bound(findings) or not all(findings.active):
         return None
     if kind(findings.spec, "covariance") == "full":  # the prior lets the code turn: no unit of such a code is ever idle
         return None
-    mean = sum(kl for kl, _ in units) / len(units)
-    if mean < FULL or min(kl for kl, _ in units) < 0.2 * mean:
+    mean = sum(units) / len(units)
+    if mean < FULL or min(units) < 0.2 * mean:
         return None
     text = f"All {count(len(units), 'unit')} are active and carry {show(mean, 2)} nats each: none is to spare."
     return Remark(
@@ -147,15 +147,15 @@ def _has_bound(findings: Findings) -> bool:
 
 
 def _kl(findings: Findings) -> float | None:
-    """The total KL in nats per example: the metric, else the units' sum, else the last epoch's."""
-    units = [kl for level in findings.levels() for kl, _ in level]
-    measured = findings.metric("kl")
+    """The total KL in nats per example: the metric, else the units' sum where there is one, else the last epoch's."""
+    units, measured = findings.kl_of_units, findings.metric("kl")
     if measured is not None:
         return measured
     return sum(units) if units else last(findings.series("validation_kl")) or last(findings.series("kl"))
 
 
-def _used(used: int, units: list[tuple[float, bool]]) -> str:
+def _used(units: list[bool]) -> str:
+    used = sum(units)
     return (
         f"{used if used else 'None'} of {count(len(units), 'unit')} {'is' if used == 1 else 'are'} active. "
         if units

@@ -11,7 +11,7 @@ from itertools import pairwise
 from lambent.report.numerals import count, show
 from lambent.report.run.findings import Findings
 from lambent.report.run.lookup import finite, last
-from lambent.report.run.remark import Remark
+from lambent.tasks.sections import Remark
 
 DECLINE = 0.005  # share of the bound's size that validation may lose after its best epoch
 SEVERE = 0.03  # share from which a decline or a gap is a problem, not a note
@@ -23,6 +23,9 @@ SHORT = 5  # epochs: fewer show no trend
 def over_fitting(findings: Findings) -> Remark | None:
     """Whether validation fell from its best while training rose, or lies far below training."""
     name, train, held = _scores(findings)
+    kept = int(finite(findings.training.get("kept_epoch")) or 0)
+    if kept:  # the model ends there, however the curves go on
+        train, held = train[:kept], held[:kept]
     present = [(v, i) for i, v in enumerate(held) if v is not None]
     if not present:
         return _no_validation() if last(train) is not None else None
@@ -41,6 +44,8 @@ def over_fitting(findings: Findings) -> Remark | None:
         return None
     beside = f"{_side(gap)} the training {name} and " if own is not None else ""
     text = f"The validation {name} ends {beside}within {show(max(0.0, drop), 2)} nats of its best."
+    if kept and kept < findings.epochs:
+        text += f" These are the weights of epoch {kept}, the best; training went on to epoch {findings.epochs}."
     return Remark("good", "Not over-fitted", text, answer="not over-fitted")
 
 

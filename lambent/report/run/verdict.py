@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from lambent.report.numerals import count
 from lambent.report.run import latent_rules, learning_rules
 from lambent.report.run.findings import Findings
-from lambent.report.run.remark import Remark
+from lambent.tasks.sections import Remark
 
 Rule = Callable[[Findings], Remark | None]
 

@@ -1,17 +1,14 @@
-"""Parts in words: their fields with types, defaults, ranges and meanings."""
+"""Parts and settings in words: fields with types, defaults, ranges and meanings. What is told of them comes from here."""
 
 import dataclasses
 import inspect
 import typing
 from typing import Any
 
-from lambent.cli.reading.flags import Parser
 from lambent.cli.reading.plan import default_of, families, modalities
-from lambent.cli.reading.settings import kind_of, of_rows
-from lambent.cli.reading.specs import as_tree, part_in
-from lambent.cli.reading.trees import Tree
-from lambent.cli.verbs.listing import shown
-from lambent.part import Part, family, registered
+from lambent.cli.reading.settings import Setting, kind_of, of_evaluation, of_fit, of_rows
+from lambent.cli.reading.specs import part_in
+from lambent.part import Part, registered
 from lambent.part import families as all_families
 
 
@@ -74,39 +71,19 @@ def _facts(cls: type[Part]) -> dict[str, Any]:
     return {"meaning": meaning_of(cls), "fields": fields}
 
 
-def add_part_flags(parser: Parser, flags: Tree) -> None:
-    """The flags of the parts chosen so far, for `lambent train … --help`."""
-    for section, kind in {**families(), "data": modalities()}.items():
-        given = as_tree(flags.get(section), kind, section)
-        usual = None if section in ("likelihood", "network", "data") else default_of(section)["type"]
-        name = given.get("type", usual)
-        names = ", ".join(f"{n} (default)" if n == usual else n for n in registered(kind))
-        words = f"{names}; its flags are listed when it is chosen" if name is None else names
-        group = parser.add_argument_group(
-            f"--{section} NAME", words + ("" if usual else "; default: what suits the data")
-        )
-        if section == "data":
-            for row, one in of_rows().items():
-                group.add_argument(
-                    f"--data.{row}", metavar="X", help=_words(one.meaning, kind_of(one.hint), one.default)
-                )
-        if str(name) in registered(kind):
-            _add_fields(group, section, registered(kind)[str(name)], given)
+def everything() -> dict[str, dict[str, Any]]:
+    """{"parts": `catalogue`, "sections": {section: its family and its usual part}, "settings": {section: …}}: plain data."""
+    chosen = {**families(), "data": modalities()}
+    by_data = ("likelihood", "network", "data")  # what stands there by default hangs on the data
+    sections = {
+        section: {"family": kind.__name__, "default": None if section in by_data else default_of(section)["type"]}
+        for section, kind in chosen.items()
+    }
+    settings = {"data": of_rows(), "fit": of_fit(), "evaluate": of_evaluation()}
+    told = {section: {name: _told(one) for name, one in known.items()} for section, known in settings.items()}
+    return {"parts": catalogue(), "sections": sections, "settings": told}
 
 
-def _add_fields(group: Any, path: str, cls: type[Part], given: Tree) -> None:
-    """The fields of a part, and below a field that holds a part, those of the part in it."""
-    for field in described(cls):
-        kind = f"{field.kind}, {field.limits}" if field.limits else field.kind
-        group.add_argument(f"--{path}.{field.name}", metavar="X", help=_words(field.meaning, kind, field.default))
-        inner = part_in(typing.get_type_hints(cls)[field.name])
-        if inner is None or family(inner) is family(cls):
-            continue
-        below = as_tree(given.get(field.name), inner, f"{path}.{field.name}")
-        chosen = registered(inner).get(str(below.get("type", field.default)))
-        if chosen is not None:
-            _add_fields(group, f"{path}.{field.name}", chosen, below)
-
-
-def _words(meaning: str, kind: str, default: Any) -> str:
-    return f"{meaning} [{kind}; default {shown(default)}]".replace("%", "%%")
+def _told(one: Setting) -> dict[str, Any]:
+    metavar = {"a whole number": "N", "a finite number": "X"}.get(one.kind.removesuffix(" or null"), "WORD")
+    return {"kind": kind_of(one.hint), "metavar": metavar, "default": one.default, "meaning": one.meaning}

@@ -1,0 +1,174 @@
+"""lambent data FILE: what train would read, and what it would make of it."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from lambent.cli.reading.plan import Plan, sourced
+from lambent.cli.reading.sources import has_split, settled, split_to_test
+from lambent.cli.reading.specs import completed
+from lambent.cli.reading.trees import Tree
+from lambent.cli.reading.words import in_line
+from lambent.cli.voice import Voice
+from lambent.data import Encoded, Modality
+from lambent.data import load as encode
+from lambent.data.kinds import columns
+from lambent.data.loading import guess, raw_rows
+from lambent.data.readers.frames import Columns, numbers
+from lambent.data.readers.raw import Raw
+from lambent.data.splitting import as_labels
+from lambent.data.survey import surveyed
+from lambent.errors import DataError, UsageError
+
+MOST_COLUMNS = 60  # that are printed; --json gives all
+MOST_LABELS = 20
+
+
+@dataclass(frozen=True)
+class Look:
+    """Rows as they were opened and, unless they are refused, encoded."""
+
+    raw: Raw
+    modality: Modality
+    encoded: Encoded | None
+    refusal: str | None = None
+
+    @classmethod
+    def at(cls, source: str, split: str, fields: Tree) -> "Look":
+        """Read as train reads; a table that it refuses is kept with the reason, all other errors are those of train."""
+        raw = raw_rows(source, split)
+        modality = Modality.from_spec(completed(Modality, fields or None, guess(raw.rows).spec(), "data"))
+        raw = replace(raw, rows=modality.open(raw.rows))
+        try:
+            return cls(raw, modality, encode(raw, split, modality))
+        except DataError as error:
+            if not isinstance(raw.rows, Columns):
+                raise
+            return cls(raw, modality, None, str(error))
+
+
+def look(source: str, flags: Tree, voice: Voice) -> None:
+    """Say what is in a file or a folder; nothing is written."""
+    plan = Plan.of(sourced(flags, source))
+    plan.check()
+    if plan.rows["limit"] is not None:
+        raise UsageError("--data.limit is for training; all rows are looked at here")
+    request = plan.rows | {"source": settled(source)}
+    seen = Look.at(request["source"], request["split"], plan.modality)
+    facts = _facts(seen, request) | {"train": plan.described(seen.modality.defaults())}
+    voice.result(facts)
+    voice.table(("", ""), _lines(facts))
+    if "columns" in facts:
+        voice.say()
+        shown = [_row(column) for column in facts["columns"][:MOST_COLUMNS]]
+        voice.table(("column", "type", "least", "most", "values", "gaps", "use"), shown, right=(2, 3, 4, 5))
+    if (more := len(facts.get("columns", [])) - MOST_COLUMNS) > 0:
+        voice.say(f"and {more:,} columns more; --json gives all")
+    if seen.refusal is not None:
+        voice.say(f"\nlambent train refuses this table: {seen.refusal}")
+
+
+def _facts(seen: Look, request: Tree) -> dict[str, Any]:
+    """Everything but what would be trained, as plain JSON."""
+    encoded = seen.encoded
+    found = {
+        "source": request["source"],
+        "kind": type(seen.modality).__name__,
+        "split": request["split"],
+        "rows": len(encoded) if encoded is not None else len(seen.raw.rows),
+        "splits": _splits(request, seen.modality),
+        "test": split_to_test(request),
+        "shape": None if encoded is None else list(encoded.x.shape[1:]),
+        "type": None if encoded is None else str(encoded.x.dtype).removeprefix("torch."),
+        "bytes": None if encoded is None else encoded.x.nbytes,
+        "labels": _labels(seen),
+        "notices": dict(seen.raw.rows.notices) if encoded is None else encoded.source["notices"],
+        "refusal": seen.refusal,
+        **surveyed(seen.raw.rows),
+    }
+    if isinstance(seen.raw.rows, Columns):
+        found["columns"] = [column | {"use": _use(seen, column["name"])} for column in found["columns"]]
+    return found
+
+
+def _splits(request: Tree, modality: Modality) -> dict[str, int]:
+    """How many rows there are beside those of the split that is looked at, by split."""
+    others = [s for s in ("train", "valid", "test") if s != request["split"] and has_split(request["source"], s)]
+    return {split: len(modality.open(raw_rows(request["source"], split, several=False).rows)) for split in others}
+
+
+def _labels(seen: Look) -> dict[str, int] | None:
+    """How many rows bear each label."""
+    values, names = seen.raw.labels, seen.raw.label_names
+    label, rows = getattr(seen.modality, "label", None), seen.raw.rows
+    if seen.encoded is not None:
+        values, names = seen.encoded.labels, seen.encoded.label_names
+    elif label is not None and isinstance(rows, Columns):
+        values, names = as_labels(rows.values(label))
+    if values is None:
+        return None
+    codes, counts = np.unique(values, return_counts=True)
+    fits = names is not None and len(codes) > 0 and codes[0] >= 0 and codes[-1] < len(names)
+    return {names[c] if fits and names else str(c): n for c, n in zip(codes.tolist(), counts.tolist(), strict=True)}
+
+
+def _use(seen: Look, name: str) -> str:
+    """What train does with a column."""
+    table = seen.raw.rows
+    if name == getattr(seen.modality, "label", None):
+        return "label"
+    if name in getattr(seen.modality, "drop", ()):
+        return "left out"
+    if name == table.index_like():
+        return "left out: an index"
+    if seen.refusal is None:
+        return "learned from"
+    why = _refusal(table, name, getattr(seen.modality, "scale", "standard"))
+    return "learned from" if why is None else f"refused: {why}"
+
+
+def _refusal(table: Columns, name: str, scale: columns.Scale) -> str | None:
+    """Why a column cannot be learned from."""
+    try:
+        learner = columns.learner(table, name, scale)
+        if learner is None:
+            numbers(table, name)
+        else:
+            learner.add(table)
+    except DataError as error:
+        return str(error).removeprefix(f"{table.origin}: column {name!r}, ")
+    return None
+
+
+def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """The facts in words."""
+    found = [("data", facts["source"]), ("kind", facts["kind"]), ("rows", f"{facts['rows']:,}")]
+    found += [(f"split {split}", f"{count:,} rows") for split, count in facts["splits"].items()]
+    test = facts["test"]
+    found.append(("to test on", f"split {test}" if isinstance(test, str) else f"{test:g} of the rows, held out"))
+    if "array" in facts:
+        array = facts["array"]
+        shape = " × ".join(map(str, array["shape"]))
+        found.append(("array", f"{array['type']}, {shape}, from {_number(array['least'])} to {_number(array['most'])}"))
+    if "files" in facts:
+        found.append(("files", ", ".join(f"{count:,} {suffix}" for suffix, count in facts["files"].items())))
+    if facts["shape"] is not None:
+        found.append(("a row", f"{' × '.join(map(str, facts['shape']))} of {facts['type']}"))
+        found.append(("in memory", f"{facts['bytes']:,} bytes"))
+    if facts["labels"]:
+        named = [f"{name} {count:,}" for name, count in list(facts["labels"].items())[:MOST_LABELS]]
+        more = ["…"] * (len(facts["labels"]) > MOST_LABELS)
+        found.append(("labels", f"{len(facts['labels']):,}: {', '.join([*named, *more])}"))
+    found += [("notice", f"{what.replace('_', ' ')}: {n:,}") for what, n in sorted(facts["notices"].items())]
+    parts = ("latent", "likelihood", "network", "objective")
+    return [*found, *((part, in_line(facts["train"][part])) for part in parts)]
+
+
+def _row(column: dict[str, Any]) -> tuple[str, ...]:
+    ends = [_number(column[end]) for end in ("least", "most")]
+    return column["name"], column["type"], *ends, f"{column['values']:,}", f"{column['gaps']:,}", column["use"]
+
+
+def _number(value: Any) -> str:
+    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)

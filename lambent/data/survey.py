@@ -1,0 +1,67 @@
+"""Survey: what raw rows are, before anything is learned from them; by dispatch on the form that a modality opens them in."""
+
+from collections import Counter
+from functools import singledispatch
+from typing import Any
+
+import numpy as np
+
+from lambent.data.readers.frames import Columns
+from lambent.data.readers.pictures import Pictures
+
+KINDS = {"b": "true or false", "i": "whole number", "u": "whole number", "f": "number", "U": "text", "S": "text"}
+
+
+@singledispatch
+def surveyed(rows: Any) -> dict[str, Any]:
+    """Facts about opened rows as plain JSON; a form that is not known here has none.
+
+    Columns: {"columns": [{"name", "type", "least", "most", "gaps", "values"}, …]}, of which `values` counts the different ones.
+    An array: {"array": {"type", "shape", "least", "most"}}. Pictures: {"files": {suffix: how many}}.
+    """
+    return {}
+
+
+@surveyed.register
+def _(rows: Columns) -> dict[str, Any]:
+    return {"columns": [{"name": name, **_column(rows.values(name))} for name in rows.names]}
+
+
+@surveyed.register
+def _(rows: np.ndarray) -> dict[str, Any]:
+    least, most = _range(rows)
+    return {"array": {"type": str(rows.dtype), "shape": list(rows.shape), "least": least, "most": most}}
+
+
+@surveyed.register
+def _(rows: Pictures) -> dict[str, Any]:
+    return {"files": dict(sorted(Counter(path.suffix.lower() for path in rows.files).items()))}
+
+
+def _column(values: np.ndarray) -> dict[str, Any]:
+    """A column's type in words, its least and greatest finite number, how many cells are empty and how many values differ."""
+    if values.dtype.kind == "O":
+        present = [value for value in values if not _is_gap(value)]
+        types = sorted({"text" if isinstance(value, str) else type(value).__name__ for value in present})
+        facts = {"type": " or ".join(types) or "empty", "least": None, "most": None}
+        return facts | {"gaps": len(values) - len(present), "values": len({str(value) for value in present})}
+    gaps = np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), bool)
+    least, most = _range(values)
+    kind = KINDS.get(values.dtype.kind, str(values.dtype)) if not gaps.all() else "empty"
+    different = len(np.unique(values[~gaps]))
+    return {"type": kind, "least": least, "most": most, "gaps": int(gaps.sum()), "values": different}
+
+
+def _is_gap(value: Any) -> bool:
+    """Nothing, a NaN, or text of blanks alone: what an empty cell of CSV is in a column of text."""
+    return value is None or (isinstance(value, str) and not value.strip()) or value != value
+
+
+def _range(values: np.ndarray) -> tuple[Any, Any]:
+    """The least and the greatest finite number; None where there is none."""
+    if values.dtype.kind not in "biuf":
+        return None, None
+    finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values.reshape(-1)
+    if not finite.size:
+        return None, None
+    return finite.min().item(), finite.max().item()

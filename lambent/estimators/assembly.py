@@ -1,0 +1,68 @@
+"""From what a user gives an estimator to the modality and the parts of a model."""
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from lambent.data.kinds.modality import Encoded, Modality
+from lambent.data.kinds.table import Table
+from lambent.data.loading import suggested
+from lambent.model import LatentModel
+from lambent.model.likelihoods import Likelihood
+from lambent.model.networks import Network
+from lambent.objectives import Objective, suggested_latent
+from lambent.part import Part, Spec
+
+
+def chosen_modality(given: Any, condition: Any, X: Any) -> Modality | None:
+    """The modality to fit, with what conditions the model; None where the data are to suggest one."""
+    names = (condition,) if isinstance(condition, str) else tuple(condition or ())
+    if given is None and is_table(X):
+        given = Table()
+    if given is None and names:
+        given = suggested(X)
+    if given is None:
+        return None
+    spec = given.spec() if isinstance(given, Part) else Modality.from_spec(copy.deepcopy(given)).spec()
+    return Modality.from_spec(spec | ({"condition": list(names)} if names else {}))
+
+
+def assembled(modality: Modality, latent: Callable[[Spec | None], Spec], likelihood: Any, network: Any) -> LatentModel:
+    """The model of the given parts, or of those that suit the data."""
+    defaults = modality.defaults()
+    spec: Spec = {"type": "LatentModel", "latent": latent(defaults.get("latent")), "context": modality.conditions.width}
+    kinds: tuple[tuple[str, type[Part], Any], ...] = (
+        ("likelihood", Likelihood, likelihood),
+        ("network", Network, network),
+    )
+    for name, kind, given in kinds:
+        spec[name] = kind.from_spec(defaults[name] if given is None else given).spec()
+    return LatentModel.from_spec(spec)
+
+
+def latent_spec(latent: Any, prior: Any, posterior: Any, objective: Objective, suggestion: Spec | None = None) -> Spec:
+    """The latent that was asked for: a number of units, a part or its name, or nothing, with prior and posterior put into it."""
+    counted = isinstance(latent, (int, np.integer)) and not isinstance(latent, bool)
+    suggesting = counted or latent is None
+    if suggesting:
+        latent = {**(suggestion or {"type": "Flat"}), **({"size": int(latent)} if counted else {})}
+    spec: Spec = (
+        latent.spec() if isinstance(latent, Part) else {"type": latent} if isinstance(latent, str) else dict(latent)
+    )
+    for name, given in (("prior", prior), ("posterior", posterior)):
+        if given is not None:
+            spec[name] = given.spec() if isinstance(given, Part) else given
+    return suggested_latent(spec, spec, objective) if suggesting and prior is None else spec
+
+
+def is_table(X: Any) -> bool:
+    """Whether scikit-learn's own checks should see it: everything but files, encoded data and arrays of more than two axes."""
+    if isinstance(X, (str, Path, Encoded)):
+        return False
+    if isinstance(X, Tensor) or hasattr(X, "shape"):
+        return len(X.shape) <= 2
+    return True

@@ -1,0 +1,196 @@
+"""What a task tells a reader: a Section with blocks of text, numbers and pictures, all plain data. A report lays it out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Weight = Literal["good", "notice", "problem"]
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    """Text; a summary stands out, a note stands back."""
+
+    text: str
+    style: Literal["plain", "summary", "note"] = "plain"
+
+
+@dataclass(frozen=True)
+class Code:
+    """Text to be copied, in letters of one width; a command breaks between its words."""
+
+    text: str
+    command: bool = False
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class Remark:
+    """One finding in plain words: how much it matters, what it is, what shows it, and what to change.
+
+    `answer` is a short reply to one of the reader's first questions: is it collapsed, is it over-fitted?
+    """
+
+    level: Weight
+    title: str
+    text: str
+    advice: str = ""
+    answer: str = ""
+
+
+@dataclass(frozen=True)
+class Remarks:
+    """A list of remarks, each with a sign of its weight."""
+
+    remarks: Sequence[Remark]
+
+
+@dataclass
+class Fact:
+    """A name with its value in words, or with facts of its own."""
+
+    name: str
+    text: str = ""
+    parts: list["Fact"] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Facts, one a line."""
+
+    facts: Sequence[Fact]
+    title: str = ""
+
+
+@dataclass
+class Cell:
+    """A table's cell: words, or a number for the page to write.
+
+    A number stands at the right, a strong cell is bold, an odd one differs from what it should be.
+    """
+
+    content: str | float
+    number: bool = False
+    odd: bool = False
+    strong: bool = False
+    role: Literal["", "unit", "meaning"] = ""
+
+
+@dataclass
+class TableBlock:
+    """A table to print: heads, and rows of a name each with cells.
+
+    caption: what it is, for those who cannot see it. paired: rows are originals with their reconstructions.
+    """
+
+    heads: list[str]
+    rows: list[tuple[str, list[Cell]]]
+    caption: str
+    note: str = ""
+    paired: bool = False
+    measures: bool = False
+
+
+@dataclass(frozen=True)
+class Key:
+    """A number that a figure reads out, marked as its curve is."""
+
+    kind: str
+    name: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry of a legend: a name, its colour's number, how many there are."""
+
+    name: str
+    colour: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Live:
+    """What a pointer or the arrow keys read out of a figure: numbers as JSON in the form of its kind."""
+
+    kind: Literal["curve", "bars", "map"]
+    data: str = ""
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A drawing with its words.
+
+    drawing: SVG, used as it is: who draws it escapes the text in it. reading: a line above it, with `keys` the name of the
+    place whose numbers they are.
+    """
+
+    drawing: str
+    title: str = ""
+    unit: str = ""
+    caption: str = ""
+    reading: str = ""
+    keys: Sequence[Key] = ()
+    live: Live | None = None
+    legend: Sequence[Entry] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """How many of the values lie where; those that are not finite are left out, and counted. of: what each is a value of."""
+
+    values: Sequence[float]
+    title: str
+    unit: str = ""
+    caption: str = ""
+    of: str = "row"
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Pictures in a grid, [rows, columns, H, W] or [rows, columns, H, W, 3], uint8; `alt` says what they are.
+
+    paired: each second row belongs to the one above it.
+    """
+
+    cells: NDArray[np.uint8]
+    alt: str
+    names: Sequence[str] = ()
+    heads: Sequence[str] = ()
+    paired: bool = False
+
+
+@dataclass(frozen=True)
+class Group:
+    """Blocks side by side where there is room."""
+
+    blocks: Sequence["Block"]
+    style: Literal["charts", "blocks"] = "charts"
+
+
+@dataclass(frozen=True)
+class Details:
+    """Blocks that a reader opens."""
+
+    summary: str
+    blocks: Sequence["Block"]
+
+
+Block = (
+    Paragraph | Code | Remarks | Listing | TableBlock | Figure | Histogram | Sheet | Group | Details
+)  # what a section's body is made of
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a report: a short name for links, a title, a sentence that says how to read it, and its blocks."""
+
+    id: str
+    title: str
+    lead: str
+    body: Sequence[Block]

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from lambent.data.kinds.table import Table
     from lambent.data.loading import encode_like, load, load_parted, parted_like
     from lambent.data.splitting import distinct, overlap, split
+    from lambent.data.stored.ondisk import OnDisk
+    from lambent.data.stored.opening import on_disk, on_disk_like, on_disk_parted
 
 _HOMES = {
     "CATALOG": "catalog.entries",
@@ -21,6 +23,10 @@ _HOMES = {
     "Encoded": "kinds.modality",
     "Modality": "loading",  # not its own module: whoever asks for the family needs its members registered
     "distinct": "splitting",
+    "on_disk": "stored.opening",
+    "on_disk_like": "stored.opening",
+    "on_disk_parted": "stored.opening",
+    "OnDisk": "stored.ondisk",
     "overlap": "splitting",
     "parted_like": "loading",
     "split": "splitting",
@@ -32,12 +38,16 @@ __all__ = [
     "Encoded",
     "Image",
     "Modality",
+    "OnDisk",
     "Sprites",
     "Table",
     "distinct",
     "encode_like",
     "load",
     "load_parted",
+    "on_disk",
+    "on_disk_like",
+    "on_disk_parted",
     "overlap",
     "parted_like",
     "split",

@@ -15,7 +15,7 @@ from lambent.data.kinds.table import Table
 from lambent.data.readers import arrays, idx, pictures
 from lambent.data.readers import regular as files
 from lambent.data.readers.raw import Raw
-from lambent.data.splitting import as_labels, cut
+from lambent.data.splitting import as_labels, sides
 from lambent.errors import DataError, UsageError, nearest
 from lambent.part import Spec
 
@@ -81,14 +81,11 @@ def _opened(raw: Raw, modality: Modality | Spec | str | None) -> tuple[Raw, Moda
 def _parted(
     raw: Raw, modality: Modality | Spec | str | None, fractions: float | tuple[float, ...], seed: int
 ) -> tuple[list[Raw], Modality]:
-    kept, chosen = _opened(raw, modality)
-    parts = []
-    for fraction in (fractions,) if isinstance(fractions, (int, float)) else fractions:
-        sides, within = cut(len(kept.rows), fraction, seed), kept.facts.get("part")
-        outer = {} if within is None else {"within": within}
-        kept, held = (kept.take(side.index, part=side.facts | outer) for side in sides)
-        parts.append(held)
-    return [kept, *parts], chosen
+    opened, chosen = _opened(raw, modality)
+    parts = sides(len(opened.rows), fractions, seed)
+    if len(parts) == 1:
+        return [opened], chosen
+    return [opened.take(side.index, part=side.facts) for side in parts], chosen
 
 
 def _fitted(raw: Raw, chosen: Modality) -> Encoded:

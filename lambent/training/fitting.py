@@ -54,9 +54,10 @@ def fit(
 
     Args:
         data: rows [n, *event] as array or tensor (what fits in memory stays there as it came, bytes as bytes, on the
-            device), an `Encoded` file or the path or catalog name of one, or any iterable of batches [rows, *event] or
-            (rows, context). The order of an iterable is its own business; a run over one is resumed exactly if it can
-            repeat an epoch's order, and is helped to where it has `set_epoch` or a `generator` (see `Streaming`).
+            device), an `Encoded` file or the path or catalog name of one, rows that stay on disk (`lambent.data.on_disk`,
+            the same bits as from memory), or any iterable of batches [rows, *event] or (rows, context). The order of an
+            iterable is its own business; a run over one is resumed exactly if it can repeat an epoch's order, and is helped
+            to where it has `set_epoch` or a `generator` (see `Streaming`).
         {settings}
         context: [n, width], for a model with context.
         transform: a random view of each batch, drawn anew every time, in training and validation alike (binarization).

@@ -5,6 +5,7 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,10 +13,13 @@ from lambent.data.batches import Batches, InMemory, Streaming, Transform, as_ten
 from lambent.data.kinds.modality import Encoded, Modality
 from lambent.data.loading import encode_like, load, load_parted
 from lambent.data.splitting import cut, numbers
+from lambent.data.stored.from_disk import FromDisk
+from lambent.data.stored.ondisk import OnDisk
 from lambent.errors import DataError, UsageError
 from lambent.model import LatentModel
 from lambent.seeds import stream
 from lambent.training.settings import Training
+from lambent.training.views import described
 
 EXAMPLES = 1000  # rows that a model is set up by
 
@@ -27,7 +31,7 @@ class Intake:
     train: Batches
     held_out: Batches | None
     modality: Modality | None = None
-    whole: Tensor | None = None
+    whole: Tensor | OnDisk | None = None
 
 
 def taken(data: Any, validation: Any, settings: Training, device: torch.device, context: Any = None) -> Intake:
@@ -40,6 +44,8 @@ def taken(data: Any, validation: Any, settings: Training, device: torch.device, 
             data, validation = load_parted(data, settings.validation, stream(settings.seed, "validation share"))
         else:
             data = load(data)
+    if isinstance(data, OnDisk):
+        return _stored(data, validation, settings, device, context)
     modality, own = None, None
     if isinstance(data, Encoded):
         own = numbers(data.source.get("part"))
@@ -62,6 +68,21 @@ def taken(data: Any, validation: Any, settings: Training, device: torch.device, 
         for index, batch in ((kept, settings.batch), (out, 4 * settings.batch))
     ]
     return Intake(parts[0], parts[1], modality, x)
+
+
+def _stored(data: OnDisk, validation: Any, settings: Training, device: torch.device, context: Any) -> Intake:
+    given, modality = _context(context, len(data)), data.modality
+    if not isinstance(validation, Real) or not settings.validation or len(data) == 1:
+        own = None if data.index is None else torch.from_numpy(data.index)
+        train = FromDisk(data, settings.batch, settings.seed, device, given, own)
+        return Intake(train, _held_out(validation, modality, settings, device), modality)
+    parts = []
+    sides = cut(len(data), settings.validation, stream(settings.seed, "validation share"))
+    for side, batch in zip(sides, (settings.batch, 4 * settings.batch), strict=True):
+        index = torch.from_numpy(side.index)
+        part = None if given is None else given[index]
+        parts.append(FromDisk(data.view(side.index), batch, settings.seed, device, part, index))
+    return Intake(parts[0], parts[1], modality, data)
 
 
 def _streamed(
@@ -93,6 +114,8 @@ def _held_out(validation: Any, modality: Modality | None, settings: Training, de
     rows, context = validation if isinstance(validation, tuple) else (validation, None)
     if isinstance(rows, (str, Path)):
         rows = _read_alike(rows, modality)
+    if isinstance(rows, OnDisk):
+        return FromDisk(rows, 4 * settings.batch, settings.seed, device, _context(context, len(rows)))
     if isinstance(rows, Encoded):
         context = rows.context if context is None else context
         rows = rows.x
@@ -133,19 +156,35 @@ def check_rows(model: LatentModel, intake: Intake, transform: Transform | None, 
     for batches in (intake.train, intake.held_out):
         if batches is None:
             continue
-        rows = batches.x if isinstance(batches, InMemory) else batches.examples(EXAMPLES)
+        rows: Tensor | OnDisk = batches.examples(EXAMPLES)
+        if isinstance(batches, InMemory):
+            rows = batches.x
+        elif isinstance(batches, FromDisk):
+            rows = batches.data
         if tuple(rows.shape[1:]) != model.event_shape:
             raise DataError(
                 f"validation rows have shape {list(rows.shape[1:])}, those to train on {list(model.event_shape)}"
             )
         if intake.whole is None:
             _check(model, rows, transform, seed)
-        if model.context and isinstance(batches, InMemory):
+        if model.context and isinstance(batches, (InMemory, FromDisk)):
             model._given(batches.context, batches.rows)
     if intake.whole is not None:  # the whole, so that a refusal names the row by its number in the data
         _check(model, intake.whole, transform, seed)
 
 
-def _check(model: LatentModel, rows: Tensor, transform: Transform | None, seed: int) -> None:
-    generator = torch.Generator(rows.device).manual_seed(stream(seed, "views of examples"))
-    model.likelihood.check(rows, transform, generator)
+def _check(model: LatentModel, rows: Tensor | OnDisk, transform: Transform | None, seed: int) -> None:
+    def check(these: Any, device: torch.device) -> str:
+        generator = torch.Generator(device).manual_seed(stream(seed, "views of examples"))
+        model.likelihood.check(these, transform, generator)
+        return "held"
+
+    if isinstance(rows, Tensor):
+        check(rows, rows.device)
+    elif rows.store.digest is not None:
+        # Pictures are bytes, or bits by the making of their modality: to decode them all would tell no more.
+        some = np.linspace(0, len(rows) - 1, min(EXAMPLES, len(rows))).astype(np.int64)
+        check(rows.read(some), torch.device("cpu"))
+    else:
+        question = f"support of {model.likelihood!r} for {described(transform)}"
+        rows.known(question, lambda: check(rows, torch.device("cpu")))

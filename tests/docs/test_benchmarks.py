@@ -13,7 +13,17 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 RESULTS = sorted((ROOT / "benchmarks" / "results").glob("*.json"))
-SCRIPTS = ("defaults", "density", "epochs", "evaluation", "growth", "overhead", "speed", "startup")
+SCRIPTS = (
+    "defaults",
+    "density",
+    "epochs",
+    "evaluation",
+    "growth",
+    "larger_than_memory",
+    "overhead",
+    "speed",
+    "startup",
+)
 
 
 @pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)

@@ -35,6 +35,11 @@ def of_rows() -> dict[str, Setting]:
         "split": Setting(str, "train", "split to train on"),
         "test": Setting(str | float, "auto", "split to test on, or a share to hold out; auto: 'test', else 0.1"),
         "limit": Setting(int | None, None, "train on at most so many rows, drawn by a fixed seed", 1),
+        "memory": Setting(
+            str,
+            "auto",
+            "the most that rows may take in memory, such as 2GB; more are read from disk; auto: half of what is free",
+        ),
     }
 
 

@@ -14,8 +14,10 @@ from lambent.data import Encoded, Modality, encode_like, load_parted, overlap, p
 from lambent.data import load as encode
 from lambent.data.catalog.entries import CATALOG, entry_named
 from lambent.data.loading import folder_of, guess, raw_rows
+from lambent.data.readers.arrays import holds, is_array_file
 from lambent.data.readers.raw import Raw
 from lambent.data.splitting import take
+from lambent.data.stored.ondisk import OnDisk
 from lambent.errors import ArtifactError, DataError, UsageError
 
 SHARE = 0.1  # held out for testing, and for validation, where the data have no split of their own
@@ -26,9 +28,9 @@ SEED = 0  # of cuts and draws of rows: runs that differ in their own seed alone 
 class Splits:
     """Rows to train on, to validate on (where any are held out) and to test on; `request` says how to get them again."""
 
-    train: Encoded
-    valid: Encoded | None
-    test: Encoded
+    train: Encoded | OnDisk
+    valid: Encoded | OnDisk | None
+    test: Encoded | OnDisk
     request: Tree
     validation: str | float  # the split or the share that `valid` is
 
@@ -51,14 +53,14 @@ def load_rows(request: Tree, fields: Tree, validation: str | float, voice: Voice
     default = entry_named(request["source"])[0].modality if raw.facts.get("name") else guess(raw.rows).spec()
     spec = completed(Modality, fields or None, default, "data")
     request["test"] = split_to_test(request)
-    validation = _validation_split(request, validation)
+    validation = split_to_validate(request, validation)
     train, test, valid = _parts(raw, request, validation, Modality.from_spec(spec))
     _tell_overlap(train, test, "test", voice)
     if valid is not None:
         _tell_overlap(train, valid, "validation", voice)
         valid = drawn(valid, request["limit"])
     train = drawn(train, request["limit"])
-    _tell(train, valid, test, voice)
+    announce(train, valid, test, voice)
     return Splits(train, valid, test, request, validation)
 
 
@@ -67,14 +69,14 @@ def _parts(
 ) -> tuple[Encoded, Encoded, Encoded | None]:
     """Rows to train on, to test on and to validate on: shares are cut off before the modality is fitted to the rest."""
     split, source = request["split"], request["source"]
-    train, *cut_off = load_parted(raw, _shares(request["test"], validation), SEED, split, modality)
+    train, *cut_off = load_parted(raw, shares(request["test"], validation), SEED, split, modality)
     test = encode_like(train.modality, source, request["test"]) if isinstance(request["test"], str) else cut_off.pop(0)
     if isinstance(validation, str):
         return train, test, encode_like(train.modality, source, validation)
     return train, test, cut_off.pop(0) if cut_off else None
 
 
-def _shares(test: str | float, validation: str | float) -> tuple[float, ...]:
+def shares(test: str | float, validation: str | float) -> tuple[float, ...]:
     """What is cut off the training rows, in this order: the test rows, then of the rest those to validate on."""
     return tuple(share for share in (test, validation) if not isinstance(share, str) and share)
 
@@ -100,9 +102,7 @@ def recorded(provenance: dict[str, Any], modality: Modality, split: str | None) 
     if wants_test and isinstance(request["test"], str):
         return encode_like(modality, request["source"], request["test"])
     watched = (provenance.get("fit") or {}).get("validation", "")
-    train, *cut_off = parted_like(
-        modality, request["source"], _shares(request["test"], watched), SEED, request["split"]
-    )
+    train, *cut_off = parted_like(modality, request["source"], shares(request["test"], watched), SEED, request["split"])
     return cut_off[0] if wants_test else drawn(train, request["limit"])
 
 
@@ -140,6 +140,8 @@ def has_split(source: str, split: str) -> bool:
     if source.partition("?")[0] in CATALOG:
         return split in entry_named(source)[0].splits
     try:
+        if is_array_file(source):
+            return holds(source, split)
         raw_rows(source, split, several=False)
     except DataError as error:
         if "has no split" in str(error):
@@ -167,7 +169,7 @@ def split_to_test(request: Tree) -> str | float:
     return test  # type: ignore[no-any-return]
 
 
-def _validation_split(request: Tree, wanted: str | float) -> str | float:
+def split_to_validate(request: Tree, wanted: str | float) -> str | float:
     """The split to watch while training, or the share of the training rows to hold out for it."""
     if wanted == "auto":
         source, taken = request["source"], (request["split"], request["test"])
@@ -189,8 +191,9 @@ def _tell_overlap(train: Encoded, rows: Encoded, purpose: str, voice: Voice) -> 
         )
 
 
-def _tell(train: Encoded, valid: Encoded | None, test: Encoded, voice: Voice) -> None:
-    shape = " × ".join(map(str, train.x.shape[1:]))
+def announce(train: Encoded | OnDisk, valid: Encoded | OnDisk | None, test: Encoded | OnDisk, voice: Voice) -> None:
+    """Say how many rows there are for what, and what was noticed of them."""
+    shape = " × ".join(map(str, train.modality.event))
     watched = f" {len(valid):,} to validate on," if valid is not None else ""
     voice.step(
         f"{type(train.modality).__name__}: {len(train):,} rows to train on,{watched} {len(test):,} to test on, each {shape}"

@@ -10,10 +10,12 @@ from typing import Any
 from lambent.cli import folder as run_folder
 from lambent.cli import output
 from lambent.cli.reading import strict
+from lambent.cli.reading.larger import drawn, load_rows
 from lambent.cli.reading.plan import Plan
-from lambent.cli.reading.sources import Splits, drawn, load_rows
+from lambent.cli.reading.sources import Splits
 from lambent.cli.voice import Voice, plain
 from lambent.data import Encoded
+from lambent.data.stored.ondisk import OnDisk
 from lambent.disk.whole import write_text
 from lambent.errors import InterruptedRun
 from lambent.fitted import Fitted, versions
@@ -51,7 +53,7 @@ def carry_out(plan: Plan, folder: Path, job: Job, resume: bool = False) -> int:
     """Train by the plan into the folder, which this process holds; returns the exit status."""
     device_of(plan.fit["device"])
     trackers = _trackers(job.track, folder)
-    rows = load_rows(plan.rows, plan.modality, plan.fit["validation"], job.voice)
+    rows = load_rows(plan.rows, plan.modality, plan.fit["validation"], folder, job.voice)
     plan.rows, plan.fit["validation"] = rows.request, rows.validation
     parts = plan.described(rows.train.modality.defaults())
     own = {k: v for k, v in parts.items() if k != "objective"}
@@ -85,16 +87,16 @@ def carry_out(plan: Plan, folder: Path, job: Job, resume: bool = False) -> int:
 
 
 def conclude(
-    fitted: Fitted, test: Encoded, how: dict[str, Any], folder: Path, voice: Voice
+    fitted: Fitted, test: Encoded | OnDisk, how: dict[str, Any], folder: Path, voice: Voice
 ) -> tuple[Findings, Evaluation]:
     """Evaluate a trained model and write metrics, pictures and report into the folder."""
-    test = drawn(test, how["rows"])
-    voice.step(f"evaluating on {len(test):,} rows with {how['samples']:,} samples each")
-    found = evaluate(fitted, test, samples=how["samples"], seed=0)
-    write_text(folder / run_folder.METRICS, metrics_text(found, test))
-    findings = gather(fitted, test, found, versions())
+    rows = drawn(test, how["rows"])
+    voice.step(f"evaluating on {len(rows):,} rows with {how['samples']:,} samples each")
+    found = evaluate(fitted, rows, samples=how["samples"], seed=0)
+    write_text(folder / run_folder.METRICS, metrics_text(found, rows))
+    findings = gather(fitted, rows, found, versions())
     _write_pictures(findings, folder)
-    write_report(findings, folder / run_folder.REPORT, [by_row(found, labels_of(test))])
+    write_report(findings, folder / run_folder.REPORT, [by_row(found, labels_of(rows))])
     return findings, found
 
 

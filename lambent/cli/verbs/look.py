@@ -131,8 +131,11 @@ def _use(seen: Look, name: str) -> str:
 def _refusal(table: Columns, name: str, scale: columns.Scale) -> str | None:
     """Why a column cannot be learned from."""
     try:
-        if columns.fitted(table, name, scale) is None:
+        learner = columns.learner(table, name, scale)
+        if learner is None:
             numbers(table, name)
+        else:
+            learner.add(table)
     except DataError as error:
         return str(error).removeprefix(f"{table.origin}: column {name!r}, ")
     return None

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from lambent.cli import output
 from lambent.cli.folder import opened
-from lambent.cli.reading import sources as rows
 from lambent.cli.reading.flags import (
     Parser,
     add_given,
@@ -25,6 +24,7 @@ from lambent.cli.reading.flags import (
     positive,
     whole,
 )
+from lambent.cli.reading.larger import in_memory, leading
 from lambent.cli.verbs.measure import claim, lead_of, opened_with_rows
 from lambent.cli.voice import Voice
 from lambent.data.conditions import named
@@ -85,7 +85,7 @@ def reconstruct(arguments: Sequence[str]) -> int:
     voice, path = Voice.of(options), claim(options, output.ALL)
     _, fitted, encoded = opened_with_rows(options, voice)
     picture = path.suffix.lower() == ".png"
-    encoded = rows.leading(encoded, options.limit or (SHOWN if picture else None))
+    encoded = leading(encoded, options.limit or (SHOWN if picture else None))
     taken = fitted.rows(encoded, options.seed)
     x, under = taken.x, None
     if options.given:
@@ -102,7 +102,8 @@ def interpolate(arguments: Sequence[str]) -> int:
     voice, path = Voice.of(options), claim(options, output.ALL)
     if len(options.start) != len(options.end):
         raise UsageError(f"--from names {len(options.start)} rows and --to {len(options.end)}; they go in pairs")
-    _, fitted, encoded = opened_with_rows(options, voice)
+    _, fitted, found = opened_with_rows(options, voice)
+    encoded = in_memory(found)
     taken = fitted.rows(encoded, options.seed)
     start, end = _picked(taken, options.start, "--from"), _picked(taken, options.end, "--to")
     walks = explore.interpolate(
@@ -160,7 +161,8 @@ def traverse(arguments: Sequence[str]) -> int:
     options = _read(parser, arguments)
     voice, path = Voice.of(options), claim(options, output.ALL)
     given = None if options.units == "auto" else [_unit(text) for text in options.units.split(",")]
-    _, fitted, encoded = opened_with_rows(options, voice)
+    _, fitted, found = opened_with_rows(options, voice)
+    encoded = in_memory(found)
     taken = fitted.rows(encoded, options.seed)
     row = _picked(taken, [options.row], "--row")
     units = given or busiest(_usage(fitted, taken), 8)

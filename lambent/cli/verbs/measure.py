@@ -10,7 +10,7 @@ import numpy as np
 
 from lambent.cli import output
 from lambent.cli.folder import opened
-from lambent.cli.reading import sources as rows
+from lambent.cli.reading import larger
 from lambent.cli.reading.flags import (
     Parser,
     add_given,
@@ -26,6 +26,7 @@ from lambent.cli.verbs.carry import metric_rows
 from lambent.cli.voice import Voice
 from lambent.data import Encoded
 from lambent.data.conditions import level_of, named
+from lambent.data.stored.ondisk import OnDisk
 from lambent.errors import UsageError
 from lambent.fitted import Fitted
 from lambent.metrics.bound import bounds
@@ -46,7 +47,7 @@ def evaluate(arguments: Sequence[str]) -> int:
     options = common(parser, machine=True).read(arguments)
     voice = Voice.of(options)
     path, fitted, encoded = opened_with_rows(options, voice)
-    encoded = rows.drawn(encoded, options.limit)
+    encoded = larger.drawn(encoded, options.limit)
     voice.step(f"evaluating on {len(encoded):,} rows with {options.samples:,} samples each")
     found = measured(fitted, encoded, samples=options.samples, seed=options.seed)
     voice.result({"model": str(path), **found.plain(), "data": encoded.source})
@@ -73,7 +74,7 @@ def score(arguments: Sequence[str]) -> int:
         raise UsageError(
             "this model's Point posterior has no density, so rows have no score; train with the Diagonal posterior"
         )
-    encoded = rows.leading(encoded, options.limit)
+    encoded = larger.leading(encoded, options.limit)
     if options.by is not None:
         return _score_by_level(fitted, encoded, options, path, voice)
     taken = fitted.rows(encoded, options.seed, named(options.given))
@@ -132,7 +133,7 @@ def embed(arguments: Sequence[str]) -> int:
     voice = Voice.of(options)
     path = claim(options, output.TABLES)
     _, fitted, encoded = opened_with_rows(options, voice)
-    encoded = rows.leading(encoded, options.limit)
+    encoded = larger.leading(encoded, options.limit)
     taken = fitted.rows(encoded, options.seed, named(options.given))
     codes = [code.flatten(1) for code in explore.encode(fitted, taken.x, taken.context)]
     names = ["z"] if len(codes) == 1 else [f"level{i + 1}_z" for i in range(len(codes))]
@@ -167,25 +168,27 @@ def claim(options: Namespace, suffixes: Sequence[str]) -> Path:
     return output.claim(options.out, suffixes, options.force, [source, model_file(options.run)])
 
 
-def opened_with_rows(options: Namespace, voice: Voice) -> tuple[Path, Fitted, Encoded]:
-    """The model file's path, what it holds, and the rows asked for."""
+def opened_with_rows(options: Namespace, voice: Voice) -> tuple[Path, Fitted, Encoded | OnDisk]:
+    """The model file's path, what it holds, and the rows asked for, of which `drawn` or `leading` takes some."""
     import_modules(options.modules)
     path, fitted = opened(options.run, options.device)
     if options.data is not None:
-        encoded = rows.given(fitted.modality, options.data, options.split, options.resize)
+        encoded = larger.given(fitted.modality, options.data, options.split, options.resize, path.parent, voice)
     else:
-        encoded = recorded(fitted, options.split, voice)
+        encoded = recorded(fitted, options.split, path.parent, voice)
     _note_notices(encoded, voice)
     return path, fitted, encoded
 
 
-def recorded(fitted: Fitted, split: str | None, voice: Voice) -> Encoded:
+def recorded(fitted: Fitted, split: str | None, folder: Path, voice: Voice) -> Encoded | OnDisk:
     """The run's own rows, with a note where they are not what they were."""
     if fitted.modality is None:
         raise UsageError("the model file does not say how its data are read: name the data")
-    encoded = rows.recorded(fitted.provenance, fitted.modality, split)
+    encoded = larger.recorded(fitted.provenance, fitted.modality, split, folder, voice)
     then: Any = fitted.provenance.get("test" if split in (None, "test") else "data") or {}
-    if split in (None, "test", "train") and then.get("sha256") not in (None, encoded.source.get("sha256")):
+    # Of rows on disk the size of their file and the time of its last change are known, of others what they hold.
+    known = [name for name in ("sha256", "bytes", "changed") if name in then and name in encoded.source]
+    if split in (None, "test", "train") and any(then[name] != encoded.source[name] for name in known):
         voice.note("the data have changed since the model was trained")
     return encoded
 
@@ -205,7 +208,7 @@ def lead_of(encoded: Encoded) -> dict[str, Any]:
     return lead
 
 
-def _note_notices(encoded: Encoded, voice: Voice) -> None:
+def _note_notices(encoded: Encoded | OnDisk, voice: Voice) -> None:
     for what, count in sorted((encoded.source.get("notices") or {}).items()):
         if what not in ("constant", "dropped_index"):
             voice.note(f"data: {what.replace('_', ' ')}: {count:,}")

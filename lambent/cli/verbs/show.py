@@ -9,7 +9,7 @@ from lambent import fitted as store
 from lambent.cli import folder as run_folder
 from lambent.cli import output
 from lambent.cli.reading.flags import IMPORTS, Parser, add_rows, add_run, common, filled, import_modules, whole
-from lambent.cli.reading.sources import drawn
+from lambent.cli.reading.larger import drawn
 from lambent.cli.reading.words import in_line
 from lambent.cli.verbs.carry import metrics_text
 from lambent.cli.verbs.measure import add_samples, opened_with_rows

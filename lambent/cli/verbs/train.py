@@ -89,7 +89,7 @@ def _parser(known: Catalogue) -> Parser:
     parser.add_argument("--track", choices=("tensorboard", "mlflow"), help="send the history to a tracker as well")
     settings = known["settings"]
     sections = (
-        ("rows", {"limit": settings["data"]["limit"]}),
+        ("rows", {name: settings["data"][name] for name in ("limit", "memory")}),
         ("evaluation", settings["evaluate"]),
         ("training", settings["fit"]),
     )
@@ -113,7 +113,7 @@ def _tree(options: argparse.Namespace, flags: Tree) -> Tree:
 
     tree = read_plan(options.config) if options.config else {}
     flags = sourced(flags, options.data)
-    for name in ("limit", "condition"):
+    for name in ("limit", "memory", "condition"):
         if (value := getattr(options, name)) is not None:
             flags["data"] = {**flags.get("data", {}), name: value}
     if options.name is not None:

@@ -6,10 +6,11 @@ A new type is a `Column` subclass entered in `KINDS`; `Table` treats all types a
 import math
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from lambent.data.kinds.moments import Moments, Quartiles
 from lambent.data.readers.frames import Columns, numbers
 from lambent.errors import ArtifactError, DataError
 
@@ -35,8 +36,8 @@ class Column(ABC):
 
     @classmethod
     @abstractmethod
-    def fit(cls, table: Columns, name: str, scale: Scale) -> Self:
-        """Learn what encoding needs from the column of that name."""
+    def learner(cls, name: str, scale: Scale, most: int | None = None) -> "Learner":
+        """What learns a column of that name from pieces of tables, holding at most so many of its values; none: all."""
 
     @abstractmethod
     def encode(self, table: Columns) -> np.ndarray:
@@ -53,6 +54,18 @@ class Column(ABC):
     def state(self) -> dict[str, Any]:
         """Plain JSON; `restored` is the inverse."""
         return {"kind": self.kind, **asdict(self)}  # type: ignore[call-overload]
+
+
+class Learner(ABC):
+    """A column that is being learned, a piece of the table at a time."""
+
+    @abstractmethod
+    def add(self, table: Columns) -> None:
+        """Take in the next rows; `DataError` names a cell that the kind does not take."""
+
+    @abstractmethod
+    def column(self) -> Column:
+        """The column, once all rows were taken in."""
 
 
 @dataclass
@@ -74,19 +87,8 @@ class Numeric(Column):
         return values.dtype.kind in "biuf"
 
     @classmethod
-    def fit(cls, table: Columns, name: str, scale: Scale) -> Self:
-        values = numbers(table, name)
-        mean, deviation = float(values.mean()), float(values.std())
-        # Rounding alone gives a constant column a deviation of this order, and dividing by it would blow up noise.
-        constant = bool(deviation <= 10 * np.finfo(np.float64).eps * abs(mean))
-        if scale == "none":
-            return cls(name, constant=constant)
-        if scale == "robust" and not constant:
-            low, median, high = (float(q) for q in np.quantile(values, [0.25, 0.5, 0.75]))
-            spread = (high - low) / IQR_OF_GAUSSIAN
-            # Where half of the values coincide the quartiles do too, and say nothing of the rest.
-            return cls(name, median, spread if spread > 1e-9 * deviation else deviation)
-        return cls(name, mean, 1.0 if constant else deviation, constant)
+    def learner(cls, name: str, scale: Scale, most: int | None = None) -> "NumericLearner":
+        return NumericLearner(name, scale, most)
 
     def encode(self, table: Columns) -> np.ndarray:
         values = (numbers(table, self.name) - self.centre) / self.scale
@@ -102,14 +104,42 @@ class Numeric(Column):
         return "constant" if self.constant else None
 
 
+class NumericLearner(Learner):
+    """Mean and deviation, and for the robust scale the quartiles."""
+
+    def __init__(self, name: str, scale: Scale, most: int | None) -> None:
+        self.name, self.scale = name, scale
+        self.moments = Moments()
+        self.quartiles = Quartiles(most) if scale == "robust" else None
+
+    def add(self, table: Columns) -> None:
+        values = numbers(table, self.name)
+        self.moments.add(values)
+        if self.quartiles is not None:
+            self.quartiles.add(values)
+
+    def column(self) -> Numeric:
+        mean, deviation = self.moments.values()
+        # Rounding alone gives a constant column a deviation of this order, and dividing by it would blow up noise.
+        constant = bool(deviation <= 10 * np.finfo(np.float64).eps * abs(mean))
+        if self.scale == "none":
+            return Numeric(self.name, constant=constant)
+        if self.quartiles is not None and not constant:
+            low, median, high = self.quartiles.values()
+            spread = (high - low) / IQR_OF_GAUSSIAN
+            # Where half of the values coincide the quartiles do too, and say nothing of the rest.
+            return Numeric(self.name, median, spread if spread > 1e-9 * deviation else deviation)
+        return Numeric(self.name, mean, 1.0 if constant else deviation, constant)
+
+
 KINDS: dict[str, type[Column]] = {Numeric.kind: Numeric}
 
 
-def fitted(table: Columns, name: str, scale: Scale) -> Column | None:
-    """The column of that name as the first kind that accepts its values, fitted; None if no kind does."""
+def learner(table: Columns, name: str, scale: Scale, most: int | None = None) -> Learner | None:
+    """What learns the column of that name, by the first kind that accepts its values; None if no kind does."""
     for kind in KINDS.values():
         if kind.accepts(table.values(name)):
-            return kind.fit(table, name, scale)
+            return kind.learner(name, scale, most)
     return None
 
 

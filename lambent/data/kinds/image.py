@@ -2,6 +2,7 @@
 
 import os
 from collections import Counter
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -31,6 +32,7 @@ class Image(Modality):
     no_paper = "a kind of data; drawing pixels anew has one"
 
     of_bytes = True
+    counts_rows = True
 
     size: tuple[int, int] | None = option(
         "height and width to bring all images to; none: the size they share", default=None, minimum=1, maximum=16384
@@ -98,6 +100,31 @@ class Image(Modality):
         else:
             self._fit_array(raw)
         return self
+
+    def learn(self, pieces: Iterable[Any]) -> Self:
+        """`fit` on images in pieces, which must be of one form."""
+        notices: Counter[str] = Counter()
+        two_level, first = True, None
+        for raw in pieces:
+            self.fit(raw)
+            first = first or self.event
+            if self.event != first:
+                raise DataError(f"images of {self.event} follow such of {first} (channels, height, width)")
+            notices.update(self.notices)
+            two_level = two_level and self._two_level
+            if not two_level and isinstance(raw, np.ndarray) and raw.dtype == np.uint8:
+                break  # of bytes on more than two levels nothing is left to learn
+        if first is None:
+            raise DataError("there are no images to learn from")
+        self._two_level, self.notices = two_level, dict(notices)
+        return self
+
+    def unchanging(self, shape: Shape, dtype: np.dtype) -> bool:
+        """Whether an array's images are their own encoding: bytes [C, H, W] or [H, W] that are kept as they are."""
+        planar = len(shape) == 2 or shape[-1] not in (1, 3, 4)  # else the channels may come last
+        same = planar and shape in (self.event, self.event[1:] if self.event[0] == 1 else self.event)
+        kept = self.binarize == "none" or (self.binarize == "dynamic" and not self._two_level)
+        return dtype == np.uint8 and same and kept
 
     def foreign(self, raw: Any) -> str | None:
         """Arrays of another shape are told; pictures in files are of any size, and are resized as they were for training."""

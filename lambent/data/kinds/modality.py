@@ -1,6 +1,7 @@
 """Modality: raw data ↔ tensors, and the parts that suit it."""
 
 from abc import abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lambent.data.conditions import Conditions
+from lambent.errors import UsageError
 from lambent.part import Part, Shape, Spec, option
 
 
@@ -19,6 +21,7 @@ class Modality(Part):
     the model file, so that a loaded model takes the same raw data that it was trained on.
     """
 
+    counts_rows: ClassVar[bool] = False  # whether its notices count rows, and not columns
     of_bytes: ClassVar[bool] = False  # encoded rows are bytes 0 … 255, whatever scale a likelihood reads them on
 
     condition: tuple[str, ...] = option(
@@ -73,6 +76,14 @@ class Modality(Part):
     def foreign(self, raw: Any) -> str | None:
         """Why raw data that could be converted are not what was trained on, in words; default: None."""
         return None
+
+    def learn(self, pieces: Iterable[Any]) -> Self:
+        """`fit` on raw data that come in pieces, each in a form that `open` takes; default: refused."""
+        raise UsageError(f"{type(self).__name__} cannot be learned from data in pieces; load them into memory")
+
+    def unchanging(self, shape: Shape, dtype: np.dtype) -> bool:
+        """Whether rows of an array, each of this shape and type, are byte for byte what `encode` makes of them."""
+        return False
 
     def converting(self) -> Self:
         """The same, fitted as it is, but bringing data of another form to its own; default: itself."""

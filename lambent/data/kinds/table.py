@@ -2,6 +2,7 @@
 
 import importlib.util
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lambent.data.kinds import columns
-from lambent.data.kinds.columns import Column
+from lambent.data.kinds.columns import Column, Learner, Numeric
 from lambent.data.kinds.modality import Encoded, Modality
 from lambent.data.readers import arrays, delimited, frames
 from lambent.data.readers import regular as files
@@ -21,6 +22,8 @@ from lambent.errors import ArtifactError, DataError, UsageError, nearest
 from lambent.part import Shape, Spec, option
 
 FRAMES = ("pandas", "polars", "pyarrow")
+MOST_VALUES = 2**23  # that all columns together may hold while a table is learned in pieces
+SAMPLE = 2**14  # of which each column may hold these whatever their number
 
 
 class Table(Modality):
@@ -60,29 +63,62 @@ class Table(Modality):
 
     def fit(self, raw: Any) -> Self:
         """Learn names, centres and scales; `DataError` names the columns that hold text and the first such cell."""
-        table = self.open(raw)
+        return self._learn([raw], None)
+
+    def learn(self, pieces: Iterable[Any]) -> Self:
+        """`fit` on a table in pieces: the same numbers to the bit; of large tables the quartiles come from a sample."""
+        return self._learn(pieces, MOST_VALUES)
+
+    def _learn(self, pieces: Iterable[Any], most: int | None) -> Self:
+        learners: dict[str, Learner] = {}
+        notices: Counter[str] = Counter()
+        labels: set[str] = set()
+        rows = 0
+        for table in map(self.open, pieces):
+            if not learners:
+                notices = Counter(table.notices)
+                learners = self._learners(table, notices, most)
+                self._backend = table.backend
+            for one in learners.values():
+                one.add(table)
+            labels.update((self._labels(table, sorted(labels))[1] or []) if self.label else [])
+            rows += len(table)
+        if not rows:
+            raise DataError("there are no rows to learn from")
+        self.columns = [one.column() for one in learners.values()]
+        notices.update(n for column in self.columns if (n := column.notice()))
+        if most and self.scale == "robust" and rows > max(SAMPLE, most // len(learners)):
+            notices["quartiles_from_a_sample"] = len(self.columns)
+        self.label_names = sorted(labels) or None
+        self.notices = dict(notices)
+        return self
+
+    def _learners(self, table: Columns, notices: Counter[str], most: int | None) -> dict[str, Learner]:
+        """One for each column that is learned from, by what the first rows hold."""
         beside = self._beside()
         for name in (*self.drop, *([self.label] if self.label else []), *beside):
             if name not in table:
                 raise UsageError(
                     f"{table.origin}: has no column {name!r}; {nearest(name, filter(None, table.names[:200]))}"
                 )
-        notices = Counter(table.notices)
         left_out = {*self.drop, self.label, *beside}
         index = table.index_like()
         if index is not None and index not in left_out:
             left_out.add(index)
             notices["dropped_index"] += 1
         names = [name for name in table.names if name not in left_out]
-        found = {name: columns.fitted(table, name, self.scale) for name in names}
-        self._refuse_text(table, [name for name, column in found.items() if column is None])
-        self.columns = [column for column in found.values() if column is not None]
-        if not self.columns:
+        if not names:
             raise DataError(f"{table.origin}: no columns are left to learn from")
-        notices.update(n for column in self.columns if (n := column.notice()))
-        self.label_names = self._labels(table)[1] if self.label else None
-        self.notices, self._backend = dict(notices), table.backend
-        return self
+        share = None if most is None else max(SAMPLE, most // len(names))
+        chosen = {name: columns.learner(table, name, self.scale, share) for name in names}
+        self._refuse_text(table, [name for name, one in chosen.items() if one is None])
+        return {name: one for name, one in chosen.items() if one is not None}
+
+    def unchanging(self, shape: Shape, dtype: np.dtype) -> bool:
+        """Whether an array's rows are their own encoding: float32, no column dropped, every scale 1 and centre 0."""
+        plain = all(isinstance(c, Numeric) and c.centre == 0 and c.scale == 1 for c in self.columns)
+        whole = not self.drop and self.label is None and not self.condition
+        return dtype == np.float32 and tuple(shape) == self.event and plain and whole
 
     def encode(self, raw: Any) -> Tensor:
         """Raw rows → float32 [N, D]; `DataError` names a missing column or the row and column of a bad cell."""

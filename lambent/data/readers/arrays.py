@@ -4,9 +4,11 @@ An .npz holds rows under one of `ROW_KEYS` and labels under one of `LABEL_KEYS`;
 (MedMNIST: train_images, val_labels, …; Keras: x_train, y_test) is read by split. "file.npz:key" picks any key.
 """
 
+import math
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
@@ -52,13 +54,24 @@ def read(path: str | Path, split: str | None = None) -> Raw:
     Raises `DataError` for a damaged, hostile or ambiguous file and for a split that it does not hold.
     """
     file, key = divided(path)
-    with files.unchanged(files.regular(file)), _explained(file), file.open("rb") as stream:
+    with files.unchanged(files.regular(file)), explained(file), file.open("rb") as stream:
         if stream.read(6) == npy.MAGIC_PREFIX:
             stream.seek(0)
             whole_split(split, file)
             return Raw(_array(stream, file.stat().st_size, str(file)), facts={"path": str(path)})
         with zipfile.ZipFile(stream) as archive:
             return _choose(archive, file, key, split)
+
+
+def holds(path: str | Path, split: str) -> bool:
+    """Whether an array file has a split of that name, by the names of its arrays alone; a file without splits is "train"."""
+    file, key = divided(path)
+    with explained(file), file.open("rb") as stream:
+        if key is None and stream.read(2) == b"PK":
+            with zipfile.ZipFile(stream) as archive:
+                if named := _splits(_members(archive, file)):
+                    return SPLITS.get(split, split) in named
+    return split == "train"
 
 
 def whole_split(split: str | None, path: Path) -> None:
@@ -68,7 +81,7 @@ def whole_split(split: str | None, path: Path) -> None:
 
 
 @contextmanager
-def _explained(file: Path) -> Iterator[None]:
+def explained(file: Path) -> Iterator[None]:
     try:
         yield
     except (LambentError, MemoryError):
@@ -78,6 +91,15 @@ def _explained(file: Path) -> Iterator[None]:
 
 
 def _choose(archive: zipfile.ZipFile, file: Path, key: str | None, split: str | None) -> Raw:
+    rows, labels, facts = chosen(archive, file, key, split)
+    held = None if labels is None else _member(archive, labels, file)
+    return Raw(_member(archive, rows, file), held, facts=facts)
+
+
+def chosen(
+    archive: zipfile.ZipFile, file: Path, key: str | None, split: str | None
+) -> tuple[zipfile.ZipInfo, zipfile.ZipInfo | None, dict[str, str]]:
+    """The members that hold the rows and the labels of a split, or of a key, and the facts of them."""
     members = _members(archive, file)
     facts = {"path": str(file)}
     splits = _splits(members)
@@ -95,9 +117,7 @@ def _choose(archive: zipfile.ZipFile, file: Path, key: str | None, split: str | 
     else:
         whole_split(split, file)
         key, label_key = _row_key(members, file), _label_key(members)
-    rows = _member(archive, members[key], file)
-    labels = _member(archive, members[label_key], file) if label_key else None
-    return Raw(rows, labels, facts=facts | {"key": key})
+    return members[key], members[label_key] if label_key else None, facts | {"key": key}
 
 
 def _members(archive: zipfile.ZipFile, file: Path) -> dict[str, zipfile.ZipInfo]:
@@ -138,6 +158,13 @@ def _label_key(members: dict[str, zipfile.ZipInfo]) -> str | None:
 
 
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: Path) -> np.ndarray:
+    with member(archive, info, file) as (stream, where):
+        return _array(stream, info.file_size, where)
+
+
+@contextmanager
+def member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: Path) -> Iterator[tuple[IO[bytes], str]]:
+    """A member of an archive as a stream of bytes, and its name in messages; zip bombs are refused."""
     where = f"{file}:{info.filename.removesuffix('.npy')}"
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise DataError(f"{where}: is packed with a method other than deflate; save it with numpy.savez_compressed")
@@ -145,11 +172,34 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: Path) -> np.n
     if info.file_size > RATIO_MATTERS and ratio > LIMIT_RATIO:
         raise DataError(f"{where}: would inflate {ratio:,.0f}-fold to {info.file_size:,} bytes; refused as a zip bomb")
     with archive.open(info) as stream:
-        return _array(stream, info.file_size, where)
+        yield stream, where
+
+
+@dataclass(frozen=True)
+class Heading:
+    """What a .npy file says before its values: their shape, order and type, and at which byte they begin."""
+
+    shape: tuple[int, ...]
+    fortran: bool
+    dtype: np.dtype
+    start: int
+
+    @property
+    def size(self) -> int:
+        """Bytes of the values."""
+        return self.dtype.itemsize * math.prod(self.shape)
 
 
 def _array(stream: IO[bytes], size: int, where: str) -> np.ndarray:
     """One array in .npy form out of a stream of `size` bytes; nothing is allocated before its header is checked."""
+    found = heading(stream, size, where)
+    flat = files.empty((found.size // found.dtype.itemsize,), found.dtype, where)
+    fill(stream, flat, where)
+    return shaped(flat, found.shape, where, "F" if found.fortran else "C")
+
+
+def heading(stream: IO[bytes], size: int, where: str) -> Heading:
+    """The header of an array in .npy form, held against the `size` bytes of its stream, which then stands at its values."""
     try:
         version = npy.read_magic(stream)
         if version not in ((1, 0), (2, 0)):
@@ -164,15 +214,11 @@ def _array(stream: IO[bytes], size: int, where: str) -> np.ndarray:
         raise DataError(f"{where}: holds {dtype} values; numbers, booleans and text are read, never pickled objects")
     if not all(isinstance(n, int) and n >= 0 for n in shape):
         raise DataError(f"{where}: claims the shape {shape}")
-    claimed = dtype.itemsize
-    for length in shape:
-        claimed *= length
-    held = size - stream.tell()
-    if claimed != held:
-        raise DataError(f"{where}: its header claims {claimed:,} bytes of values, {held:,} are there")
-    flat = files.empty((claimed // dtype.itemsize,), dtype, where)
-    fill(stream, flat, where)
-    return shaped(flat, shape, where, "F" if fortran else "C")
+    found = Heading(shape, bool(fortran), dtype, stream.tell())
+    held = size - found.start
+    if found.size != held:
+        raise DataError(f"{where}: its header claims {found.size:,} bytes of values, {held:,} are there")
+    return found
 
 
 def shaped(flat: np.ndarray, shape: tuple[int, ...], where: str, order: Literal["C", "F"] = "C") -> np.ndarray:
@@ -186,6 +232,13 @@ def shaped(flat: np.ndarray, shape: tuple[int, ...], where: str, order: Literal[
 
 def fill(stream: IO[bytes], flat: np.ndarray, where: str) -> None:
     """Read exactly as many bytes as the array holds; `DataError` if the stream ends early or goes on."""
+    advance(stream, flat, where)
+    if stream.read(1):
+        raise DataError(f"{where}: goes on after the {flat.nbytes:,} bytes that its header announces")
+
+
+def advance(stream: IO[bytes], flat: np.ndarray, where: str) -> None:
+    """Read as many bytes as the array holds; `DataError` if the stream ends before."""
     view, position = flat.view(np.uint8).data if flat.size else memoryview(b""), 0
     while position < len(view):
         piece = stream.read(min(2**20, len(view) - position))
@@ -193,5 +246,3 @@ def fill(stream: IO[bytes], flat: np.ndarray, where: str) -> None:
             raise DataError(f"{where}: ends after {position:,} of {len(view):,} bytes; it was cut short")
         view[position : position + len(piece)] = piece
         position += len(piece)
-    if stream.read(1):
-        raise DataError(f"{where}: goes on after the {len(view):,} bytes that its header announces")

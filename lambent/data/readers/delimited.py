@@ -29,18 +29,10 @@ def read_csv(path: Path, delimiter: str | None = None, header: str = "auto") -> 
     """
     with files.unchanged(files.regular(path)):
         content = _read(path)
-    text, legacy = _utf8(content, path)
+    text, legacy = utf8(content, path)
     del content
-    first = _first_row(text, path, delimiter)
-    delimiter = delimiter or _likeliest(text)
-    try:
-        fields = next(csv.reader([first], delimiter=delimiter), [])
-    except csv.Error as error:
-        raise DataError(f"{path}, line 1: {error}; is it a CSV file?") from None
-    if len(fields) > LIMIT_COLUMNS:
-        raise DataError(f"{path}: its first line has {len(fields):,} fields; at most {LIMIT_COLUMNS:,} are taken")
-    named = header == "first-row" or (header == "auto" and not _is_data(fields))
-    table = _parsed(text, path, delimiter, named)
+    delimiter, named = form(text, path, delimiter, header)
+    table = parsed(text, path, delimiter, named)
     if not named:
         table = table.rename_columns([f"x{i}" for i in range(table.num_columns)])
     columns = from_frame(table, str(path), "file")
@@ -49,6 +41,19 @@ def read_csv(path: Path, delimiter: str | None = None, header: str = "auto") -> 
     columns.notices.update({"read_as_latin1": 1} if legacy else {})
     columns.notices.update({} if named else {"no_header": 1})
     return columns
+
+
+def form(text: bytes, path: Path, delimiter: str | None, header: str) -> tuple[str, bool]:
+    """(what separates the fields, whether the first row names the columns), found from the first row unless told."""
+    first = _first_row(text, path, delimiter)
+    delimiter = delimiter or _likeliest(text)
+    try:
+        fields = next(csv.reader([first], delimiter=delimiter), [])
+    except csv.Error as error:
+        raise DataError(f"{path}, line 1: {error}; is it a CSV file?") from None
+    if len(fields) > LIMIT_COLUMNS:
+        raise DataError(f"{path}: its first line has {len(fields):,} fields; at most {LIMIT_COLUMNS:,} are taken")
+    return delimiter, header == "first-row" or (header == "auto" and not _is_data(fields))
 
 
 def _read(path: Path) -> bytes:
@@ -69,7 +74,7 @@ def _read(path: Path) -> bytes:
     return b"".join(pieces)
 
 
-def _utf8(content: bytes, path: Path) -> tuple[bytes, bool]:
+def utf8(content: bytes, path: Path) -> tuple[bytes, bool]:
     """(the text as UTF-8 without a mark, whether it had to be taken for Latin-1)."""
     for mark, encoding in _MARKS.items():
         if content.startswith(mark):
@@ -115,7 +120,7 @@ def _is_data(fields: list[str]) -> bool:
     return any(_NUMBER.fullmatch(f) and not _WHOLE.fullmatch(f) for f in fields) or bool((steps <= 0).any())
 
 
-def _parsed(text: bytes, path: Path, delimiter: str, named: bool, **convert: Any) -> Any:
+def parsed(text: bytes, path: Path, delimiter: str, named: bool, **convert: Any) -> Any:
     arrow: Any = importlib.import_module("pyarrow")  # untyped
     reader: Any = importlib.import_module("pyarrow.csv")
     # One block as large as the file: types are then inferred from all rows, not from the first megabyte.
@@ -172,7 +177,7 @@ def _refuse_long_integers(columns: Columns, table: Any, text: bytes, delimiter: 
             continue
         raw = table.column_names[place] if named else f"f{place}"
         kept = {"include_columns": [raw], "column_types": {raw: arrow.string()}}
-        written = _parsed(text, Path(columns.origin), delimiter, named, **kept).column(0)
+        written = parsed(text, Path(columns.origin), delimiter, named, **kept).column(0)
         for row in large:
             cell = written[int(row)].as_py()
             if _WHOLE.fullmatch(cell) and (len(cell) > 40 or abs(int(cell)) > LARGEST_INTEGER):

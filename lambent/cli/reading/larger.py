@@ -1,0 +1,206 @@
+"""Data that may be larger than memory: whether rows stay on the disk, and why; the same rows as in memory either way."""
+
+import atexit
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lambent.cli.reading import sources
+from lambent.cli.reading.sources import SEED, Splits, settled
+from lambent.cli.reading.specs import completed
+from lambent.cli.reading.trees import Tree
+from lambent.cli.voice import Voice
+from lambent.data import Encoded, Modality
+from lambent.data.catalog.entries import CATALOG
+from lambent.data.readers.arrays import divided
+from lambent.data.stored.memory import free_memory, needed, shown, size_of
+from lambent.data.stored.ondisk import OnDisk
+from lambent.data.stored.opening import guess_of, on_disk_like, on_disk_parted, parted
+from lambent.errors import DataError
+
+CACHE = ".cache"  # beside the runs, so that they share it
+PATIENCE = 2.0  # seconds after which something is said to be under way
+
+
+def load_rows(request: Tree, fields: Tree, validation: str | float, folder: Path, voice: Voice) -> Splits:
+    """The rows of a plan: in memory where they fit, else read from disk while they are trained on.
+
+    Both give the same rows, the same scales and the same batches.
+    """
+    if request["memory"] != "auto":
+        size_of(request["memory"])
+    source = settled(request["source"] or "")
+    modality = _modality(source, request["split"], fields)
+    reason = None if modality is None else beyond(source, request["split"], modality, request["memory"])
+    if modality is None or reason is None:
+        return sources.load_rows(request, fields, validation, voice)
+    voice.step(f"{reason}: they are read from disk")
+    return _from_disk(request | {"source": source}, modality, validation, cache_of(folder), voice)
+
+
+def cache_of(folder: Path) -> Path:
+    """Where what was converted for a run lies: beside its folder, so that the runs there share it."""
+    return folder.absolute().parent / CACHE
+
+
+def _modality(source: str, split: str, fields: Tree) -> Modality | None:
+    """The modality of a path whose rows could be read from disk; None for all else, and for what loading will refuse."""
+    try:
+        default = guess_of(source, split).spec() if _is_path(source) else None
+    except DataError:
+        return None
+    return None if default is None else Modality.from_spec(completed(Modality, fields or None, default, "data"))
+
+
+def _is_path(source: str) -> bool:
+    return bool(source) and source.partition("?")[0] not in CATALOG and os.path.exists(divided(source)[0])
+
+
+def beyond(source: str, split: str, modality: Modality, memory: str) -> str | None:
+    """Why the rows of a path are read from disk; None where they fit into memory, or can be read only at once."""
+    free = free_memory()
+    limit = _limit(memory, free)
+    size = None if limit is None else needed(source, split, modality)
+    if limit is None or size is None or size <= limit:
+        return None
+    if memory == "auto":
+        return (
+            f"the rows would take about {shown(size)} of memory, more than half of the {shown(free or 0)} that are free"
+        )
+    return f"the rows would take about {shown(size)} of memory, more than the {shown(limit)} that --memory allows"
+
+
+def _limit(memory: str, free: int | None) -> int | None:
+    """The most bytes that rows may take; None where nothing says."""
+    return size_of(memory) if memory != "auto" else None if free is None else free // 2
+
+
+def _from_disk(request: Tree, modality: Modality, validation: str | float, cache: Path, voice: Voice) -> Splits:
+    source, split, tell = request["source"], request["split"], Waiting(voice)
+    if os.path.isdir(source) and request["memory"] == "auto":
+        # A resumed run knows pictures on disk by their files, and those in memory by their pixels: it is to choose alike.
+        request["memory"] = f"{_limit('auto', free_memory())} B"
+    test = request["test"] = sources.split_to_test(request)
+    watched = sources.split_to_validate(request, validation)
+    train, *cut_off = on_disk_parted(source, cache, sources.shares(test, watched), SEED, split, modality, tell)
+    tested = on_disk_like(train.modality, source, cache, test, tell) if isinstance(test, str) else cut_off.pop(0)
+    if isinstance(watched, str):
+        cut_off = [on_disk_like(train.modality, source, cache, watched, tell)]
+    train = _limited(train, request["limit"])
+    valid = _limited(cut_off[0], request["limit"]) if cut_off else None
+    sources.announce(train, valid, tested, voice)
+    voice.note("on disk, rows that occur both in training and in test rows are not looked for")
+    return Splits(train, valid, tested, request, watched)
+
+
+def _limited(rows: OnDisk, count: int | None) -> OnDisk:
+    """A view of at most `count` rows: those that `drawn` draws."""
+    if count is None or count >= len(rows):
+        return rows
+    order = np.random.Generator(np.random.PCG64(SEED)).permutation(len(rows))
+    return rows.view(np.sort(order[:count]), drawn=count)
+
+
+def recorded(
+    provenance: dict[str, Any], modality: Modality, split: str | None, folder: Path, voice: Voice
+) -> Encoded | OnDisk:
+    """`sources.recorded`, of a run in a folder: on the disk where they would not fit into memory."""
+    request = provenance.get("request")
+    if not isinstance(request, dict) or not {"source", "split", "test", "limit"} <= request.keys():
+        return sources.recorded(provenance, modality, split)
+    source, test, cache, tell = str(request["source"]), request["test"], cache_of(folder), Waiting(voice)
+    if not _is_path(source) or beyond(source, request["split"], modality, request.get("memory", "auto")) is None:
+        return sources.recorded(provenance, modality, split)
+    wants_test = split in (None, "test", test)
+    named = test if wants_test else split if split not in ("train", request["split"]) else None
+    if isinstance(named, str):
+        return on_disk_like(modality, source, cache, named, tell)
+    shares = sources.shares(test, (provenance.get("fit") or {}).get("validation", ""))
+    train, *cut_off = on_disk_parted(source, cache, shares, SEED, request["split"], modality.spec(), tell)
+    if train.modality.state() != modality.state():  # other data now: read as the model reads
+        whole = on_disk_like(modality, source, cache, request["split"], tell)
+        train, *cut_off = parted(whole, shares, SEED)
+    return cut_off[0] if wants_test else _limited(train, request["limit"])
+
+
+def given(
+    modality: Modality | None, source: str, split: str | None, resize: bool, folder: Path, voice: Voice
+) -> Encoded | OnDisk:
+    """`sources.given`, on the disk where the rows would not fit into memory."""
+    path = settled(source)
+    if modality is None or not _is_path(path) or beyond(path, split or "train", modality, "auto") is None:
+        return sources.given(modality, source, split, resize)
+    split = split or ("test" if sources.has_split(path, "test") else "train")
+    wanted = modality.converting() if resize else modality
+    return on_disk_like(wanted, path, cache_of(folder), split, Waiting(voice))
+
+
+def drawn(rows: Encoded | OnDisk, count: int | None) -> Encoded:
+    """`sources.drawn`, in memory: at most `count` of the rows, drawn by a fixed seed, in their first order."""
+    return in_memory(_limited(rows, count)) if isinstance(rows, OnDisk) else sources.drawn(rows, count)
+
+
+def leading(rows: Encoded | OnDisk, count: int | None) -> Encoded:
+    """The first `count` rows, in memory."""
+    if isinstance(rows, Encoded):
+        return sources.leading(rows, count)
+    return in_memory(rows if count is None else rows.view(np.arange(min(count, len(rows)))))
+
+
+def in_memory(rows: Encoded | OnDisk) -> Encoded:
+    """Rows of a view in memory; `DataError` where they would not fit."""
+    if isinstance(rows, Encoded):
+        return rows
+    free = free_memory()
+    if free is not None and rows.nbytes > free // 2:
+        raise DataError(
+            f"{len(rows):,} rows would take {shown(rows.nbytes)}, more than half of the {shown(free)} of memory that are free: "
+            "take fewer of them with --limit"
+        )
+    return rows.loaded()
+
+
+class Waiting:
+    """What takes longer than two seconds, on standard error: a bar on a terminal, elsewhere a line."""
+
+    def __init__(self, voice: Voice) -> None:
+        self.voice, self.what, self.began = voice, "", 0.0
+        self.said = False
+        self.bar: Any = None
+
+    def __call__(self, what: str, share: float) -> None:
+        if what != self.what:
+            self.stop()
+            self.what, self.began, self.said = what, time.monotonic(), False
+        if self.voice.quiet or time.monotonic() - self.began < PATIENCE:
+            return
+        if not self.said:
+            self.said = True
+            self._begin()
+        if self.bar is not None:
+            self.bar.update(self.task, completed=share, refresh=True)
+        if share >= 1:
+            self.stop()
+
+    def _begin(self) -> None:
+        if not sys.stderr.isatty():
+            self.voice.step(f"{self.what} …")
+            return
+        from rich.console import Console
+        from rich.progress import Progress
+
+        self.bar = Progress(console=Console(stderr=True), auto_refresh=False, transient=True)
+        self.bar.start()
+        atexit.register(self.stop)  # whatever ends the program, the terminal is left as it was
+        self.task = self.bar.add_task(self.what, total=1.0)
+
+    def stop(self) -> None:
+        """Take the bar away."""
+        if self.bar is not None:
+            self.bar.stop()
+            atexit.unregister(self.stop)
+            self.bar = None

@@ -1,0 +1,96 @@
+"""FromDisk: batches of rows on disk, read ahead by threads; the same batches as from memory."""
+
+import hashlib
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lambent.data.batches import Batch, Batches
+from lambent.data.stored.ondisk import OnDisk
+from lambent.seeds import mixed_seed, stream
+
+AHEAD = 8  # batches
+AHEAD_BYTES = 2**26
+
+
+class FromDisk(Batches):
+    """Each epoch one permutation, drawn from (seed, epoch) as `InMemory` draws it: the same seed gives the same bits.
+
+    Of the rows no more than a few batches are in memory; of the permutation and of a view's index, four bytes a row each.
+    """
+
+    def __init__(
+        self,
+        data: OnDisk,
+        batch: int,
+        seed: int,
+        device: torch.device,
+        context: Tensor | None = None,
+        numbers: Tensor | None = None,
+    ) -> None:
+        self.data = data
+        self.context = None if context is None else context.float()
+        self.numbers = numbers  # in the data that these rows are a share of
+        self.device = device
+        self.rows = len(data)
+        self.batch = min(batch, self.rows)
+        self.seed = seed
+        self.steps = -(-self.rows // self.batch)
+        self.ahead = max(1, min(AHEAD, AHEAD_BYTES // max(1, self.batch * data.store.row_bytes)))
+
+    def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
+        self.data.store.check()
+        order = self._order(mixed_seed(self.seed, number))
+        waiting: deque[tuple[np.ndarray, Future[Tensor]]] = deque()
+        places = iter(range(start, self.steps))
+        with ThreadPoolExecutor(self.data.store.readers, "lambent-read-ahead") as pool:
+            try:
+                while True:
+                    while len(waiting) < self.ahead and (place := next(places, None)) is not None:
+                        rows = order[place * self.batch : (place + 1) * self.batch]
+                        waiting.append((rows, pool.submit(self.data.read, rows)))
+                    if not waiting:
+                        return
+                    rows, coming = waiting.popleft()
+                    yield self._batch(coming.result(), torch.from_numpy(rows).long())
+            finally:  # whoever stops listening does not wait for what was asked for
+                for _, left in waiting:
+                    left.cancel()
+
+    def _batch(self, x: Tensor, rows: Tensor) -> Batch:
+        context = None if self.context is None else self.context[rows].to(self.device)
+        rows = rows if self.numbers is None else self.numbers[rows].long()
+        return x.to(self.device), context, rows.to(self.device)
+
+    def _order(self, seed: int) -> np.ndarray:
+        """A permutation of the rows; in four bytes each it is the same as in eight."""
+        dtype = torch.int32 if self.rows < 2**31 else torch.int64
+        return torch.randperm(self.rows, generator=torch.Generator().manual_seed(seed), dtype=dtype).numpy()
+
+    def examples(self, count: int) -> Tensor:
+        return self.data.read(self._order(stream(self.seed, "examples"))[:count]).to(self.device)
+
+    def pieces(self) -> Iterator[Tensor]:
+        """All rows in their order, a piece at a time."""
+        yield from self.data.pieces()
+
+    def fingerprint(self) -> str:
+        """That of the same rows in memory, found by one pass over them and then kept; of pictures, that of their files."""
+        context = None if self.context is None else self.context.cpu().numpy().tobytes()
+        if (files := self.data.store.digest) is not None:
+            told = f"{files} {self.data.modality.spec()} {self.data.modality.state()}".encode()
+            index = b"" if self.data.index is None else self.data.index.tobytes()
+            return hashlib.sha256(told + index + (context or b"")).hexdigest()
+        question = "fingerprint" if context is None else f"fingerprint with {hashlib.sha256(context).hexdigest()}"
+        return self.data.known(question, lambda: self._fingerprint(context))
+
+    def _fingerprint(self, context: bytes | None) -> str:
+        digest = hashlib.sha256(f"{self.data.dtype} {list(self.data.shape)}".encode())
+        for piece in self.data.pieces("reading the rows once, for what a resumed run compares"):
+            digest.update(piece.numpy().reshape(-1).view(np.uint8).data)
+        digest.update(context or b"")
+        return digest.hexdigest()

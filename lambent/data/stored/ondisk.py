@@ -1,0 +1,90 @@
+"""OnDisk: encoded rows that stay on the disk, and views of them."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lambent.data.kinds.modality import Encoded, Modality
+from lambent.data.stored.manifest import Manifest
+from lambent.data.stored.stores import Store
+
+PIECE = 2**24  # bytes of rows that a pass over them holds at a time
+
+
+@dataclass
+class OnDisk:
+    """What `Encoded` is for rows in memory: rows [rows, *event] of a store, with labels and where they came from.
+
+    index: which rows of the store, in this order; none: all. labels: one for each row of the store. manifest: what is known
+    of the store from earlier passes over it. tell: is called with what is being done and the share of it that is.
+    """
+
+    store: Store
+    modality: Modality
+    index: np.ndarray | None = None
+    labels: np.ndarray | None = None
+    label_names: list[str] | None = None
+    source: dict[str, Any] = field(default_factory=dict)
+    manifest: Manifest | None = None
+    tell: Callable[[str, float], None] | None = None
+
+    def __len__(self) -> int:
+        return self.store.rows if self.index is None else len(self.index)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """[rows, *event]."""
+        return (len(self), *self.store.event)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return torch.uint8 if self.store.dtype == np.uint8 else torch.float32
+
+    @property
+    def nbytes(self) -> int:
+        """What the rows would take in memory."""
+        return len(self) * self.store.row_bytes
+
+    def view(self, index: np.ndarray, **facts: object) -> "OnDisk":
+        """The rows at `index`, of which nothing is copied; `facts` are added to the source."""
+        narrow = np.int32 if self.store.rows < 2**31 else np.int64  # four bytes a row matter where there are many
+        rows = np.asarray(index).astype(narrow, copy=False)
+        if self.index is not None:
+            rows = self.index[rows]
+        return replace(self, index=rows, source=self.source | facts | {"rows": len(rows)})
+
+    def __getitem__(self, rows: slice) -> Tensor:
+        """Rows from one position to another."""
+        return self.read(np.arange(*rows.indices(len(self))))
+
+    def read(self, positions: np.ndarray) -> Tensor:
+        """The rows at these positions, in their order."""
+        numbers = positions if self.index is None else self.index[positions]
+        return torch.from_numpy(self.store.read(np.asarray(numbers)))
+
+    def pieces(self, what: str = "reading the rows") -> Iterator[Tensor]:
+        """All rows in their order, a piece at a time."""
+        step = max(1, PIECE // self.store.row_bytes)
+        for start in range(0, len(self), step):
+            yield self.read(np.arange(start, min(start + step, len(self))))
+            if self.tell is not None:
+                self.tell(what, min(1.0, (start + step) / len(self)))
+
+    def loaded(self) -> Encoded:
+        """The rows in memory; of many rows, take a view first."""
+        x = self.read(np.arange(len(self)))
+        labels = self.labels if self.labels is None or self.index is None else self.labels[self.index]
+        labels = None if labels is None else np.array(labels)
+        return Encoded(x, self.modality, labels, self.label_names, source=dict(self.source))
+
+    def known(self, question: str, answer: Callable[[], str]) -> str:
+        """The answer to a question about these rows: the one that was found before, else found now and kept."""
+        which = "all" if self.index is None else hashlib.sha256(self.index.astype("<i8").tobytes()).hexdigest()
+        if self.manifest is None:
+            return answer()
+        return self.manifest.known(f"{question} of {which}", answer)

@@ -1,0 +1,185 @@
+"""Opening a source on disk: whole, with a share held out, or as an earlier one was."""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lambent.data.kinds.modality import Modality
+from lambent.data.loading import folder_of, guess
+from lambent.data.readers import arrays, pictures
+from lambent.data.readers.pictures import Pictures
+from lambent.data.readers.pieces import ArrayPieces, MemberPieces, pieces_of
+from lambent.data.splitting import as_labels, sides
+from lambent.data.stored.conversion import Conversion, Tell
+from lambent.data.stored.manifest import Manifest
+from lambent.data.stored.ondisk import OnDisk
+from lambent.data.stored.stores import PictureFiles
+from lambent.errors import DataError
+from lambent.part import Spec
+
+Source = str | Path
+Shares = tuple[tuple[float, ...], int]  # fractions to hold out, and the seed
+NONE = np.empty(0, np.int64)
+
+
+def on_disk(
+    source: Source,
+    folder: Source,
+    split: str = "train",
+    modality: Modality | Spec | str | None = None,
+    tell: Tell | None = None,
+) -> OnDisk:
+    """`load`, of data that are larger than memory: a path to .npy, .npz, Parquet, CSV, or a folder of images.
+
+    folder: where what must be converted is kept, for the next time too. tell: called with what is done and the share of it.
+    Errors as those of `load`; `DataError` for kinds of files that are read only at once.
+    """
+    whole, left_out = _opened(source, Path(folder), split, modality, None, tell)
+    return _without(whole, left_out)
+
+
+def on_disk_parted(
+    source: Source,
+    folder: Source,
+    fractions: float | tuple[float, ...],
+    seed: int = 0,
+    split: str = "train",
+    modality: Modality | Spec | str | None = None,
+    tell: Tell | None = None,
+) -> tuple[OnDisk, ...]:
+    """`load_parted`, of data that are larger than memory: the same rows are held out, and the scales have not seen them."""
+    shares = (fractions,) if isinstance(fractions, (int, float)) else fractions
+    whole, left_out = _opened(source, Path(folder), split, modality, (shares, seed), tell)
+    return parted(whole, shares, seed, left_out)
+
+
+def parted(whole: OnDisk, fractions: tuple[float, ...], seed: int, left_out: np.ndarray = NONE) -> tuple[OnDisk, ...]:
+    """Views of what is kept, and of what is held out for each fraction, of what the one before has left."""
+    if not fractions:
+        return (_without(whole, left_out),)
+    return tuple(
+        whole.view(side.index[~np.isin(side.index, left_out)] if len(left_out) else side.index, part=side.facts)
+        for side in sides(len(whole), fractions, seed)
+    )
+
+
+def on_disk_like(
+    modality: Modality, source: Source, folder: Source, split: str = "train", tell: Tell | None = None
+) -> OnDisk:
+    """`encode_like`, of data that are larger than memory."""
+    path = Path(source)
+    if path.is_dir():
+        whole, left_out = _pictures(path, Path(folder), split, modality, None, tell, fitted=True)
+        return _without(whole, left_out)
+    return Conversion(_reader(source, split, modality), modality, Path(folder), split, tell=tell).done()
+
+
+def _opened(
+    source: Source,
+    folder: Path,
+    split: str,
+    modality: Modality | Spec | str | None,
+    held_out: Shares | None,
+    tell: Tell | None,
+) -> tuple[OnDisk, np.ndarray]:
+    """All rows of a source, and the numbers of those that cannot be read and may be left out."""
+    chosen = guess_of(source, split) if modality is None else Modality.from_spec(modality)
+    if Path(source).is_dir():
+        return _pictures(Path(source), folder, split, chosen, held_out, tell)
+    facts = None if not held_out or not held_out[0] else {"fractions": list(held_out[0]), "seed": held_out[1]}
+    pieces = _reader(source, split, chosen)
+    whole = Conversion(pieces, chosen, folder, split, facts, lambda rows: _allowed(rows, held_out), tell).done()
+    return whole, NONE
+
+
+def _without(whole: OnDisk, left_out: np.ndarray) -> OnDisk:
+    return whole.view(np.setdiff1d(np.arange(len(whole)), left_out)) if len(left_out) else whole
+
+
+def _allowed(rows: int, held_out: Shares | None) -> np.ndarray:
+    """For each row whether it may be learned from."""
+    allowed = np.ones(rows, bool)
+    for side in sides(rows, *held_out)[1:] if held_out is not None else ():
+        allowed[side.index] = False
+    return allowed
+
+
+def guess_of(source: Source, split: str = "train") -> Modality:
+    """`guess`, of a path, by what its file says of itself."""
+    plain = None if Path(source).is_dir() else pieces_of(source, split)
+    if isinstance(plain, (ArrayPieces, MemberPieces)):
+        return guess(np.empty((0, *plain.heading.shape[1:]), plain.heading.dtype))
+    return guess(Path(source))
+
+
+def _reader(source: Source, split: str, modality: Modality) -> Any:
+    return pieces_of(source, split, getattr(modality, "delimiter", None), getattr(modality, "header", "auto"))
+
+
+def _pictures(
+    path: Path,
+    folder: Path,
+    split: str,
+    modality: Modality,
+    held_out: Shares | None,
+    tell: Tell | None,
+    fitted: bool = False,
+) -> tuple[OnDisk, np.ndarray]:
+    """A folder of images: looked at by their headers, decoded as they are needed, nothing is converted."""
+    inner = folder_of(path, split)
+    if inner is None:
+        arrays.whole_split(split, path)
+        inner = path
+    found: Pictures = modality.open(inner)
+    told = f"{os.path.abspath(inner)} {modality.spec()} {modality.state() if fitted else held_out}"
+    manifest = Manifest(folder / f"{inner.name[:60]}-{hashlib.sha256(told.encode()).hexdigest()[:16]}.json")
+    identity: dict[str, Any] = {"files": len(found), "sha256": _identity(found)}
+    if manifest.describes(identity) and isinstance(manifest.content.get("modality"), dict):
+        described = manifest.content["modality"]
+        modality = Modality.from_spec(described["spec"]).restore(described["state"])
+    else:
+        if not fitted:
+            modality.fit(found[np.flatnonzero(_allowed(len(found), held_out))])
+        described = {"spec": modality.spec(), "state": modality.state()}
+        manifest.write({"identity": identity, "modality": described, "left_out": _bad(found, modality)})
+    labels, names = _labels(found, modality)
+    notices = dict(getattr(modality, "notices", {}))
+    source = {"split": split, "path": str(inner), "rows": len(found), "notices": notices, **identity}
+    store = PictureFiles(found, modality, identity["sha256"])
+    whole = OnDisk(store, modality, None, labels, names, source, manifest, tell)
+    return whole, np.array(manifest.content.get("left_out") or [], np.int64)
+
+
+def _labels(found: Pictures, modality: Modality) -> tuple[np.ndarray | None, list[str] | None]:
+    if found.labels is None or found.label_names is None:
+        return None, None
+    return as_labels(np.array(found.label_names, object)[found.labels], getattr(modality, "label_names", None))
+
+
+def _identity(found: Pictures) -> str:
+    """SHA-256 over names, sizes and times of change of the files."""
+    digest = hashlib.sha256()
+    for path in found.files:
+        try:
+            here = path.stat()
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+        digest.update(f"{path}\0{here.st_size} {here.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
+
+
+def _bad(found: Pictures, modality: Modality) -> list[int]:
+    """Which files cannot be read at all, where such are to be left out: those whose headers cannot."""
+    if not getattr(modality, "skip_bad", False):
+        return []
+    bad = []
+    with pictures.decoding():
+        for number, path in enumerate(found.files):
+            try:
+                pictures.look(path)
+            except DataError:
+                bad.append(number)
+    return bad

@@ -1,6 +1,7 @@
 """--condition and --given: p(x | c) trained, sampled, decoded and scored by name."""
 
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -75,3 +76,19 @@ def test_an_unknown_column_is_said_before_training(lambent: Lambent, conditioned
     done = lambent("train", "t.csv", "--condition", "sit", "--out=other", *small)
     assert done.status == 2
     assert "Allowed: " in done.err or "did you mean" in done.err
+
+
+def test_rows_from_disk_do_not_condition(lambent: Lambent, conditioned: Path, small: list[str]) -> None:
+    done = lambent("train", "t.csv", "--condition", "site", "--memory", "1KB", "--out=other", *small)
+    assert done.status == 2
+    assert "cannot condition a model (site)" in done.err
+    assert not Path("other").exists()
+
+
+def test_what_to_do_next_can_be_done(lambent: Lambent, conditioned: Path, small: list[str]) -> None:
+    loud = [word for word in small if word != "--quiet"]
+    done = lambent("train", "t.csv", "--condition", "site,age", "--epochs=1", "--out=other", *loud)
+    line = next(line for line in done.out.splitlines() if line.strip().startswith("lambent sample"))
+    words = shlex.split(line)[1:]
+    again = lambent(*words)
+    assert again.status == 0, again.err

@@ -20,14 +20,15 @@ _HOMES = {
     ),
     "lambent.model": ("LatentModel", "Trace"),
     "lambent.model.networks": ("Conv", "Mlp", "Network", "ResNet"),
-    "lambent.objectives": ("BetaTc", "DipVae", "Elbo", "Objective", "Wae"),
+    "lambent.objectives": ("BetaTc", "DipVae", "Elbo", "Loss", "Objective", "Wae"),
     "lambent.papers": ("citation",),
     "lambent.part": ("Part",),
     "lambent.model.posteriors": ("Diagonal", "Full", "Point", "Posterior"),
     "lambent.model.priors": ("Mixture", "Prior", "Standard", "Vamp"),
     "lambent.objectives.factor": ("Factor",),
-    "lambent.fitted": ("save",),
+    "lambent.fitted": ("Fitted", "save"),
     "lambent.tasks.evaluate": ("evaluate",),
+    "lambent.tasks.predict": ("predict",),
     "lambent.tasks.prior": ("fit_prior",),
 }  # fmt: skip
 _RENAMED = {"load": ("lambent.estimators", "load_estimator")}
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     )
     from lambent.estimators import VAE
     from lambent.estimators import load_estimator as load
-    from lambent.fitted import save
+    from lambent.fitted import Fitted, save
     from lambent.model import LatentModel, Trace, posteriors, priors
     from lambent.model.latents import Flat, Ladder, Latent
     from lambent.model.likelihoods import (
@@ -69,23 +70,24 @@ if TYPE_CHECKING:
     from lambent.model.networks import Conv, Mlp, Network, ResNet
     from lambent.model.posteriors import Diagonal, Full, Point, Posterior
     from lambent.model.priors import Mixture, Prior, Standard, Vamp
-    from lambent.objectives import BetaTc, DipVae, Elbo, Objective, Wae
+    from lambent.objectives import BetaTc, DipVae, Elbo, Loss, Objective, Wae
     from lambent.objectives.bounds import Ciwae, Iwae, Miwae, Piwae
     from lambent.objectives.factor import Factor
     from lambent.papers import citation
     from lambent.part import Part
     from lambent.tasks.evaluate import evaluate
+    from lambent.tasks.predict import predict
     from lambent.tasks.prior import fit_prior
     from lambent.training.fitting import fit
 
 __all__ = [
     "CATALOG", "VAE", "ArtifactError", "Bernoulli", "BetaTc", "Categorical", "Ciwae", "ContinuousBernoulli", "Conv",
-    "DataError", "Diagonal", "DipVae", "DiscretizedLogistics", "DivergedError", "Elbo", "Encoded", "Factor", "Flat",
+    "DataError", "Diagonal", "DipVae", "DiscretizedLogistics", "DivergedError", "Elbo", "Encoded", "Factor", "Fitted", "Flat",
     "Full", "Gaussian", "Image", "InterruptedRun", "Iwae", "Ladder", "LambentError", "Laplace", "Latent", "LatentModel",
-    "Likelihood", "MachineError", "Miwae", "Mixed", "Mixture", "Mlp", "Modality", "NegativeBinomial", "Network",
+    "Likelihood", "Loss", "MachineError", "Miwae", "Mixed", "Mixture", "Mlp", "Modality", "NegativeBinomial", "Network",
     "Objective", "Part", "Piwae", "Point", "Poisson", "Posterior", "Prior", "ResNet", "Sprites", "Standard", "StudentT",
     "Table", "Trace", "UsageError", "Vamp", "Wae", "ZeroInflatedNegativeBinomial", "citation", "data", "evaluate", "fit",
-    "fit_prior", "load", "posteriors", "priors", "save",
+    "fit_prior", "load", "posteriors", "predict", "priors", "save",
 ]  # fmt: skip
 
 

@@ -115,7 +115,8 @@ def _others(hint: Any, now: Any, limits: Any) -> list[Any]:
         low = limits.get("minimum", limits.get("above", 0))
         high = limits.get("maximum", limits.get("below", float("inf")))
         tried = (hint(2), hint(1), hint(0.5) if hint is float else 4)
-        return [n for n in tried if low <= n <= high and n != now and not ("above" in limits and n == low)][:1]
+        ends = [limits[side] for side in ("above", "below") if side in limits]  # which are themselves outside
+        return [n for n in tried if low <= n <= high and n != now and n not in ends][:1]
     if hint == tuple[int, ...]:
         return [[4]]
     if hint == tuple[Likelihood, ...]:

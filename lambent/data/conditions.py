@@ -66,7 +66,7 @@ class Category(Condition):
         """The levels that were seen, in the order of numbers where they are numbers, else of the alphabet."""
         if len(counts) < 2:
             raise DataError(
-                f"condition {name!r} is {next(iter(counts))!r} in every row: there is nothing to condition on"
+                f"condition {name!r} is {next(iter(counts))} in every row: there is nothing to condition on"
             )
         pairs = sorted(counts.items(), key=lambda pair: _numeric_first(pair[0]))
         return cls(name, [level for level, _ in pairs], [int(n) for _, n in pairs])

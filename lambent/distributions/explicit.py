@@ -43,6 +43,15 @@ class Explicit(Distribution):
         """The value in its middle, [*batch, *event]: the mean, unless a distribution says otherwise."""
         return self.mean
 
+    def conditional(self, unit: int, before: Tensor) -> Distribution:
+        """p(z_unit | z_<unit), of one number: batch shape [...] from the units before it, [..., unit]. A coder goes by these.
+
+        Raises `UsageError` where a unit has no distribution of its own given those before it.
+        """
+        raise UsageError(
+            f"{type(self).__name__} gives no distribution of one unit at a time: use a Standard, Mixture or Vamp prior"
+        )
+
     @abstractmethod
     def rsample(
         self, sample_shape: Axes = Size(), generator: torch.Generator | None = None, temperature: float = 1.0
@@ -95,15 +104,6 @@ class FromNoise(Explicit):
         """z(ε) of one of C components for each noise [..., size]; `chosen` [...] says which. The batch shape ends in C."""
         every = self.from_noise(noise.unsqueeze(-2).expand(*chosen.shape, self.batch_shape[-1], *self.event_shape))
         return every.gather(-2, chosen[..., None, None].expand(*chosen.shape, 1, *self.event_shape)).squeeze(-2)
-
-    def conditional(self, unit: int, before: Tensor) -> Distribution:
-        """p(z_unit | z_<unit), of one number: batch shape [...] from the units before it, [..., unit]. A coder goes by these.
-
-        Raises `UsageError` where a unit has no distribution of its own given those before it.
-        """
-        raise UsageError(
-            f"{type(self).__name__} gives no distribution of one unit at a time: use a Standard, Mixture or Vamp prior"
-        )
 
     def leading(self, units: int) -> "FromNoise":
         """The marginal distribution of the first `units` units."""

@@ -33,6 +33,11 @@ class Shaped(Explicit):
         density: Tensor = self.base.log_prob(self._folded(value))
         return density
 
+    def conditional(self, unit: int, before: Tensor) -> Distribution:
+        """As of the vector: units in the order of its elements, `before` [..., unit]."""
+        given: Distribution = self.base.conditional(unit, before)
+        return given
+
     def entropy(self) -> Tensor:
         entropy: Tensor = self.base.entropy()
         return entropy
@@ -61,17 +66,27 @@ class ShapedNoise(FromNoise):
     def __init__(self, base: FromNoise, shape: Shape) -> None:
         super().__init__(base.batch_shape, torch.Size(shape))
         self.base = base
+        self._drawn: tuple[Tensor, Tensor] | None = None
 
     def _like(self) -> Tensor:
         return self.base._like()
 
     def from_noise(self, noise: Tensor) -> Tensor:
         flat = self.base.from_noise(noise.flatten(-len(self.event_shape)))
-        return _unfolded(flat, self.event_shape)
+        drawn = _unfolded(flat, self.event_shape)
+        self._drawn = (drawn, flat)  # so that a base that remembers its draw knows it again
+        return drawn
 
     def log_prob(self, value: Tensor) -> Tensor:
-        density: Tensor = self.base.log_prob(value.flatten(-len(self.event_shape)))
+        own = self._drawn is not None and self._drawn[0] is value
+        flat = self._drawn[1] if own and self._drawn is not None else value.flatten(-len(self.event_shape))
+        density: Tensor = self.base.log_prob(flat)
         return density
+
+    def conditional(self, unit: int, before: Tensor) -> Distribution:
+        """As of the vector: units in the order of its elements, `before` [..., unit]."""
+        given: Distribution = self.base.conditional(unit, before)
+        return given
 
     def entropy(self) -> Tensor:
         entropy: Tensor = self.base.entropy()

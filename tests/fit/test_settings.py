@@ -80,7 +80,7 @@ def test_the_flags_are_the_fields_with_their_ranges() -> None:
     flags = of_fit()
     assert {*flags, "steps"} == {field.name for field in dataclasses.fields(Training)}
     assert (flags["average"].low, flags["average"].high) == (0, 0.999999)
-    assert flags["patience"].kind == "a whole number or auto"
+    assert flags["patience"].kind == "a whole number or 'auto'"
     assert [checked(Typed(word), flags["patience"], "") for word in ("auto", "7", "0")] == ["auto", 7, 0]
     for word in ("-1", "1.5", "automatic", "true"):
         with pytest.raises(UsageError, match=r"^fit\.patience "):

@@ -253,5 +253,5 @@ def test_refusals(model: LatentModel, x: torch.Tensor) -> None:
         interpolate(model, x[:1], x[:1], 1)
     with pytest.raises(UsageError, match="above 0"):
         generate(model, 1, temperature=0.0)
-    with pytest.raises(UsageError, match="trained model"):
+    with pytest.raises(UsageError, match="no weights yet: fit it first"):
         fit_prior(LatentModel(), x, Mixture())

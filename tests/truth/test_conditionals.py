@@ -14,6 +14,7 @@ from lambent.distributions import (
     StandardNormal,
     UnitMixture,
     sample,
+    shaped,
 )
 from lambent.errors import UsageError
 from lambent.model.posteriors import Posterior
@@ -32,9 +33,9 @@ def prior(device: torch.device) -> Build:
     def built(spec: Spec) -> torch.distributions.Distribution:
         generator = torch.Generator().manual_seed(1)
         part = Prior.from_spec(spec)
-        part.setup(SIZE, torch.randn(6, 5, generator=generator))
+        part.setup((SIZE,), torch.randn(6, 5, generator=generator))
         posterior = Posterior.from_spec("Full")
-        posterior.setup(5, SIZE)
+        posterior.setup((5,), (SIZE,))
         whole = nn.ModuleList([part, posterior]).double().to(device)
         with torch.no_grad():
             for parameter in whole.parameters():
@@ -97,6 +98,17 @@ def test_of_a_batch_and_in_float32(kind: str) -> None:
     z = torch.randn(7, 3, SIZE)
     total = sum(d.conditional(unit, z[..., :unit]).log_prob(z[..., unit]) for unit in range(SIZE))  # type: ignore[attr-defined]
     torch.testing.assert_close(total, d.log_prob(z), rtol=1e-5, atol=1e-5)
+
+
+@torch.no_grad()
+def test_units_of_a_map_are_those_of_the_vector_behind_it() -> None:
+    location, log_scale, logits = torch.randn(2, 12), 0.3 * torch.randn(2, 12), torch.randn(2)
+    for base in (DiagonalNormal(location[0], log_scale[0]), NormalMixture(logits, DiagonalNormal(location, log_scale))):
+        d = shaped(base, (3, 2, 2))
+        z = torch.randn(5, 3, 2, 2)
+        flat = z.flatten(1)
+        total = sum(d.conditional(unit, flat[:, :unit]).log_prob(flat[:, unit]) for unit in range(12))
+        torch.testing.assert_close(total, d.log_prob(z), rtol=1e-5, atol=1e-5)
 
 
 def test_quantiles_of_a_mixture_are_the_inverse_of_its_distribution_function() -> None:

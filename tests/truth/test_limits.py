@@ -117,7 +117,7 @@ def test_the_same_in_training(small_model: Callable[..., LatentModel]) -> None:
 @pytest.mark.parametrize("beyond", [-50.0, 50.0])
 def test_a_posterior_comes_back_from_both_ends(posterior: Posterior, beyond: float) -> None:
     """∂ KL(q ‖ N(0, 1)) / ∂ log σ = σ² − 1: negative at the low end, positive at the high one."""
-    posterior.setup(3, 1)
+    posterior.setup((3,), (1,))
     with torch.no_grad():
         posterior.head.weight.zero_()
         posterior.head.bias.copy_(torch.tensor([0.0, beyond]))
@@ -133,7 +133,7 @@ def test_a_mixture_comes_back_from_both_ends(covariance: str) -> None:
     """−log N(z; 0, σ²) by log σ: 1 − z²/σ²."""
     for beyond, z in ((-50.0, 0.01), (50.0, 1.0)):
         prior = Mixture(1, covariance)
-        prior.setup(1, torch.zeros(1, 1))
+        prior.setup((1,), torch.zeros(1, 1))
         with torch.no_grad():
             prior.location.zero_()
             prior.log_scale.fill_(beyond)
@@ -145,7 +145,7 @@ def test_a_mixture_comes_back_from_both_ends(covariance: str) -> None:
 
 def test_the_priors_of_a_ladder_come_back() -> None:
     ladder = Ladder((1, 1), width=4)
-    ladder.setup(3, torch.zeros(1, 3))
+    ladder.setup((3,), torch.zeros(1, 3))
     head = ladder.priors[0]
     with torch.no_grad():
         head.bias.copy_(torch.tensor([0.0, -50.0]))

@@ -47,7 +47,7 @@ def test_a_mixture_of_full_covariances_is_exact(tiles: Tiles) -> None:
     """Against float64; with products of bfloat16 numbers the error had a standard deviation of 0.03 nats."""
     torch.manual_seed(0)
     prior = Mixture(50, "full")
-    prior.setup(32, torch.zeros(1, 1))
+    prior.setup((32,), torch.zeros(1, 1))
     with torch.no_grad():
         prior.below.normal_(0, 0.05)
         prior.log_scale.normal_(-1, 0.3)
@@ -62,7 +62,7 @@ def test_a_mixture_of_full_covariances_is_exact(tiles: Tiles) -> None:
 
 def test_the_density_of_every_prior_is_made_of_exact_products(any_prior_spec: Spec, tiles: Tiles) -> None:
     prior = Prior.from_spec(any_prior_spec)
-    prior.setup(3, torch.randn(5, 4))
+    prior.setup((3,), torch.randn(5, 4))
     head = torch.nn.Linear(4, 3)
     p = prior(lambda x: FullNormal(head(x), torch.eye(3).expand(len(x), 3, 3)))
     tiles.settings.clear()  # the head's own
@@ -71,7 +71,7 @@ def test_the_density_of_every_prior_is_made_of_exact_products(any_prior_spec: Sp
 
 def test_the_density_of_every_posterior_is_made_of_exact_products(any_posterior_spec: Spec, tiles: Tiles) -> None:
     posterior = Posterior.from_spec(any_posterior_spec)
-    posterior.setup(4, 3)
+    posterior.setup((4,), (3,))
     q = posterior(torch.randn(6, 4))
     assert "medium" in tiles.settings  # its head is a layer of the network
     tiles.settings.clear()

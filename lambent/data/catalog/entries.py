@@ -17,7 +17,6 @@ from lambent.data.readers.raw import Raw
 from lambent.errors import DataError, UsageError, nearest
 
 if TYPE_CHECKING:  # listing the sets must not wait for torch
-    from lambent.data.kinds.modality import Encoded, Modality
     from lambent.part import Shape, Spec
 
 Reader = Callable[["Entry", str, str], Raw]
@@ -73,13 +72,6 @@ def raw(name: str, split: str = "train") -> Raw:
     found.label_names = found.label_names or entry.label_names
     found.facts = {"name": name, "split": split, "licence": entry.licence, "address": entry.address}
     return found
-
-
-def load(name: str, split: str = "train", modality: "Modality | Spec | str | None" = None) -> "Encoded":
-    """A named data set, encoded; `modality` replaces the default one of its entry."""
-    from lambent.data import loading
-
-    return loading.load(name, split, modality)
 
 
 def _gzipped_idx(folder: str, address: str, digests: dict[str, str]) -> dict[str, File]:

@@ -135,13 +135,10 @@ class Likelihood(Part):
         return x.masked_fill(missing, 0.0)
 
     def _refuse_row(self, row: int, missing: bool) -> None:
-        name = type(self).__name__
+        said = f"row {row} holds a number that is not finite; {type(self).__name__} takes {self.domain}"
         if missing and not self.gaps:
-            raise DataError(
-                f"row {row} holds NaN, a missing value: LatentModel(gaps=True) leaves such values out, any other model takes "
-                f"rows without them; {name} takes {self.domain}"
-            )
-        raise DataError(f"row {row} holds a number that is not finite; {name} takes {self.domain}")
+            said += ". NaN stands for a missing value: LatentModel(gaps=True) leaves those out"
+        raise DataError(said)
 
     def admit(self, x: Tensor) -> None:
         """Refuse values outside the support; called with some of the rows at a time, all of them finite."""

@@ -1,0 +1,219 @@
+"""Conditions: columns beside the data as vectors, by name; what is missing, unknown or of another type is said in one line."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy.stats import norm
+
+from lambent import VAE, Elbo, Flat, Gaussian, LatentModel, Mixture, Mlp, evaluate, fit, fit_prior, load, priors
+from lambent.data import load as encode
+from lambent.data.conditions import Category, Conditions, Number, named
+from lambent.data.splitting import take
+from lambent.errors import ArtifactError, DataError, UsageError
+from lambent.fitted import Fitted
+from lambent.tasks.explore import generate
+from lambent.tasks.predict import predict
+
+NETWORK = {"type": "Mlp", "width": 32, "depth": 1}
+
+
+@pytest.fixture
+def both() -> Conditions:
+    return Conditions.fit({"site": np.array(["b", "a", "b", "b"], object), "age": np.array([20.0, 30.5, 40.0, 50.0])})
+
+
+def test_categories_are_one_hot_and_numbers_scaled(both: Conditions) -> None:
+    site, age = both.items
+    assert isinstance(site, Category)
+    assert isinstance(age, Number)
+    assert (site.levels, site.counts) == (["a", "b"], [1, 3])
+    assert both.width == 3
+    found = both.encode({"site": np.array(["a", "b"], object), "age": np.array([35.125, 35.125 + age.scale])})
+    torch.testing.assert_close(found, torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 1.0]]))
+    torch.testing.assert_close(site.log_frequencies.exp(), torch.tensor([0.25, 0.75], dtype=torch.float64))
+
+
+def test_which_columns_are_categories() -> None:
+    columns = {
+        "few": np.arange(40) % 3,
+        "many": np.arange(40),
+        "truth": np.arange(40) % 2 == 0,
+        "real": np.linspace(0, 1, 40),
+        "text": np.array(["u", "v"] * 20, object),
+    }
+    kinds = [item.kind for item in Conditions.fit(columns).items]
+    assert kinds == ["category", "number", "category", "number", "category"]
+    assert Conditions.fit({"n": np.array([10, 9, 2] * 4)}).items[0].known == "2, 9, 10"  # by number, not by letter
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({}, "no site was given.*known: a, b"),
+        ({"site": "a"}, "no age was given.*20 … 50"),
+        ({"site": "c", "age": 1}, "no level is called 'c'.*Allowed: a, b"),
+        ({"site": "a", "age": "old"}, "'age' takes numbers, and 'old' is none"),
+        ({"site": "a", "age": float("nan")}, "missing or not finite"),
+        ({"sites": "a", "age": 1}, "not conditioned on 'sites'; did you mean 'site'"),
+    ],
+)
+def test_what_is_given_wrongly_is_said(both: Conditions, values: dict[str, Any], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        both.given(values, 3)
+
+
+def test_what_cannot_condition_is_said() -> None:
+    with pytest.raises(DataError, match="'c' is 1 in every row"):
+        Conditions.fit({"c": np.ones(5)})
+    with pytest.raises(DataError, match="'c', row 2: has no value"):
+        Conditions.fit({"c": np.array(["a", None, "b"], object)})
+    with pytest.raises(UsageError, match="takes NAME=VALUE"):
+        named(["label"])
+    with pytest.raises(UsageError, match="twice"):
+        named(["a=1", "a=2"])
+    assert named(["a=1", "b=x=y"]) == {"a": "1", "b": "x=y"}
+
+
+def test_plain_json_and_back(both: Conditions) -> None:
+    again = Conditions.restored(both.state())
+    assert again == both
+    for damage in (
+        [{"kind": "nothing"}],
+        [{**both.state()[0], "counts": [1]}],
+        [{**both.state()[1], "scale": 0.0}],
+        both.state() * 2,
+    ):
+        with pytest.raises(ArtifactError):
+            Conditions.restored(damage)
+
+
+# ---- models -----------------------------------------------------------------------------------------------------------
+
+
+def frame(rows: int = 900, seed: int = 0) -> pd.DataFrame:
+    """x is N(m, 0.5²) with m = −3, 0, 3 by site; two thirds of the rows are of site c."""
+    random = np.random.default_rng(seed)
+    site = random.choice(["a", "b", "c"], rows, p=[1 / 6, 1 / 6, 2 / 3])
+    mean = pd.Series(site).map({"a": -3.0, "b": 0.0, "c": 3.0}).to_numpy()
+    return pd.DataFrame({"x": mean + 0.5 * random.normal(size=rows), "noise": random.normal(size=rows), "site": site})
+
+
+@pytest.fixture(scope="module")
+def by_site() -> VAE:
+    table = VAE(latent=2, condition="site", network=NETWORK, epochs=60, learning_rate=3e-3, precision="fp32")
+    return table.fit(frame())
+
+
+def test_samples_follow_what_is_given(by_site: VAE) -> None:
+    for site, mean in (("a", -3.0), ("b", 0.0), ("c", 3.0)):
+        drawn = by_site.sample(2000, given={"site": site}, random_state=1)
+        assert list(drawn.columns) == ["x", "noise"]
+        assert drawn["x"].mean() == pytest.approx(mean, abs=0.25)
+        assert drawn["x"].std() == pytest.approx(0.5, abs=0.2)
+
+
+def test_levels_by_bayes_rule(by_site: VAE) -> None:
+    """P(site | x) in closed form, the levels as often as they are."""
+    test = frame(300, seed=1)
+    found = predict(by_site, test, "site", samples=64)
+    counts = np.array(by_site.fitted_.conditions.category("site").counts)
+    joint = np.stack([norm.logpdf(test["x"], m, 0.5) for m in (-3.0, 0.0, 3.0)], 1) + np.log(counts / counts.sum())
+    exact = joint - np.logaddexp.reduce(joint, axis=1, keepdims=True)
+    assert found.levels == ["a", "b", "c"]
+    np.testing.assert_allclose(found.log_posterior.exp().sum(1), 1, atol=1e-9)
+    assert np.mean(np.array(found.likeliest) == np.array(["a", "b", "c"])[exact.argmax(1)]) > 0.97
+    np.testing.assert_allclose(found.log_posterior.exp().numpy(), np.exp(exact), atol=0.35)
+    assert np.abs(found.log_posterior.exp().numpy() - np.exp(exact)).mean() < 0.03
+
+
+def test_rows_are_scored_under_their_own_or_a_given_level(by_site: VAE) -> None:
+    test = frame(200, seed=2)
+    own = by_site.score_samples(test)
+    bare = test[["x", "noise"]]
+    wrong = by_site.score_samples(bare, given={"site": "a"})
+    of_a = (test["site"] == "a").to_numpy()
+    np.testing.assert_allclose(own[of_a], wrong[of_a], atol=1e-9)
+    assert wrong[~of_a].mean() < own[~of_a].mean() - 5
+    with pytest.raises(DataError, match="have no 'site'"):
+        by_site.score_samples(bare)
+    np.testing.assert_allclose(by_site.score_samples(test[["site", "noise", "x"]]), own, atol=1e-9)
+
+
+def test_the_same_code_under_another_level(by_site: VAE) -> None:
+    rows = frame(50, seed=3)
+    moved = by_site.reconstruct(rows, given={"site": "a"})
+    assert moved["x"].mean() == pytest.approx(-3.0, abs=0.4)
+    own = by_site.reconstruct(rows)
+    np.testing.assert_allclose(
+        own["x"],
+        by_site.inverse_transform(by_site.transform(rows.head(1)), given={"site": rows["site"][0]})["x"][0],
+        atol=6.5,
+    )
+    assert np.corrcoef(own["x"], rows["x"])[0, 1] > 0.9
+
+
+def test_kept_in_the_model_file(by_site: VAE, tmp_path: Path) -> None:
+    test = frame(100, seed=4)
+    again = load(by_site.save(tmp_path / "m.safetensors"))
+    assert again.fitted_.conditions == by_site.fitted_.conditions
+    np.testing.assert_allclose(again.score_samples(test), by_site.score_samples(test), atol=1e-6)
+    found, other = (evaluate(v, test, samples=4, seed=0).metrics["elbo"].value for v in (by_site, again))
+    assert found == pytest.approx(other, abs=1e-4)
+
+
+def test_labels_of_pictures_condition() -> None:
+    """Grey by label: dark, middle, light."""
+    random = np.random.default_rng(0)
+    labels = np.arange(240) % 3
+    pictures = (60 + 70 * labels[:, None, None] + random.integers(-10, 10, (240, 8, 8))).astype(np.uint8)
+    parts = {"likelihood": "Gaussian", "network": NETWORK, "prior": "Standard", "learning_rate": 3e-3}
+    vae = VAE(latent=2, condition="label", epochs=60, batch=32, precision="fp32", **parts).fit(pictures, labels)
+    levels = [vae.sample(20, given={"label": label}).mean() for label in range(3)]
+    assert np.diff(levels) == pytest.approx([70, 70], abs=20)
+    found = predict(vae, pictures[:60], "label", samples=8)
+    assert np.mean(np.array(found.likeliest) == labels[:60].astype(str)) > 0.95
+
+
+def test_a_part_of_the_rows_keeps_its_conditions() -> None:
+    encoded = encode(frame(30), modality={"type": "Table", "condition": ["site"]})
+    assert encoded.context is not None
+    part = take(encoded, np.array([3, 1]))
+    assert part.context is not None
+    assert torch.equal(part.context, encoded.context[[3, 1]])
+    assert part.beside["site"].tolist() == [encoded.beside["site"][3], encoded.beside["site"][1]]
+
+
+@pytest.mark.parametrize("prior", [Mixture(components=4), priors.Flow(transforms=2, width=16)])
+def test_a_prior_is_fitted_under_the_context(prior: Any) -> None:
+    """Codes that depend on the context: p(z | c) then follows it, and is better than one that could not."""
+    encoded = encode(frame(600), modality={"type": "Table", "condition": ["site"]})
+    model = LatentModel(Flat(2), Gaussian(), Mlp(16, 1), context=3)
+    fit(model, Elbo(beta=0.05), encoded, epochs=20, precision="fp32")
+    fitted = Fitted(model, encoded.modality)
+    history = fit_prior(fitted, encoded, prior, epochs=8)
+    assert history["loss"][-1] is not None
+    assert np.isfinite(history["loss"][-1])
+    assert history["loss"][-1] <= (history["loss"][0] or 0) + 0.2
+    rows = generate(fitted, 16, context=fitted.given({"site": "b"}, 16))
+    assert rows.shape == (16, 2)
+
+
+def test_a_model_without_conditions_takes_none() -> None:
+    vae = VAE(latent=2, network=NETWORK, epochs=1).fit(np.random.default_rng(0).normal(size=(50, 3)))
+    with pytest.raises(UsageError, match="not conditioned on anything"):
+        vae.sample(2, given={"label": 1})
+    with pytest.raises(UsageError, match="no condition of levels"):
+        predict(vae, np.zeros((2, 3)))
+
+
+def test_what_is_not_there_cannot_condition() -> None:
+    with pytest.raises(UsageError, match="they have no labels"):
+        VAE(condition="label", latent=2, network=NETWORK, epochs=1).fit(
+            np.zeros((20, 8, 8), np.uint8) + np.arange(8, dtype=np.uint8)
+        )
+    with pytest.raises(UsageError, match="has no column 'sit'; did you mean 'site'"):
+        VAE(condition="sit", latent=2, network=NETWORK, epochs=1).fit(frame(30))

@@ -6,6 +6,7 @@ training has seen is plain JSON, kept in the model file.
 
 import math
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
@@ -14,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lambent.data.kinds.moments import Moments
 from lambent.errors import ArtifactError, DataError, UsageError, nearest
 
 FEW = 20  # whole numbers of at most so many different values are categories
@@ -65,16 +67,13 @@ class Category(Condition):
     counts: list[int]
 
     @classmethod
-    def fit(cls, name: str, values: np.ndarray) -> "Category":
-        """The levels of a column, in the order of numbers where they are numbers, else of the alphabet."""
-        seen, counts = np.unique(np.array([level_of(v) for v in values], dtype=object).astype(str), return_counts=True)
-        if len(seen) > MOST_LEVELS:
+    def seen(cls, name: str, counts: Mapping[str, int]) -> "Category":
+        """The levels that were seen, in the order of numbers where they are numbers, else of the alphabet."""
+        if len(counts) < 2:
             raise DataError(
-                f"condition {name!r} has {len(seen):,} different levels; at most {MOST_LEVELS:,} are taken. Is it an identifier?"
+                f"condition {name!r} is {next(iter(counts))} in every row: there is nothing to condition on"
             )
-        if len(seen) < 2:
-            raise DataError(f"condition {name!r} is {seen[0]} in every row: there is nothing to condition on")
-        pairs = sorted(zip(seen.tolist(), counts.tolist(), strict=True), key=lambda pair: _numeric_first(pair[0]))
+        pairs = sorted(counts.items(), key=lambda pair: _numeric_first(pair[0]))
         return cls(name, [level for level, _ in pairs], [int(n) for _, n in pairs])
 
     @property
@@ -125,15 +124,6 @@ class Number(Condition):
     low: float
     high: float
 
-    @classmethod
-    def fit(cls, name: str, values: np.ndarray) -> "Number":
-        """Mean and deviation of the column."""
-        numbers = _numbers(name, values)
-        deviation = float(numbers.std())
-        if not deviation > 10 * np.finfo(np.float64).eps * abs(float(numbers.mean())):
-            raise DataError(f"condition {name!r} is {numbers[0]:g} in every row: there is nothing to condition on")
-        return cls(name, float(numbers.mean()), deviation, float(numbers.min()), float(numbers.max()))
-
     @property
     def width(self) -> int:
         return 1
@@ -154,6 +144,59 @@ class Number(Condition):
         return f"{self.centre:.3g}"
 
 
+class Learner:
+    """A condition that is being learned, some of its rows at a time: numbers of few whole values are levels too."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.counts: Counter[str] = Counter()
+        self.moments = Moments()
+        self.low, self.high = math.inf, -math.inf
+        self.numeric = self.few = True  # all numbers so far; and whole ones, of which there are few
+        self.rows = 0
+
+    def add(self, values: np.ndarray) -> None:
+        """Take in values [rows]; `DataError` for a row without one, and for too many levels."""
+        missing = [row for row, value in enumerate(values) if value is None or value != value]
+        if missing:
+            where = f"row {self.rows + missing[0] + 1}"
+            raise DataError(f"condition {self.name!r}, {where}: has no value ({len(missing):,} such rows in all)")
+        numeric = values.dtype.kind in "iuf"
+        if self.rows and numeric != self.numeric:
+            raise DataError(
+                f"condition {self.name!r}: holds numbers up to row {self.rows}, and then text, or the other way"
+            )
+        self.numeric = numeric
+        if self.numeric:
+            numbers = _numbers(self.name, values)
+            self.moments.add(numbers)
+            self.low, self.high = min(self.low, float(numbers.min())), max(self.high, float(numbers.max()))
+            self.few = self.few and bool((numbers == np.rint(numbers)).all())
+        if self.few or not self.numeric:
+            self._count(values)
+        self.rows += len(values)
+
+    def _count(self, values: np.ndarray) -> None:
+        for value, count in zip(*np.unique(values, return_counts=True), strict=True) if self.numeric else ():
+            self.counts[level_of(value)] += int(count)
+        self.counts.update(() if self.numeric else [level_of(value) for value in values])
+        self.few = self.few and len(self.counts) <= FEW
+        if not self.numeric and len(self.counts) > MOST_LEVELS:
+            raise DataError(
+                f"condition {self.name!r} has {len(self.counts):,} different levels; at most {MOST_LEVELS:,} are taken. "
+                "Is it an identifier?"
+            )
+
+    def condition(self) -> Condition:
+        """The condition, once all rows were taken in; `DataError` if all are alike."""
+        if not self.numeric or self.few:
+            return Category.seen(self.name, self.counts)
+        mean, deviation = self.moments.values()
+        if not deviation > 10 * np.finfo(np.float64).eps * abs(mean):
+            raise DataError(f"condition {self.name!r} is {self.low:g} in every row: there is nothing to condition on")
+        return Number(self.name, mean, deviation, self.low, self.high)
+
+
 KINDS: dict[str, type[Condition]] = {"category": Category, "number": Number}
 
 
@@ -166,7 +209,10 @@ class Conditions:
     @classmethod
     def fit(cls, columns: Mapping[str, np.ndarray]) -> "Conditions":
         """Learn the levels and the scales of columns [rows] by name."""
-        return cls([_fitted(name, np.asarray(values)) for name, values in columns.items()])
+        learners = {name: Learner(name) for name in columns}
+        for name, values in columns.items():
+            learners[name].add(np.asarray(values))
+        return cls([one.condition() for one in learners.values()])
 
     @property
     def width(self) -> int:
@@ -274,17 +320,6 @@ def level_of(value: Any) -> str:
     if isinstance(value, (float, np.floating)) and float(value).is_integer():
         return str(int(value))
     return str(value)
-
-
-def _fitted(name: str, values: np.ndarray) -> Condition:
-    missing = [row for row, value in enumerate(values) if value is None or value != value]
-    if missing:
-        raise DataError(f"condition {name!r}, row {missing[0] + 1}: has no value ({len(missing):,} such rows in all)")
-    if values.dtype.kind in "iuf":
-        whole = bool((values == np.rint(values)).all())
-        if not whole or len(np.unique(values)) > FEW:
-            return Number.fit(name, values)
-    return Category.fit(name, values)
 
 
 def _numbers(name: str, values: np.ndarray) -> np.ndarray:

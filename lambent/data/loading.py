@@ -45,7 +45,7 @@ def load_parted(
     `lambent.data.split` would hold out. Raises `UsageError` unless 0 < fraction < 1, `DataError` if a part would be empty.
     """
     (kept, *held), chosen = _parted(raw_rows(source, split), modality, fractions, seed)
-    return _fitted(kept, chosen), *(_encoded(chosen, part) for part in held)
+    return _fitted(kept, chosen), *(encoded(chosen, part) for part in held)
 
 
 def encode_like(modality: Modality, source: Any, split: str = "train", convert: bool = True) -> Encoded:
@@ -59,7 +59,7 @@ def encode_like(modality: Modality, source: Any, split: str = "train", convert: 
         raw = replace(raw, rows=modality.open(raw.rows))
         if why := modality.foreign(raw.rows):
             raise DataError(f"{raw.facts.get('name') or raw.facts.get('path', 'the data')}: {why}")
-    return _encoded(modality, raw)
+    return encoded(modality, raw)
 
 
 def parted_like(
@@ -67,7 +67,7 @@ def parted_like(
 ) -> tuple[Encoded, ...]:
     """The rows of `load_parted` again, encoded by the modality that it fitted."""
     parts, chosen = _parted(raw_rows(source, split), modality, fractions, seed)
-    return tuple(_encoded(chosen, part) for part in parts)
+    return tuple(encoded(chosen, part) for part in parts)
 
 
 def _opened(raw: Raw, modality: Modality | Spec | str | None) -> tuple[Raw, Modality]:
@@ -89,19 +89,23 @@ def _parted(
 
 
 def _fitted(raw: Raw, chosen: Modality) -> Encoded:
-    encoded = _encoded(chosen.fit(raw.rows), raw)
+    found = encoded(chosen.fit(raw.rows), raw)
     if chosen.condition:
-        for name in chosen.condition:
-            if name not in encoded.beside:
-                there = nearest(name, encoded.beside) if encoded.beside else "they have no labels."
-                raise UsageError(f"condition {name!r}: these data have nothing of that name beside them; {there}")
-        chosen.conditions = Conditions.fit({name: encoded.beside[name] for name in chosen.condition})
-        encoded.context = chosen.conditions.encode(encoded.beside)
+        chosen.conditions = Conditions.fit({name: named_beside(found.beside, name) for name in chosen.condition})
+        found.context = chosen.conditions.encode(found.beside)
     learned: dict[str, int] = getattr(chosen, "notices", {})
-    if encoded.label_names is not None and isinstance(chosen, (Image, Table)):
-        chosen.label_names = encoded.label_names  # so that later data get the same codes
-    encoded.source["notices"] = learned | encoded.source.get("notices", {})
-    return encoded
+    if found.label_names is not None and isinstance(chosen, (Image, Table)):
+        chosen.label_names = found.label_names  # so that later data get the same codes
+    found.source["notices"] = learned | found.source.get("notices", {})
+    return found
+
+
+def named_beside(beside: dict[str, np.ndarray], name: str) -> np.ndarray:
+    """The column of that name beside the rows; `UsageError` with the nearest name if there is none."""
+    if name not in beside:
+        there = nearest(name, beside) if beside else "they have no labels."
+        raise UsageError(f"condition {name!r}: these data have nothing of that name beside them; {there}")
+    return beside[name]
 
 
 def suggested(source: Any, split: str = "train") -> Modality:
@@ -190,31 +194,32 @@ def _exists(path: Path) -> bool:
         return False
 
 
-def _encoded(modality: Modality, raw: Raw) -> Encoded:
-    encoded = modality.read(raw.rows)
+def encoded(modality: Modality, raw: Raw) -> Encoded:
+    """Opened rows as a fitted modality encodes them, with the labels beside them, and with their context if all is there."""
+    found = modality.read(raw.rows)
     if raw.labels is not None:
-        if len(raw.labels) != len(encoded):
-            raise DataError(f"{raw.facts.get('path', 'the source')}: {len(raw.labels)} labels for {len(encoded)} rows")
+        if len(raw.labels) != len(found):
+            raise DataError(f"{raw.facts.get('path', 'the source')}: {len(raw.labels)} labels for {len(found)} rows")
         try:
-            encoded.labels, encoded.label_names = as_labels(raw.labels, getattr(modality, "label_names", None))
+            found.labels, found.label_names = as_labels(raw.labels, getattr(modality, "label_names", None))
         except DataError as error:
             raise DataError(f"{raw.facts.get('path', 'the source')}: {error}") from None
-        encoded.label_names = encoded.label_names or raw.label_names
-    if encoded.labels is not None:
+        found.label_names = found.label_names or raw.label_names
+    if found.labels is not None:
         label = getattr(modality, "label", None)
-        encoded.beside |= dict.fromkeys(("label", *([label] if label else [])), _named_labels(encoded))
-    if modality.conditions and set(modality.conditions.names) <= encoded.beside.keys():
-        encoded.context = modality.conditions.encode(encoded.beside)
-    encoded.factors, encoded.factor_names = raw.factors, raw.factor_names
+        found.beside |= dict.fromkeys(
+            ("label", *([label] if label else [])), named_labels(found.labels, found.label_names)
+        )
+    if modality.conditions and set(modality.conditions.names) <= found.beside.keys():
+        found.context = modality.conditions.encode(found.beside)
+    found.factors, found.factor_names = raw.factors, raw.factor_names
     facts = {key: value for key, value in raw.facts.items() if value is not None}
-    encoded.source = {"split": "train"} | facts | encoded.source
-    return encoded
+    found.source = {"split": "train"} | facts | found.source
+    return found
 
 
-def _named_labels(encoded: Encoded) -> np.ndarray:
+def named_labels(labels: np.ndarray, names: list[str] | None) -> np.ndarray:
     """The labels by name, where they have names: numbers of classes say less, and depend on which classes there are."""
-    assert encoded.labels is not None
-    labels, names = encoded.labels, encoded.label_names
     if names is None or (len(labels) and not 0 <= labels.min() <= labels.max() < len(names)):
         return labels
     by_name: np.ndarray = np.array(names, dtype=object)[labels]

@@ -167,8 +167,11 @@ def check_rows(model: LatentModel, intake: Intake, transform: Transform | None, 
             )
         if intake.whole is None:
             _check(model, rows, transform, seed)
-        if model.context and isinstance(batches, (InMemory, FromDisk)):
+        if model.context and isinstance(batches, InMemory):
             model._given(batches.context, batches.rows)
+        if model.context and isinstance(batches, FromDisk):
+            one = batches.context_of(np.arange(1))  # which stands for all: those of the others have its shape
+            model._given(None if one is None else one.expand(batches.rows, -1), batches.rows)
     if intake.whole is not None:  # the whole, so that a refusal names the row by its number in the data
         _check(model, intake.whole, transform, seed)
 

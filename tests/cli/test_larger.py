@@ -18,7 +18,10 @@ from lambent.data.stored.memory import free_memory, needed, shown, size_of
 from lambent.errors import DataError, UsageError
 
 Run = Callable[..., Any]
-ROW = {"table": ("--data.label", "kind", "--latent.size", 2), "pictures": ("--network", "Mlp", "--latent.size", 2)}
+ROW = {
+    "table": ("--data.label", "kind", "--latent.size", 2),
+    "pictures": ("--network", "Mlp", "--latent.size", 2, "--condition", "label"),
+}
 
 
 def weights(run: Path) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from lambent.data.stored import ondisk, stores
 from lambent.data.stored.from_disk import FromDisk
 from lambent.data.stored.ondisk import OnDisk
 from lambent.data.stored.opening import on_disk, on_disk_like, on_disk_parted
-from lambent.errors import DataError
+from lambent.errors import DataError, UsageError
 
 CPU = torch.device("cpu")
 ROWS = 300
@@ -94,6 +94,10 @@ SOURCES: dict[str, tuple[Callable[[Path], str], Any]] = {
     "csv": (csv, LABELLED),
     "parquet": (parquet, LABELLED),
     "pictures": (pictures, None),
+    "pictures under their labels": (pictures, {"type": "Image", "condition": ["label"]}),
+    "an archive under its labels": (lambda f: npz(f, x=PIXELS, y=LABELS), {"type": "Image", "condition": ["label"]}),
+    "columns under others": (csv, {"type": "Table", "condition": ["kind", "whole", "b"], "drop": ["c"]}),
+    "columns under their label": (parquet, LABELLED | {"condition": ["label", "a"]}),
 }
 
 
@@ -109,6 +113,9 @@ def assert_same(found: OnDisk, expected: Any) -> None:
     assert torch.equal(loaded.x, expected.x)
     assert found.modality.spec() == expected.modality.spec()
     assert found.modality.state() == expected.modality.state()
+    assert found.modality.conditions.state() == expected.modality.conditions.state()
+    assert (loaded.context is None) == (expected.context is None)
+    assert loaded.context is None or torch.equal(loaded.context, expected.context)
     if expected.labels is None:
         assert loaded.labels is None
     else:
@@ -138,6 +145,7 @@ def test_a_share_held_out_is_not_learned_from(case: tuple[str, Any], tmp_path: P
         assert_same(part, expected)
     again = on_disk_like(kept.modality, source, tmp_path / "cache")
     assert torch.equal(again.loaded().x, encode_like(train.modality, source).x)
+    assert again.modality is kept.modality
 
 
 def test_batches_are_those_of_memory_to_the_bit(case: tuple[str, Any], tmp_path: Path) -> None:
@@ -145,9 +153,10 @@ def test_batches_are_those_of_memory_to_the_bit(case: tuple[str, Any], tmp_path:
     stored, encoded = on_disk(source, tmp_path / "cache", modality=modality), load(source, modality=modality)
     kept = np.flatnonzero(np.arange(len(stored)) % 5 != 2)
     chosen = torch.from_numpy(kept)
-    context = torch.randn(len(kept), 2)
+    own = None if encoded.context is None else encoded.context[chosen]
+    context = torch.randn(len(kept), 2) if own is None else None
     disk = FromDisk(stored.view(kept), 16, 7, CPU, context, chosen)
-    memory = InMemory(encoded.x[chosen], 16, 7, CPU, context, chosen)
+    memory = InMemory(encoded.x[chosen], 16, 7, CPU, context if own is None else own, chosen)
     assert (disk.rows, disk.steps, disk.batch) == (memory.rows, memory.steps, memory.batch)
     if disk.data.store.digest is None:
         assert disk.fingerprint() == memory.fingerprint()
@@ -321,6 +330,20 @@ def test_memory_does_not_grow_with_the_rows(kind: type, shape: tuple[int, ...], 
     places = [str(tmp_path / name) for name in ("small.npy", "large.npy", "cache")]
     done = subprocess.run([sys.executable, "-c", MEASURED, *places], stdout=subprocess.PIPE, text=True, check=True)
     assert int(done.stdout) < 25  # MiB; the larger file has 152, of which 76 are float32 in the table's cache
+
+
+def test_a_condition_that_is_not_there_is_named(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    for make, modality in (
+        (lambda f: npy(f, PIXELS), {"type": "Image", "condition": ["label"]}),
+        (lambda f: npz(f, x=PIXELS, y=LABELS), {"type": "Image", "condition": ["hue"]}),
+    ):
+        source = make(tmp_path)
+        with pytest.raises(UsageError, match="these data have nothing of that name beside them") as first:
+            load(source, modality=modality)
+        with pytest.raises(UsageError) as second:
+            on_disk(source, cache, modality=modality)
+        assert str(second.value) == str(first.value)
 
 
 # ---- faults ----------------------------------------------------------------------------------------------------------

@@ -11,8 +11,11 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from lambent.data.conditions import Conditions, Learner
 from lambent.data.kinds.modality import Modality
+from lambent.data.loading import encoded, named_beside
 from lambent.data.readers.pieces import ArrayPieces, Pieces
+from lambent.data.readers.raw import Raw
 from lambent.data.splitting import as_labels
 from lambent.data.stored.manifest import Manifest
 from lambent.data.stored.ondisk import OnDisk
@@ -40,7 +43,7 @@ class Conversion:
     tell: Tell | None = None
 
     def __post_init__(self) -> None:
-        state = None if self.training is not None else self.modality.state()
+        state = None if self.training is not None else described(self.modality)
         which = [os.path.abspath(self.pieces.path), self.pieces.facts.get("key"), self.split, self.cut]
         told = json.dumps([which, self.modality.spec(), state], sort_keys=True)
         key = hashlib.sha256(told.encode()).hexdigest()[:16]
@@ -60,12 +63,14 @@ class Conversion:
             allowed = self.training(self.pieces.count())
             self.modality.learn(_picked(self._told("learning the scales"), allowed))
             if self.pieces.labels is not None:
-                _name(self.modality, self._codes(self.pieces.labels[allowed], None)[1])
+                _name(self.modality, self._names(self.pieces.labels[allowed]))
+            if self.modality.condition:
+                self.modality.conditions = self._conditions(allowed)
         learned = dict(getattr(self.modality, "notices", {}))
         facts = self._in_place() or self._encode()
         content = {
             "identity": self.identity,
-            "modality": {"spec": self.modality.spec(), "state": self.modality.state()},
+            "modality": described(self.modality),
             **facts,
             "notices": learned | facts.get("notices", {}),
         }
@@ -78,7 +83,7 @@ class Conversion:
     def _in_place(self) -> dict[str, Any] | None:
         """What the manifest says of an array whose rows are their own encoding; None for others."""
         heading = self.pieces.heading if isinstance(self.pieces, ArrayPieces) else None
-        if heading is None or not self.modality.unchanging(heading.shape[1:], heading.dtype):
+        if heading is None or self.modality.condition or not self.modality.unchanging(heading.shape[1:], heading.dtype):
             return None
         rows, kind = heading.shape[0], str(heading.dtype)
         return {"place": "source", "start": heading.start, "rows": rows, "dtype": kind, "labels": False}
@@ -89,8 +94,7 @@ class Conversion:
             return None
         try:
             content = self.manifest.content
-            described = content["modality"]
-            modality = Modality.from_spec(described["spec"]).restore(described["state"])
+            modality = restored(content["modality"])
             shape = (int(content["rows"]), *modality.event)
             kind = np.dtype({"uint8": np.uint8, "float32": np.float32}[content["dtype"]])
             in_place = content["place"] == "source"
@@ -98,11 +102,13 @@ class Conversion:
             store = FlatFile(place, shape, kind, start)
             labels = self._labels(shape[0]) if content["labels"] else None
             names, notices = content.get("label_names"), dict(content["notices"])
+            width = modality.conditions.width
+            given = FlatFile(self._file("context"), (shape[0], width), np.dtype(np.float32)) if width else None
         except (KeyError, TypeError, ValueError, AttributeError, OSError, LambentError):
             return None  # a cache that is damaged is made anew
         source = {"split": self.split, **self.pieces.facts, "rows": shape[0], "notices": notices, **self.identity}
         modality = modality if self.training is not None else self.modality
-        return OnDisk(store, modality, None, labels, names, source, self.manifest, self.tell)
+        return OnDisk(store, modality, None, labels, names, source, self.manifest, self.tell, given)
 
     def _labels(self, rows: int) -> np.ndarray:
         labels = np.memmap(self._file("labels"), np.int64, "r")
@@ -113,49 +119,69 @@ class Conversion:
     def _encode(self) -> dict[str, Any]:
         """Fill the cache's files; what the manifest is to say of them."""
         facts: dict[str, Any] = {}
-
-        def fill(labels: Path) -> None:
-            with open(labels, "xb") as beside:
-                write_whole(self._file("rows"), lambda rows: facts.update(self._fill(rows, beside)))
-
-        write_whole(self._file("labels"), fill)
-        if not facts["labels"]:
-            self._file("labels").unlink(missing_ok=True)
+        paths = {kind: self._file(kind) for kind in ("rows", "labels", "context")}
+        _written(list(paths.values()), lambda opened: facts.update(self._fill(*opened)))
+        for kind, held in (("labels", facts["labels"]), ("context", bool(self.modality.conditions))):
+            if not held:
+                paths[kind].unlink(missing_ok=True)
         return facts
 
-    def _fill(self, path: Path, beside: BinaryIO) -> dict[str, Any]:
-        learned: list[str] | None = getattr(self.modality, "label_names", None)
-        held, names = (None, learned) if self.pieces.labels is None else self._codes(self.pieces.labels, learned)
+    def _fill(self, file: BinaryIO, labels: BinaryIO, contexts: BinaryIO) -> dict[str, Any]:
+        learned = names = getattr(self.modality, "label_names", None)
         notices: dict[str, int] = {}
         rows, labelled, kind = 0, True, ""
-        with open(path, "xb") as file:
-            for piece in self._told("converting the rows, once"):
-                _name(self.modality, names)  # so that a label has one code in all pieces
-                encoded = self.modality.read(piece)
-                values = encoded.x.numpy()
-                file.write(values.reshape(-1).view(np.uint8).data)
-                codes = encoded.labels if held is None else held[rows : rows + len(values)]
-                names = names if encoded.label_names is None else encoded.label_names
-                labelled = labelled and codes is not None
-                beside.write(b"" if codes is None else np.ascontiguousarray(codes, np.int64).data)
-                notices = self._together(notices, encoded.source.get("notices") or {})
-                rows, kind = rows + len(values), str(values.dtype)
+        for raw in self._raws("converting the rows, once"):
+            _name(self.modality, names)  # so that a label has one code in all pieces
+            found = encoded(self.modality, raw)
+            values = found.x.numpy()
+            file.write(values.reshape(-1).view(np.uint8).data)
+            if found.labels is not None:
+                labels.write(np.ascontiguousarray(found.labels, np.int64).data)
+            if found.context is not None:
+                contexts.write(found.context.numpy().reshape(-1).view(np.uint8).data)
+            elif self.modality.conditions:
+                self.modality.conditions.encode(found.beside)  # which says what is missing
+            names = names if found.label_names is None else found.label_names
+            labelled = labelled and found.labels is not None
+            notices = self._together(notices, found.source.get("notices") or {})
+            rows, kind = rows + len(values), str(values.dtype)
         _name(self.modality, learned)
         told = {"place": "cache", "rows": rows, "dtype": kind, "labels": labelled}
         return told | {"label_names": names, "notices": notices}
+
+    def _conditions(self, allowed: np.ndarray) -> Conditions:
+        """Levels and scales of what conditions, learned of the rows that are allowed."""
+        learners = {name: Learner(name) for name in self.modality.condition}
+        start = 0
+        for raw in self._raws("learning the conditions"):
+            chosen = np.flatnonzero(allowed[start : start + len(raw.rows)])
+            start += len(raw.rows)
+            if len(chosen):
+                beside = encoded(self.modality, raw.take(chosen)).beside
+                for name, one in learners.items():
+                    one.add(np.asarray(named_beside(beside, name)))
+        return Conditions([one.condition() for one in learners.values()])
+
+    def _raws(self, what: str) -> Iterator[Raw]:
+        """The pieces, opened, with the labels that lie beside them."""
+        start, facts = 0, {"path": str(self.pieces.path)}
+        for piece in self._told(what):
+            stop = start + len(piece)
+            labels = None if self.pieces.labels is None else self.pieces.labels[start:stop]
+            yield Raw(self.modality.open(piece), labels, facts=facts)
+            start = stop
 
     def _together(self, first: dict[str, int], second: dict[str, int]) -> dict[str, int]:
         """Counts of rows add up over pieces; those of columns are the same in each."""
         found = Counter(first)
         return dict(found + Counter(second) if self.modality.counts_rows else found | Counter(second))
 
-    def _codes(self, labels: np.ndarray, known: list[str] | None) -> tuple[np.ndarray | None, list[str] | None]:
-        """Labels that lie beside the rows, as codes, with their names."""
+    def _names(self, labels: np.ndarray) -> list[str] | None:
+        """The names of labels that lie beside the rows."""
         try:
-            codes, names = as_labels(labels, known)
+            return as_labels(labels)[1]
         except DataError as error:
             raise DataError(f"{self.pieces.path}: {error}") from None
-        return codes, names
 
     def _told(self, what: str) -> Iterator[Any]:
         """The pieces, telling how far they are."""
@@ -166,6 +192,36 @@ class Conversion:
             seen += len(piece)
             if self.tell is not None:
                 self.tell(what, min(1.0, seen / rows) if rows else 0.0)
+
+
+def described(modality: Modality) -> dict[str, Any]:
+    """A fitted modality as plain JSON; `restored` is the inverse."""
+    return {"spec": modality.spec(), "state": modality.state(), "conditions": modality.conditions.state()}
+
+
+def restored(content: dict[str, Any]) -> Modality:
+    modality = Modality.from_spec(content["spec"]).restore(content["state"])
+    modality.conditions = Conditions.restored(content["conditions"])
+    return modality
+
+
+def _written(paths: list[Path], fill: Callable[[list[BinaryIO]], object]) -> None:
+    """Have several files filled together, each of which is put into place when all are whole."""
+    opened: list[BinaryIO] = []
+
+    def write(place: int) -> None:
+        if place == len(paths):
+            fill(opened)
+            return
+
+        def begun(temporary: Path) -> None:
+            with open(temporary, "xb") as file:
+                opened.append(file)
+                write(place + 1)
+
+        write_whole(paths[place], begun)
+
+    write(0)
 
 
 def _name(modality: Modality, names: list[str] | None) -> None:

@@ -15,6 +15,7 @@ from lambent.seeds import mixed_seed, stream
 
 AHEAD = 8  # batches
 AHEAD_BYTES = 2**26
+PIECE = 2**16  # rows whose context is in memory at a time
 
 
 class FromDisk(Batches):
@@ -45,26 +46,37 @@ class FromDisk(Batches):
     def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
         self.data.store.check()
         order = self._order(mixed_seed(self.seed, number))
-        waiting: deque[tuple[np.ndarray, Future[Tensor]]] = deque()
+        waiting: deque[tuple[np.ndarray, Future[tuple[Tensor, Tensor | None]]]] = deque()
         places = iter(range(start, self.steps))
         with ThreadPoolExecutor(self.data.store.readers, "lambent-read-ahead") as pool:
             try:
                 while True:
                     while len(waiting) < self.ahead and (place := next(places, None)) is not None:
                         rows = order[place * self.batch : (place + 1) * self.batch]
-                        waiting.append((rows, pool.submit(self.data.read, rows)))
+                        waiting.append((rows, pool.submit(self._read, rows)))
                     if not waiting:
                         return
                     rows, coming = waiting.popleft()
-                    yield self._batch(coming.result(), torch.from_numpy(rows).long())
+                    x, context = coming.result()
+                    numbers = torch.from_numpy(rows).long()
+                    numbers = numbers if self.numbers is None else self.numbers[numbers].long()
+                    yield (
+                        x.to(self.device),
+                        None if context is None else context.to(self.device),
+                        numbers.to(self.device),
+                    )
             finally:  # whoever stops listening does not wait for what was asked for
                 for _, left in waiting:
                     left.cancel()
 
-    def _batch(self, x: Tensor, rows: Tensor) -> Batch:
-        context = None if self.context is None else self.context[rows].to(self.device)
-        rows = rows if self.numbers is None else self.numbers[rows].long()
-        return x.to(self.device), context, rows.to(self.device)
+    def _read(self, rows: np.ndarray) -> tuple[Tensor, Tensor | None]:
+        return self.data.read(rows), self.context_of(rows)
+
+    def context_of(self, rows: np.ndarray) -> Tensor | None:
+        """What conditions the model at these rows: what was given here, else what the data have."""
+        if self.context is not None:
+            return self.context[torch.from_numpy(np.asarray(rows)).long()]
+        return self.data.context(rows)
 
     def _order(self, seed: int) -> np.ndarray:
         """A permutation of the rows; in four bytes each it is the same as in eight."""
@@ -80,17 +92,20 @@ class FromDisk(Batches):
 
     def fingerprint(self) -> str:
         """That of the same rows in memory, found by one pass over them and then kept; of pictures, that of their files."""
-        context = None if self.context is None else self.context.cpu().numpy().tobytes()
+        given = b"" if self.context is None else self.context.cpu().numpy().tobytes()
         if (files := self.data.store.digest) is not None:
-            told = f"{files} {self.data.modality.spec()} {self.data.modality.state()}".encode()
+            modality = self.data.modality
+            told = f"{files} {modality.spec()} {modality.state()} {modality.conditions.state()}".encode()
             index = b"" if self.data.index is None else self.data.index.tobytes()
-            return hashlib.sha256(told + index + (context or b"")).hexdigest()
-        question = "fingerprint" if context is None else f"fingerprint with {hashlib.sha256(context).hexdigest()}"
-        return self.data.known(question, lambda: self._fingerprint(context))
+            return hashlib.sha256(told + index + given).hexdigest()
+        question = f"fingerprint with {hashlib.sha256(given).hexdigest()}" if given else "fingerprint"
+        return self.data.known(question, self._fingerprint)
 
-    def _fingerprint(self, context: bytes | None) -> str:
+    def _fingerprint(self) -> str:
         digest = hashlib.sha256(f"{self.data.dtype} {list(self.data.shape)}".encode())
         for piece in self.data.pieces("reading the rows once, for what a resumed run compares"):
             digest.update(piece.numpy().reshape(-1).view(np.uint8).data)
-        digest.update(context or b"")
+        for start in range(0, self.rows, PIECE):
+            context = self.context_of(np.arange(start, min(start + PIECE, self.rows)))
+            digest.update(b"" if context is None else context.cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lambent.data.kinds.modality import Encoded, Modality
+from lambent.data.loading import named_labels
 from lambent.data.stored.manifest import Manifest
 from lambent.data.stored.stores import Store
 
@@ -21,7 +22,8 @@ class OnDisk:
     """What `Encoded` is for rows in memory: rows [rows, *event] of a store, with labels and where they came from.
 
     index: which rows of the store, in this order; none: all. labels: one for each row of the store. manifest: what is known
-    of the store from earlier passes over it. tell: is called with what is being done and the share of it that is.
+    of the store from earlier passes over it. tell: is called with what is being done and the share of it that is. given: what
+    conditions a model, for each row of the store; none: of a modality with conditions it is made of the labels.
     """
 
     store: Store
@@ -32,6 +34,7 @@ class OnDisk:
     source: dict[str, Any] = field(default_factory=dict)
     manifest: Manifest | None = None
     tell: Callable[[str, float], None] | None = None
+    given: Store | None = None
 
     def __len__(self) -> int:
         return self.store.rows if self.index is None else len(self.index)
@@ -64,8 +67,25 @@ class OnDisk:
 
     def read(self, positions: np.ndarray) -> Tensor:
         """The rows at these positions, in their order."""
-        numbers = positions if self.index is None else self.index[positions]
-        return torch.from_numpy(self.store.read(np.asarray(numbers)))
+        return torch.from_numpy(self.store.read(self._numbers(positions)))
+
+    def context(self, positions: np.ndarray) -> Tensor | None:
+        """What conditions a model at these positions, [n, width]; None where the modality has no conditions."""
+        numbers = self._numbers(positions)
+        if self.given is not None:
+            return torch.from_numpy(self.given.read(numbers))
+        return self.modality.conditions.encode(self._beside(numbers)) if self.modality.conditions else None
+
+    def _numbers(self, positions: np.ndarray) -> np.ndarray:
+        return np.asarray(positions if self.index is None else self.index[positions])
+
+    def _beside(self, numbers: np.ndarray) -> dict[str, np.ndarray]:
+        """The labels by name, under the names that a condition may have for them."""
+        if self.labels is None:
+            return {}
+        own = getattr(self.modality, "label", None)
+        named = named_labels(np.array(self.labels[numbers]), self.label_names)
+        return dict.fromkeys(("label", *([own] if own else [])), named)
 
     def pieces(self, what: str = "reading the rows") -> Iterator[Tensor]:
         """All rows in their order, a piece at a time."""
@@ -77,10 +97,15 @@ class OnDisk:
 
     def loaded(self) -> Encoded:
         """The rows in memory; of many rows, take a view first."""
-        x = self.read(np.arange(len(self)))
-        labels = self.labels if self.labels is None or self.index is None else self.labels[self.index]
-        labels = None if labels is None else np.array(labels)
-        return Encoded(x, self.modality, labels, self.label_names, source=dict(self.source))
+        every = np.arange(len(self))
+        numbers = self._numbers(every)
+        labels = None if self.labels is None else np.array(self.labels[numbers])
+        facts: dict[str, Any] = {
+            "source": dict(self.source),
+            "beside": self._beside(numbers),
+            "context": self.context(every),
+        }
+        return Encoded(self.read(every), self.modality, labels, self.label_names, **facts)
 
     def known(self, question: str, answer: Callable[[], str]) -> str:
         """The answer to a question about these rows: the one that was found before, else found now and kept."""

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from lambent.data.conditions import Conditions
 from lambent.data.kinds.modality import Modality
-from lambent.data.loading import folder_of, guess
+from lambent.data.loading import folder_of, guess, named_beside, named_labels
 from lambent.data.readers import arrays, pictures
 from lambent.data.readers.pictures import Pictures
 from lambent.data.readers.pieces import ArrayPieces, MemberPieces, pieces_of
 from lambent.data.splitting import as_labels, sides
-from lambent.data.stored.conversion import Conversion, Tell
+from lambent.data.stored.conversion import Conversion, Tell, described, restored
 from lambent.data.stored.manifest import Manifest
 from lambent.data.stored.ondisk import OnDisk
 from lambent.data.stored.stores import PictureFiles
@@ -139,23 +140,30 @@ def _pictures(
         arrays.whole_split(split, path)
         inner = path
     found: Pictures = modality.open(inner)
-    told = f"{os.path.abspath(inner)} {modality.spec()} {modality.state() if fitted else held_out}"
-    manifest = Manifest(folder / f"{inner.name[:60]}-{hashlib.sha256(told.encode()).hexdigest()[:16]}.json")
+    which = f"{os.path.abspath(inner)} {modality.spec()} {described(modality) if fitted else held_out}"
+    manifest = Manifest(folder / f"{inner.name[:60]}-{hashlib.sha256(which.encode()).hexdigest()[:16]}.json")
     identity: dict[str, Any] = {"files": len(found), "sha256": _identity(found)}
     if manifest.describes(identity) and isinstance(manifest.content.get("modality"), dict):
-        described = manifest.content["modality"]
-        modality = Modality.from_spec(described["spec"]).restore(described["state"])
+        modality = modality if fitted else restored(manifest.content["modality"])
     else:
         if not fitted:
-            modality.fit(found[np.flatnonzero(_allowed(len(found), held_out))])
-        described = {"spec": modality.spec(), "state": modality.state()}
-        manifest.write({"identity": identity, "modality": described, "left_out": _bad(found, modality)})
+            _fit(modality, found[np.flatnonzero(_allowed(len(found), held_out))])
+        told = {"modality": described(modality), "left_out": _bad(found, modality)}
+        manifest.write({"identity": identity, **told})
     labels, names = _labels(found, modality)
     notices = dict(getattr(modality, "notices", {}))
     source = {"split": split, "path": str(inner), "rows": len(found), "notices": notices, **identity}
     store = PictureFiles(found, modality, identity["sha256"])
     whole = OnDisk(store, modality, None, labels, names, source, manifest, tell)
     return whole, np.array(manifest.content.get("left_out") or [], np.int64)
+
+
+def _fit(modality: Modality, found: Pictures) -> None:
+    modality.fit(found)
+    if modality.condition:
+        labels, names = _labels(found, modality)
+        beside = {} if labels is None else {"label": named_labels(labels, names)}
+        modality.conditions = Conditions.fit({name: named_beside(beside, name) for name in modality.condition})
 
 
 def _labels(found: Pictures, modality: Modality) -> tuple[np.ndarray | None, list[str] | None]:

@@ -123,7 +123,7 @@ class PictureFiles(Store):
         self.pictures, self.rows, self.event, self.dtype = pictures, len(pictures), modality.event, np.dtype(np.uint8)
         # A row that fell out would shift those behind it: files that cannot be decoded were left out before.
         strict = {**modality.spec(), "skip_bad": False}
-        self.modality = type(modality).from_spec(strict).restore(modality.state())
+        self.modality = type(modality).from_spec({**strict, "condition": ()}).restore(modality.state())
 
     def read(self, numbers: np.ndarray) -> np.ndarray:
         if not len(numbers):

@@ -18,7 +18,7 @@ from lambent.data.stored.conversion import Conversion, Tell, described, restored
 from lambent.data.stored.manifest import Manifest
 from lambent.data.stored.ondisk import OnDisk
 from lambent.data.stored.stores import PictureFiles
-from lambent.errors import DataError, UsageError
+from lambent.errors import DataError
 from lambent.part import Spec
 
 Source = str | Path
@@ -88,11 +88,6 @@ def _opened(
 ) -> tuple[OnDisk, np.ndarray]:
     """All rows of a source, and the numbers of those that cannot be read and may be left out."""
     chosen = guess_of(source, split) if modality is None else Modality.from_spec(modality)
-    if chosen.condition:
-        raise UsageError(
-            f"{source}: rows that are read from disk cannot condition a model ({', '.join(chosen.condition)}): "
-            "allow more memory (--memory), or leave the condition out"
-        )
     if Path(source).is_dir():
         return _pictures(Path(source), folder, split, chosen, held_out, tell)
     facts = None if not held_out or not held_out[0] else {"fractions": list(held_out[0]), "seed": held_out[1]}

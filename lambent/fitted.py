@@ -104,11 +104,15 @@ class Fitted:
 
         Rows that training draws anew for each batch (dynamic binarization) are drawn once, each from `seed` and its own content,
         so that a row is the same beside whatever others. given: values of conditions that hold for all rows, in place of the
-        rows' own. context: [rows, width], for a model whose context has no names. limit: only the first so many rows.
-        Errors: `DataError` for rows of another shape, outside the likelihood's support, or without what conditions the model.
+        rows' own. context: [rows, width], for a model whose context has no names. limit: only the first so many rows. `Rows`
+        have been drawn and conditioned already, and take only a limit.
+        Errors: `DataError` for rows of another shape, outside the likelihood's support, or without what conditions the model;
+        `UsageError` for a condition or a context that does not fit.
         """
         if isinstance(raw, Rows):
-            return raw
+            if given or context is not None:
+                raise UsageError("these rows are conditioned already: say what is given where they are made")
+            return raw if limit is None or limit >= len(raw) else raw.at(torch.arange(limit))
         encoded = self._encoded(raw)
         modality = self.modality or (None if encoded is None else encoded.modality)
         x = (as_tensor(raw) if encoded is None else encoded.x)[:limit]
@@ -125,7 +129,7 @@ class Fitted:
 
     def raw(self, x: Tensor) -> Any:
         """Rows as the model has them, in the units that the data came in: pictures as bytes, tables as frames."""
-        return x.numpy() if self.modality is None else self.modality.decode(x)
+        return x.detach().cpu().numpy() if self.modality is None else self.modality.decode(x)
 
     def given(self, values: Mapping[str, Any] | None, rows: int) -> Tensor | None:
         """Values of the conditions for so many new rows, [rows, width]; None for a model that takes none.
@@ -149,17 +153,26 @@ class Fitted:
 
     def _context(self, encoded: Encoded | None, rows: int, given: Mapping[str, Any], context: Any) -> Tensor | None:
         if context is not None:
-            return as_tensor(context)[:rows]
-        conditions = self.conditions or (Conditions() if encoded is None else encoded.modality.conditions)
+            return self._fitting(as_tensor(context)[:rows], rows)
+        theirs = Conditions() if encoded is None or not self.model.context else encoded.modality.conditions
+        conditions = self.conditions or theirs
+        own = None if encoded is None or encoded.context is None else encoded.context[:rows]
         if not conditions:
-            return self.given(given, rows) if given else None
-        if all(name in given for name in conditions.names):
-            return conditions.given(given, rows)
-        own = None if encoded is None else encoded.context
-        if own is None or given:
-            beside = {} if encoded is None else {name: values[:rows] for name, values in encoded.beside.items()}
-            return conditions.completed(beside, given, rows)
-        return own[:rows]
+            return self.given(given, rows) if given or own is None else own
+        if own is not None and theirs == conditions:
+            return conditions.replaced(own, given) if given else own
+        # Rows that were read by another modality may have other levels, or the same in another order.
+        beside = {} if encoded is None else {name: values[:rows] for name, values in encoded.beside.items()}
+        return conditions.completed(beside, given, rows)
+
+    def _fitting(self, context: Tensor, rows: int) -> Tensor:
+        if tuple(context.shape) != (rows, self.model.context):
+            wanted = f"a context of shape [{rows}, {self.model.context}]" if self.model.context else "no context"
+            raise UsageError(f"this model takes {wanted} with these rows, not one of shape {list(context.shape)}")
+        if not bool(torch.isfinite(context).all()):
+            row = int((~torch.isfinite(context)).nonzero()[0, 0])
+            raise DataError(f"row {row} of the context holds a number that is not finite")
+        return context
 
 
 def drawn(modality: Modality, x: Tensor, seed: int) -> Tensor:
@@ -176,7 +189,8 @@ def drawn(modality: Modality, x: Tensor, seed: int) -> Tensor:
 def save(path: str | Path, fitted: Fitted | LatentModel) -> Path:
     """Write the model file; the old file stays until the new one is whole.
 
-    Raises `ArtifactError` for weights that are not finite, `MachineError` where the disk refuses.
+    Raises `ArtifactError` for weights that are not finite, `UsageError` for a model that could not be loaded again,
+    `MachineError` where the disk refuses.
     """
     fitted = Fitted.of(fitted)
     model, modality = fitted.model, fitted.modality
@@ -188,6 +202,13 @@ def save(path: str | Path, fitted: Fitted | LatentModel) -> Path:
         raise UsageError(
             f"the model takes rows of shape {list(model.event_shape)}, the modality makes {list(modality.event)}"
         )
+    if modality is not None and modality.conditions and modality.conditions.width != model.context:
+        raise UsageError(
+            f"the model takes a context of {model.context} numbers, the conditions of the modality make "
+            f"{modality.conditions.width}"
+        )
+    if model.anchor.dtype != torch.float32:
+        raise UsageError(f"model files hold float32, and this model is in {model.anchor.dtype}: save model.float()")
     header = {
         "format": FORMAT,
         "model": model.spec(),

@@ -220,6 +220,11 @@ class Conditions:
         return sum(item.width for item in self.items)
 
     @property
+    def widths(self) -> list[int]:
+        """Numbers of each condition, in order."""
+        return [item.width for item in self.items]
+
+    @property
     def names(self) -> list[str]:
         return [item.name for item in self.items]
 
@@ -250,32 +255,50 @@ class Conditions:
         return torch.from_numpy(np.concatenate(parts, 1))
 
     def completed(self, columns: Mapping[str, np.ndarray], values: Mapping[str, Any], rows: int) -> Tensor:
-        """Columns of so many rows, in place of some of them the same value for all, [rows, width]."""
-        for name in values:
-            if name not in self.names:
-                raise UsageError(f"this model is not conditioned on {name!r}; {nearest(str(name), self.names)}")
-        return self.encode(
-            {**columns, **{name: np.array([value] * rows, dtype=object) for name, value in values.items()}}
-        )
+        """Columns of so many rows, in place of some of them the same value for all, [rows, width].
+
+        Errors: those of `encode` for the columns, those of `given` for the values.
+        """
+        same = self._of_each(values)
+        if len(same) == len(self.items) and same:
+            return torch.cat(list(same.values()), 1).expand(rows, -1)
+        rest = Conditions([item for item in self.items if item.name not in same])
+        own = dict(zip(rest.names, rest.encode(columns).split(rest.widths, 1), strict=True))
+        parts = [same[name].expand(rows, -1) if name in same else own[name] for name in self.names]
+        return torch.cat(parts, 1)
+
+    def replaced(self, context: Tensor, values: Mapping[str, Any]) -> Tensor:
+        """A context [rows, width] with the same value for all rows in place of some of its conditions; errors of `given`."""
+        same = self._of_each(values)
+        parts = zip(self.names, context.split(self.widths, 1), strict=True)
+        return torch.cat([same[name].to(own).expand_as(own) if name in same else own for name, own in parts], 1)
 
     def given(self, values: Mapping[str, Any], rows: int) -> Tensor:
         """The same values for so many rows, [rows, width]; `UsageError` names what is missing, unknown or of another type."""
-        for name in values:
-            if name not in self.names:
-                if not self.items:
-                    raise UsageError(f"this model is not conditioned on anything, so {name!r} cannot be given")
-                raise UsageError(f"this model is not conditioned on {name!r}; {nearest(str(name), self.names)}")
+        same = self._of_each(values)
         for item in self.items:
-            if item.name not in values:
+            if item.name not in same:
                 raise UsageError(
                     f"this model is conditioned on {self._listed()}, and no {item.name} was given: "
                     f"say --given {item.name}=VALUE (in Python given={{{item.name!r}: …}}); known: {item.known}"
                 )
+        return self.completed({}, values, rows)
+
+    def _of_each(self, values: Mapping[str, Any]) -> dict[str, Tensor]:
+        """Each given value, [1, its width], in the order of the conditions; `UsageError` for one unknown or of another type."""
+        for name in values:
+            if not self.items:
+                raise UsageError(f"this model is not conditioned on anything, so {name!r} cannot be given")
+            if name not in self.names:
+                raise UsageError(f"this model is not conditioned on {name!r}; {nearest(str(name), self.names)}")
         try:
-            one = self.encode({name: np.array([value], dtype=object) for name, value in values.items()})
+            return {
+                item.name: torch.from_numpy(item.encode(np.array([values[item.name]], dtype=object)))
+                for item in self.items
+                if item.name in values
+            }
         except DataError as error:
             raise UsageError(str(error).replace(", row 1", "")) from None
-        return one.expand(rows, -1)
 
     def typical(self, rows: int, generator: torch.Generator) -> Tensor:
         """Conditions for new rows, each drawn by itself as often as training has seen it, [rows, width]."""

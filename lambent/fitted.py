@@ -4,9 +4,6 @@ The file is one of safetensors: the weights, and in its header the spec, the mod
 runs no code from it: names are looked up among the registered parts, tensors are numbers, the rest is JSON.
 """
 
-import hashlib
-import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -24,19 +21,15 @@ from lambent.data.batches import as_tensor
 from lambent.data.conditions import Conditions
 from lambent.data.kinds.modality import Encoded
 from lambent.data.splitting import row_hashes
-from lambent.disk import strict_json, tensorfile
+from lambent.disk import modelfile, tensorfile
 from lambent.disk.allowance import allowance
-from lambent.disk.tensorfile import Entry, Header
-from lambent.disk.whole import write_whole
+from lambent.disk.tensorfile import Header
 from lambent.errors import ArtifactError, DataError, LambentError, UsageError
 from lambent.model import LatentModel
 from lambent.seeds import stream
 
 FORMAT = 1
-MODEL = "model.safetensors"  # in the folder of a run
-PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib")
 MOST_AXES = 8
-MOST_FAULTS = 50  # that one message lists
 
 
 @dataclass
@@ -215,11 +208,8 @@ def save(path: str | Path, fitted: Fitted | LatentModel) -> Path:
         "event": list(model.event_shape),
         "modality": None if modality is None else _described(modality),
         "provenance": {**fitted.provenance, "versions": versions()},
-        "sha256": tensorfile.digest(tensors),
     }
-    text = json.dumps(header, allow_nan=False)
-    metadata = {"lambent": text, "sha256": hashlib.sha256(text.encode()).hexdigest()}
-    return write_whole(path, lambda p: tensorfile.write(p, tensors, metadata))
+    return modelfile.written(path, tensors, header)
 
 
 def _described(modality: Modality) -> dict[str, Any]:
@@ -233,15 +223,15 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Fitted:
     Raises `ArtifactError` that lists everything wrong with it: damage, a later format, tensors missing, left over, of
     another shape or type, numbers that are not finite.
     """
-    path = model_path(path)
-    header, found = _opened(path)
+    path = modelfile.model_path(path)
+    header, found = modelfile.opened(path)
     if header.get("format") != FORMAT:
         raise ArtifactError(
             f"{path} has format {header.get('format')!r}, and this version reads {FORMAT}: update lambent"
         )
     model, modality = _built(path, header, found)
     wanted = model.state_dict()
-    faults = _misfits(wanted, found.tensors)
+    faults = modelfile.misfits(wanted, found.tensors)
     if not faults:  # only now are the tensors read: they are as large as the model's own
         tensors = tensorfile.read_tensors(path, found)
         faults = [
@@ -259,15 +249,9 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Fitted:
     return Fitted(model, modality, provenance if isinstance(provenance, dict) else {})
 
 
-def model_path(path: str | Path) -> Path:
-    """The model file that a path means: itself, or that of a run's folder."""
-    path = Path(path)
-    return path / MODEL if os.path.isdir(path) else path
-
-
 def read_header(path: str | Path) -> dict[str, Any]:
     """The header alone, without the tensors."""
-    return _opened(model_path(path))[0]
+    return modelfile.opened(modelfile.model_path(path))[0]
 
 
 def versions() -> dict[str, str]:
@@ -279,29 +263,6 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             found[name] = "not installed as a package"
     return found
-
-
-def _opened(path: Path) -> tuple[dict[str, Any], Header]:
-    """What the file says of itself, held against its own SHA-256; and which tensors it has."""
-    if path.suffix in PICKLES:
-        raise ArtifactError(
-            f"{path} is a pickle, which can run code when it is read, so it never is: save models with lambent.save"
-        )
-    if not os.path.isfile(path):
-        raise ArtifactError(f"there is no model file at {path}")
-    found = tensorfile.read_header(path)
-    text = found.metadata.get("lambent")
-    if text is None:
-        raise ArtifactError(f"{path} is a safetensors file, but not one of lambent's")
-    if found.metadata.get("sha256") != hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest():
-        raise ArtifactError(f"{path} is damaged: its description does not match its SHA-256")
-    try:
-        header = strict_json.parsed(text)
-    except ValueError as error:
-        raise ArtifactError(f"{path} is damaged: {error}") from None
-    if not isinstance(header, dict):
-        raise ArtifactError(f"{path} is damaged: its header is no object")
-    return header, found
 
 
 def _built(path: Path, header: dict[str, Any], found: Header) -> tuple[LatentModel, Modality | None]:
@@ -332,18 +293,3 @@ def _built(path: Path, header: dict[str, Any], found: Header) -> tuple[LatentMod
         what = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"  # torch's go on for pages
         raise ArtifactError(f"{path} describes a model that cannot be built: {what}") from None
     return model, modality
-
-
-def _misfits(wanted: dict[str, Tensor], given: dict[str, Entry]) -> list[str]:
-    """Everything in which the file's tensors are not those of the model it describes."""
-    missing, extra = sorted(set(wanted) - set(given)), sorted(set(given) - set(wanted))
-    faults = [f"{name} is missing" for name in missing] + [f"{name} belongs to no part" for name in extra]
-    for name in sorted(set(wanted) & set(given)):
-        mine, theirs = wanted[name], given[name]
-        if theirs.shape == () and ".groups." in name and name.endswith(".log_scale"):
-            continue  # of when columns of equal description shared one scale, which each of them then takes
-        if tuple(mine.shape) != theirs.shape:
-            faults.append(f"{name} has shape {list(theirs.shape)}, not {list(mine.shape)}")
-        elif mine.dtype != theirs.dtype:
-            faults.append(f"{name} has type {theirs.dtype}, not {mine.dtype}")
-    return faults[:MOST_FAULTS] + [f"and {len(faults) - MOST_FAULTS} more"] * (len(faults) > MOST_FAULTS)

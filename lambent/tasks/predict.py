@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lambent.data.conditions import Category
+from lambent.data.condition import Category
 from lambent.errors import UsageError
 from lambent.fitted import Fitted, Rows
 from lambent.metrics.bound import bounds

@@ -11,7 +11,8 @@ from scipy.stats import norm
 
 from lambent import VAE, Elbo, Flat, Gaussian, LatentModel, Mixture, Mlp, evaluate, fit, fit_prior, load, priors
 from lambent.data import load as encode
-from lambent.data.conditions import Category, Conditions, Number, named
+from lambent.data.condition import Category, Number
+from lambent.data.conditions import Conditions, named
 from lambent.data.splitting import take
 from lambent.errors import ArtifactError, DataError, UsageError
 from lambent.fitted import Fitted

@@ -29,7 +29,7 @@ from lambent.model import LatentModel
 from lambent.objectives import Elbo, Objective
 from lambent.part import Spec
 from lambent.seeds import stream
-from lambent.tasks.explore import decode, encode, generate, reconstruct
+from lambent.tasks.explore import decode, encode, generate, reconstruct, rows_under
 from lambent.training.continued import Kept, one_pass
 from lambent.training.fitting import fit
 from lambent.training.settings import Training
@@ -123,7 +123,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
             seed=seed,
             progress=self.verbose,
         )
-        self._adopt(model, encoded.modality)
+        self._adopt(Fitted(model.cpu().eval(), encoded.modality))
         return self
 
     def partial_fit(self, X: Any, y: Any = None) -> Self:
@@ -148,7 +148,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         )
         self._kept = one_pass(model, self._objective(), encoded, settings, kept)
         self.history_ = self._kept.state["history"]
-        self._adopt(model, encoded.modality)
+        self._adopt(Fitted(model.cpu().eval(), encoded.modality))
         return self
 
     # ---- using ---------------------------------------------------------------------------------------------------
@@ -173,8 +173,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
 
     def reconstruct(self, X: Any, y: Any = None, given: Mapping[str, Any] | None = None) -> Any:
         """Rows through the code and back, in raw form. given: conditions to decode under, in place of the rows' own."""
-        rows = self._rows(X, y, None if y is not None or self._has_conditions(X) else given)
-        under = self.fitted_.given(given, len(rows)) if given else None
+        rows, under = rows_under(self._precise(), self._encoded(X, y), given)
         return self.fitted_.raw(reconstruct(self._precise(), rows.x, rows.context, under=under))
 
     def sample(
@@ -254,10 +253,6 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         check_is_fitted(self)
         return self.fitted_.rows(self._encoded(X, y), given=given)
 
-    def _has_conditions(self, X: Any) -> bool:
-        """Whether the rows themselves say what conditions them."""
-        return bool(self.fitted_.conditions) and self._encoded(X).context is not None
-
     def _encoded(self, X: Any, y: Any = None, reset: bool = False) -> Encoded:
         """Raw data as tensors, by the modality."""
         if not reset:
@@ -303,8 +298,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
     def _objective(self) -> Objective:
         return Objective.from_spec(Elbo().spec() if self.objective is None else self.objective)
 
-    def _adopt(self, model: LatentModel, modality: Modality) -> None:
-        self.fitted_ = Fitted(model.cpu().eval(), modality)
+    def _adopt(self, fitted: Fitted) -> None:
+        self.fitted_ = fitted
         self._exact: list[Fitted] = []  # filled on first use; a list, so that scoring changes no attribute
 
     def _precise(self) -> Fitted:
@@ -340,8 +335,7 @@ def _dressed(stored: Fitted) -> VAE:
     vae = VAE(
         **{**parameters, **{name: spec[name] for name in ("latent", "likelihood", "network")}, "objective": objective}
     )
-    vae._adopt(stored.model, stored.modality or Table())
-    vae.fitted_.provenance = stored.provenance
+    vae._adopt(replace(stored, modality=stored.modality or Table()))
     vae.history_ = dict(face.get("history") or stored.provenance.get("history") or {})
     if face.get("n_features_in") is not None:
         vae.n_features_in_ = int(face["n_features_in"])

@@ -188,7 +188,14 @@ def test_a_part_of_the_rows_keeps_its_conditions() -> None:
     assert part.beside["site"].tolist() == [encoded.beside["site"][3], encoded.beside["site"][1]]
 
 
-@pytest.mark.parametrize("prior", [Mixture(components=4), priors.Flow(transforms=2, width=16)])
+@pytest.mark.parametrize(
+    "prior",
+    [
+        Mixture(components=4),
+        Mixture(components=4, conditional=True),
+        priors.Flow(transforms=2, width=16, conditional=True),
+    ],
+)
 def test_a_prior_is_fitted_under_the_context(prior: Any) -> None:
     """Codes that depend on the context: p(z | c) then follows it, and is better than one that could not."""
     encoded = encode(frame(600), modality={"type": "Table", "condition": ["site"]})

@@ -35,7 +35,7 @@ def dressed(stored: Fitted) -> VAE:
     vae = VAE(
         **{**parameters, **{name: spec[name] for name in ("latent", "likelihood", "network")}, "objective": objective}
     )
-    vae.adopt(replace(stored, modality=stored.modality or Table()))
+    vae._adopt(replace(stored, modality=stored.modality or Table()))
     vae.history_ = dict(face.get("history") or stored.provenance.get("history") or {})
     if face.get("n_features_in") is not None:
         vae.n_features_in_ = int(face["n_features_in"])

@@ -120,7 +120,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
             seed=seed,
             progress=self.verbose,
         )
-        self.adopt(Fitted(model.cpu().eval(), encoded.modality))
+        self._adopt(Fitted(model.cpu().eval(), encoded.modality))
         return self
 
     def partial_fit(self, X: Any, y: Any = None) -> Self:
@@ -145,7 +145,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         )
         self._kept = one_pass(model, self._objective(), encoded, settings, kept)
         self.history_ = self._kept.state["history"]
-        self.adopt(Fitted(model.cpu().eval(), encoded.modality))
+        self._adopt(Fitted(model.cpu().eval(), encoded.modality))
         return self
 
     # ---- using ---------------------------------------------------------------------------------------------------
@@ -295,8 +295,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
     def _objective(self) -> Objective:
         return Objective.from_spec(Elbo().spec() if self.objective is None else self.objective)
 
-    def adopt(self, fitted: Fitted) -> None:
-        """Take a trained model for its own."""
+    def _adopt(self, fitted: Fitted) -> None:
         self.fitted_ = fitted
         self._exact: list[Fitted] = []  # filled on first use; a list, so that scoring changes no attribute
 

@@ -1,7 +1,6 @@
 """The scikit-learn face: a VAE with fit, transform, inverse_transform, sample, score_samples."""
 
 import copy
-import inspect
 from collections.abc import Mapping
 from dataclasses import replace
 from numbers import Real
@@ -17,13 +16,11 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from lambent.data import encode_like, load, load_parted
 from lambent.data.kinds.modality import Encoded, Modality
-from lambent.data.kinds.table import Table
 from lambent.data.loading import raw_rows
 from lambent.data.readers.frames import is_frame
-from lambent.errors import ArtifactError, LambentError, UsageError
+from lambent.errors import UsageError
 from lambent.estimators.assembly import assembled, chosen_modality, is_table, latent_spec
 from lambent.fitted import Fitted, Rows
-from lambent.fitted import load as load_fitted
 from lambent.metrics.bound import bounds
 from lambent.model import LatentModel
 from lambent.objectives import Elbo, Objective
@@ -208,7 +205,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
     def save(self, path: str | Path) -> Path:
         """Write the model file; `lambent.load` gives a fitted VAE back."""
         check_is_fitted(self)
-        parameters = {name: value for name, value in self.get_params().items() if _is_plain(value)}
+        parameters = {name: value for name, value in self.get_params().items() if is_plain(value)}
         names = getattr(self, "feature_names_in_", None)
         face = {
             "parameters": parameters,
@@ -314,35 +311,6 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         return {name: [] if name == "_exact" else value for name, value in state.items()}
 
 
-def load_estimator(path: str | Path, device: str = "cpu") -> VAE:
-    """The fitted VAE in a model file; see `lambent.fitted.load` for what is refused."""
-    stored = load_fitted(path, device)
-    try:
-        return _dressed(stored)
-    except (LambentError, TypeError, ValueError, AttributeError) as error:
-        raise ArtifactError(f"{path} holds a model, but no estimator's settings that can be read: {error}") from None
-
-
-def _dressed(stored: Fitted) -> VAE:
-    """The model with the settings, the history and the columns that its file tells of."""
-    face = stored.provenance.get("estimator") or {}
-    known = inspect.signature(VAE.__init__).parameters
-    parameters = {k: v for k, v in (face.get("parameters") or {}).items() if k in known and _is_plain(v)}
-    spec = stored.model.spec()
-    objective = stored.provenance.get("objective")
-    if objective is not None:
-        objective = Objective.from_spec(objective).spec()
-    vae = VAE(
-        **{**parameters, **{name: spec[name] for name in ("latent", "likelihood", "network")}, "objective": objective}
-    )
-    vae._adopt(replace(stored, modality=stored.modality or Table()))
-    vae.history_ = dict(face.get("history") or stored.provenance.get("history") or {})
-    if face.get("n_features_in") is not None:
-        vae.n_features_in_ = int(face["n_features_in"])
-    if face.get("feature_names_in") is not None:
-        vae.feature_names_in_ = np.asarray([str(name) for name in face["feature_names_in"]], dtype=object)
-    return vae
-
-
-def _is_plain(value: Any) -> bool:
+def is_plain(value: Any) -> bool:
+    """Whether a setting can stand in the JSON of a model file."""
     return value is None or isinstance(value, (bool, int, float, str))

@@ -25,7 +25,7 @@ class Flow(Prior):
     )
 
     conditional: bool = option(
-        "whether the map depends on the context, where there is one; if not, codes are free of it and may be decoded under any",
+        "whether the map depends on the context, where there is one; if not, codes are free of it: any may be given",
         default=False,
     )
 

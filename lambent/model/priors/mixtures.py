@@ -33,7 +33,7 @@ class Mixture(Prior):
     components: int = option("number of Gaussians", default=10, minimum=1, maximum=10**6)
     covariance: Literal["diagonal", "full"] = option("shape of each Gaussian", default="diagonal")
     conditional: bool = option(
-        "whether the weights depend on the context, where there is one; if not, codes are free of it and may be decoded under any",
+        "whether the weights depend on the context, where there is one; if not, codes are free of it: any may be given",
         default=False,
     )
 

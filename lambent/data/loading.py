@@ -75,7 +75,9 @@ def _opened(raw: Raw, modality: Modality | Spec | str | None) -> tuple[Raw, Moda
     """The rows read, and the modality for them, not yet fitted."""
     if modality is None and raw.facts.get("name") is not None:
         modality = catalog.entry_named(raw.facts["name"])[0].modality
-    chosen = guess(raw.rows) if modality is None else Modality.from_spec(modality)
+    # A copy, for it is about to be fitted: the rows that an instance was fitted to before are still read by it.
+    described = modality.spec() if isinstance(modality, Modality) else modality
+    chosen = guess(raw.rows) if described is None else Modality.from_spec(described)
     return replace(raw, rows=chosen.open(raw.rows)), chosen
 
 

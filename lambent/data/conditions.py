@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from lambent.data.kinds.moments import Moments
+from lambent.data.values import as_numbers, is_missing, level_of, numeric_first, single
 from lambent.errors import ArtifactError, DataError, UsageError, nearest
 
 FEW = 20  # whole numbers of at most so many different values are categories
@@ -73,7 +74,7 @@ class Category(Condition):
             raise DataError(
                 f"condition {name!r} is {next(iter(counts))} in every row: there is nothing to condition on"
             )
-        pairs = sorted(counts.items(), key=lambda pair: _numeric_first(pair[0]))
+        pairs = sorted(counts.items(), key=lambda pair: numeric_first(pair[0]))
         return cls(name, [level for level, _ in pairs], [int(n) for _, n in pairs])
 
     @property
@@ -89,7 +90,11 @@ class Category(Condition):
         place = {level: i for i, level in enumerate(self.levels)}
         out = np.zeros((len(values), self.width), np.float32)
         for row, value in enumerate(values):
+            if is_missing(value):
+                raise DataError(f"condition {self.name!r}, row {row + 1}: has no value; known: {self.known}")
             index = place.get(level_of(value))
+            if index is None and isinstance(value, (bool, np.bool_)):
+                index = place.get(str(int(value)))  # labels of True and False are kept as 1 and 0
             if index is None:
                 near = nearest(level_of(value), self.levels) if len(self.levels) <= SHOWN else f"known: {self.known}"
                 raise DataError(
@@ -129,7 +134,7 @@ class Number(Condition):
         return 1
 
     def encode(self, values: np.ndarray) -> np.ndarray:
-        return ((_numbers(self.name, values) - self.centre) / self.scale).astype(np.float32)[:, None]
+        return ((as_numbers(self.name, values) - self.centre) / self.scale).astype(np.float32)[:, None]
 
     def typical(self, count: int, generator: torch.Generator) -> np.ndarray:
         noise = torch.randn(count, generator=generator, dtype=torch.float64).numpy()
@@ -157,7 +162,7 @@ class Learner:
 
     def add(self, values: np.ndarray) -> None:
         """Take in values [rows]; `DataError` for a row without one, and for too many levels."""
-        missing = [row for row, value in enumerate(values) if value is None or value != value]
+        missing = [row for row, value in enumerate(values) if is_missing(value)]
         if missing:
             where = f"row {self.rows + missing[0] + 1}"
             raise DataError(f"condition {self.name!r}, {where}: has no value ({len(missing):,} such rows in all)")
@@ -168,7 +173,7 @@ class Learner:
             )
         self.numeric = numeric
         if self.numeric:
-            numbers = _numbers(self.name, values)
+            numbers = as_numbers(self.name, values)
             self.moments.add(numbers)
             self.low, self.high = min(self.low, float(numbers.min())), max(self.high, float(numbers.max()))
             self.few = self.few and bool((numbers == np.rint(numbers)).all())
@@ -254,9 +259,8 @@ class Conditions:
         for name in values:
             if name not in self.names:
                 raise UsageError(f"this model is not conditioned on {name!r}; {nearest(str(name), self.names)}")
-        return self.encode(
-            {**columns, **{name: np.array([value] * rows, dtype=object) for name, value in values.items()}}
-        )
+        same = {name: np.array([single(name, value)] * rows, dtype=object) for name, value in values.items()}
+        return self.encode({**columns, **same})
 
     def given(self, values: Mapping[str, Any], rows: int) -> Tensor:
         """The same values for so many rows, [rows, width]; `UsageError` names what is missing, unknown or of another type."""
@@ -272,7 +276,7 @@ class Conditions:
                     f"say --given {item.name}=VALUE (in Python given={{{item.name!r}: …}}); known: {item.known}"
                 )
         try:
-            one = self.encode({name: np.array([value], dtype=object) for name, value in values.items()})
+            one = self.encode({name: np.array([single(name, value)], dtype=object) for name, value in values.items()})
         except DataError as error:
             raise UsageError(str(error).replace(", row 1", "")) from None
         return one.expand(rows, -1)
@@ -311,39 +315,6 @@ def named(given: Iterable[str]) -> dict[str, str]:
             raise UsageError(f"--given {name}: stands there twice")
         found[name] = value
     return found
-
-
-def level_of(value: Any) -> str:
-    """A value as the name of a level: 3, 3.0 and "3" are one."""
-    if isinstance(value, (bool, np.bool_)):
-        return str(bool(value)).lower()
-    if isinstance(value, (float, np.floating)) and float(value).is_integer():
-        return str(int(value))
-    return str(value)
-
-
-def _numbers(name: str, values: np.ndarray) -> np.ndarray:
-    try:
-        numbers = np.array([float(value) for value in values], np.float64)
-    except (TypeError, ValueError):
-        bad = next(value for value in values if not _is_number(value))
-        raise DataError(f"condition {name!r} takes numbers, and {str(bad)[:40]!r} is none") from None
-    if not np.isfinite(numbers).all():
-        row = int(np.flatnonzero(~np.isfinite(numbers))[0])
-        raise DataError(f"condition {name!r}, row {row + 1}: is missing or not finite")
-    return numbers
-
-
-def _is_number(value: Any) -> bool:
-    try:
-        float(value)
-    except (TypeError, ValueError):
-        return False
-    return True
-
-
-def _numeric_first(level: str) -> tuple[int, float, str]:
-    return (0, float(level), level) if _is_number(level) and math.isfinite(float(level)) else (1, 0.0, level)
 
 
 def _restored(fields: dict[str, Any]) -> Condition:

@@ -86,11 +86,13 @@ def reconstruct(arguments: Sequence[str]) -> int:
     _, fitted, encoded = opened_with_rows(options, voice)
     picture = path.suffix.lower() == ".png"
     encoded = leading(encoded, options.limit or (SHOWN if picture else None))
-    taken = fitted.rows(encoded, options.seed)
-    x, under = taken.x, None
-    if options.given:
-        under = fitted.rows(encoded, options.seed, named(options.given)).context
-    again = explore.reconstruct(fitted, x, taken.context, under=under)
+    under = fitted.rows(encoded, options.seed, named(options.given))
+    alone = (
+        fitted.conditions and not set(fitted.conditions.names) <= encoded.beside.keys()
+    )  # they have none of their own
+    taken = under if alone else fitted.rows(encoded, options.seed)
+    x = taken.x
+    again = explore.reconstruct(fitted, x, taken.context, under=under.context)
     grid = output.paired(fitted.raw(x), fitted.raw(again)) if picture and _pictures(fitted) else None
     _write(path, fitted, again, lead_of(encoded), grid, voice)
     return 0

@@ -1,5 +1,6 @@
 """Loading: any source → encoded rows, with the modality that suits it."""
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -196,7 +197,10 @@ def _exists(path: Path) -> bool:
 
 
 def encoded(modality: Modality, raw: Raw) -> Encoded:
-    """Opened rows as a fitted modality encodes them, with the labels beside them, and with their context if all is there."""
+    """Opened rows as a fitted modality encodes them, with the labels beside them, and with their context if all is there.
+
+    Without a context are rows that lack a condition, or have a level that was never seen: they may be taken under another.
+    """
     found = modality.read(raw.rows)
     if raw.labels is not None:
         if len(raw.labels) != len(found):
@@ -211,8 +215,9 @@ def encoded(modality: Modality, raw: Raw) -> Encoded:
         found.beside |= dict.fromkeys(
             ("label", *([label] if label else [])), named_labels(found.labels, found.label_names)
         )
-    if modality.conditions and set(modality.conditions.names) <= found.beside.keys():
-        found.context = modality.conditions.encode(found.beside)
+    if modality.conditions:
+        with suppress(DataError):  # `conditioned` says what is wrong, where they are asked for it
+            found.context = modality.conditions.encode(found.beside)
     found.factors, found.factor_names = raw.factors, raw.factor_names
     facts = {key: value for key, value in raw.facts.items() if value is not None}
     found.source = {"split": "train"} | facts | found.source

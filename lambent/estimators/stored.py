@@ -1,6 +1,7 @@
 """A fitted VAE from a model file."""
 
 import inspect
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -38,8 +39,7 @@ def _dressed(stored: Fitted) -> VAE:
     vae = VAE(
         **{**parameters, **{name: spec[name] for name in ("latent", "likelihood", "network")}, "objective": objective}
     )
-    vae._adopt(stored.model, stored.modality or Table())
-    vae.fitted_.provenance = stored.provenance
+    vae._adopt(replace(stored, modality=stored.modality or Table()))
     vae.history_ = dict(face.get("history") or stored.provenance.get("history") or {})
     if face.get("n_features_in") is not None:
         vae.n_features_in_ = int(face["n_features_in"])

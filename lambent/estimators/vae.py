@@ -26,7 +26,7 @@ from lambent.model import LatentModel
 from lambent.objectives import Elbo, Objective
 from lambent.part import Spec
 from lambent.seeds import stream
-from lambent.tasks.explore import decode, encode, generate, reconstruct
+from lambent.tasks.explore import decode, encode, generate, reconstruct, rows_under
 from lambent.training.continued import Kept, one_pass
 from lambent.training.fitting import fit
 from lambent.training.settings import Training
@@ -120,7 +120,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
             seed=seed,
             progress=self.verbose,
         )
-        self._adopt(model, encoded.modality)
+        self._adopt(Fitted(model.cpu().eval(), encoded.modality))
         return self
 
     def partial_fit(self, X: Any, y: Any = None) -> Self:
@@ -145,7 +145,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         )
         self._kept = one_pass(model, self._objective(), encoded, settings, kept)
         self.history_ = self._kept.state["history"]
-        self._adopt(model, encoded.modality)
+        self._adopt(Fitted(model.cpu().eval(), encoded.modality))
         return self
 
     # ---- using ---------------------------------------------------------------------------------------------------
@@ -174,8 +174,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
 
     def reconstruct(self, X: Any, y: Any = None, given: Mapping[str, Any] | None = None) -> Any:
         """Rows through the code and back, in raw form. given: conditions to decode under, in place of the rows' own."""
-        rows = self._rows(X, y, None if y is not None or self._has_conditions(X) else given)
-        under = self.fitted_.given(given, len(rows)) if given else None
+        rows, under = rows_under(self._precise(), self._encoded(X, y), given)
         return self.fitted_.raw(reconstruct(self._precise(), rows.x, rows.context, under=under))
 
     def sample(
@@ -255,10 +254,6 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         check_is_fitted(self)
         return self.fitted_.rows(self._encoded(X, y), given=given)
 
-    def _has_conditions(self, X: Any) -> bool:
-        """Whether the rows themselves say what conditions them."""
-        return bool(self.fitted_.conditions) and self._encoded(X).context is not None
-
     def _encoded(self, X: Any, y: Any = None, reset: bool = False) -> Encoded:
         """Raw data as tensors, by the modality."""
         if not reset:
@@ -306,8 +301,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
     def _objective(self) -> Objective:
         return Objective.from_spec(Elbo().spec() if self.objective is None else self.objective)
 
-    def _adopt(self, model: LatentModel, modality: Modality) -> None:
-        self.fitted_ = Fitted(model.cpu().eval(), modality)
+    def _adopt(self, fitted: Fitted) -> None:
+        self.fitted_ = fitted
         self._exact = Precise()
 
     def _precise(self) -> Fitted:

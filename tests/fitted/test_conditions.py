@@ -13,7 +13,8 @@ from scipy.stats import norm
 from lambent import VAE, Elbo, Flat, Gaussian, LatentModel, Mixture, Mlp, evaluate, fit, fit_prior, load, priors
 from lambent.data import encode_like
 from lambent.data import load as encode
-from lambent.data.conditions import Category, Conditions, Number, named
+from lambent.data.condition import Category, Number
+from lambent.data.conditions import Conditions, named
 from lambent.data.readers.raw import Raw
 from lambent.data.splitting import take
 from lambent.errors import ArtifactError, DataError, UsageError
@@ -310,3 +311,103 @@ def test_scores_follow_a_prior_that_was_fitted_afterwards() -> None:
 
 def encode_labelled(vae: VAE, x: np.ndarray, y: np.ndarray) -> Any:
     return encode_like(vae.modality_, Raw(x, labels=y))
+
+
+def two_columns(rows: int = 240) -> pd.DataFrame:
+    """x is 4 for site b and 0 for site a, plus the age in units of ten."""
+    random = np.random.default_rng(5)
+    site, age = random.choice(["a", "b"], rows), random.uniform(0, 10, rows)
+    x = 4.0 * (site == "b") + age / 10 + 0.1 * random.normal(size=rows)
+    return pd.DataFrame({"x": x, "noise": random.normal(size=rows), "site": site, "age": age})
+
+
+@pytest.fixture(scope="module")
+def by_both() -> VAE:
+    names = ("site", "age")
+    vae = VAE(latent=1, condition=names, network=NETWORK, epochs=60, batch=16, learning_rate=3e-3, precision="fp32")
+    return vae.fit(two_columns())
+
+
+def test_some_conditions_are_replaced_and_the_others_kept(both: Conditions) -> None:
+    own = both.encode({"site": np.array(["a", "b"], object), "age": np.array([35.125, 20.0])})
+    moved = both.replaced(own, {"site": "b"})
+    torch.testing.assert_close(moved[:, :2], torch.tensor([[0.0, 1.0], [0.0, 1.0]]))
+    assert torch.equal(moved[:, 2], own[:, 2])
+    assert torch.equal(both.replaced(own.double(), {"age": 35.125})[:, 2], torch.zeros(2, dtype=torch.float64))
+    with pytest.raises(
+        UsageError, match=r"^condition 'site': no level is called 'c'"
+    ):  # of what was given, not of a row
+        both.completed({"age": np.array([1.0])}, {"site": "c"}, 1)
+
+
+def test_rows_that_another_modality_read_are_conditioned_by_the_models_own(by_site: VAE) -> None:
+    """Sites b, c alone: by themselves two levels, of which the first is b; to the model they are the second and the third."""
+    test = frame(60, seed=6)
+    test = test[test["site"] != "a"].reset_index(drop=True)
+    other = encode(test, modality={"type": "Table", "condition": ["site"], "scale": "none"})
+    assert other.context is not None
+    assert other.context.shape[1] == 2
+    found = by_site.fitted_.rows(other).context
+    assert found is not None
+    expected = np.eye(3)[test["site"].map({"a": 0, "b": 1, "c": 2})]
+    np.testing.assert_array_equal(found.numpy(), expected)
+
+
+def test_levels_are_predicted_for_rows_that_do_not_tell_theirs(by_site: VAE) -> None:
+    test = frame(60, seed=7)
+    own = predict(by_site, test, "site", samples=8)
+    for values in (["unheard"] * 60, [None] * 60):
+        blank = predict(by_site, test.assign(site=pd.Series(values, dtype=object)), "site", samples=8)
+        torch.testing.assert_close(blank.log_posterior, own.log_posterior)
+        with pytest.raises(DataError, match="condition 'site', row 1"):
+            by_site.score_samples(test.assign(site=pd.Series(values, dtype=object)))
+    with pytest.raises(DataError, match="no level is called 'unheard'"):
+        VAE(latent=1, condition="site", network=NETWORK, epochs=1, validation=test.assign(site="unheard")).fit(
+            frame(60)
+        )
+
+
+def test_levels_are_predicted_for_some_of_the_rows(by_both: VAE) -> None:
+    """Of two conditions the other is kept, of rows picked by number and of the first so many, too."""
+    test = two_columns(40)
+    whole = predict(by_both, test, "site", samples=4).log_posterior
+    rows = by_both.fitted_.rows(test)
+    picked = predict(by_both, rows.at(torch.tensor([7, 3])), "site", samples=4).log_posterior
+    torch.testing.assert_close(picked, whole[[7, 3]])
+    first = predict(by_both, by_both.fitted_.rows(test, limit=5), "site", samples=4).log_posterior
+    torch.testing.assert_close(first, whole[:5])
+    torch.testing.assert_close(predict(by_both, rows, "site", samples=4).log_posterior, whole)
+
+
+def test_decoded_under_some_conditions_rows_keep_the_others(by_both: VAE) -> None:
+    rows = two_columns(40)
+    moved, both = (by_both.reconstruct(rows, given=given) for given in ({"site": "b"}, {"site": "b", "age": 5.0}))
+    assert np.corrcoef(moved["x"], rows["age"])[0, 1] > 0.9
+    assert moved["x"].mean() == pytest.approx(4.5, abs=0.4)
+    assert both["x"].std() < 0.5 * moved["x"].std()
+    silent = rows.drop(columns="site")  # the rows do not tell, so they are encoded under b, too
+    of_b = (rows["site"] == "b").to_numpy()
+    np.testing.assert_allclose(by_both.reconstruct(silent, given={"site": "b"})["x"][of_b], moved["x"][of_b], atol=1e-6)
+
+
+def test_a_context_without_names_is_checked() -> None:
+    model = LatentModel(Flat(2), Gaussian(), Mlp(8, 1), context=3).setup((4,))
+    x = torch.zeros(300, 4)
+    good = torch.ones(300, 3)
+    assert torch.equal(Fitted(model).rows(x, context=good, limit=7).context, good[:7])  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"context of shape \[300, 3\] with these rows, not one of shape \[200, 3\]"):
+        Fitted(model).rows(x, context=good[:200])
+    with pytest.raises(DataError, match="row 4 of the context"):
+        Fitted(model).rows(x, context=good.index_fill(0, torch.tensor([4]), float("nan")))
+    with pytest.raises(UsageError, match="takes no context with these rows"):
+        Fitted(LatentModel(Flat(2), Gaussian(), Mlp(8, 1)).setup((4,))).rows(x, context=good)
+    with pytest.raises(DataError, match="3 rows of context were given for 2 rows"):
+        fit(model, Elbo(), x, context=good, validation=(x[:2], good[:3]), epochs=1)
+
+
+def test_a_model_without_context_is_not_trained_on_rows_to_be_conditioned() -> None:
+    encoded = encode(frame(30), modality={"type": "Table", "condition": ["site"]})
+    with pytest.raises(UsageError, match=r"conditioned on site.*LatentModel\(context=3\)"):
+        fit(LatentModel(Flat(2), Gaussian(), Mlp(8, 1)), Elbo(), encoded, epochs=1)
+    with pytest.raises(UsageError, match="takes a context of 0 numbers, the conditions of the modality make 3"):
+        Fitted(LatentModel(Flat(2), Gaussian(), Mlp(8, 1)).setup((2,)), encoded.modality).save("never.safetensors")

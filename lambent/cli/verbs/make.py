@@ -86,14 +86,9 @@ def reconstruct(arguments: Sequence[str]) -> int:
     _, fitted, encoded = opened_with_rows(options, voice)
     picture = path.suffix.lower() == ".png"
     encoded = leading(encoded, options.limit or (SHOWN if picture else None))
-    under = fitted.rows(encoded, options.seed, named(options.given))
-    alone = (
-        fitted.conditions and not set(fitted.conditions.names) <= encoded.beside.keys()
-    )  # they have none of their own
-    taken = under if alone else fitted.rows(encoded, options.seed)
-    x = taken.x
-    again = explore.reconstruct(fitted, x, taken.context, under=under.context)
-    grid = output.paired(fitted.raw(x), fitted.raw(again)) if picture and _pictures(fitted) else None
+    taken, under = explore.rows_under(fitted, encoded, named(options.given), options.seed)
+    again = explore.reconstruct(fitted, taken.x, taken.context, under=under)
+    grid = output.paired(fitted.raw(taken.x), fitted.raw(again)) if picture and _pictures(fitted) else None
     _write(path, fitted, again, lead_of(encoded), grid, voice)
     return 0
 

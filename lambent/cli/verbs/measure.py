@@ -25,9 +25,9 @@ from lambent.cli.reading.flags import (
 from lambent.cli.verbs.carry import metric_rows
 from lambent.cli.voice import Voice
 from lambent.data import Encoded
+from lambent.data.condition import level_of
 from lambent.data.conditions import named
 from lambent.data.stored.ondisk import OnDisk
-from lambent.data.values import level_of
 from lambent.errors import UsageError
 from lambent.fitted import Fitted
 from lambent.metrics.bound import bounds

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lambent.data.conditions import Category
+from lambent.data.condition import Category
 from lambent.data.kinds.modality import Encoded, Modality
 from lambent.fitted import Fitted, Rows
 from lambent.report.run.findings import Findings, LatentMap, Measure, Pictures, Tables

@@ -19,13 +19,13 @@ def load_estimator(path: str | Path, device: str = "cpu") -> VAE:
     """The fitted VAE in a model file; see `lambent.fitted.load` for what is refused."""
     stored = load_fitted(path, device)
     try:
-        return _dressed(stored)
+        return dressed(stored)
     except (LambentError, TypeError, ValueError, AttributeError) as error:
         raise ArtifactError(f"{path} holds a model, but no estimator's settings that can be read: {error}") from None
 
 
-def _dressed(stored: Fitted) -> VAE:
-    """The model with the settings, the history and the columns that its file tells of."""
+def dressed(stored: Fitted) -> VAE:
+    """The model, where it lies, with the settings, the history and the columns that its file tells of."""
     face = stored.provenance.get("estimator") or {}
     known = inspect.signature(VAE.__init__).parameters
     parameters = {k: v for k, v in (face.get("parameters") or {}).items() if k in known and is_plain(v)}

@@ -12,7 +12,7 @@ from lambent.data import Image, Table
 from lambent.data import load as encode
 from lambent.data.splitting import take
 from lambent.errors import DataError, UsageError
-from lambent.estimators.vae import _dressed as dressed
+from lambent.estimators.stored import dressed
 from lambent.fitted import Fitted
 from lambent.fitted import load as load_fitted
 from lambent.metrics.bound import bounds

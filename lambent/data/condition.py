@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lambent.errors import DataError, nearest
+from lambent.errors import DataError, UsageError, nearest
 
 MOST_LEVELS = 10_000
 SHOWN = 12  # levels that a message lists
@@ -82,7 +82,11 @@ class Category(Condition):
         place = {level: i for i, level in enumerate(self.levels)}
         out = np.zeros((len(values), self.width), np.float32)
         for row, value in enumerate(values):
+            if is_missing(value):
+                raise DataError(f"condition {self.name!r}, row {row + 1}: has no value; known: {self.known}")
             index = place.get(level_of(value))
+            if index is None and isinstance(value, (bool, np.bool_)):
+                index = place.get(str(int(value)))  # labels of True and False are kept as 1 and 0
             if index is None:
                 near = nearest(level_of(value), self.levels) if len(self.levels) <= SHOWN else f"known: {self.known}"
                 raise DataError(
@@ -147,6 +151,20 @@ def level_of(value: Any) -> str:
     if isinstance(value, (float, np.floating)) and float(value).is_integer():
         return str(int(value))
     return str(value)
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a cell is empty: nothing, NaN, or text of blanks alone."""
+    if isinstance(value, str):
+        return not value.strip()
+    return value is None or (isinstance(value, (float, np.floating)) and math.isnan(value))
+
+
+def single(name: str, value: Any) -> Any:
+    """A value that holds for all rows, as a plain one; `UsageError` for several."""
+    if np.ndim(value):
+        raise UsageError(f"condition {name!r} is given one value for all rows, not {np.size(value):,}")
+    return value.item() if isinstance(value, Tensor) else value
 
 
 def numbers_of(name: str, values: np.ndarray) -> np.ndarray:

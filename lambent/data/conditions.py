@@ -14,7 +14,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lambent.data.condition import MOST_LEVELS, Category, Condition, Number, level_of, numbers_of, restored
+from lambent.data.condition import (
+    MOST_LEVELS,
+    Category,
+    Condition,
+    Number,
+    is_missing,
+    level_of,
+    numbers_of,
+    restored,
+    single,
+)
 from lambent.data.kinds.moments import Moments
 from lambent.errors import ArtifactError, DataError, UsageError, nearest
 
@@ -34,7 +44,7 @@ class Learner:
 
     def add(self, values: np.ndarray) -> None:
         """Take in values [rows]; `DataError` for a row without one, and for too many levels."""
-        missing = [row for row, value in enumerate(values) if value is None or value != value]
+        missing = [row for row, value in enumerate(values) if is_missing(value)]
         if missing:
             where = f"row {self.rows + missing[0] + 1}"
             raise DataError(f"condition {self.name!r}, {where}: has no value ({len(missing):,} such rows in all)")
@@ -167,7 +177,7 @@ class Conditions:
                 raise UsageError(f"this model is not conditioned on {name!r}; {nearest(str(name), self.names)}")
         try:
             return {
-                item.name: torch.from_numpy(item.encode(np.array([values[item.name]], dtype=object)))
+                item.name: torch.from_numpy(item.encode(np.array([single(item.name, values[item.name])], dtype=object)))
                 for item in self.items
                 if item.name in values
             }

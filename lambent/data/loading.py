@@ -106,7 +106,8 @@ def _fitted(raw: Raw, chosen: Modality) -> Encoded:
 def named_beside(beside: dict[str, np.ndarray], name: str) -> np.ndarray:
     """The column of that name beside the rows; `UsageError` with the nearest name if there is none."""
     if name not in beside:
-        there = nearest(name, beside) if beside else "they have no labels."
+        unlabelled = "they have no labels (of a table, data.label names the column that holds them)"
+        there = nearest(name, beside) if beside else unlabelled
         raise UsageError(f"condition {name!r}: these data have nothing of that name beside them; {there}")
     return beside[name]
 
@@ -226,11 +227,19 @@ def encoded(modality: Modality, raw: Raw) -> Encoded:
 
 
 def named_labels(labels: np.ndarray, names: list[str] | None) -> np.ndarray:
-    """The labels by name, where they have names: numbers of classes say less, and depend on which classes there are."""
+    """The labels by name, where they have names: numbers of classes say less, and depend on which classes there are.
+
+    Names that are all numbers, not all of them whole, are a quantity: they come as float64, and a missing one as NaN.
+    """
     if names is None or (len(labels) and not 0 <= labels.min() <= labels.max() < len(names)):
         return labels
-    by_name: np.ndarray = np.array(names, dtype=object)[labels]
-    return by_name
+    try:
+        values = np.array([float(name) for name in names], np.float64)
+        quantity = bool((values != np.rint(values)).any())
+    except ValueError:
+        quantity = False
+    named: np.ndarray = (values if quantity else np.array(names, dtype=object))[labels]
+    return named
 
 
 NAMES = tuple(catalog.CATALOG)

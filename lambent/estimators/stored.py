@@ -1,4 +1,4 @@
-"""An estimator from a model file."""
+"""A fitted VAE from a model file."""
 
 import inspect
 from dataclasses import replace
@@ -8,7 +8,8 @@ import numpy as np
 
 from lambent.data.kinds.table import Table
 from lambent.errors import ArtifactError, LambentError
-from lambent.estimators.vae import VAE, is_plain
+from lambent.estimators.assembly import is_plain
+from lambent.estimators.vae import VAE
 from lambent.fitted import Fitted
 from lambent.fitted import load as load_fitted
 from lambent.objectives import Objective
@@ -32,6 +33,9 @@ def dressed(stored: Fitted) -> VAE:
     objective = stored.provenance.get("objective")
     if objective is not None:
         objective = Objective.from_spec(objective).spec()
+    if stored.conditions:
+        names = stored.conditions.names
+        parameters["condition"] = names[0] if len(names) == 1 else tuple(names)
     vae = VAE(
         **{**parameters, **{name: spec[name] for name in ("latent", "likelihood", "network")}, "objective": objective}
     )

@@ -1,6 +1,5 @@
 """The scikit-learn face: a VAE with fit, transform, inverse_transform, sample, score_samples."""
 
-import copy
 from collections.abc import Mapping
 from dataclasses import replace
 from numbers import Real
@@ -19,7 +18,8 @@ from lambent.data.kinds.modality import Encoded, Modality
 from lambent.data.loading import raw_rows
 from lambent.data.readers.frames import is_frame
 from lambent.errors import UsageError
-from lambent.estimators.assembly import assembled, chosen_modality, is_table, latent_spec
+from lambent.estimators.assembly import assembled, chosen_modality, is_plain, is_table, latent_spec
+from lambent.estimators.precise import Precise
 from lambent.fitted import Fitted, Rows
 from lambent.metrics.bound import bounds
 from lambent.model import LatentModel
@@ -150,6 +150,10 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
 
     # ---- using ---------------------------------------------------------------------------------------------------
 
+    def fit_transform(self, X: Any, y: Any = None) -> NDArray[np.float64]:
+        """`fit`, and the codes of the same rows under the same labels."""
+        return self.fit(X, y).transform(X, y)
+
     def transform(self, X: Any, y: Any = None, given: Mapping[str, Any] | None = None) -> NDArray[np.float64]:
         """Posterior means, [rows, units]; levels of a hierarchy side by side, the top first."""
         rows = self._rows(X, y, given)
@@ -277,6 +281,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         if not isinstance(self.validation, Real):
             encoded = self._encoded(X, y, reset=True)
             rows = self.validation
+            if isinstance(rows, tuple) and "label" in encoded.modality.condition:  # (X, y), as in `fit`
+                rows = replace(raw_rows(rows[0]), labels=np.asarray(rows[1]))
             alike = rows if isinstance(rows, (Encoded, tuple)) else encode_like(encoded.modality, rows)
             return encoded, alike
         if not self.validation or isinstance(X, Encoded):
@@ -297,20 +303,9 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
 
     def _adopt(self, fitted: Fitted) -> None:
         self.fitted_ = fitted
-        self._exact: list[Fitted] = []  # filled on first use; a list, so that scoring changes no attribute
+        self._exact = Precise()
 
     def _precise(self) -> Fitted:
         """The model in float64, where a row's result does not hang on how many rows stand beside it."""
         check_is_fitted(self)
-        if not self._exact:
-            self._exact.append(replace(self.fitted_, model=copy.deepcopy(self.model_).double()))
-        return self._exact[0]
-
-    def __getstate__(self) -> dict[str, Any]:
-        state: dict[str, Any] = super().__getstate__()
-        return {name: [] if name == "_exact" else value for name, value in state.items()}
-
-
-def is_plain(value: Any) -> bool:
-    """Whether a setting can stand in the JSON of a model file."""
-    return value is None or isinstance(value, (bool, int, float, str))
+        return self._exact.of(self.fitted_)

@@ -100,6 +100,32 @@ def test_what_to_do_next_can_be_done(lambent: Lambent, conditioned: Path, small:
     assert again.status == 0, again.err
 
 
+def test_rows_that_do_not_tell_are_taken_under_what_is_given(
+    lambent: Lambent, conditioned: Path, small: list[str]
+) -> None:
+    lines = Path("t.csv").read_text().splitlines()
+    Path("one.csv").write_text("\n".join([lines[0], *(line for line in lines if ",u,20" in line)]) + "\n")
+    Path("bare.csv").write_text(
+        "\n".join(line.rsplit(",", 2)[0] for line in Path("one.csv").read_text().split()) + "\n"
+    )
+    under = ("--given", "site=u", "--given", "age=20")
+    told = [json.loads(lambent("evaluate", "run", "--samples=2", "--json", *words).out) for words in (
+        ("one.csv",), ("bare.csv", *under), ("bare.csv", "--given", "site=v", "--given", "age=20"),
+    )]  # fmt: skip
+    assert told[0]["metrics"] == told[1]["metrics"] != told[2]["metrics"]
+    for source in ("one", "bare"):
+        done = lambent("reconstruct", "run", f"{source}.csv", *under, "-o", f"{source}-again.csv")
+        assert done.status == 0, done.err
+    assert Path("one-again.csv").read_bytes() == Path("bare-again.csv").read_bytes()
+
+
+def test_the_report_says_what_samples_were_drawn_under(lambent: Lambent, conditioned: Path, small: list[str]) -> None:
+    assert "The values of site, age are drawn as often as in training." in Path("run/report.html").read_text()
+    done = lambent("train", "t.csv", "--condition", "site", "--epochs=1", "--out=one", *small)
+    assert done.status == 0, done.err
+    assert "Each site has equally many, in this order: u, v." in Path("one/report.html").read_text()
+
+
 def test_reconstruct_under_what_rows_do_not_tell(lambent: Lambent, conditioned: Path) -> None:
     """--given stands in for a column that the data lack, and for one of two alone; the age stays the rows' own."""
     own = Path("t.csv").read_text().splitlines()

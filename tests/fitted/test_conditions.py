@@ -1,5 +1,6 @@
 """Conditions: columns beside the data as vectors, by name; what is missing, unknown or of another type is said in one line."""
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ import torch
 from scipy.stats import norm
 
 from lambent import VAE, Elbo, Flat, Gaussian, LatentModel, Mixture, Mlp, evaluate, fit, fit_prior, load, priors
+from lambent.data import encode_like
 from lambent.data import load as encode
 from lambent.data.condition import Category, Number
 from lambent.data.conditions import Conditions, named
+from lambent.data.readers.raw import Raw
 from lambent.data.splitting import take
 from lambent.errors import ArtifactError, DataError, UsageError
 from lambent.fitted import Fitted
@@ -227,6 +230,96 @@ def test_what_is_not_there_cannot_condition() -> None:
         )
     with pytest.raises(UsageError, match="has no column 'sit'; did you mean 'site'"):
         VAE(condition="sit", latent=2, network=NETWORK, epochs=1).fit(frame(30))
+
+
+def test_an_empty_cell_is_no_level(both: Conditions) -> None:
+    for empty in ("", "  ", None, float("nan")):
+        column = np.array(["a", "b", empty], object)
+        with pytest.raises(DataError, match="row 3: has no value"):
+            Conditions.fit({"site": column})
+        with pytest.raises(DataError, match="row 3: has no value"):
+            both.encode({"site": column, "age": np.arange(3.0)})
+
+
+def test_one_value_is_given_for_all_rows(both: Conditions) -> None:
+    with pytest.raises(UsageError, match="'site' is given one value for all rows, not 2"):
+        both.given({"site": ["a", "b"], "age": 1}, 2)
+    wanted = both.given({"site": "a", "age": 30.0}, 1)
+    torch.testing.assert_close(both.given({"site": "a", "age": torch.tensor(30.0)}, 1), wanted)
+
+
+def labelled(rows: int = 400) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of a table whose centre is 5 under "a" and −5 under "b"."""
+    chance = np.random.default_rng(0)
+    y = np.array(["a", "b"], object)[chance.integers(0, 2, rows)]
+    return chance.normal(size=(rows, 3)) + np.where(y == "a", 5.0, -5.0)[:, None], y
+
+
+def face(**settings: Any) -> VAE:
+    return VAE(
+        2, condition="label", network=NETWORK, batch=64, epochs=30, learning_rate=3e-3, precision="fp32", **settings
+    )
+
+
+def test_the_y_of_a_table_conditions() -> None:
+    x, y = labelled()
+    vae = face().fit(x, y)
+    for level, centre in (("a", 5.0), ("b", -5.0)):
+        np.testing.assert_allclose(vae.sample(500, given={"label": level}).mean(0), centre, atol=0.7)
+    assert predict(vae, x).likeliest == list(y)
+    np.testing.assert_array_equal(face().fit_transform(x, y), vae.transform(x, y))
+
+
+def test_the_labels_of_an_archive_condition_a_table(tmp_path: Path) -> None:
+    x, y = labelled(60)
+    np.savez(tmp_path / "rows.npz", X=x, y=(y == "a").astype(int))
+    found = encode(tmp_path / "rows.npz", modality={"type": "Table", "condition": ["label"]})
+    assert found.context is not None
+    np.testing.assert_array_equal(found.context[:, 1].numpy(), y == "a")
+
+
+def test_labels_that_are_no_whole_numbers_are_a_quantity() -> None:
+    x, _ = labelled(60)
+    y = np.linspace(-1.5, 4.25, 60)
+    (item,) = face(validation=0.0).set_params(epochs=1).fit(x, y).fitted_.conditions.items
+    assert isinstance(item, Number)
+    np.testing.assert_allclose((item.centre, item.scale, item.low, item.high), (y.mean(), y.std(), y.min(), y.max()))
+    with pytest.raises(DataError, match="row 2: has no value"):
+        face().fit(x, np.where(np.arange(60) == 1, np.nan, y))
+
+
+def test_labels_of_true_and_false_are_given_as_such() -> None:
+    x, y = labelled(60)
+    vae = face().set_params(epochs=1).fit(x, y == "a")
+    np.testing.assert_array_equal(vae.sample(3, given={"label": True}), vae.sample(3, given={"label": 1}))
+
+
+def test_validation_rows_come_with_their_labels() -> None:
+    x, y = labelled()
+    told = face(validation=(x[:100], y[:100])).fit(x[100:], y[100:])
+    wrong = face(validation=(x[:100], y[:100][::-1])).fit(x[100:], y[100:])
+    assert told.history_["validation_elbo"][-1] > wrong.history_["validation_elbo"][-1] + 1
+    with pytest.raises(DataError, match="conditioned on label, and these rows have no 'label'"):
+        face(validation=x[:100]).fit(x[100:], y[100:])
+
+
+def test_what_conditions_comes_back_with_the_estimator(by_site: VAE, tmp_path: Path) -> None:
+    by_site.save(tmp_path / "model.safetensors")
+    assert load(tmp_path / "model.safetensors").get_params()["condition"] == "site"
+
+
+def test_scores_follow_a_prior_that_was_fitted_afterwards() -> None:
+    x, y = labelled()
+    vae = face().fit(x, y)
+    before = vae.score(x, y)
+    fit_prior(vae, encode_labelled(vae, x, y), Mixture(3), epochs=1)
+    after = vae.score(x, y)
+    assert after != before
+    assert after == VAE.score(copy.deepcopy(vae), x, y)  # a copy keeps nothing that was worked out before
+
+
+def encode_labelled(vae: VAE, x: np.ndarray, y: np.ndarray) -> Any:
+    return encode_like(vae.modality_, Raw(x, labels=y))
 
 
 def two_columns(rows: int = 240) -> pd.DataFrame:

@@ -13,9 +13,7 @@ from lambent.tasks.explore import generate, prior_moments
 
 def conditioned_mixture() -> LatentModel:
     """Two Gaussians at −1 and 3, N(·, 0.5²), of weights σ(∓2c): p(z | c)."""
-    model = LatentModel(Flat(1, prior=Mixture(components=2, conditional=True)), Gaussian(), Mlp(8, 1), context=1).setup(
-        (2,)
-    )
+    model = LatentModel(Flat(1, prior=Mixture(components=2)), Gaussian(), Mlp(8, 1), context=1).setup((2,))
     prior = model.latent.prior
     with torch.no_grad():
         prior.location.copy_(torch.tensor([[-1.0], [3.0]]))

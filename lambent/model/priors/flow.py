@@ -25,8 +25,8 @@ class Flow(Prior):
     )
 
     conditional: bool = option(
-        "whether the map depends on the context, where there is one; if not, codes are free of it: any may be given",
-        default=False,
+        "whether the map depends on the context, where there is one; false keeps codes free of it, for decoding under another",
+        default=True,
     )
 
     def setup(self, shape: Shape, examples: Tensor, context: int = 0) -> None:

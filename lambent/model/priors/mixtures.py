@@ -33,8 +33,8 @@ class Mixture(Prior):
     components: int = option("number of Gaussians", default=10, minimum=1, maximum=10**6)
     covariance: Literal["diagonal", "full"] = option("shape of each Gaussian", default="diagonal")
     conditional: bool = option(
-        "whether the weights depend on the context, where there is one; if not, codes are free of it: any may be given",
-        default=False,
+        "whether the weights depend on the context, where there is one; false keeps codes free of it, for decoding under another",
+        default=True,
     )
 
     @property

@@ -30,7 +30,7 @@ from lambent.disk.tensorfile import Entry, Header
 from lambent.disk.whole import write_whole
 from lambent.errors import ArtifactError, DataError, LambentError, UsageError
 from lambent.model import LatentModel
-from lambent.seeds import mixed_seed
+from lambent.seeds import stream
 
 FORMAT = 1
 MODEL = "model.safetensors"  # in the folder of a run
@@ -165,7 +165,7 @@ class Fitted:
 def drawn(modality: Modality, x: Tensor, seed: int) -> Tensor:
     """The modality's random view of encoded rows, each drawn from the seed and its own content."""
     generator = torch.Generator()
-    salt = mixed_seed(seed, 0xDA7A)
+    salt = stream(seed, "drawn rows")
     views = []
     for row, key in zip(x.split(1), row_hashes(x), strict=True):
         generator.manual_seed((int.from_bytes(key[:8], "little") >> 2) ^ salt)

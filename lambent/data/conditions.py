@@ -47,6 +47,11 @@ class Condition(ABC):
     def known(self) -> str:
         """Which values there are, in words."""
 
+    @property
+    @abstractmethod
+    def example(self) -> str:
+        """A value that training has seen, or could have, as one would type it."""
+
     def state(self) -> dict[str, Any]:
         """Plain JSON; `restored` is the inverse."""
         return {"kind": self.kind, **asdict(self)}  # type: ignore[call-overload]
@@ -103,6 +108,10 @@ class Category(Condition):
         more = f" and {len(self.levels) - SHOWN:,} more" if len(self.levels) > SHOWN else ""
         return ", ".join(self.levels[:SHOWN]) + more
 
+    @property
+    def example(self) -> str:
+        return self.levels[0]
+
 
 @dataclass
 class Number(Condition):
@@ -129,6 +138,10 @@ class Number(Condition):
     @property
     def known(self) -> str:
         return f"a number, {self.low:g} … {self.high:g} in training"
+
+    @property
+    def example(self) -> str:
+        return f"{self.centre:.3g}"
 
 
 class Learner:

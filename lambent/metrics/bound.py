@@ -11,7 +11,7 @@ from lambent.model import LatentModel
 from lambent.model.priors import Prior
 from lambent.model.trace import from_posterior, from_prior, shared
 from lambent.part import elements
-from lambent.seeds import mixed_seed
+from lambent.seeds import stream
 from lambent.training import heap
 
 # Numbers of a chunk in the widest layer or the prior: 16 MB in float32, which suits the caches and the heap.
@@ -46,10 +46,10 @@ def bounds(
     density = model.latent.density
     # Made at once: small pieces kept between large chunks would leave holes in the heap that no later chunk fits.
     found = torch.empty(4, len(x), dtype=torch.float64)
-    generator = torch.Generator(model.device).manual_seed(mixed_seed(seed, 1))
+    generator = torch.Generator(model.device).manual_seed(stream(seed, "bound"))
     for start in range(0, len(x), rows_at_once):
         if common:
-            generator.manual_seed(mixed_seed(seed, 1))
+            generator.manual_seed(stream(seed, "bound"))
         rows = x[start : start + rows_at_once].to(model.device)
         given = None if context is None else context[start : start + rows_at_once].to(model.device)
         numbers = _accumulated(model, rows, given, samples, samples_at_once, generator, common, density)

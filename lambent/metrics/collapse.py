@@ -11,7 +11,7 @@ from lambent.distributions import DiagonalNormal, FullNormal, NormalMixture, cen
 from lambent.distributions.divergences import unit_kl
 from lambent.model import LatentModel
 from lambent.model.trace import Node, from_posterior, mean
-from lambent.seeds import mixed_seed
+from lambent.seeds import stream
 
 ACTIVE = 0.01  # variance over the rows of a unit's centre, above which it counts as active
 
@@ -79,7 +79,7 @@ def levels(model: LatentModel, x: Tensor, seed: int = 0, context: Tensor | None 
     Active: Var_x(E[z_j|x]) > 0.01 (Burda et al., Importance Weighted Autoencoders, 2016); below the top of a hierarchy the
     centre is taken given the centres above, and less the prior's, so that a level which copies its prior is not active.
     """
-    generator = torch.Generator(model.device).manual_seed(mixed_seed(seed, 2))
+    generator = torch.Generator(model.device).manual_seed(stream(seed, "levels"))
     found: list[_Pieces] = []
     for start in range(0, len(x), 512):
         rows = x[start : start + 512].to(model.device)
@@ -126,7 +126,7 @@ def mutual_information(
 
     An estimate from n rows cannot exceed log n. Hoffman & Johnson, ELBO surgery, 2016.
     """
-    generator = torch.Generator(model.device).manual_seed(mixed_seed(seed, 3))
+    generator = torch.Generator(model.device).manual_seed(stream(seed, "mutual information"))
     picked = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))[:rows]
     given = None if context is None else context[picked].to(model.device)
     node = model.infer(x[picked].to(model.device), 1, from_posterior(generator), given)[0]

@@ -14,7 +14,7 @@ from lambent.errors import UsageError
 from lambent.fitted import Fitted
 from lambent.model import LatentModel
 from lambent.model.trace import Draw, fixed, from_posterior, from_prior, mean
-from lambent.seeds import mixed_seed
+from lambent.seeds import stream
 
 CHUNK = 256
 Trained = Fitted | LatentModel
@@ -67,7 +67,9 @@ def reconstruct(
     under: another context to decode under than the rows' own: the same code, another label.
     """
     model = Fitted.of(fitted).model
-    draw = mean if seed is None else from_posterior(torch.Generator(model.device).manual_seed(mixed_seed(seed, 4)))
+    draw = (
+        mean if seed is None else from_posterior(torch.Generator(model.device).manual_seed(stream(seed, "reconstruct")))
+    )
     return decode(fitted, encode(fitted, x, context, draw), context if under is None else under)
 
 
@@ -89,7 +91,7 @@ def generate(
     if not temperature > 0:
         raise UsageError(f"temperature must be above 0, not {temperature}")
     model = Fitted.of(fitted).model
-    generator = torch.Generator(model.device).manual_seed(mixed_seed(seed, 5))
+    generator = torch.Generator(model.device).manual_seed(stream(seed, "generate"))
     pieces = []
     for start in range(0, n, CHUNK):
         count = min(CHUNK, n - start)
@@ -182,7 +184,7 @@ def prior_moments(
 
     In closed form at the top where there is one, elsewhere of `samples` fixed draws. context: [1, width], of one row.
     """
-    generator = torch.Generator(model.device).manual_seed(mixed_seed(0, 8))
+    generator = torch.Generator(model.device).manual_seed(stream(0, "prior moments"))
     found = []
     given = None if context is None else context.expand(samples, -1)
     for node in model.imagine(samples, from_prior(generator), given):

@@ -13,7 +13,7 @@ from lambent.model.priors import Mixture, Prior
 from lambent.model.trace import from_posterior
 from lambent.objectives import Loss, Objective
 from lambent.part import Part
-from lambent.seeds import mixed_seed, seeded
+from lambent.seeds import seeded, stream
 from lambent.tasks.explore import encode
 from lambent.training.fitting import fit
 from lambent.training.run import History
@@ -66,7 +66,7 @@ def fit_prior(
     rows = fitted.rows(data, seed, context=context)
     codes = _codes(model, rows, seed)
     embedded = model.likelihood.seen(model.likelihood.observe(rows.x[:1000]))
-    with seeded(torch.Generator().manual_seed(mixed_seed(seed, 6))):
+    with seeded(torch.Generator().manual_seed(stream(seed, "prior start"))):
         prior.setup(model.latent.shapes_of_levels[0], embedded, model.context)
     if isinstance(prior, Mixture):
         _expectation_maximization(prior, codes, seed)
@@ -91,7 +91,7 @@ def fit_prior(
 
 def _codes(model: LatentModel, rows: Rows, seed: int) -> Tensor:
     """One draw of the top code for up to 20,000 rows."""
-    draw = from_posterior(torch.Generator(model.device).manual_seed(mixed_seed(seed, 7)))
+    draw = from_posterior(torch.Generator(model.device).manual_seed(stream(seed, "codes")))
     given = None if rows.context is None else rows.context[:20000]
     return encode(model, rows.x[:20000], given, draw)[0].flatten(1)
 

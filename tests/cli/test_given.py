@@ -1,12 +1,16 @@
 """--condition and --given: p(x | c) trained, sampled, decoded and scored by name."""
 
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
+
+from lambent.fitted import load
 
 Lambent = Callable[..., Any]
 
@@ -75,3 +79,22 @@ def test_an_unknown_column_is_said_before_training(lambent: Lambent, conditioned
     done = lambent("train", "t.csv", "--condition", "sit", "--out=other", *small)
     assert done.status == 2
     assert "Allowed: " in done.err or "did you mean" in done.err
+
+
+def test_rows_from_disk_condition_as_those_in_memory(lambent: Lambent, conditioned: Path, small: list[str]) -> None:
+    done = lambent("train", "t.csv", "--condition", "site,age", "--memory", "1KB", "--epochs=2", "--out=disk", *small)
+    assert done.status == 0, done.err
+    found = [load(run) for run in ("run", "disk")]
+    assert found[0].conditions.names == found[1].conditions.names
+    np.testing.assert_allclose(found[0].conditions.items[1].centre, found[1].conditions.items[1].centre)
+    weights = [f.model.state_dict() for f in found]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_what_to_do_next_can_be_done(lambent: Lambent, conditioned: Path, small: list[str]) -> None:
+    loud = [word for word in small if word != "--quiet"]
+    done = lambent("train", "t.csv", "--condition", "site,age", "--epochs=1", "--out=other", *loud)
+    line = next(line for line in done.out.splitlines() if line.strip().startswith("lambent sample"))
+    words = shlex.split(line)[1:]
+    again = lambent(*words)
+    assert again.status == 0, again.err

@@ -137,9 +137,9 @@ def test_validation_rows_that_are_trained_on_are_told(lambent: Run, small: Small
 @pytest.mark.parametrize(("split_", "watched"), [("train", 0.1), ("train-50k", "valid")])
 def test_a_split_inside_the_training_rows_is_not_watched(split_: str, watched: str | float) -> None:
     """MNIST's 'valid' is the end of its 'train': it serves only beside 'train-50k'."""
-    from lambent.cli.reading.sources import _validation_split
+    from lambent.cli.reading.sources import split_to_validate
 
-    assert _validation_split(request("mnist", split=split_, test="test"), "auto") == watched
+    assert split_to_validate(request("mnist", split=split_, test="test"), "auto") == watched
 
 
 @pytest.mark.parametrize("name", ["val", "valid", "validation"])

@@ -13,7 +13,7 @@ from lambent.distributions import centre, sample
 from lambent.errors import UsageError
 from lambent.metrics.collapse import levels
 from lambent.model import LatentModel
-from lambent.model.latents import Latent
+from lambent.model.latents import Latent, Variational
 from lambent.model.latents.base import Encoder, Features
 from lambent.model.likelihoods import Bernoulli
 from lambent.model.networks import Conv, Mlp, Network, ResNet
@@ -31,7 +31,7 @@ NETWORKS = {"Conv": lambda: Conv((3, 4), 8), "ResNet": lambda: ResNet((3, 4), 1,
 SHAPES = {"Conv": (2, 2, 2), "ResNet": (2, 3, 3)}
 
 
-class _Maps(Latent):
+class _Maps(Variational):
     """One map of codes, at the coarsest resolution of the network. Its name keeps it out of the registry."""
 
     no_paper = "for these tests"
@@ -61,34 +61,6 @@ class _Maps(Latent):
     @property
     def shapes_of_levels(self) -> tuple[Shape, ...]:
         return (self.shape,)
-
-    @property
-    def density(self) -> bool:
-        return self.posterior.density
-
-    @property
-    def separable(self) -> bool:
-        return self.posterior.separable
-
-    @property
-    def factorized(self) -> bool:
-        return self.posterior.factorized
-
-    @property
-    def learned(self) -> bool:
-        return self.prior.learned
-
-    @property
-    def reparameterized(self) -> bool:
-        return self.prior.reparameterized
-
-    @property
-    def inference(self) -> str:
-        return type(self.posterior).__name__
-
-    @property
-    def origin(self) -> str:
-        return type(self.prior).__name__
 
 
 PRIORS: dict[str, Callable[[], Prior]] = {

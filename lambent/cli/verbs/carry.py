@@ -82,7 +82,7 @@ def carry_out(plan: Plan, folder: Path, job: Job, resume: bool = False) -> int:
     if not job.keep_checkpoint:
         # Only now: until the report stood there, it was the way to go on.
         (folder / run_folder.CHECKPOINT).unlink(missing_ok=True)
-    _conclusion(folder, found, findings, provenance, job.voice)
+    _conclusion(folder, found, findings, fitted, job.voice)
     return 0
 
 
@@ -219,20 +219,22 @@ def _write_pictures(findings: Findings, folder: Path) -> None:
             output.write_grid(folder / name, grid)
 
 
-def _conclusion(folder: Path, found: Evaluation, findings: Findings, provenance: dict[str, Any], voice: Voice) -> None:
+def _conclusion(folder: Path, found: Evaluation, findings: Findings, fitted: Fitted, voice: Voice) -> None:
     """The metrics, what was made, and what to do next."""
     made = [name for name in run_folder.OWN if (folder / name).exists()]
     metrics = {name: asdict(metric) for name, metric in found.metrics.items()}
     voice.result({"run": str(folder), "files": made, "metrics": metrics, "rows": found.rows, "samples": found.samples})
     if voice.quiet or voice.json:
         return
+    provenance = fitted.provenance
     spent = f"{show(provenance['parameters'])} parameters, {show_seconds(provenance['seconds'])} of training"
     voice.say(f"{findings.name}: {spent}; on {found.rows:,} test rows:")
     voice.table(("metric", "value", "", "unit", "meaning"), metric_rows(found), right=(1,))
     run = shlex.quote(str(folder))
     suffix = "png" if findings.pictures is not None else "csv"
+    example = "".join(f" --given {shlex.quote(f'{item.name}={item.example}')}" for item in fitted.conditions.items)
     voice.say(f"\nIn {run}: {', '.join(made)}\n\nNext:")
-    voice.say(f"  lambent sample {run} --out samples.{suffix}")
+    voice.say(f"  lambent sample {run}{example} --out samples.{suffix}")
     voice.say(f"  lambent reconstruct {run} --out reconstructed.{suffix}")
     voice.say(f"  lambent embed {run} --out codes.csv")
     voice.say(f"  and open {shlex.quote(str(folder / run_folder.REPORT))} in a browser")

@@ -1,7 +1,7 @@
 """Latents: how many z there are, and how they hang together."""
 
-from lambent.model.latents.base import Encoder, Latent
+from lambent.model.latents.base import Encoder, Latent, Variational
 from lambent.model.latents.flat import Flat
 from lambent.model.latents.ladder import Ladder
 
-__all__ = ["Encoder", "Flat", "Ladder", "Latent"]
+__all__ = ["Encoder", "Flat", "Ladder", "Latent", "Variational"]

@@ -93,3 +93,35 @@ class Latent(Part):
         if self.takes == "maps" and network is not None and not network.convolutional:
             return f"{type(self).__name__} takes maps, and {type(network).__name__} gives vectors: use the Conv or ResNet network"
         return None
+
+
+class Variational(Latent):
+    """Latents with a `posterior`, of one kind at every level, and a `prior` of the top one, in fields of these names."""
+
+    @property
+    def density(self) -> bool:
+        return bool(self.posterior.density)
+
+    @property
+    def separable(self) -> bool:
+        return bool(self.posterior.separable)
+
+    @property
+    def factorized(self) -> bool:
+        return bool(self.posterior.factorized)
+
+    @property
+    def learned(self) -> bool:
+        return bool(self.prior.learned)
+
+    @property
+    def reparameterized(self) -> bool:
+        return bool(self.prior.reparameterized)
+
+    @property
+    def inference(self) -> str:
+        return type(self.posterior).__name__
+
+    @property
+    def origin(self) -> str:
+        return type(self.prior).__name__

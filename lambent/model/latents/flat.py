@@ -2,14 +2,14 @@
 
 from torch import Tensor
 
-from lambent.model.latents.base import Encoder, Features, Latent
+from lambent.model.latents.base import Encoder, Features, Variational
 from lambent.model.posteriors import Diagonal, Posterior
 from lambent.model.priors import Prior, Standard
 from lambent.model.trace import Draw, Node
 from lambent.part import Shape, elements, option
 
 
-class Flat(Latent):
+class Flat(Variational):
     """One vector z."""
 
     no_paper = "one vector, as in the first VAE"
@@ -41,34 +41,6 @@ class Flat(Latent):
     @property
     def shapes_of_levels(self) -> tuple[Shape, ...]:
         return ((self.size,),)
-
-    @property
-    def density(self) -> bool:
-        return self.posterior.density
-
-    @property
-    def separable(self) -> bool:
-        return self.posterior.separable
-
-    @property
-    def factorized(self) -> bool:
-        return self.posterior.factorized
-
-    @property
-    def learned(self) -> bool:
-        return self.prior.learned
-
-    @property
-    def reparameterized(self) -> bool:
-        return self.prior.reparameterized
-
-    @property
-    def inference(self) -> str:
-        return type(self.posterior).__name__
-
-    @property
-    def origin(self) -> str:
-        return type(self.prior).__name__
 
 
 def flattened(features: Features) -> Tensor:

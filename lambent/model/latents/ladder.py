@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from lambent.distributions import SCALE_RANGE, DiagonalNormal, limited
-from lambent.model.latents.base import Encoder, Features, Latent
+from lambent.model.latents.base import Encoder, Features, Variational
 from lambent.model.latents.flat import flattened
 from lambent.model.networks.base import initialized
 from lambent.model.posteriors import Diagonal, Posterior
@@ -13,7 +13,7 @@ from lambent.model.trace import Draw, Node
 from lambent.part import Shape, elements, option
 
 
-class Ladder(Latent):
+class Ladder(Variational):
     """Levels z₁ (top) … z_L, each conditioned on all above it, q and p sharing the way down.
 
     p(z) = p(z₁) Π p(z_l | z_<l), q(z|x) = Π q(z_l | x, z_<l). A deterministic pass up the levels meets the pass down.
@@ -86,34 +86,6 @@ class Ladder(Latent):
     @property
     def shapes_of_levels(self) -> tuple[Shape, ...]:
         return tuple((size,) for size in self.sizes)
-
-    @property
-    def density(self) -> bool:
-        return self.posterior.density
-
-    @property
-    def separable(self) -> bool:
-        return self.posterior.separable
-
-    @property
-    def factorized(self) -> bool:
-        return self.posterior.factorized
-
-    @property
-    def learned(self) -> bool:
-        return self.prior.learned
-
-    @property
-    def reparameterized(self) -> bool:
-        return self.prior.reparameterized
-
-    @property
-    def inference(self) -> str:
-        return type(self.posterior).__name__
-
-    @property
-    def origin(self) -> str:
-        return type(self.prior).__name__
 
 
 def _block(inputs: int, width: int) -> nn.Sequential:

@@ -24,7 +24,8 @@ from record import RESULTS, Record, column
 PROTOCOL = (
     "Pictures: random bytes of 28 × 28 in one .npy file, read in place. Table: 30 columns of float32 in Parquet, converted once "
     "into a cache. An Mlp of width 512 at batch 128, one thread, with a checkpoint; rows a second over the steps after the first "
-    "200, the best of several processes that take turns, for what else the machine does only slows them. In memory: as many of the first rows as are named. Cold: nothing is "
+    "200, the best of several processes that take turns, for what else the machine does only slows them. In memory: as many of "
+    "the first rows as are named. Cold: nothing is "
     "known of the file and none of it is in the system's cache of pages, though what is done before the first step (learning the "
     "scales, converting, checking every row, the digest that resuming needs) brings some of it there; warm: the same again. "
     "Peak: the highest resident set of the whole process, PyTorch's own 300 MiB among it."

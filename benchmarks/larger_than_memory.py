@@ -95,7 +95,7 @@ class Turns:
     """Batches from several places, `TURN` of each in turn; and the seconds that the steps on them took."""
 
     def __init__(self, places: list[Any], turns: int) -> None:
-        self.epochs = [place.epoch(0) for place in places]
+        self.epochs = [itertools.chain.from_iterable(map(place.epoch, itertools.count())) for place in places]
         self.turns, self.seconds, self.last = turns, [0.0 for _ in places], 0.0
 
     def __len__(self) -> int:

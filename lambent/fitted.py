@@ -4,9 +4,6 @@ The file is one of safetensors: the weights, and in its header the spec, the mod
 runs no code from it: names are looked up among the registered parts, tensors are numbers, the rest is JSON.
 """
 
-import hashlib
-import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -24,19 +21,15 @@ from lambent.data.batches import as_tensor
 from lambent.data.conditions import Conditions
 from lambent.data.kinds.modality import Encoded
 from lambent.data.splitting import row_hashes
-from lambent.disk import strict_json, tensorfile
+from lambent.disk import modelfile, tensorfile
 from lambent.disk.allowance import allowance
-from lambent.disk.tensorfile import Entry, Header
-from lambent.disk.whole import write_whole
+from lambent.disk.tensorfile import Header
 from lambent.errors import ArtifactError, DataError, LambentError, UsageError
 from lambent.model import LatentModel
 from lambent.seeds import stream
 
 FORMAT = 1
-MODEL = "model.safetensors"  # in the folder of a run
-PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib")
 MOST_AXES = 8
-MOST_FAULTS = 50  # that one message lists
 
 
 @dataclass
@@ -104,11 +97,15 @@ class Fitted:
 
         Rows that training draws anew for each batch (dynamic binarization) are drawn once, each from `seed` and its own content,
         so that a row is the same beside whatever others. given: values of conditions that hold for all rows, in place of the
-        rows' own. context: [rows, width], for a model whose context has no names. limit: only the first so many rows.
-        Errors: `DataError` for rows of another shape, outside the likelihood's support, or without what conditions the model.
+        rows' own. context: [rows, width], for a model whose context has no names. limit: only the first so many rows. `Rows`
+        have been drawn and conditioned already, and take only a limit.
+        Errors: `DataError` for rows of another shape, outside the likelihood's support, or without what conditions the model;
+        `UsageError` for a condition or a context that does not fit.
         """
         if isinstance(raw, Rows):
-            return raw
+            if given or context is not None:
+                raise UsageError("these rows are conditioned already: say what is given where they are made")
+            return raw if limit is None or limit >= len(raw) else raw.at(torch.arange(limit))
         encoded = self._encoded(raw)
         modality = self.modality or (None if encoded is None else encoded.modality)
         x = (as_tensor(raw) if encoded is None else encoded.x)[:limit]
@@ -125,7 +122,7 @@ class Fitted:
 
     def raw(self, x: Tensor) -> Any:
         """Rows as the model has them, in the units that the data came in: pictures as bytes, tables as frames."""
-        return x.numpy() if self.modality is None else self.modality.decode(x)
+        return x.detach().cpu().numpy() if self.modality is None else self.modality.decode(x)
 
     def given(self, values: Mapping[str, Any] | None, rows: int) -> Tensor | None:
         """Values of the conditions for so many new rows, [rows, width]; None for a model that takes none.
@@ -149,17 +146,26 @@ class Fitted:
 
     def _context(self, encoded: Encoded | None, rows: int, given: Mapping[str, Any], context: Any) -> Tensor | None:
         if context is not None:
-            return as_tensor(context)[:rows]
-        conditions = self.conditions or (Conditions() if encoded is None else encoded.modality.conditions)
+            return self._fitting(as_tensor(context)[:rows], rows)
+        theirs = Conditions() if encoded is None or not self.model.context else encoded.modality.conditions
+        conditions = self.conditions or theirs
+        own = None if encoded is None or encoded.context is None else encoded.context[:rows]
         if not conditions:
-            return self.given(given, rows) if given else None
-        if all(name in given for name in conditions.names):
-            return conditions.given(given, rows)
-        own = None if encoded is None else encoded.context
-        if own is None or given:
-            beside = {} if encoded is None else {name: values[:rows] for name, values in encoded.beside.items()}
-            return conditions.completed(beside, given, rows)
-        return own[:rows]
+            return self.given(given, rows) if given or own is None else own
+        if own is not None and theirs == conditions:
+            return conditions.replaced(own, given) if given else own
+        # Rows that were read by another modality may have other levels, or the same in another order.
+        beside = {} if encoded is None else {name: values[:rows] for name, values in encoded.beside.items()}
+        return conditions.completed(beside, given, rows)
+
+    def _fitting(self, context: Tensor, rows: int) -> Tensor:
+        if tuple(context.shape) != (rows, self.model.context):
+            wanted = f"a context of shape [{rows}, {self.model.context}]" if self.model.context else "no context"
+            raise UsageError(f"this model takes {wanted} with these rows, not one of shape {list(context.shape)}")
+        if not bool(torch.isfinite(context).all()):
+            row = int((~torch.isfinite(context)).nonzero()[0, 0])
+            raise DataError(f"row {row} of the context holds a number that is not finite")
+        return context
 
 
 def drawn(modality: Modality, x: Tensor, seed: int) -> Tensor:
@@ -176,7 +182,8 @@ def drawn(modality: Modality, x: Tensor, seed: int) -> Tensor:
 def save(path: str | Path, fitted: Fitted | LatentModel) -> Path:
     """Write the model file; the old file stays until the new one is whole.
 
-    Raises `ArtifactError` for weights that are not finite, `MachineError` where the disk refuses.
+    Raises `ArtifactError` for weights that are not finite, `UsageError` for a model that could not be loaded again,
+    `MachineError` where the disk refuses.
     """
     fitted = Fitted.of(fitted)
     model, modality = fitted.model, fitted.modality
@@ -188,17 +195,21 @@ def save(path: str | Path, fitted: Fitted | LatentModel) -> Path:
         raise UsageError(
             f"the model takes rows of shape {list(model.event_shape)}, the modality makes {list(modality.event)}"
         )
+    if modality is not None and modality.conditions and modality.conditions.width != model.context:
+        raise UsageError(
+            f"the model takes a context of {model.context} numbers, the conditions of the modality make "
+            f"{modality.conditions.width}"
+        )
+    if model.anchor.dtype != torch.float32:
+        raise UsageError(f"model files hold float32, and this model is in {model.anchor.dtype}: save model.float()")
     header = {
         "format": FORMAT,
         "model": model.spec(),
         "event": list(model.event_shape),
         "modality": None if modality is None else _described(modality),
         "provenance": {**fitted.provenance, "versions": versions()},
-        "sha256": tensorfile.digest(tensors),
     }
-    text = json.dumps(header, allow_nan=False)
-    metadata = {"lambent": text, "sha256": hashlib.sha256(text.encode()).hexdigest()}
-    return write_whole(path, lambda p: tensorfile.write(p, tensors, metadata))
+    return modelfile.written(path, tensors, header)
 
 
 def _described(modality: Modality) -> dict[str, Any]:
@@ -212,15 +223,15 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Fitted:
     Raises `ArtifactError` that lists everything wrong with it: damage, a later format, tensors missing, left over, of
     another shape or type, numbers that are not finite.
     """
-    path = model_path(path)
-    header, found = _opened(path)
+    path = modelfile.model_path(path)
+    header, found = modelfile.opened(path)
     if header.get("format") != FORMAT:
         raise ArtifactError(
             f"{path} has format {header.get('format')!r}, and this version reads {FORMAT}: update lambent"
         )
     model, modality = _built(path, header, found)
     wanted = model.state_dict()
-    faults = _misfits(wanted, found.tensors)
+    faults = modelfile.misfits(wanted, found.tensors)
     if not faults:  # only now are the tensors read: they are as large as the model's own
         tensors = tensorfile.read_tensors(path, found)
         faults = [
@@ -238,15 +249,9 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Fitted:
     return Fitted(model, modality, provenance if isinstance(provenance, dict) else {})
 
 
-def model_path(path: str | Path) -> Path:
-    """The model file that a path means: itself, or that of a run's folder."""
-    path = Path(path)
-    return path / MODEL if os.path.isdir(path) else path
-
-
 def read_header(path: str | Path) -> dict[str, Any]:
     """The header alone, without the tensors."""
-    return _opened(model_path(path))[0]
+    return modelfile.opened(modelfile.model_path(path))[0]
 
 
 def versions() -> dict[str, str]:
@@ -258,29 +263,6 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             found[name] = "not installed as a package"
     return found
-
-
-def _opened(path: Path) -> tuple[dict[str, Any], Header]:
-    """What the file says of itself, held against its own SHA-256; and which tensors it has."""
-    if path.suffix in PICKLES:
-        raise ArtifactError(
-            f"{path} is a pickle, which can run code when it is read, so it never is: save models with lambent.save"
-        )
-    if not os.path.isfile(path):
-        raise ArtifactError(f"there is no model file at {path}")
-    found = tensorfile.read_header(path)
-    text = found.metadata.get("lambent")
-    if text is None:
-        raise ArtifactError(f"{path} is a safetensors file, but not one of lambent's")
-    if found.metadata.get("sha256") != hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest():
-        raise ArtifactError(f"{path} is damaged: its description does not match its SHA-256")
-    try:
-        header = strict_json.parsed(text)
-    except ValueError as error:
-        raise ArtifactError(f"{path} is damaged: {error}") from None
-    if not isinstance(header, dict):
-        raise ArtifactError(f"{path} is damaged: its header is no object")
-    return header, found
 
 
 def _built(path: Path, header: dict[str, Any], found: Header) -> tuple[LatentModel, Modality | None]:
@@ -311,18 +293,3 @@ def _built(path: Path, header: dict[str, Any], found: Header) -> tuple[LatentMod
         what = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"  # torch's go on for pages
         raise ArtifactError(f"{path} describes a model that cannot be built: {what}") from None
     return model, modality
-
-
-def _misfits(wanted: dict[str, Tensor], given: dict[str, Entry]) -> list[str]:
-    """Everything in which the file's tensors are not those of the model it describes."""
-    missing, extra = sorted(set(wanted) - set(given)), sorted(set(given) - set(wanted))
-    faults = [f"{name} is missing" for name in missing] + [f"{name} belongs to no part" for name in extra]
-    for name in sorted(set(wanted) & set(given)):
-        mine, theirs = wanted[name], given[name]
-        if theirs.shape == () and ".groups." in name and name.endswith(".log_scale"):
-            continue  # of when columns of equal description shared one scale, which each of them then takes
-        if tuple(mine.shape) != theirs.shape:
-            faults.append(f"{name} has shape {list(theirs.shape)}, not {list(mine.shape)}")
-        elif mine.dtype != theirs.dtype:
-            faults.append(f"{name} has type {theirs.dtype}, not {mine.dtype}")
-    return faults[:MOST_FAULTS] + [f"and {len(faults) - MOST_FAULTS} more"] * (len(faults) > MOST_FAULTS)

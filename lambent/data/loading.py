@@ -1,5 +1,6 @@
 """Loading: any source → encoded rows, with the modality that suits it."""
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,9 @@ def _opened(raw: Raw, modality: Modality | Spec | str | None) -> tuple[Raw, Moda
     """The rows read, and the modality for them, not yet fitted."""
     if modality is None and raw.facts.get("name") is not None:
         modality = catalog.entry_named(raw.facts["name"])[0].modality
-    chosen = guess(raw.rows) if modality is None else Modality.from_spec(modality)
+    # A copy, for it is about to be fitted: the rows that an instance was fitted to before are still read by it.
+    described = modality.spec() if isinstance(modality, Modality) else modality
+    chosen = guess(raw.rows) if described is None else Modality.from_spec(described)
     return replace(raw, rows=chosen.open(raw.rows)), chosen
 
 
@@ -103,7 +106,8 @@ def _fitted(raw: Raw, chosen: Modality) -> Encoded:
 def named_beside(beside: dict[str, np.ndarray], name: str) -> np.ndarray:
     """The column of that name beside the rows; `UsageError` with the nearest name if there is none."""
     if name not in beside:
-        there = nearest(name, beside) if beside else "they have no labels."
+        unlabelled = "they have no labels (of a table, data.label names the column that holds them)"
+        there = nearest(name, beside) if beside else unlabelled
         raise UsageError(f"condition {name!r}: these data have nothing of that name beside them; {there}")
     return beside[name]
 
@@ -195,7 +199,10 @@ def _exists(path: Path) -> bool:
 
 
 def encoded(modality: Modality, raw: Raw) -> Encoded:
-    """Opened rows as a fitted modality encodes them, with the labels beside them, and with their context if all is there."""
+    """Opened rows as a fitted modality encodes them, with the labels beside them, and with their context if all is there.
+
+    Without a context are rows that lack a condition, or have a level that was never seen: they may be taken under another.
+    """
     found = modality.read(raw.rows)
     if raw.labels is not None:
         if len(raw.labels) != len(found):
@@ -210,8 +217,9 @@ def encoded(modality: Modality, raw: Raw) -> Encoded:
         found.beside |= dict.fromkeys(
             ("label", *([label] if label else [])), named_labels(found.labels, found.label_names)
         )
-    if modality.conditions and set(modality.conditions.names) <= found.beside.keys():
-        found.context = modality.conditions.encode(found.beside)
+    if modality.conditions:
+        with suppress(DataError):  # `conditioned` says what is wrong, where they are asked for it
+            found.context = modality.conditions.encode(found.beside)
     found.factors, found.factor_names = raw.factors, raw.factor_names
     facts = {key: value for key, value in raw.facts.items() if value is not None}
     found.source = {"split": "train"} | facts | found.source
@@ -219,11 +227,19 @@ def encoded(modality: Modality, raw: Raw) -> Encoded:
 
 
 def named_labels(labels: np.ndarray, names: list[str] | None) -> np.ndarray:
-    """The labels by name, where they have names: numbers of classes say less, and depend on which classes there are."""
+    """The labels by name, where they have names: numbers of classes say less, and depend on which classes there are.
+
+    Names that are all numbers, not all of them whole, are a quantity: they come as float64, and a missing one as NaN.
+    """
     if names is None or (len(labels) and not 0 <= labels.min() <= labels.max() < len(names)):
         return labels
-    by_name: np.ndarray = np.array(names, dtype=object)[labels]
-    return by_name
+    try:
+        values = np.array([float(name) for name in names], np.float64)
+        quantity = bool((values != np.rint(values)).any())
+    except ValueError:
+        quantity = False
+    named: np.ndarray = (values if quantity else np.array(names, dtype=object))[labels]
+    return named
 
 
 NAMES = tuple(catalog.CATALOG)

@@ -1,5 +1,6 @@
 """The scikit-learn faces."""
 
-from lambent.estimators.vae import VAE, load_estimator
+from lambent.estimators.stored import load_estimator
+from lambent.estimators.vae import VAE
 
 __all__ = ["VAE", "load_estimator"]

@@ -66,3 +66,8 @@ def is_table(X: Any) -> bool:
     if isinstance(X, Tensor) or hasattr(X, "shape"):
         return len(X.shape) <= 2
     return True
+
+
+def is_plain(value: Any) -> bool:
+    """Whether a setting is one that JSON holds as it is."""
+    return value is None or isinstance(value, (bool, int, float, str))

@@ -1,7 +1,5 @@
 """The scikit-learn face: a VAE with fit, transform, inverse_transform, sample, score_samples."""
 
-import copy
-import inspect
 from collections.abc import Mapping
 from dataclasses import replace
 from numbers import Real
@@ -17,19 +15,18 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from lambent.data import encode_like, load, load_parted
 from lambent.data.kinds.modality import Encoded, Modality
-from lambent.data.kinds.table import Table
 from lambent.data.loading import raw_rows
 from lambent.data.readers.frames import is_frame
-from lambent.errors import ArtifactError, LambentError, UsageError
-from lambent.estimators.assembly import assembled, chosen_modality, is_table, latent_spec
+from lambent.errors import UsageError
+from lambent.estimators.assembly import assembled, chosen_modality, is_plain, is_table, latent_spec
+from lambent.estimators.precise import Precise
 from lambent.fitted import Fitted, Rows
-from lambent.fitted import load as load_fitted
 from lambent.metrics.bound import bounds
 from lambent.model import LatentModel
 from lambent.objectives import Elbo, Objective
 from lambent.part import Spec
 from lambent.seeds import stream
-from lambent.tasks.explore import decode, encode, generate, reconstruct
+from lambent.tasks.explore import decode, encode, generate, reconstruct, rows_under
 from lambent.training.continued import Kept, one_pass
 from lambent.training.fitting import fit
 from lambent.training.settings import Training
@@ -123,7 +120,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
             seed=seed,
             progress=self.verbose,
         )
-        self._adopt(model, encoded.modality)
+        self._adopt(Fitted(model.cpu().eval(), encoded.modality))
         return self
 
     def partial_fit(self, X: Any, y: Any = None) -> Self:
@@ -148,10 +145,14 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         )
         self._kept = one_pass(model, self._objective(), encoded, settings, kept)
         self.history_ = self._kept.state["history"]
-        self._adopt(model, encoded.modality)
+        self._adopt(Fitted(model.cpu().eval(), encoded.modality))
         return self
 
     # ---- using ---------------------------------------------------------------------------------------------------
+
+    def fit_transform(self, X: Any, y: Any = None) -> NDArray[np.float64]:
+        """`fit`, and the codes of the same rows under the same labels."""
+        return self.fit(X, y).transform(X, y)
 
     def transform(self, X: Any, y: Any = None, given: Mapping[str, Any] | None = None) -> NDArray[np.float64]:
         """Posterior means, [rows, units]; levels of a hierarchy side by side, the top first."""
@@ -173,8 +174,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
 
     def reconstruct(self, X: Any, y: Any = None, given: Mapping[str, Any] | None = None) -> Any:
         """Rows through the code and back, in raw form. given: conditions to decode under, in place of the rows' own."""
-        rows = self._rows(X, y, None if y is not None or self._has_conditions(X) else given)
-        under = self.fitted_.given(given, len(rows)) if given else None
+        rows, under = rows_under(self._precise(), self._encoded(X, y), given)
         return self.fitted_.raw(reconstruct(self._precise(), rows.x, rows.context, under=under))
 
     def sample(
@@ -209,7 +209,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
     def save(self, path: str | Path) -> Path:
         """Write the model file; `lambent.load` gives a fitted VAE back."""
         check_is_fitted(self)
-        parameters = {name: value for name, value in self.get_params().items() if _is_plain(value)}
+        parameters = {name: value for name, value in self.get_params().items() if is_plain(value)}
         names = getattr(self, "feature_names_in_", None)
         face = {
             "parameters": parameters,
@@ -254,10 +254,6 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         check_is_fitted(self)
         return self.fitted_.rows(self._encoded(X, y), given=given)
 
-    def _has_conditions(self, X: Any) -> bool:
-        """Whether the rows themselves say what conditions them."""
-        return bool(self.fitted_.conditions) and self._encoded(X).context is not None
-
     def _encoded(self, X: Any, y: Any = None, reset: bool = False) -> Encoded:
         """Raw data as tensors, by the modality."""
         if not reset:
@@ -285,6 +281,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         if not isinstance(self.validation, Real):
             encoded = self._encoded(X, y, reset=True)
             rows = self.validation
+            if isinstance(rows, tuple) and "label" in encoded.modality.condition:  # (X, y), as in `fit`
+                rows = replace(raw_rows(rows[0]), labels=np.asarray(rows[1]))
             alike = rows if isinstance(rows, (Encoded, tuple)) else encode_like(encoded.modality, rows)
             return encoded, alike
         if not self.validation or isinstance(X, Encoded):
@@ -303,52 +301,11 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
     def _objective(self) -> Objective:
         return Objective.from_spec(Elbo().spec() if self.objective is None else self.objective)
 
-    def _adopt(self, model: LatentModel, modality: Modality) -> None:
-        self.fitted_ = Fitted(model.cpu().eval(), modality)
-        self._exact: list[Fitted] = []  # filled on first use; a list, so that scoring changes no attribute
+    def _adopt(self, fitted: Fitted) -> None:
+        self.fitted_ = fitted
+        self._exact = Precise()
 
     def _precise(self) -> Fitted:
         """The model in float64, where a row's result does not hang on how many rows stand beside it."""
         check_is_fitted(self)
-        if not self._exact:
-            self._exact.append(replace(self.fitted_, model=copy.deepcopy(self.model_).double()))
-        return self._exact[0]
-
-    def __getstate__(self) -> dict[str, Any]:
-        state: dict[str, Any] = super().__getstate__()
-        return {name: [] if name == "_exact" else value for name, value in state.items()}
-
-
-def load_estimator(path: str | Path, device: str = "cpu") -> VAE:
-    """The fitted VAE in a model file; see `lambent.fitted.load` for what is refused."""
-    stored = load_fitted(path, device)
-    try:
-        return _dressed(stored)
-    except (LambentError, TypeError, ValueError, AttributeError) as error:
-        raise ArtifactError(f"{path} holds a model, but no estimator's settings that can be read: {error}") from None
-
-
-def _dressed(stored: Fitted) -> VAE:
-    """The model with the settings, the history and the columns that its file tells of."""
-    face = stored.provenance.get("estimator") or {}
-    known = inspect.signature(VAE.__init__).parameters
-    parameters = {k: v for k, v in (face.get("parameters") or {}).items() if k in known and _is_plain(v)}
-    spec = stored.model.spec()
-    objective = stored.provenance.get("objective")
-    if objective is not None:
-        objective = Objective.from_spec(objective).spec()
-    vae = VAE(
-        **{**parameters, **{name: spec[name] for name in ("latent", "likelihood", "network")}, "objective": objective}
-    )
-    vae._adopt(stored.model, stored.modality or Table())
-    vae.fitted_.provenance = stored.provenance
-    vae.history_ = dict(face.get("history") or stored.provenance.get("history") or {})
-    if face.get("n_features_in") is not None:
-        vae.n_features_in_ = int(face["n_features_in"])
-    if face.get("feature_names_in") is not None:
-        vae.feature_names_in_ = np.asarray([str(name) for name in face["feature_names_in"]], dtype=object)
-    return vae
-
-
-def _is_plain(value: Any) -> bool:
-    return value is None or isinstance(value, (bool, int, float, str))
+        return self._exact.of(self.fitted_)

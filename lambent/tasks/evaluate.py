@@ -156,7 +156,8 @@ def _code_metrics(
     if model.latent.density and len(x) > 1:
         value, error = mutual_information(model, x, seed, context)
         ceiling = math.log(min(1000, len(x)))
+        rows = "x" if context is None else "x, c"  # q(z | x, c) knows the condition too
         metrics["mutual_information"] = Metric(
-            value, "nats", error, f"I(x; z) of the top level; this estimate cannot exceed {ceiling:.2f}"
+            value, "nats", error, f"I({rows}; z) of the top level; this estimate cannot exceed {ceiling:.2f}"
         )
     return metrics

@@ -3,6 +3,8 @@
 Each takes a `Fitted`, or a bare trained model; x are rows as the model takes them (`Fitted.rows`), context what conditions them.
 """
 
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Literal
 
 import torch
@@ -11,7 +13,7 @@ from torch.distributions import Distribution
 
 from lambent.distributions import sample, vector
 from lambent.errors import UsageError
-from lambent.fitted import Fitted
+from lambent.fitted import Fitted, Rows
 from lambent.model import LatentModel
 from lambent.model.trace import Draw, fixed, from_posterior, from_prior, mean
 from lambent.seeds import stream
@@ -71,6 +73,22 @@ def reconstruct(
         mean if seed is None else from_posterior(torch.Generator(model.device).manual_seed(stream(seed, "reconstruct")))
     )
     return decode(fitted, encode(fitted, x, context, draw), context if under is None else under)
+
+
+def rows_under(
+    fitted: Trained, data: Any, given: Mapping[str, Any] | None = None, seed: int = 0
+) -> tuple[Rows, Tensor | None]:
+    """Rows as the model takes them, and the context to decode them under where values of conditions are `given`, else None.
+
+    The given values take the place of the rows' own, which keep what is not given. Rows that do not say what conditions them
+    are encoded under what is given, too. Errors as for `Fitted.rows`.
+    """
+    fitted = Fitted.of(fitted)
+    if not given:
+        return fitted.rows(data, seed), None
+    moved = fitted.rows(data, seed, given)
+    silent = moved.encoded is None or moved.encoded.context is None
+    return (moved if silent else fitted.rows(data, seed)), moved.context
 
 
 @torch.no_grad()
@@ -182,19 +200,18 @@ def prior_moments(
 ) -> list[tuple[Tensor, Tensor]]:
     """Mean and standard deviation of every unit under the prior, ([units], [units]) for each level, the top first.
 
-    In closed form at the top where there is one, elsewhere of `samples` fixed draws. context: [1, width], of one row.
+    In closed form at the top where there is one, elsewhere of `samples` fixed draws. context: [1, width], the same for all.
     """
     generator = torch.Generator(model.device).manual_seed(stream(0, "prior moments"))
     found = []
     given = None if context is None else context.expand(samples, -1)
-    for node in model.imagine(samples, from_prior(generator), given):
+    for level, node in enumerate(model.imagine(samples, from_prior(generator), given)):
         codes = node.z.flatten(2).flatten(0, 1)
-        try:
-            centre, spread = vector(node.p).mean, vector(node.p).variance.sqrt()
-        except NotImplementedError:  # a flow has no closed moments
-            centre, spread = codes.mean(0), codes.std(0)
-        if centre.dim() > 1:  # given the level above: these are of one draw each
-            centre, spread = codes.mean(0), codes.std(0)
+        centre, spread = codes.mean(0), codes.std(0)
+        if level == 0:  # below, closed moments are given one draw of the level above
+            with suppress(NotImplementedError):  # a flow has none
+                p = vector(node.p)
+                centre, spread = (m.reshape(-1, m.shape[-1])[0] for m in (p.mean, p.variance.sqrt()))
         found.append((centre.cpu(), spread.cpu()))
     return found
 

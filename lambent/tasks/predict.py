@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lambent.data.conditions import Category
+from lambent.data.condition import Category
 from lambent.errors import UsageError
 from lambent.fitted import Fitted, Rows
 from lambent.metrics.bound import bounds
@@ -46,10 +46,11 @@ def predict(fitted: Any, data: Any, name: str = "label", samples: int = 16, seed
     condition = fitted.conditions.category(name)
     rows = _rows(fitted, data, condition, seed)
     model = copy.deepcopy(fitted.model).double()
-    beside = {} if rows.encoded is None else rows.encoded.beside
+    if rows.context is None:
+        raise UsageError("these rows were taken without what conditions the model: give the data that they come from")
     columns = []
     for level in condition.levels:
-        context = fitted.conditions.completed(beside, {name: level}, len(rows))
+        context = fitted.conditions.replaced(rows.context, {name: level})
         columns.append(bounds(model, rows.x, samples, seed, context, common=True).bound)
     log_likelihood = torch.stack(columns, 1)
     joint = log_likelihood + condition.log_frequencies

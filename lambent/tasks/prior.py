@@ -1,5 +1,7 @@
 """fit_prior: a better prior for a model that is already trained."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -7,9 +9,9 @@ from torch import Tensor
 
 from lambent.errors import UsageError
 from lambent.fitted import Fitted, Rows
-from lambent.model import LatentModel
+from lambent.model import LatentModel, check
 from lambent.model.latents import Flat, Ladder
-from lambent.model.priors import Mixture, Prior
+from lambent.model.priors import Mixture, Prior, Vamp
 from lambent.model.trace import from_posterior
 from lambent.objectives import Loss, Objective
 from lambent.part import Part
@@ -50,11 +52,12 @@ def fit_prior(
     and decoder keep their weights. context: [rows, width], for a model whose context has no names. Returns the history;
     `settings` go to `fit`. Ghosh et al., From Variational to Deterministic Autoencoders, 2020; Dai & Wipf, Diagnosing and
     Enhancing VAE Models, 2019.
-    Errors: `UsageError` for a model that is not trained yet, or a prior that cannot hold its posteriors.
+    Errors: `UsageError` for a model that is not trained yet, or a prior that cannot hold its posteriors; those of `fit`. After
+    any of them the model has the prior that it had.
     """
     fitted = Fitted.of(fitted)
     model = fitted.model
-    if not model.latent.density and type(prior).__name__ == "Vamp":
+    if not model.latent.density and isinstance(prior, Vamp):
         raise UsageError(
             f"a Vamp prior is a mixture of posteriors, and {model.latent.inference} has no density to mix: "
             "use Mixture or Flow"
@@ -70,23 +73,36 @@ def fit_prior(
         prior.setup(model.latent.shapes_of_levels[0], embedded, model.context)
     if isinstance(prior, Mixture):
         _expectation_maximization(prior, codes, seed)
-    model.latent.prior = prior.to(model.device)
-    if not prior.learned:
-        return {}
-    if rows.encoded is not None:  # its view is drawn anew in each batch, as in training
-        data = rows.encoded
-    frozen = [(p, p.requires_grad) for p in model.parameters()]
-    own = {id(p) for p in prior.parameters()}
+    replaced = model.latent.prior
+    model.latent.prior = prior.to(model.device, model.anchor.dtype)
+    # Encoded rows are drawn anew in each batch, as in training.
+    source = rows.x if rows.encoded is None else rows.encoded
     try:
-        for parameter, _ in frozen:
-            parameter.requires_grad_(id(parameter) in own)
+        check(model)
+        if not prior.learned:
+            return {}
         device = str(model.device)
-        return fit(
-            model, _PriorAlone(), data, epochs=epochs, seed=seed, device=device, context=rows.context, **settings
-        )
+        with _learning(model, prior):
+            return fit(
+                model, _PriorAlone(), source, epochs=epochs, seed=seed, device=device, context=rows.context, **settings
+            )
+    except BaseException:  # what was not learned to its end is no prior to leave behind
+        model.latent.prior = replaced
+        raise
+
+
+@contextmanager
+def _learning(model: LatentModel, part: Part) -> Iterator[None]:
+    """While active, of all the model only `part` learns."""
+    before = [(p, p.requires_grad) for p in model.parameters()]
+    own = {id(p) for p in part.parameters()}
+    try:
+        for parameter, _ in before:
+            parameter.requires_grad_(id(parameter) in own)
+        yield
     finally:
-        for parameter, before in frozen:
-            parameter.requires_grad_(before)
+        for parameter, learned in before:
+            parameter.requires_grad_(learned)
 
 
 def _codes(model: LatentModel, rows: Rows, seed: int) -> Tensor:

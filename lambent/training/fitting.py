@@ -120,6 +120,12 @@ def prepared(
         raise UsageError(f"{name} needs the number of rows, which a stream does not tell: give an array, or use DipVae")
     if context is not None and not model.context:
         raise UsageError("this model takes no context: build it with LatentModel(context=WIDTH), or leave context out")
+    conditions = None if intake.modality is None else intake.modality.conditions
+    if conditions and not model.context:
+        raise UsageError(
+            f"these rows are read to be conditioned on {', '.join(conditions.names)}, and this model takes no context: build it "
+            f"with LatentModel(context={conditions.width}), or read them without condition"
+        )
     check_rows(model, intake, transform, seed)
     model.to(where)
     objective.setup(model, seed)

@@ -49,7 +49,7 @@ def taken(data: Any, validation: Any, settings: Training, device: torch.device, 
     modality, own = None, None
     if isinstance(data, Encoded):
         own = numbers(data.source.get("part"))
-        context = data.context if context is None else context
+        context = data.conditioned() if context is None else context
         modality, data = data.modality, data.x
     if not (isinstance(data, Tensor) or hasattr(data, "__array__") or hasattr(data, "dtype")):
         return Intake(*_streamed(data, validation, settings, device, context))
@@ -117,14 +117,14 @@ def _held_out(validation: Any, modality: Modality | None, settings: Training, de
     if isinstance(rows, OnDisk):
         return FromDisk(rows, 4 * settings.batch, settings.seed, device, _context(context, len(rows)))
     if isinstance(rows, Encoded):
-        context = rows.context if context is None else context
+        context = rows.conditioned() if context is None else context
         rows = rows.x
     x = as_tensor(rows)
     if x.dim() < 2 or len(x) == 0:
         raise DataError(
             f"validation rows must be an array [rows, …] with at least one row, not of shape {list(x.shape)}"
         )
-    return InMemory(x, 4 * settings.batch, settings.seed, device, None if context is None else as_tensor(context))
+    return InMemory(x, 4 * settings.batch, settings.seed, device, _context(context, len(x)))
 
 
 def _read_alike(source: str | Path, modality: Modality | None) -> Encoded:

@@ -98,3 +98,59 @@ def test_what_to_do_next_can_be_done(lambent: Lambent, conditioned: Path, small:
     words = shlex.split(line)[1:]
     again = lambent(*words)
     assert again.status == 0, again.err
+
+
+def test_rows_that_do_not_tell_are_taken_under_what_is_given(
+    lambent: Lambent, conditioned: Path, small: list[str]
+) -> None:
+    lines = Path("t.csv").read_text().splitlines()
+    Path("one.csv").write_text("\n".join([lines[0], *(line for line in lines if ",u,20" in line)]) + "\n")
+    Path("bare.csv").write_text(
+        "\n".join(line.rsplit(",", 2)[0] for line in Path("one.csv").read_text().split()) + "\n"
+    )
+    under = ("--given", "site=u", "--given", "age=20")
+    told = [json.loads(lambent("evaluate", "run", "--samples=2", "--json", *words).out) for words in (
+        ("one.csv",), ("bare.csv", *under), ("bare.csv", "--given", "site=v", "--given", "age=20"),
+    )]  # fmt: skip
+    assert told[0]["metrics"] == told[1]["metrics"] != told[2]["metrics"]
+    for source in ("one", "bare"):
+        done = lambent("reconstruct", "run", f"{source}.csv", *under, "-o", f"{source}-again.csv")
+        assert done.status == 0, done.err
+    assert Path("one-again.csv").read_bytes() == Path("bare-again.csv").read_bytes()
+
+
+def test_the_report_says_what_samples_were_drawn_under(lambent: Lambent, conditioned: Path, small: list[str]) -> None:
+    assert "The values of site, age are drawn as often as in training." in Path("run/report.html").read_text()
+    done = lambent("train", "t.csv", "--condition", "site", "--epochs=1", "--out=one", *small)
+    assert done.status == 0, done.err
+    assert "Each site has equally many, in this order: u, v." in Path("one/report.html").read_text()
+
+
+def test_reconstruct_under_what_rows_do_not_tell(lambent: Lambent, conditioned: Path) -> None:
+    """--given stands in for a column that the data lack, and for one of two alone; the age stays the rows' own."""
+    own = Path("t.csv").read_text().splitlines()
+    Path("bare.csv").write_text("\n".join(",".join((*row.split(",")[:2], row.split(",")[3])) for row in own) + "\n")
+    for data, out in (("bare.csv", "a.csv"), ("t.csv", "b.csv")):
+        done = lambent("reconstruct", "run", data, "--given", "site=u", "-o", out)
+        assert done.status == 0, done.err
+    a, b = (np.loadtxt(name, delimiter=",", skiprows=1, usecols=(-2, -1)) for name in ("a.csv", "b.csv"))
+    of_u = np.array([row.split(",")[2] == "u" for row in own[1:]])
+    np.testing.assert_allclose(a[of_u], b[of_u], atol=1e-5)  # encoded under u either way
+    assert not np.allclose(a[~of_u], b[~of_u], atol=1e-5)  # encoded under v where the rows say so
+
+
+def test_part_of_what_is_given_wrongly_is_said(lambent: Lambent, conditioned: Path) -> None:
+    done = lambent("score", "run", "t.csv", "--given", "site=w", "-o", "no.csv")
+    assert (done.status, "condition 'site': no level is called 'w'" in done.err) == (2, True), done.err
+
+
+def test_rows_from_disk_keep_what_is_not_given(lambent: Lambent, conditioned: Path, small: list[str]) -> None:
+    done = lambent("train", "t.csv", "--condition", "site,age", "--memory", "1KB", "--epochs=2", "--out=disk", *small)
+    assert done.status == 0, done.err
+    for run in ("run", "disk"):
+        done = lambent("score", run, "--by", "site", "--samples=2", "-o", f"{run}-by.csv")
+        assert done.status == 0, done.err
+        done = lambent("score", run, "--given", "site=u", "--samples=2", "-o", f"{run}-u.csv")
+        assert done.status == 0, done.err
+    assert Path("run-by.csv").read_text() == Path("disk-by.csv").read_text()
+    assert Path("run-u.csv").read_text() == Path("disk-u.csv").read_text()

@@ -1,5 +1,6 @@
 """Fitted.rows is the only way from raw data to what a model takes: drawn, checked, conditioned."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from lambent.data import Image, Table
 from lambent.data import load as encode
 from lambent.data.splitting import take
 from lambent.errors import DataError, UsageError
+from lambent.estimators.stored import dressed
 from lambent.fitted import Fitted
 from lambent.fitted import load as load_fitted
 from lambent.metrics.bound import bounds
@@ -113,3 +115,27 @@ def test_pictures_come_back_as_they_went_in(grey: np.ndarray) -> None:
     fitted = Fitted(model, encoded.modality)
     assert isinstance(fitted.modality, Image)
     assert np.array_equal(fitted.raw(fitted.rows(grey).x), grey)
+
+
+def test_rows_already_taken_are_cut_but_not_conditioned_again(grey: np.ndarray, drawn_vae: VAE) -> None:
+    fitted = drawn_vae.fitted_
+    rows = fitted.rows(grey)
+    assert torch.equal(fitted.rows(rows, limit=4).x, rows.x[:4])
+    assert evaluate(drawn_vae, rows, samples=2, limit=4).rows == 4
+    with pytest.raises(UsageError, match="conditioned already"):
+        fitted.rows(rows, context=torch.zeros(300, 1))
+
+
+def test_a_model_in_another_precision_is_not_saved_where_it_could_not_be_loaded(tmp_path: Path) -> None:
+    model = LatentModel(Flat(2), Gaussian(), Mlp(8, 1)).setup((3,)).double()
+    with pytest.raises(UsageError, match=r"this model is in torch.float64: save model.float\(\)"):
+        Fitted(model).save(tmp_path / "model.safetensors")
+    Fitted(model.float()).save(tmp_path / "model.safetensors")
+    assert load_fitted(tmp_path).model.anchor.dtype == torch.float32
+
+
+def test_a_loaded_estimator_stays_where_its_model_was_put(tmp_path: Path, drawn_vae: VAE, grey: np.ndarray) -> None:
+    stored = load_fitted(drawn_vae.save(tmp_path / "model.safetensors"))
+    elsewhere = replace(stored, model=stored.model.to("meta"))
+    assert dressed(elsewhere).model_.device.type == "meta"
+    assert load(tmp_path).modality_.event == (1, 8, 8)

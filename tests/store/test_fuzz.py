@@ -44,9 +44,9 @@ def test_the_fuzzer_notices(fuzz: ModuleType, tmp_path: Path, monkeypatch: pytes
     wanted = fuzz.read_model(tmp_path / "m")
     assert other != content
     assert fuzz.broken_rule("vamp", other, wanted, tmp_path) is None
-    monkeypatch.setattr(fuzz.store, "_opened", opened_without_seal(fuzz))
+    monkeypatch.setattr(fuzz.store.modelfile, "opened", opened_without_seal(fuzz))
     assert fuzz.broken_rule("vamp", other, wanted, tmp_path) == "a silently different model"
-    monkeypatch.setattr(fuzz.store, "_opened", lambda path: [][0])
+    monkeypatch.setattr(fuzz.store.modelfile, "opened", lambda path: [][0])
     assert "IndexError" in fuzz.broken_rule("vamp", other, wanted, tmp_path)
 
 

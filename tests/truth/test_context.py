@@ -51,7 +51,7 @@ def written_out(prior: Mixture, context: Tensor) -> MixtureSameFamily:
 
 @pytest.mark.parametrize("covariance", ["diagonal", "full"])
 def test_density_of_a_mixture_under_a_context(covariance: str, device: torch.device, seed: Seed) -> None:
-    prior = conditional(Mixture(4, covariance=covariance), 2, 3, device)
+    prior = conditional(Mixture(4, covariance=covariance, conditional=True), 2, 3, device)
     context = torch.randn(6, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).to(device)
     p, expected = prior(none, context), written_out(prior, context)
     assert tuple(p.batch_shape) == (6,)
@@ -63,7 +63,7 @@ def test_density_of_a_mixture_under_a_context(covariance: str, device: torch.dev
 
 
 def test_draws_of_a_row_follow_its_own_weights(device: torch.device, seed: Seed) -> None:
-    prior = conditional(Mixture(3), 1, 3, device)
+    prior = conditional(Mixture(3, conditional=True), 1, 3, device)
     with torch.no_grad():
         prior.location.copy_(torch.tensor([[-50.0], [0.0], [50.0]]))  # far apart: a draw says where it comes from
         prior.log_scale.zero_()
@@ -84,7 +84,7 @@ def test_a_mixture_learns_which_cluster_belongs_to_which_label(device: torch.dev
     places = torch.tensor([[-4.0, 0.0], [4.0, 0.0], [0.0, 6.0]])
     x = (places[label] + 0.3 * torch.randn(600, 2, generator=generator)).to(device)
     context = torch.eye(3)[label].to(device)
-    model = LatentModel(Flat(2, prior=Mixture(3)), Gaussian("fixed", 0.3), Mlp(16, 1), context=3)
+    model = LatentModel(Flat(2, prior=Mixture(3, conditional=True)), Gaussian("fixed", 0.3), Mlp(16, 1), context=3)
     torch.manual_seed(0)
     settings = {"epochs": 60, "batch": 50, "learning_rate": 0.01, "precision": "fp32", "average": 0.0, "seed": 1}
     fit(model, Elbo(), x, context=context, device=device.type, **settings)
@@ -102,7 +102,7 @@ def test_a_mixture_learns_which_cluster_belongs_to_which_label(device: torch.dev
 def test_weights_learn_the_labels_of_codes_that_are_given(device: torch.device) -> None:
     """By maximum likelihood on codes whose cluster is their label: the weight of a label's own cluster goes to one."""
     torch.manual_seed(0)
-    prior = Mixture(3)
+    prior = Mixture(3, conditional=True)
     prior.setup((2,), torch.zeros(1, 2), 3)
     prior.to(device)
     with torch.no_grad():
@@ -123,7 +123,7 @@ def test_weights_learn_the_labels_of_codes_that_are_given(device: torch.device) 
 @pytest.mark.parametrize("coupling", ["affine", "spline"])
 @pytest.mark.parametrize("size", [1, 2])
 def test_a_flow_integrates_to_one_under_every_context(coupling: str, size: int, device: torch.device) -> None:
-    prior = conditional(Flow(2, 8, coupling), size, 3, device)
+    prior = conditional(Flow(2, 8, coupling, conditional=True), size, 3, device)
     points = 6001 if size == 1 else 801
     axis = torch.linspace(-30, 30, points, dtype=torch.float64, device=device)
     grid = torch.stack(torch.meshgrid(*[axis] * size, indexing="ij"), -1).reshape(-1, 1, size)
@@ -138,7 +138,7 @@ def test_a_flow_integrates_to_one_under_every_context(coupling: str, size: int, 
 
 @pytest.mark.parametrize("coupling", ["affine", "spline"])
 def test_draws_of_a_flow_follow_the_density_of_their_row(coupling: str, device: torch.device, seed: Seed) -> None:
-    prior = conditional(Flow(2, 8, coupling), 2, 3, device)
+    prior = conditional(Flow(2, 8, coupling, conditional=True), 2, 3, device)
     context = torch.tensor([[0.0, 0.0, 0.0], [1.0, -1.0, 2.0]], dtype=torch.float64, device=device)
     p = prior(none, context)
     with torch.no_grad():
@@ -153,7 +153,7 @@ def test_draws_of_a_flow_follow_the_density_of_their_row(coupling: str, device: 
 
 @pytest.mark.parametrize("prior", ["Standard", "Mixture", "Flow"])
 def test_a_context_of_the_model_reaches_its_prior(prior: str, device: torch.device, seed: Seed) -> None:
-    spec: Spec = {"type": prior}
+    spec: Spec = {"type": prior} if prior == "Standard" else {"type": prior, "conditional": True}
     model = LatentModel(Flat(2, prior=spec), Gaussian(), Mlp(4, 1), context=3).setup((4,)).to(device)
     with torch.no_grad():
         for parameter in model.latent.prior.parameters():
@@ -165,3 +165,14 @@ def test_a_context_of_the_model_reaches_its_prior(prior: str, device: torch.devi
     own = nodes[0].p.log_prob(z)[0]
     assert own.shape == (3,)
     assert torch.allclose(own[0], own[1]) == isinstance(model.latent.prior, Standard)
+
+
+def test_an_unconditional_prior_is_the_same_under_every_context(device: torch.device) -> None:
+    for prior in (Mixture(3), Flow(1, 4)):
+        torch.manual_seed(0)
+        prior.setup((2,), torch.zeros(1, 2), 3)
+        prior.to(device)
+        z = torch.randn(5, 2, device=device)
+        p = prior(none, torch.eye(3, device=device))
+        assert tuple(p.batch_shape) == ()
+        assert torch.equal(p.log_prob(z), prior(none, None).log_prob(z))

@@ -86,12 +86,9 @@ def reconstruct(arguments: Sequence[str]) -> int:
     _, fitted, encoded = opened_with_rows(options, voice)
     picture = path.suffix.lower() == ".png"
     encoded = leading(encoded, options.limit or (SHOWN if picture else None))
-    taken = fitted.rows(encoded, options.seed)
-    x, under = taken.x, None
-    if options.given:
-        under = fitted.rows(encoded, options.seed, named(options.given)).context
-    again = explore.reconstruct(fitted, x, taken.context, under=under)
-    grid = output.paired(fitted.raw(x), fitted.raw(again)) if picture and _pictures(fitted) else None
+    taken, under = explore.rows_under(fitted, encoded, named(options.given), options.seed)
+    again = explore.reconstruct(fitted, taken.x, taken.context, under=under)
+    grid = output.paired(fitted.raw(taken.x), fitted.raw(again)) if picture and _pictures(fitted) else None
     _write(path, fitted, again, lead_of(encoded), grid, voice)
     return 0
 

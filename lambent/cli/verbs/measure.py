@@ -25,7 +25,8 @@ from lambent.cli.reading.flags import (
 from lambent.cli.verbs.carry import metric_rows
 from lambent.cli.voice import Voice
 from lambent.data import Encoded
-from lambent.data.conditions import level_of, named
+from lambent.data.condition import level_of
+from lambent.data.conditions import named
 from lambent.data.stored.ondisk import OnDisk
 from lambent.errors import UsageError
 from lambent.fitted import Fitted
@@ -43,13 +44,15 @@ def evaluate(arguments: Sequence[str]) -> int:
     add_rows(parser, "rows to evaluate on")
     add_samples(parser)
     parser.add_argument("--limit", type=whole("--limit", 1, 10**12), help="at most so many rows, drawn by a fixed seed")
+    add_given(parser, "evaluate the rows under this value, in place of their own")
     add_seed(parser)
     options = common(parser, machine=True).read(arguments)
     voice = Voice.of(options)
     path, fitted, encoded = opened_with_rows(options, voice)
     encoded = larger.drawn(encoded, options.limit)
     voice.step(f"evaluating on {len(encoded):,} rows with {options.samples:,} samples each")
-    found = measured(fitted, encoded, samples=options.samples, seed=options.seed)
+    taken = fitted.rows(encoded, options.seed, named(options.given))
+    found = measured(fitted, taken, samples=options.samples, seed=options.seed)
     voice.result({"model": str(path), **found.plain(), "data": encoded.source})
     voice.table(("metric", "value", "", "unit", "meaning"), metric_rows(found), right=(1,))
     return 0

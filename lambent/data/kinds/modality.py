@@ -129,3 +129,9 @@ class Encoded:
 
     def __len__(self) -> int:
         return len(self.x)
+
+    def conditioned(self) -> Tensor | None:
+        """The context [rows, width], or None of a modality without conditions; `DataError` tells why rows have none."""
+        if self.context is None and self.modality.conditions:
+            return self.modality.conditions.encode(self.beside)
+        return self.context

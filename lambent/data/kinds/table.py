@@ -95,7 +95,8 @@ class Table(Modality):
 
     def _learners(self, table: Columns, notices: Counter[str], most: int | None) -> dict[str, Learner]:
         """One for each column that is learned from, by what the first rows hold."""
-        beside = self._beside()
+        # Without a column of that name, labels that come beside the rows are meant: the y of `fit`, the labels of an archive.
+        beside = [name for name in self._beside() if name != "label" or name in table]
         for name in (*self.drop, *([self.label] if self.label else []), *beside):
             if name not in table:
                 raise UsageError(
@@ -273,7 +274,8 @@ class Table(Modality):
         shown = ", ".join(repr(n) for n in names[:12]) + (" …" if len(names) > 12 else "")
         raise DataError(
             f"{table.cell(name, row or 0)}: {value!r} is no number. Columns that hold text or dates: {shown}. "
-            f"Mend the cells, leave the columns out with --data.drop, or make one the label"
+            f"Mend the cells, leave the columns out with --data.drop, make one the label (--data.label), "
+            "or condition on them (--condition)"
         )
 
 

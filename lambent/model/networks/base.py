@@ -131,6 +131,12 @@ def initialized(layers: Sequence[nn.Module]) -> list[nn.Module]:
     return list(layers)
 
 
+def initialized_stages(stages: Sequence[Sequence[nn.Module]]) -> list[nn.Module]:
+    """Stages that follow each other, `initialized` as the one sequence of layers that they are."""
+    initialized([layer for stage in stages for layer in stage])
+    return [nn.Sequential(*stage) for stage in stages]
+
+
 def _inputs(layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d) -> float:
     """How many numbers one output sums; where a transposed convolution strides, its kernel is shared among neighbours."""
     if isinstance(layer, nn.ConvTranspose2d):

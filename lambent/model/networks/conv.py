@@ -12,6 +12,7 @@ from lambent.model.networks.base import (
     halved,
     image_shape,
     initialized,
+    initialized_stages,
     level_of,
 )
 from lambent.part import Shape, elements, option
@@ -34,7 +35,7 @@ class Conv(Convolutional):
 
     def pyramid(self, event: Shape) -> Pyramid:
         stages, shapes = self._down(event)
-        return Pyramid([nn.Sequential(*initialized(stage)) for stage in stages], shapes)
+        return Pyramid(initialized_stages(stages), shapes)
 
     def decoder(self, hidden: Shape, raw: Shape) -> Half:
         outputs, height, width = image_shape("Conv", raw)

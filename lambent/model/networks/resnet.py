@@ -13,6 +13,7 @@ from lambent.model.networks.base import (
     halved,
     image_shape,
     initialized,
+    initialized_stages,
     level_of,
 )
 from lambent.part import Shape, elements, option
@@ -38,7 +39,7 @@ class ResNet(Convolutional):
 
     def pyramid(self, event: Shape) -> Pyramid:
         stages, shapes = self._down(event)
-        return Pyramid([nn.Sequential(*initialized([*stage, self._act()])) for stage in stages], shapes)
+        return Pyramid(initialized_stages([[*stage, self._act()] for stage in stages]), shapes)
 
     def decoder(self, hidden: Shape, raw: Shape) -> Half:
         outputs, height, width = image_shape("ResNet", raw)

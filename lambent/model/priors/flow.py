@@ -24,13 +24,21 @@ class Flow(Prior):
         papers={"affine": "dinh2017density", "spline": "durkan2019neural"},
     )
 
+    conditional: bool = option(
+        "whether the map depends on the context, where there is one; if not, codes are free of it: any may be given",
+        default=False,
+    )
+
     def setup(self, shape: Shape, examples: Tensor, context: int = 0) -> None:
         self.size = elements(shape)
         self.shape = shape
-        self.flow = coupling_flow(self.coupling, self.size, context, self.transforms, self.width)
+        self.flow = coupling_flow(
+            self.coupling, self.size, context if self.conditional else 0, self.transforms, self.width
+        )
 
     def forward(self, posterior: Encode, context: Tensor | None = None) -> Distribution:
         base = StandardNormal(self.size, next(self.flow.parameters()))
-        flow = self.flow() if context is None else self.flow(context)
-        bent = FlowNormal(base, flow.transform.inv, () if context is None else context.shape[:-1])
+        given = context if self.conditional else None
+        flow = self.flow() if given is None else self.flow(given)
+        bent = FlowNormal(base, flow.transform.inv, () if given is None else given.shape[:-1])
         return shaped(bent, self.shape)  # so that densities are in the fast direction

@@ -32,6 +32,10 @@ class Mixture(Prior):
 
     components: int = option("number of Gaussians", default=10, minimum=1, maximum=10**6)
     covariance: Literal["diagonal", "full"] = option("shape of each Gaussian", default="diagonal")
+    conditional: bool = option(
+        "whether the weights depend on the context, where there is one; if not, codes are free of it: any may be given",
+        default=False,
+    )
 
     @property
     def held(self) -> int:
@@ -45,7 +49,7 @@ class Mixture(Prior):
         self.shape = shape
         self.logits = nn.Parameter(torch.zeros(self.components))
         # Which Gaussians are likely may depend on the context; from nought, so that it starts as the mixture without one.
-        self.weigh = nn.Linear(context, self.components, bias=False) if context else None
+        self.weigh = nn.Linear(context, self.components, bias=False) if context and self.conditional else None
         if self.weigh is not None:
             nn.init.zeros_(self.weigh.weight)
         # Close together, so that each has codes to learn from: far apart in many dimensions, most would never see any.

@@ -80,6 +80,7 @@ class Findings:
     pictures: Pictures | None = None
     tables: Tables | None = None
     latent_map: LatentMap | None = None
+    samples_under: str = ""  # which conditions the samples were drawn under, a sentence
 
     def series(self, column: str) -> list[float | None]:
         """A column of the history, one value per epoch; what is missing or not finite is None."""

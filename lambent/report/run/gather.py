@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lambent.data.conditions import Category
+from lambent.data.condition import Category
 from lambent.data.kinds.modality import Encoded, Modality
 from lambent.fitted import Fitted, Rows
 from lambent.report.run.findings import Findings, LatentMap, Measure, Pictures, Tables
@@ -47,6 +47,7 @@ def gather(
         pictures=pictures_of(fitted, rows, evaluation.levels, seed),
         tables=tables_of(fitted, rows, seed),
         latent_map=map_of(fitted, rows),
+        samples_under=_told_context(fitted),
     )
 
 
@@ -120,6 +121,14 @@ def new_context(fitted: Fitted, rows: Rows, count: int, seed: int) -> Tensor | N
     if items:
         return fitted.conditions.typical(count, torch.Generator().manual_seed(seed))
     return rows.context[torch.arange(count) % len(rows)]
+
+
+def _told_context(fitted: Fitted) -> str:
+    """What `new_context` gives, in a sentence; nothing for a model that is not conditioned by name."""
+    items = fitted.conditions.items
+    if len(items) == 1 and isinstance(items[0], Category):
+        return f"Each {items[0].name} has equally many, in this order: {items[0].known}."
+    return f"The values of {', '.join(fitted.conditions.names)} are drawn as often as in training." if items else ""
 
 
 def _walked(fitted: Fitted, ends: Rows) -> Tensor:

@@ -85,6 +85,7 @@ def samples(findings: Findings) -> Section | None:
     """Pictures or rows drawn from the prior."""
     rows = facts.sampled_rows(findings.tables) if findings.tables else None
     lead = "Drawn from the prior, not picked. Good ones look like the data and differ from each other."
+    lead = f"{lead} {findings.samples_under}".rstrip()
     return _unless_empty("samples", "Samples", lead, _sheet(grids.samples, findings.pictures), rows)
 
 

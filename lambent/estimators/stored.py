@@ -1,0 +1,48 @@
+"""A fitted VAE from a model file."""
+
+import inspect
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from lambent.data.kinds.table import Table
+from lambent.errors import ArtifactError, LambentError
+from lambent.estimators.assembly import is_plain
+from lambent.estimators.vae import VAE
+from lambent.fitted import Fitted
+from lambent.fitted import load as load_fitted
+from lambent.objectives import Objective
+
+
+def load_estimator(path: str | Path, device: str = "cpu") -> VAE:
+    """The fitted VAE in a model file; see `lambent.fitted.load` for what is refused."""
+    stored = load_fitted(path, device)
+    try:
+        return dressed(stored)
+    except (LambentError, TypeError, ValueError, AttributeError) as error:
+        raise ArtifactError(f"{path} holds a model, but no estimator's settings that can be read: {error}") from None
+
+
+def dressed(stored: Fitted) -> VAE:
+    """The model, where it lies, with the settings, the history and the columns that its file tells of."""
+    face = stored.provenance.get("estimator") or {}
+    known = inspect.signature(VAE.__init__).parameters
+    parameters = {k: v for k, v in (face.get("parameters") or {}).items() if k in known and is_plain(v)}
+    spec = stored.model.spec()
+    objective = stored.provenance.get("objective")
+    if objective is not None:
+        objective = Objective.from_spec(objective).spec()
+    if stored.conditions:
+        names = stored.conditions.names
+        parameters["condition"] = names[0] if len(names) == 1 else tuple(names)
+    vae = VAE(
+        **{**parameters, **{name: spec[name] for name in ("latent", "likelihood", "network")}, "objective": objective}
+    )
+    vae._adopt(replace(stored, modality=stored.modality or Table()))
+    vae.history_ = dict(face.get("history") or stored.provenance.get("history") or {})
+    if face.get("n_features_in") is not None:
+        vae.n_features_in_ = int(face["n_features_in"])
+    if face.get("feature_names_in") is not None:
+        vae.feature_names_in_ = np.asarray([str(name) for name in face["feature_names_in"]], dtype=object)
+    return vae

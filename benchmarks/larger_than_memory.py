@@ -7,10 +7,10 @@ Every case runs in a process of its own. What is made up (10 GB of pictures, a t
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -24,11 +24,12 @@ from record import RESULTS, Record, column
 
 PROTOCOL = (
     "Pictures: random bytes of 28 × 28 in one .npy file, read in place. Table: 30 columns of float32 in Parquet, converted once "
-    "into a cache. An Mlp of width 512 at batch 128, one thread, with a checkpoint; rows a second over the steps after the first "
-    "200, the median of several processes that take turns. In memory: as many of the first rows as are named. Cold: nothing is "
-    "known of the file and none of it is in the system's cache of pages, though what is done before the first step (learning the "
-    "scales, converting, checking every row, the digest that resuming needs) brings some of it there; warm: the same again. "
-    "Peak: the highest resident set of the whole process, PyTorch's own 300 MiB among it."
+    "into a cache. An Mlp of width 512 at batch 128, one thread. In memory: as many of the first rows as are told. Cold: nothing "
+    "is known of the file and none of it is in the system's cache of pages, though what is done before the first step (learning "
+    "the scales, converting, checking every row, the digest that resuming needs) brings some of it there; warm: the same again. "
+    "Time before the first step and peak, the highest resident set with PyTorch's own 300 MiB, are of a process each, which "
+    "trains for some hundred steps with a checkpoint. Speed, warm: one process in which batches come from memory and from disk "
+    "in turns of 50, so that whatever else the machine does slows both alike."
 )
 COLUMNS = [
     column("case", "Rows of"),
@@ -41,7 +42,7 @@ COLUMNS = [
     column("peak", "Peak", "MiB", ",.0f"),
 ]
 PIXELS, WIDTH, BLOCK = (28, 28), 30, 200_000
-BATCH, SETTLED = 128, 200
+BATCH, SETTLED, FEW, TURN = 128, 200, 300, 50  # rows; steps before the timed ones, where no rate is told, of one turn
 
 
 def blocks(rows: int) -> Iterator[int]:
@@ -90,34 +91,72 @@ class Clock:
         return self.steps * BATCH / (self.end - self.start)
 
 
-def case(path: Path, place: str, steps: int, memory_rows: int, folder: Path) -> dict[str, float]:
-    """One measurement, in this process."""
-    import lambent
+class Turns:
+    """Batches from several places, `TURN` of each in turn; and the seconds that the steps on them took."""
+
+    def __init__(self, places: list[Any], turns: int) -> None:
+        self.epochs = [itertools.chain.from_iterable(map(place.epoch, itertools.count())) for place in places]
+        self.turns, self.seconds, self.last = turns, [0.0 for _ in places], 0.0
+
+    def __len__(self) -> int:
+        return self.turns * len(self.epochs) * TURN
+
+    def __iter__(self) -> Iterator[Any]:
+        for _ in range(self.turns):
+            for epoch in self.epochs:
+                yield from (x.clone() for x, _, _ in itertools.islice(epoch, TURN))
+
+    def on_step(self, run: Any) -> None:
+        now, place = time.perf_counter(), (run.step - 1) // TURN % len(self.epochs)
+        if run.step > SETTLED:
+            self.seconds[place] += now - self.last
+        self.last = now
+
+
+def data_of(path: Path, place: str, memory_rows: int, folder: Path) -> Any:
+    """The rows, in memory as many of the first as are asked for, without the rest of the file."""
     from lambent.data import load
     from lambent.data.readers.pieces import pieces_of
     from lambent.data.stored.opening import on_disk
+
+    pictures = path.suffix == ".npy"
+    modality = {"type": "Image", "binarize": "dynamic"} if pictures else {"type": "Table"}
+    if place != "memory":
+        return on_disk(path, folder / "cache", modality=modality)
+    taken: list[np.ndarray] = []
+    for piece in pieces_of(path):
+        taken.append(piece if pictures else np.stack([piece.values(n) for n in piece.names], 1).astype(np.float32))
+        if sum(map(len, taken)) >= memory_rows:
+            break
+    return load(np.concatenate(taken)[:memory_rows], modality=modality)
+
+
+def case(path: Path, place: str, steps: int, memory_rows: int, folder: Path) -> dict[str, float]:
+    """One measurement, in this process."""
+    import torch
+
+    import lambent
+    from lambent.data.batches import InMemory
+    from lambent.data.stored.from_disk import FromDisk
     from lambent.model.networks import Mlp
 
     clock = Clock(steps)
-    pictures = path.suffix == ".npy"
-    modality = {"type": "Image", "binarize": "dynamic"} if pictures else {"type": "Table"}
-    if place == "memory":
-        # The first rows, without the rest of the file.
-        taken: list[np.ndarray] = []
-        for piece in pieces_of(path):
-            taken.append(piece if pictures else np.stack([piece.values(n) for n in piece.names], 1).astype(np.float32))
-            if sum(map(len, taken)) >= memory_rows:
-                break
-        data: Any = load(np.concatenate(taken)[:memory_rows], modality=modality)
-        del taken
-    else:
-        data = on_disk(path, folder / "cache", modality=modality)
-    model = lambent.LatentModel(lambent.Flat(16), lambent.Bernoulli() if pictures else lambent.Gaussian(), Mlp(512))
+    likelihood = lambent.Bernoulli() if path.suffix == ".npy" else lambent.Gaussian()
+    model = lambent.LatentModel(lambent.Flat(16), likelihood, Mlp(512))
+    if place == "turns":
+        memory, disk = (data_of(path, name, memory_rows, folder) for name in ("memory", "disk"))
+        cpu = torch.device("cpu")
+        turns = Turns([InMemory(memory.x, BATCH, 0, cpu), FromDisk(disk, BATCH, 0, cpu)], steps // TURN)
+        view = memory.modality.transform
+        lambent.fit(model, lambent.Elbo(), turns, epochs=1, batch=BATCH, transform=view, callbacks=[turns])
+        rates = [(len(turns) - SETTLED) / 2 * BATCH / seconds for seconds in turns.seconds]
+        return {"memory": rates[0], "disk": rates[1]}
+    data = data_of(path, place, memory_rows, folder)
     with contextlib.suppress(KeyboardInterrupt):
         lambent.fit(
             model, lambent.Elbo(), data, epochs=100, batch=BATCH, checkpoint=folder / "checkpoint", callbacks=[clock]
         )
-    size = len(data) * int(np.prod(data.modality.event)) * (1 if pictures else 4)
+    size = len(data) * int(np.prod(data.modality.event)) * (1 if path.suffix == ".npy" else 4)
     return {"gigabytes": size / 1e9, "rows": len(data), "before": clock.before, "rate": clock.rate, "peak": peak()}
 
 
@@ -135,8 +174,8 @@ def forget(*paths: Path) -> None:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def measured(path: Path, place: str, args: argparse.Namespace, folder: Path) -> dict[str, float]:
-    numbers = [str(args.steps), str(args.memory_rows), str(folder)]
+def measured(path: Path, place: str, steps: int, args: argparse.Namespace, folder: Path) -> dict[str, float]:
+    numbers = [str(steps), str(args.memory_rows), str(folder)]
     command = [sys.executable, __file__, "--case", str(path), place, *numbers]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
@@ -146,26 +185,15 @@ def measured(path: Path, place: str, args: argparse.Namespace, folder: Path) -> 
 
 
 def compare(name: str, path: Path, args: argparse.Namespace, folder: Path, record: Record) -> None:
-    """Cold once, then memory and disk in turns."""
+    """Cold, then warm, and both beside memory."""
     shutil.rmtree(folder / "cache", ignore_errors=True)
     forget(path)
-    found = {"disk, cold": [measured(path, "disk", args, folder)], "memory": [], "disk, warm": []}
-    for _ in range(args.repeats):
-        found["memory"].append(measured(path, "memory", args, folder))
-        found["disk, warm"].append(measured(path, "disk", args, folder))
-    rates = {place: statistics.median(one["rate"] for one in every) for place, every in found.items()}
-    for place in ("memory", "disk, cold", "disk, warm"):
-        every = found[place]
-        record.add(
-            case=name,
-            place=place,
-            gigabytes=every[0]["gigabytes"],
-            rows=every[0]["rows"],
-            before=statistics.median(one["before"] for one in every),
-            rate=rates[place],
-            ratio=rates[place] / rates["memory"],
-            peak=max(one["peak"] for one in every),
-        )
+    cold, warm, memory = (measured(path, place, FEW, args, folder) for place in ("disk", "disk", "memory"))
+    rates = measured(path, "turns", args.steps, args, folder)
+    warm["rate"], memory["rate"], cold["rate"] = rates["disk"], rates["memory"], None  # type: ignore[assignment]
+    for place, found in (("memory", memory), ("disk, cold", cold), ("disk, warm", warm)):
+        ratio = None if place == "disk, cold" else found["rate"] / memory["rate"]
+        record.add(case=name, place=place, ratio=ratio, **found)
 
 
 def main() -> None:
@@ -175,8 +203,7 @@ def main() -> None:
     )
     parser.add_argument("--pictures", type=float, default=10, help="GB of pictures")
     parser.add_argument("--table", type=float, default=3, help="GB of the table")
-    parser.add_argument("--steps", type=int, default=2000, help="steps that are timed")
-    parser.add_argument("--repeats", type=int, default=3, help="processes for each place")
+    parser.add_argument("--steps", type=int, default=3000, help="steps from each place that are timed")
     parser.add_argument("--memory-rows", type=int, default=300_000, help="rows held in memory for comparison")
     parser.add_argument("--out", type=Path, default=RESULTS / "larger_than_memory.json")
     parser.add_argument("--case", nargs=5, help="one case, in this process")

@@ -29,7 +29,7 @@ def load(source: Any, split: str = "train", modality: Modality | Spec | str | No
     A modality that is not given is guessed: 3 and 4 axes and folders are images; 2 axes, frames, CSV and Parquet are
     tables. Raises `DataError` for what cannot be read, with the nearest name of the catalog.
     """
-    raw, chosen = _opened(raw_rows(source, split), modality)
+    raw, chosen = _opened(raw_rows(source, split), _unfitted(modality))
     return _fitted(raw, chosen)
 
 
@@ -45,7 +45,7 @@ def load_parted(
     The modality is fitted to the rows that are kept, without having seen the others. The rows are those that
     `lambent.data.split` would hold out. Raises `UsageError` unless 0 < fraction < 1, `DataError` if a part would be empty.
     """
-    (kept, *held), chosen = _parted(raw_rows(source, split), modality, fractions, seed)
+    (kept, *held), chosen = _parted(raw_rows(source, split), _unfitted(modality), fractions, seed)
     return _fitted(kept, chosen), *(encoded(chosen, part) for part in held)
 
 
@@ -71,13 +71,16 @@ def parted_like(
     return tuple(encoded(chosen, part) for part in parts)
 
 
+def _unfitted(modality: Modality | Spec | str | None) -> Modality | Spec | str | None:
+    """A copy of what is about to be fitted: rows that an instance was fitted to before are still read by it."""
+    return modality.spec() if isinstance(modality, Modality) else modality
+
+
 def _opened(raw: Raw, modality: Modality | Spec | str | None) -> tuple[Raw, Modality]:
     """The rows read, and the modality for them, not yet fitted."""
     if modality is None and raw.facts.get("name") is not None:
         modality = catalog.entry_named(raw.facts["name"])[0].modality
-    # A copy, for it is about to be fitted: the rows that an instance was fitted to before are still read by it.
-    described = modality.spec() if isinstance(modality, Modality) else modality
-    chosen = guess(raw.rows) if described is None else Modality.from_spec(described)
+    chosen = guess(raw.rows) if modality is None else Modality.from_spec(modality)
     return replace(raw, rows=chosen.open(raw.rows)), chosen
 
 

@@ -18,7 +18,7 @@ from lambent.errors import UsageError
 from lambent.part import Spec
 
 Run = Callable[..., Any]
-FIFTY = {"type": "Mixture", "components": 50, "covariance": "full"}
+FIFTY = {"type": "Mixture", "components": 50, "covariance": "full", "conditional": True}
 
 plain = st.recursive(
     st.none()

@@ -139,3 +139,15 @@ def test_a_loaded_estimator_stays_where_its_model_was_put(tmp_path: Path, drawn_
     elsewhere = replace(stored, model=stored.model.to("meta"))
     assert dressed(elsewhere).model_.device.type == "meta"
     assert load(tmp_path).modality_.event == (1, 8, 8)
+
+
+def test_a_modality_that_is_given_is_left_as_it_was() -> None:
+    """Fitted in place, the second call gave the rows of the first other scales."""
+    first = encode(np.arange(20.0).reshape(10, 2), modality="Table")
+    again = encode(np.arange(20.0).reshape(10, 2) * 100, modality=first.modality)
+    assert again.modality is not first.modality
+    np.testing.assert_allclose(
+        Fitted(LatentModel(Flat(1), Gaussian(), Mlp(4, 1)).setup((2,)), first.modality).raw(first.x)[0],
+        [0, 1],
+        atol=1e-5,
+    )

@@ -138,7 +138,7 @@ def test_M11_versions_are_at_least_those_declared() -> None:
     required = [r for r in importlib.metadata.requires("lambent") or () if "extra ==" not in r]
     assert len(required) >= 10
     for requirement in required:
-        name, lowest = re.fullmatch(r"([\w-]+)>=([\d.]+)", requirement.strip()).groups()  # type: ignore[union-attr]
+        name, lowest = re.fullmatch(r"([\w.-]+)>=([\d.]+)", requirement.strip()).groups()  # type: ignore[union-attr]
         installed = importlib.metadata.version(name).split("+")[0]
         assert tuple(map(int, re.findall(r"\d+", installed)[:3])) >= tuple(map(int, lowest.split("."))), requirement
 

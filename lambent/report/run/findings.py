@@ -24,7 +24,7 @@ class Pictures:
     """Pictures as uint8 arrays; each [n, H, W] (grey) or [n, H, W, 3] (colour) unless said otherwise.
 
     `interpolation` is [rows, steps, H, W(, 3)] and `traversals` [units, steps, H, W(, 3)]; `traversal_values` are the
-    values the unit takes at each step, in standard deviations of the prior.
+    values the unit takes at each step, in standard deviations of the prior, or the direction, in those of the codes along it.
     """
 
     originals: NDArray[np.uint8] | None = None
@@ -118,3 +118,8 @@ class Findings:
     def active(self) -> list[bool]:
         """Whether each unit of the code is active, all levels together."""
         return [unit for level in self.levels for unit in level.active]
+
+    @property
+    def noun(self) -> str:
+        """What the code is looked at by: 'direction' where its top level may be turned, else 'unit'."""
+        return self.levels[0].noun if self.levels else "unit"

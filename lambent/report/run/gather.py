@@ -21,7 +21,9 @@ SHOWN = 30  # originals with their reconstructions
 SAMPLES = 60
 WALKS, STEPS = 6, 10
 UNITS = 8
-REACH = torch.linspace(-3, 3, 9)  # of a traversal, in standard deviations of the prior
+REACH = torch.linspace(
+    -3, 3, 9
+)  # of a traversal, in standard deviations of the prior, or of the codes along a direction
 MAPPED = 2000
 TABLE_ROWS = 12
 
@@ -97,14 +99,14 @@ def pictures_of(fitted: Fitted, rows: Rows, levels: list[UnitUsage], seed: int =
     units = busiest(levels, UNITS)
     ends = _spread(rows, 2 * min(WALKS, len(rows) // 2))
     first = rows.at(torch.tensor([0]))
-    moved = explore.traverse(fitted, first.x, units, REACH, first.context)
+    moved = explore.traverse(fitted, first.x, units, REACH, first.context, [level.directions for level in levels])
     return Pictures(
         originals=fitted.raw(chosen.x),
         reconstructions=fitted.raw(explore.reconstruct(fitted, chosen.x, chosen.context)),
         samples=fitted.raw(explore.generate(fitted, SAMPLES, seed, context=new_context(fitted, rows, SAMPLES, seed))),
         interpolation=_strips(fitted, _walked(fitted, ends)) if len(ends) else None,
         traversals=_strips(fitted, moved),
-        traversal_units=[unit_name(unit, len(levels)) for unit in units],
+        traversal_units=[unit_name(unit, levels) for unit in units],
         traversal_values=REACH.tolist(),
     )
 
@@ -158,9 +160,11 @@ def busiest(levels: Sequence[UnitUsage], count: int) -> list[tuple[int, int]]:
     return ranked[:count]
 
 
-def unit_name(place: tuple[int, int], levels: int) -> str:
-    """A unit's name for a reader."""
-    return f"unit {place[1]}" if levels == 1 else f"level {place[0] + 1}, unit {place[1]}"
+def unit_name(place: tuple[int, int], levels: Sequence[UnitUsage]) -> str:
+    """A unit's name for a reader, 'unit 3'; or a direction's, which are counted from 1 by what they carry: 'direction 1'."""
+    number, unit = place
+    name = f"unit {unit}" if levels[number].noun == "unit" else f"direction {unit + 1}"
+    return name if len(levels) == 1 else f"level {number + 1}, {name}"
 
 
 def tables_of(fitted: Fitted, rows: Rows, seed: int = 0) -> Tables | None:

@@ -12,6 +12,7 @@ from torch import Tensor
 from lambent.data.condition import Category
 from lambent.data.kinds.modality import Encoded, Modality
 from lambent.fitted import Fitted, Rows
+from lambent.metrics.chance import chance
 from lambent.report.run.findings import Findings, LatentMap, Measure, Pictures, Tables
 from lambent.tasks import explore
 from lambent.tasks.by_row import labels_of
@@ -49,6 +50,8 @@ def gather(
         pictures=pictures_of(fitted, rows, evaluation.levels, seed),
         tables=tables_of(fitted, rows, seed),
         latent_map=map_of(fitted, rows),
+        chance=chance(fitted.model.likelihood, rows.x),
+        alike=len(rows) > 1 and bool((rows.x == rows.x[:1]).all()),
         samples_under=_told_context(fitted),
     )
 

@@ -182,7 +182,7 @@ def _code_metrics(
     every = [active for level in units for active in level.active]
     nouns = sorted({f"{level.noun}s" for level in units}, reverse=True)
     rules = dict.fromkeys(ACTIVITY[level.measure] for level in units)
-    meaning = f"{' and '.join(nouns)} of the code that count as active: {'; '.join(rules)}"
+    meaning = f"how many {' and '.join(nouns)} of the code are active; one is where {'; or '.join(rules)}"
     metrics = {"active_units": Metric(sum(every), f"of {len(every)} {' and '.join(nouns)}", None, meaning)}
     if model.latent.density and len(x) > 1:
         value, error = mutual_information(model, x, seed, context)

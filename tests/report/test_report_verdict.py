@@ -145,7 +145,7 @@ def test_the_best_weights_kept_are_judged_where_they_are_from() -> None:
     assert titled(findings, "over-fitted from epoch") is None
     remark = titled(findings, "not over-fitted")
     assert remark is not None
-    assert "the weights of epoch 21, best on the validation rows" in remark.text
+    assert "the weights of epoch 21, best on validation" in remark.text
     assert "Training went on to epoch 40." in remark.text
 
 

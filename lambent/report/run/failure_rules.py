@@ -3,7 +3,7 @@
 import math
 
 from lambent.report.numerals import count, show
-from lambent.report.run.curves import Curves, curves, kept_epoch, size_of, trend
+from lambent.report.run.curves import Curves, curves, kept_epoch, noise, size_of, trend
 from lambent.report.run.findings import Findings
 from lambent.report.run.lookup import finite, last, number, settings
 from lambent.tasks.sections import Remark
@@ -153,8 +153,8 @@ def _unmoved(findings: Findings, found: Curves) -> str | None:
     rate = number(findings.training, "learning_rate")
     if len(present) < 2 or rate is None or rate >= SLOW:
         return None
-    moved = max(present) - min(present)
-    if moved > UNMOVED * size_of(findings, present[-1]) and findings.chance is not None:
+    moved = abs(present[-1] - present[0])
+    if moved > max(UNMOVED * size_of(findings, present[-1]), 3 * noise(present)):
         return None
     return f"The training {found.name} moved by {show(moved, 2)} nats in {count(len(present), 'epoch')}."
 

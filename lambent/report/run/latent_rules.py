@@ -47,7 +47,7 @@ def collapse(findings: Findings) -> Remark | None:
         text = f"{_used(findings)}{kl} The decoder ignores the code, all samples look alike.{_causes(findings)}"
         return Remark("problem", "Collapsed", text, _cures(findings), "collapsed")
     text = f"{_used(findings)}{kl}"
-    if units and used / len(units) < NEARLY:
+    if units and used / len(units) < NEARLY and not _earns(findings):
         text = f"{text}{_causes(findings)}"
         return Remark("problem", "Close to collapse", text, _cures(findings), "close to collapse")
     if units and used / len(units) < PARTLY:
@@ -56,6 +56,14 @@ def collapse(findings: Findings) -> Remark | None:
             "notice", f"Most {noun}s are unused", f"{text}{_idle(findings)}", _fuller(findings, used), "not collapsed"
         )
     return Remark("good", "Not collapsed", text, answer="not collapsed")
+
+
+def _earns(findings: Findings) -> bool:
+    """Whether the ELBO is better than columns by themselves could be: the few units in use are all that the data need."""
+    elbo, chance = findings.metric("elbo"), findings.chance
+    if elbo is None or chance is None or chance.levels is not None:
+        return False
+    return elbo > chance.nats + margin(findings)
 
 
 def _idle(findings: Findings) -> str:

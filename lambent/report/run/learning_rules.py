@@ -31,9 +31,10 @@ def over_fitting(findings: Findings) -> Remark | None:
     size, unrest = size_of(findings, best), 2 * noise(found.held)
     drop = best - max(end, statistics.median(v for v, _ in present[-3:]))
     since = sum(i > at for _, i in present)
-    if since >= 3 and drop > max(DECLINE * size, unrest) and _rose(found.train, at):
-        return _declined(findings, found.name, (best, end), at, drop / size)
     gap = own - end if own is not None else 0.0
+    of_another_kind = gap > 4 * GAP * size and _from_the_start(found, 4 * GAP)
+    if since >= 3 and drop > max(DECLINE * size, unrest) and _rose(found.train, at) and not of_another_kind:
+        return _declined(findings, found.name, (best, end), at, drop / size)
     if gap > max(GAP * size, unrest):
         return _apart(findings, found, gap, gap / size)
     return None if len(present) < SHORT else _level(findings, found, best)
@@ -50,11 +51,12 @@ def _level(findings: Findings, found: Curves, best: float) -> Remark:
     kept, end, own = kept_epoch(findings), last(found.held) or 0.0, last(found.train)
     beside = "" if own is None else f", {_side(own - end)} the training {found.name}"
     if kept:
-        text = f"The model has the weights of epoch {kept}, best on the validation rows: an {found.name} of {show(end)} nats{beside}."
+        text = f"The model has the weights of epoch {kept}, best on validation: an {found.name} of {show(end)} nats{beside}."
         text += f" Training went on to epoch {findings.epochs}." if kept < findings.epochs else ""
     else:
-        text = f"The validation {found.name} ends at {show(end)} nats{beside} and {show(best - end, 2)} nats below its best."
-        text = text.replace(" and 0 nats below its best", ", its best")
+        short = "its best, " if best == end else ""
+        below = "" if best == end else f" and {show(best - end, 2)} nats below its best"
+        text = f"The validation {found.name} ends at {short}{show(end)} nats{beside}{below}."
     return Remark("good", "Not over-fitted", text, answer="not over-fitted")
 
 
@@ -104,7 +106,7 @@ def _apart(findings: Findings, found: Curves, gap: float, share: float) -> Remar
     own, held, kept = last(found.train) or 0.0, last(found.held) or 0.0, kept_epoch(findings)
     where = f"at epoch {kept}, whose weights the model has," if kept else "at the end"
     text = f"The training {found.name} {where} is {show(own)}, {show(gap, 3)} nats above the validation one ({show(held)})."
-    if _from_the_start(found, gap):
+    if _from_the_start(found, GAP):
         text += " They were apart from the first epochs on, before any row was memorized: those held out may be of another kind."
         advice = (
             "Check that both parts of the data are alike: shuffle rows that stand in an order before they are parted."
@@ -121,11 +123,14 @@ def _apart(findings: Findings, found: Curves, gap: float, share: float) -> Remar
     )
 
 
-def _from_the_start(found: Curves, gap: float) -> bool:
-    """Whether half the gap was there within the first tenth of the epochs."""
+def _from_the_start(found: Curves, share: float) -> bool:
+    """Whether both lay apart by that share of the bound in each of the first epochs, where training has yet to memorize.
+
+    A training score is a mean over an epoch in which it rises, so that validation begins above it where the rows are alike.
+    """
     pairs = [(a, b) for a, b in zip(found.train, found.held, strict=False) if a is not None and b is not None]
     early = pairs[: max(2, len(pairs) // 10)]
-    return len(pairs) >= SHORT and all(a - b > gap / 2 for a, b in early)
+    return len(pairs) >= SHORT and all(a - b > share * max(abs(b), 1.0) for a, b in early)
 
 
 def under_training(findings: Findings) -> Remark | None:
@@ -171,9 +176,9 @@ def _unfinished(findings: Findings, name: str, moved: Trend, size: float) -> Rem
 def _alone(findings: Findings, name: str, train: Trend, held: Trend) -> Remark:
     text = (
         f"Over the last {count(train.window, 'epoch')} the training {name} still rose by {show(train.change, 2)} nats, "
-        f"the validation {name} changed by {show(abs(held.change), 2)}: what is learned now holds for the training rows only."
+        f"the validation {name} changed by {show(abs(held.change), 2)}: what is learned now holds for those rows only."
     )
-    advice = f"More epochs will not help: --patience {patience_for(findings)} ends such a run; more data or a smaller network may."
+    advice = f"More epochs will not help (--patience {patience_for(findings)} ends such a run); more data may."
     return Remark("notice", "Training went on alone", text, advice)
 
 

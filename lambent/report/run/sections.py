@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 from lambent.report.charts import bars, grids, lines
 from lambent.report.charts.scatter import scatter
+from lambent.report.numerals import show
 from lambent.report.run import facts
 from lambent.report.run.findings import Findings, Pictures
 from lambent.report.run.verdict import summary, verdict
@@ -58,8 +59,14 @@ def training(findings: Findings) -> Section | None:
 def numbers(findings: Findings) -> Section | None:
     """The table of measures."""
     table = facts.measures(findings)
+    tested = findings.data.get("tested_on")
+    rows = (
+        f"on {show(tested)} test rows; the curves above are of other rows, those of training and validation"
+        if tested
+        else ""
+    )
     lead = (
-        "Every measure with its unit. "
+        f"Every measure with its unit{f', {rows}' if rows else ''}. "
         "The standard error says how far the number would move with other rows of the same kind."
     )
     return Section("numbers", "Numbers", lead, [table]) if table else None

@@ -267,3 +267,14 @@ def test_json_says_what_is_measured(x: Tensor, posterior: Posterior | None, meas
     assert level["meaning"] == MEASURES[measure]
     assert (level["nats"] is None) == (measure is None)
     assert "by_row" not in found.plain()
+
+
+@torch.no_grad()
+def test_an_estimate_of_the_information_that_is_at_its_limit_says_so(x: Tensor) -> None:
+    """log 700 is the most for 700 rows; a code that tells every row from every other carries more."""
+    assert "far larger" not in evaluate(known(), x, 2).metrics["mutual_information"].meaning
+    sharp = known()
+    sharp.latent.posterior.head.bias[2] = -12.0
+    found = evaluate(sharp, x, 2).metrics["mutual_information"]
+    assert found.value == pytest.approx(math.log(700), rel=0.01)
+    assert "far larger" in found.meaning

@@ -149,6 +149,12 @@ def measures(findings: Findings) -> TableBlock | None:
         cells.append(Cell(str(metric.get("unit", "")), role="unit"))
         cells += [Cell(str(metric.get("meaning", "")), role="meaning")] if explained else []
         rows.append((f"Active {findings.noun}s" if key == "active_units" else title(key), cells))
+    chance = findings.chance
+    if rows and chance is not None:
+        cells = [Cell(show(chance.nats), number=True, strong=True), Cell(MISSING, number=True)]
+        cells.append(Cell("nats per row", role="unit"))
+        cells += [Cell(f"log p(x) of a model without a code: {chance.words}", role="meaning")] if explained else []
+        rows.append(("Knowing nothing", cells))
     heads = ["Measure", "Value", "± s.e.", "Unit", *(["Meaning"] if explained else [])]
     return TableBlock(heads, rows, "Table of bounds and measures", measures=True) if rows else None
 

@@ -263,9 +263,7 @@ def _fuller(findings: Findings, used: int) -> str:
     ways += ["take a Mixture prior"] if kind(findings.spec, "prior") == "Standard" else []
     size = f"a latent size near {_round_size(used)} would do"
     return (
-        f"Units that never come into use may cost nats: {joined(ways)}; else {size}."
-        if ways
-        else f"{size.capitalize()}."
+        f"If more came into use the bound might rise: {joined(ways)}; else {size}." if ways else f"{size.capitalize()}."
     )
 
 

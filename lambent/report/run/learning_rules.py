@@ -166,10 +166,9 @@ def _trend_of_training(found: Curves) -> Trend | None:
 def _unfinished(findings: Findings, name: str, moved: Trend, size: float) -> Remark:
     rise = f"{show(moved.change, 2)} nats ({show(100 * moved.change / size, 2)} %)"
     text = f"The {name} still rose by {rise} over the last {count(moved.window, 'epoch')}."
-    advice = (
-        f"Train for about twice as many epochs (--epochs {2 * findings.epochs}); if the learning rate has decayed to zero, "
-        "stretch its schedule too."
-    )
+    advice = f"Train for about twice as many epochs (--epochs {2 * findings.epochs})."
+    if findings.training.get("schedule") not in (None, "constant"):
+        advice += " The learning rate's schedule is stretched with them."
     return Remark("notice", "Not finished learning", text, advice)
 
 

@@ -9,13 +9,13 @@ _HOMES = {
     "lambent.objectives.bounds": ("Ciwae", "Iwae", "Miwae", "Piwae"),
     "lambent.data": ("CATALOG", "Encoded", "Image", "Modality", "Sprites", "Table"),
     "lambent.errors": (
-        "ArtifactError", "DataError", "DivergedError", "InterruptedRun", "LambentError", "MachineError", "UsageError",
+        "ArtifactError", "DataError", "DataWarning", "DivergedError", "InterruptedRun", "LambentError", "MachineError", "UsageError",
     ),
     "lambent.estimators": ("VAE",),
     "lambent.training.fitting": ("fit",),
     "lambent.model.latents": ("Flat", "Ladder", "Latent"),
     "lambent.model.likelihoods": (
-        "Bernoulli", "Categorical", "ContinuousBernoulli", "DiscretizedLogistics", "Gaussian", "Laplace", "Likelihood", "Mixed",
+        "Bernoulli", "Categorical", "ContinuousBernoulli", "DiscretizedLogistics", "Gaussian", "JohnsonSU", "Laplace", "Likelihood", "Mixed",
         "NegativeBinomial", "Poisson", "StudentT", "ZeroInflatedNegativeBinomial",
     ),
     "lambent.model": ("LatentModel", "Trace"),
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from lambent.errors import (
         ArtifactError,
         DataError,
+        DataWarning,
         DivergedError,
         InterruptedRun,
         LambentError,
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
         ContinuousBernoulli,
         DiscretizedLogistics,
         Gaussian,
+        JohnsonSU,
         Laplace,
         Likelihood,
         Mixed,
@@ -82,8 +84,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CATALOG", "VAE", "ArtifactError", "Bernoulli", "BetaTc", "Categorical", "Ciwae", "ContinuousBernoulli", "Conv",
-    "DataError", "Diagonal", "DipVae", "DiscretizedLogistics", "DivergedError", "Elbo", "Encoded", "Factor", "Fitted", "Flat",
-    "Full", "Gaussian", "Image", "InterruptedRun", "Iwae", "Ladder", "LambentError", "Laplace", "Latent", "LatentModel",
+    "DataError", "DataWarning", "Diagonal", "DipVae", "DiscretizedLogistics", "DivergedError", "Elbo", "Encoded", "Factor", "Fitted", "Flat",
+    "Full", "Gaussian", "Image", "InterruptedRun", "Iwae", "JohnsonSU", "Ladder", "LambentError", "Laplace", "Latent", "LatentModel",
     "Likelihood", "Loss", "MachineError", "Miwae", "Mixed", "Mixture", "Mlp", "Modality", "NegativeBinomial", "Network",
     "Objective", "Part", "Piwae", "Point", "Poisson", "Posterior", "Prior", "ResNet", "Sprites", "Standard", "StudentT",
     "Table", "Trace", "UsageError", "Vamp", "Wae", "ZeroInflatedNegativeBinomial", "citation", "data", "evaluate", "fit",

@@ -13,6 +13,7 @@ from lambent.data.conditions import Conditions
 from lambent.data.kinds.image import Image
 from lambent.data.kinds.modality import Encoded, Modality
 from lambent.data.kinds.table import Table
+from lambent.data.notices import together
 from lambent.data.readers import arrays, idx, pictures
 from lambent.data.readers import regular as files
 from lambent.data.readers.raw import Raw
@@ -99,10 +100,10 @@ def _fitted(raw: Raw, chosen: Modality) -> Encoded:
     if chosen.condition:
         chosen.conditions = Conditions.fit({name: named_beside(found.beside, name) for name in chosen.condition})
         found.context = chosen.conditions.encode(found.beside)
-    learned: dict[str, int] = getattr(chosen, "notices", {})
+    learned = {"notices": getattr(chosen, "notices", {}), "noticed": getattr(chosen, "noticed", {})}
     if found.label_names is not None and isinstance(chosen, (Image, Table)):
         chosen.label_names = found.label_names  # so that later data get the same codes
-    found.source["notices"] = learned | found.source.get("notices", {})
+    found.source |= together(learned, found.source)
     return found
 
 

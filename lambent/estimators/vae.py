@@ -11,14 +11,15 @@ import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+from sklearn.utils.validation import check_array, check_is_fitted
 
 from lambent.data import encode_like, load, load_parted
 from lambent.data.kinds.modality import Encoded, Modality
+from lambent.data.kinds.table import Table
 from lambent.data.loading import raw_rows
-from lambent.data.readers.frames import is_frame
-from lambent.errors import UsageError
-from lambent.estimators.assembly import assembled, chosen_modality, is_plain, is_table, latent_spec
+from lambent.data.notices import warned
+from lambent.errors import DataError, UsageError
+from lambent.estimators.assembly import assembled, chosen_modality, is_plain, latent_spec, refuse_unknown
 from lambent.estimators.precise import Precise
 from lambent.fitted import Fitted, Rows
 from lambent.metrics.bound import bounds
@@ -49,7 +50,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         random_state: seed of weights, order and noise.
         verbose: a progress bar.
 
-    Attributes: `model_`, `modality_`, `history_`, `n_features_in_` and `feature_names_in_` for tables.
+    Attributes: `model_`, `modality_`, `history_`; for tables `n_features_in_` and, where columns have names, `feature_names_in_`.
 
     Scores and codes are computed in float64 with fixed noise: the same rows give the same numbers, in any order.
     """
@@ -97,11 +98,13 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
 
     # ---- training ------------------------------------------------------------------------------------------------
 
-    def fit(self, X: Any, y: Any = None) -> Self:
+    def fit(self, X: Any, y: Any = None, **unknown: Any) -> Self:
         """Train on raw data: an array, a frame, images, a path, a catalog name. `y`: labels, if they condition the model.
 
-        Of rows that `validation` holds out nothing is learned, neither scales nor categories.
+        Of rows that `validation` holds out nothing is learned, neither scales nor categories. The columns of a frame or a file
+        are known by their names from then on, whatever their order; `DataWarning` tells of those that are left out.
         """
+        refuse_unknown("fit", unknown)
         seed = self._seed()
         encoded, held_out = self._parted(X, y, seed)
         model = self._assembled(encoded)
@@ -123,7 +126,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         self._adopt(Fitted(model.cpu().eval(), encoded.modality))
         return self
 
-    def partial_fit(self, X: Any, y: Any = None) -> Self:
+    def partial_fit(self, X: Any, y: Any = None, **unknown: Any) -> Self:
         """One more pass of training, over these rows; the first call decides scales and shapes. `y` as in `fit`.
 
         All calls are one training: weights, moments, opponent, averages and λ go on from where they were. What grows during a
@@ -131,6 +134,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         (None: as many as `fit` would make), and has its final value from then on; after `fit` or `load`, from the first call.
         `validation` and `patience` do not count here.
         """
+        refuse_unknown("partial_fit", unknown)
         first = not hasattr(self, "model_")
         kept = getattr(self, "_kept", None)
         encoded = self._encoded(X, y, reset=first)
@@ -210,13 +214,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         """Write the model file; `lambent.load` gives a fitted VAE back."""
         check_is_fitted(self)
         parameters = {name: value for name, value in self.get_params().items() if is_plain(value)}
-        names = getattr(self, "feature_names_in_", None)
-        face = {
-            "parameters": parameters,
-            "history": self.history_,
-            "n_features_in": getattr(self, "n_features_in_", None),
-            "feature_names_in": None if names is None else [str(name) for name in names],
-        }
+        face = {"parameters": parameters, "history": self.history_}
         provenance = {**self.fitted_.provenance, "objective": self._objective().spec(), "estimator": face}
         return replace(self.fitted_, provenance=provenance).save(path)
 
@@ -261,17 +259,15 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         X, modality = self._checked(X, y, reset)
         if isinstance(X, Encoded):
             return X
-        return load(X, modality=modality) if reset else encode_like(self.modality_, X)
+        encoded = load(X, modality=modality) if reset else encode_like(self.modality_, X)
+        return self._told(encoded) if reset else _warned(encoded)
 
     def _checked(self, X: Any, y: Any, reset: bool) -> tuple[Any, Modality | None]:
-        """Raw data, of which two-dimensional arrays have passed scikit-learn's checks, and the modality to be fitted to them."""
+        """Raw data, with labels that condition the model beside them, and the modality to be fitted to them."""
         if isinstance(X, Encoded):
             return X, None
-        modality = chosen_modality(self.modality, self.condition, X) if reset else self.modality_
+        modality = chosen_modality(self.modality, self.condition, X, self.likelihood) if reset else self.modality_
         asked = () if modality is None else modality.condition
-        if is_table(X) and not (asked and is_frame(X)):  # text may condition, which scikit-learn would refuse
-            least = 2 if reset else 1
-            X = validate_data(self, X, reset=reset, dtype=[np.float64, np.float32], ensure_min_samples=least)
         if y is not None and "label" in asked:
             X = replace(raw_rows(X), labels=np.asarray(y))
         return X, modality
@@ -290,7 +286,15 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         share = Training.of(validation=self.validation).validation
         X, modality = self._checked(X, y, reset=True)
         kept, held_out = load_parted(X, share, stream(seed, "validation share"), modality=modality)
-        return kept, held_out
+        return self._told(kept), held_out
+
+    def _told(self, encoded: Encoded) -> Encoded:
+        """Rows to learn from, once what is noticed of them is told, and the names of their columns are kept."""
+        _warned(encoded)
+        known_by_name(self, encoded.modality)
+        if isinstance(encoded.modality, Table) and len(encoded) < 2:
+            raise DataError("there is 1 row to learn from (n_samples = 1), and at least 2 are needed for a scale")
+        return encoded
 
     def _assembled(self, encoded: Encoded) -> LatentModel:
         return assembled(encoded.modality, self._latent_spec, self.likelihood, self.network)
@@ -309,3 +313,19 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         """The model in float64, where a row's result does not hang on how many rows stand beside it."""
         check_is_fitted(self)
         return self._exact.of(self.fitted_)
+
+
+def known_by_name(vae: VAE, modality: Modality) -> None:
+    """Give an estimator of tables the number of its columns and, as scikit-learn does where all are text, their names."""
+    vars(vae).pop("feature_names_in_", None)
+    if not isinstance(modality, Table):
+        return
+    names = [column.name for column in modality.columns]
+    vae.n_features_in_ = len(names)
+    if modality.named and names != [str(place) for place in range(len(names))]:
+        vae.feature_names_in_ = np.asarray(names, dtype=object)
+
+
+def _warned(encoded: Encoded) -> Encoded:
+    warned(encoded.source, stacklevel=6)
+    return encoded

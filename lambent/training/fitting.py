@@ -10,6 +10,7 @@ from lambent.data.batches import Transform
 from lambent.errors import DataError, UsageError
 from lambent.model import LatentModel, check
 from lambent.objectives import Objective
+from lambent.part import Spec
 from lambent.training.callbacks import Callback, Progress
 from lambent.training.checkpoint import Checkpoint, restore
 from lambent.training.intake import check_rows, examples_of, taken
@@ -21,7 +22,7 @@ from lambent.training.settings import Training
 
 def fit(
     model: LatentModel,
-    objective: Objective,
+    objective: Objective | Spec | str,
     data: Any,
     *,
     epochs: int | None = None,
@@ -47,7 +48,7 @@ def fit(
     progress: bool = False,
     callbacks: Sequence[Callback] = (),
 ) -> History:
-    """Train `model` by `objective`; returns the history, a dict of lists with one entry per epoch.
+    """Train `model` by `objective` (a part, its name or its description); returns the history, a dict of lists with one entry per epoch.
 
     Of validation rows that a share names, nothing is learned: where `data` is a path or a name, its modality (scales,
     categories) is fitted to the other rows alone. With patience, the model ends with the weights of its best epoch on them.
@@ -91,7 +92,7 @@ fit.__doc__ = (fit.__doc__ or "").replace("        {settings}", Training.describ
 
 def prepared(
     model: LatentModel,
-    objective: Objective,
+    objective: Objective | Spec | str,
     data: Any,
     settings: Training,
     validation: Any = 0.0,
@@ -100,9 +101,10 @@ def prepared(
     augment: Transform | None = None,
 ) -> Run:
     """A run at its start: data taken in and checked, model and objective set up and on the device. Errors as for `fit`."""
+    objective = Objective.from_spec(objective)
     where = device_of(settings.device)
     settings = settings.changed(precision=resolved(settings.precision, where))
-    intake = taken(data, validation, settings, where, context)
+    intake = taken(data, validation, settings, where, context, bool(model.likelihood.discrete))
     if intake.modality is not None:
         transform, augment = transform or intake.modality.transform, augment or intake.modality.augment
     batches, seed = intake.train, settings.seed

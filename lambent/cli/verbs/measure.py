@@ -27,6 +27,7 @@ from lambent.cli.voice import Voice
 from lambent.data import Encoded
 from lambent.data.condition import level_of
 from lambent.data.conditions import named
+from lambent.data.notices import sentences
 from lambent.data.stored.ondisk import OnDisk
 from lambent.errors import UsageError
 from lambent.fitted import Fitted
@@ -212,6 +213,5 @@ def lead_of(encoded: Encoded) -> dict[str, Any]:
 
 
 def _note_notices(encoded: Encoded | OnDisk, voice: Voice) -> None:
-    for what, count in sorted((encoded.source.get("notices") or {}).items()):
-        if what not in ("constant", "dropped_index"):
-            voice.note(f"data: {what.replace('_', ' ')}: {count:,}")
+    for words in sentences(encoded.source, but=("constant", "dropped_index")).values():
+        voice.note(f"data: {words}")

@@ -117,7 +117,8 @@ def guess_of(source: Source, split: str = "train") -> Modality:
 
 
 def _reader(source: Source, split: str, modality: Modality) -> Any:
-    return pieces_of(source, split, getattr(modality, "delimiter", None), getattr(modality, "header", "auto"))
+    form = {name: getattr(modality, name) for name in ("delimiter", "header", "decimal") if hasattr(modality, name)}
+    return pieces_of(source, split, **form)
 
 
 def _pictures(

@@ -146,7 +146,7 @@ class Fitted:
         if self.modality is None:
             return None
         encoded = encode_like(self.modality, raw)
-        warned(encoded.source, stacklevel=4)
+        warned(encoded.source)
         return encoded
 
     def _context(self, encoded: Encoded | None, rows: int, given: Mapping[str, Any], context: Any) -> Tensor | None:

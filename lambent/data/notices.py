@@ -1,5 +1,6 @@
 """Notices: what was noticed of data, as counts in a source's record, and the same in sentences."""
 
+import sys
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -79,8 +80,11 @@ def _sentence(what: str, count: int, names: list[str]) -> str:
     return f"{what.replace('_', ' ')}: {count:,}" + (f" ({listed})" if names else "")
 
 
-def warned(source: Mapping[str, Any], stacklevel: int = 3) -> None:
-    """Warn, from Python, of what changes a result: columns left out, matched by position, read in another way."""
+def warned(source: Mapping[str, Any]) -> None:
+    """Warn, at the user's own line, of what changes a result: columns left out, matched by place, read in another way."""
+    depth, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "lambent":
+        depth, frame = depth + 1, frame.f_back
     for what, words in sentences(source).items():
         if what in WARNED:
-            warnings.warn(words, DataWarning, stacklevel=stacklevel)
+            warnings.warn(words, DataWarning, stacklevel=depth)

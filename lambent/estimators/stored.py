@@ -1,9 +1,11 @@
 """A fitted VAE from a model file."""
 
 import inspect
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from lambent.data.kinds.modality import Modality
 from lambent.data.kinds.table import Table
 from lambent.errors import ArtifactError, LambentError
 from lambent.estimators.assembly import is_plain
@@ -40,5 +42,15 @@ def dressed(stored: Fitted) -> VAE:
     vae._adopt(replace(stored, modality=stored.modality or Table()))
     vae.history_ = dict(face.get("history") or stored.provenance.get("history") or {})
     if stored.modality is not None:
+        _named(stored.modality, face.get("feature_names_in"))
         known_by_name(vae, stored.modality)
     return vae
+
+
+def _named(modality: Modality, names: Sequence[str] | None) -> None:
+    """Give the columns the names that older files keep beside the modality, which knew them as x0, x1, …"""
+    if names is None or not isinstance(modality, Table) or modality.named or len(names) != len(modality.columns):
+        return
+    for column, name in zip(modality.columns, names, strict=True):
+        column.name = str(name)
+    modality.named = True

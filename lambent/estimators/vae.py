@@ -327,5 +327,5 @@ def known_by_name(vae: VAE, modality: Modality) -> None:
 
 
 def _warned(encoded: Encoded) -> Encoded:
-    warned(encoded.source, stacklevel=6)
+    warned(encoded.source)
     return encoded

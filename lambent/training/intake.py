@@ -55,7 +55,7 @@ def taken(
             data, validation = load_parted(data, *share, modality=suited)
         else:
             data = load(data, modality=suited)
-        warned(data.source, stacklevel=5)
+        warned(data.source)
     if isinstance(data, OnDisk):
         return _stored(data, validation, settings, device, context)
     modality, own = None, None

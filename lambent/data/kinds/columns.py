@@ -16,7 +16,7 @@ from lambent.data.readers.frames import Columns, numbers
 from lambent.errors import ArtifactError, DataError
 
 Scale = Literal["auto", "standard", "robust", "none"]
-ALIKE = 1e-6  # relative difference of a value from a constant, up to which it is the same written with fewer digits
+ALIKE = 10 * np.finfo(np.float64).eps  # relative difference up to which values are the same but for rounding
 
 
 class Column(ABC):
@@ -69,8 +69,10 @@ class Constant(Column):
         return "constant"
 
     def changed(self, table: Columns) -> np.ndarray:
-        """The rows that hold another value."""
-        return np.flatnonzero(np.abs(numbers(table, self.name) - self.value) > ALIKE * abs(self.value))
+        """The rows that hold another value, as their type writes it."""
+        kind = table.values(self.name).dtype
+        value = float(np.asarray(self.value, kind)) if kind.kind == "f" else self.value
+        return np.flatnonzero(np.abs(numbers(table, self.name) - value) > ALIKE * abs(value))
 
 
 @dataclass
@@ -129,7 +131,7 @@ class Learner:
         """Whether all rows hold the same value."""
         mean, deviation = self.moments.values()
         # Rounding alone gives a constant column a deviation of this order, and dividing by it would blow up noise.
-        return bool(deviation <= 10 * np.finfo(np.float64).eps * abs(mean))
+        return bool(deviation <= ALIKE * abs(mean))
 
     def left_out(self) -> Constant:
         """The column that this is where all rows hold the same value."""

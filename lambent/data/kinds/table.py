@@ -258,18 +258,21 @@ class Table(Modality):
             return frames.from_array((raw.float() if raw.dtype == torch.bfloat16 else raw).numpy())
         if isinstance(raw, np.ndarray):
             return frames.from_array(raw)
-        if isinstance(raw, dict):
-            raise DataError("a dict is no table; make a data frame of it, pandas.DataFrame(columns)")
         if hasattr(raw, "toarray"):
             raise DataError("a sparse matrix is no table; give its dense form, matrix.toarray()")
+        if isinstance(raw, dict):
+            raise DataError("a dict is no table; make a data frame of it, pandas.DataFrame(columns)")
         if frames.is_frame(raw):
             return frames.from_frame(raw)
         try:
-            return frames.from_array(np.asarray(raw))
+            array = np.asarray(raw)
+            if not array.ndim:
+                raise ValueError
+            return frames.from_array(array)
         except ValueError as error:
             if isinstance(error, DataError):
                 raise
-            raise DataError(f"a {type(raw).__name__} is no table; give a frame, a path or a 2-D array") from None
+            raise DataError(f"a {type(raw).__name__} is no table; a table has two axes: give a frame, a path or a 2-D array") from None
 
     def _file(self, path: Path, raw: str | Path) -> Columns:
         if arrays.is_array_file(raw):

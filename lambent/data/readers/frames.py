@@ -1,6 +1,7 @@
 """Columns: one view of CSV, Parquet, data frames and 2-D arrays."""
 
 import importlib
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,6 +17,7 @@ from lambent.errors import CellError, DataError, nearest
 LIMIT_COLUMNS = 100_000
 LARGEST_INTEGER = 2**53  # beyond it float64 skips integers
 LARGEST = 1e30  # squares and sums of such numbers still fit float64, the numbers themselves float32
+_COMMA = re.compile(r"[+-]?\d*,\d+")
 _UNNAMED = ("", "Unnamed: 0", "__index_level_0__")  # what CSV, pandas and Parquet call an index without a name
 
 
@@ -123,7 +125,8 @@ def refuse_cell(table: Columns, name: str, row: int, advice: str = "") -> NoRetu
     shown = repr(str(value)[:40])
     where = table.cell(name, row)
     if isinstance(value, (str, bytes)) or hasattr(value, "isoformat"):
-        raise DataError(f"{where}: {shown} is no number{advice}")
+        comma = " (with a decimal comma? say --data.decimal ,)" if _COMMA.fullmatch(str(value).strip()) else ""
+        raise DataError(f"{where}: {shown} is no number{comma}{advice}")
     kind = type(value).__name__
     raise CellError(f"{where}: {shown} is a {kind}; a cell of this argument must be a string or a number{advice}")
 

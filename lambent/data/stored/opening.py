@@ -112,7 +112,7 @@ def guess_of(source: Source, split: str = "train") -> Modality:
     """`guess`, of a path, by what its file says of itself."""
     plain = None if Path(source).is_dir() else pieces_of(source, split)
     if isinstance(plain, (ArrayPieces, MemberPieces)):
-        return guess(np.empty((0, *plain.heading.shape[1:]), plain.heading.dtype))
+        return guess(next(iter(plain)))
     return guess(Path(source))
 
 

@@ -45,7 +45,9 @@ WARNED = ("all_constant", "constant", "low_counts", "far", "decimal_comma", "ign
 class Notices(Counter[str]):
     """How often what was noticed, and of which columns or files, where that is known, in `names`."""
 
-    def __init__(self, counts: Mapping[str, int] | None = None, names: Mapping[str, Iterable[str]] | None = None) -> None:
+    def __init__(
+        self, counts: Mapping[str, int] | None = None, names: Mapping[str, Iterable[str]] | None = None
+    ) -> None:
         super().__init__(counts or {})
         self.names: dict[str, list[str]] = {what: list(which) for what, which in (names or {}).items()}
 

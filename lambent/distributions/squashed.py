@@ -29,7 +29,8 @@ class SquashedNormal(Distribution):
     has_rsample = True
 
     def __init__(self, location: Tensor, scale: Tensor) -> None:
-        self.base = Normal(*torch.broadcast_tensors(location, scale), validate_args=False)
+        location, scale = torch.broadcast_tensors(location, scale)
+        self.base = Normal(location, scale, validate_args=False)
         super().__init__(self.base.batch_shape, validate_args=False)
 
     def expand(self, batch_shape: Axes, _instance: object = None) -> "SquashedNormal":
@@ -38,7 +39,9 @@ class SquashedNormal(Distribution):
     def log_prob(self, value: Tensor) -> Tensor:
         size = value.abs()
         # ½ log(1 + u²), whose square would leave float32
-        bent = torch.where(size <= LARGE, 0.5 * torch.log1p(size.clamp_max(LARGE).square()), size.clamp_min(LARGE).log())
+        bent = torch.where(
+            size <= LARGE, 0.5 * torch.log1p(size.clamp_max(LARGE).square()), size.clamp_min(LARGE).log()
+        )
         log_normal: Tensor = self.base.log_prob(squashed(value))
         return log_normal - bent
 
@@ -59,7 +62,8 @@ class SquashedNormal(Distribution):
         return 0.5 * torch.expm1(square) * (square.exp() * torch.cosh(2 * m) + 1)
 
     def icdf(self, value: Tensor) -> Tensor:
-        return self.base.icdf(value).clamp(-FARTHEST, FARTHEST).sinh()
+        squash: Tensor = self.base.icdf(value)
+        return squash.clamp(-FARTHEST, FARTHEST).sinh()
 
     def cdf(self, value: Tensor) -> Tensor:
         found: Tensor = self.base.cdf(squashed(value))

@@ -317,7 +317,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
 
 def known_by_name(vae: VAE, modality: Modality) -> None:
     """Give an estimator of tables the number of its columns and, as scikit-learn does where all are text, their names."""
-    vars(vae).pop("feature_names_in_", None)
+    if hasattr(vae, "feature_names_in_"):
+        del vae.feature_names_in_
     if not isinstance(modality, Table):
         return
     names = [column.name for column in modality.columns]

@@ -57,9 +57,12 @@ def test_a_fresh_process_knows_all_names() -> None:
 def test_an_objective_alone_in_a_fresh_process() -> None:
     for name in ("Iwae", "Miwae", "Piwae", "Ciwae", "Factor"):
         assert name in walked()["Objective"]
-    script = "from lambent import VAE; import numpy as np; x = np.random.default_rng(0).normal(size=(20, 3))\n" + "\n".join(
-        f"VAE(2, objective={name!r}, network={{'type': 'Mlp', 'width': 4}}, epochs=1).fit(x)"
-        for name in ("Iwae", "Miwae", "Piwae", "Ciwae", "Factor")
+    script = (
+        "from lambent import VAE; import numpy as np; x = np.random.default_rng(0).normal(size=(20, 3))\n"
+        + "\n".join(
+            f"VAE(2, objective={name!r}, network={{'type': 'Mlp', 'width': 4}}, epochs=1).fit(x)"
+            for name in ("Iwae", "Miwae", "Piwae", "Ciwae", "Factor")
+        )
     )
     run = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr

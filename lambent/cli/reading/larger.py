@@ -11,7 +11,6 @@ import numpy as np
 
 from lambent.cli.reading import sources
 from lambent.cli.reading.sources import SEED, Splits, settled
-from lambent.cli.reading.specs import completed
 from lambent.cli.reading.trees import Tree
 from lambent.cli.voice import Voice
 from lambent.data import Encoded, Modality

@@ -210,5 +210,5 @@ def announce(train: Encoded | OnDisk, valid: Encoded | OnDisk | None, test: Enco
     for words in sentences(train.source).values():
         voice.note(f"data: {words}")
     for purpose, rows in (("validation", valid), ("test", test)):
-        if rows is not None and (words := sentences(rows.source).get("changed")):
-            voice.note(f"{purpose} rows: {words}")
+        if rows is not None and (changed := sentences(rows.source).get("changed")):
+            voice.note(f"{purpose} rows: {changed}")

@@ -147,7 +147,8 @@ class Learner:
             low, median, high = self.quartiles.values()
             spread = (high - low) / IQR_OF_GAUSSIAN
             # Where half of the values coincide the quartiles do too, and say nothing of the rest.
-            return Numeric(self.name, median, spread if spread > 1e-9 * deviation else deviation)
+            apart = spread > ALIKE * max(abs(low), abs(high))
+            return Numeric(self.name, median, spread if apart else deviation)
         return Numeric(self.name, mean, 1.0 if constant else deviation, constant)
 
 

@@ -37,7 +37,9 @@ def _by_place(table: Columns, names: Sequence[str], worth_telling: bool, notices
         missing = [name for name in names if name not in table]
         raise DataError(_lacking(table, names, missing or list(names)))
     if table.named:
-        told = f"the model was trained on rows without names of columns: those of {table.origin} were taken in their order"
+        told = (
+            f"the model was trained on rows without names of columns: those of {table.origin} were taken in their order"
+        )
         notices.note("by_position", f"{told}, {listed(table.names)}")
     elif worth_telling:
         told = f"{table.origin} has no names of columns: its {len(names)} were taken in the order of those trained on"

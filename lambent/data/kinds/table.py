@@ -272,7 +272,9 @@ class Table(Modality):
         except ValueError as error:
             if isinstance(error, DataError):
                 raise
-            raise DataError(f"a {type(raw).__name__} is no table; a table has two axes: give a frame, a path or a 2-D array") from None
+            raise DataError(
+                f"a {type(raw).__name__} is no table; a table has two axes: give a frame, a path or a 2-D array"
+            ) from None
 
     def _file(self, path: Path, raw: str | Path) -> Columns:
         if arrays.is_array_file(raw):

@@ -114,9 +114,14 @@ def numbers(table: Columns, name: str) -> np.ndarray:
     if values.dtype.kind in "iu" and values.itemsize == 8:
         _refuse(table, name, (values > LARGEST_INTEGER) | (values < -LARGEST_INTEGER), "is an integer beyond 2^53")
     values = values.astype(np.float64)
-    _refuse(table, name, np.isnan(values), "is missing or not a number (NaN); fill or leave out such cells")
+    _refuse(table, name, np.isnan(values), f"is missing or not a number{_nan(table)}; fill or leave out such cells")
     _refuse(table, name, np.abs(values) > LARGEST, f"is infinite or beyond ±{LARGEST:g}")
     return values
+
+
+def _nan(table: Columns) -> str:
+    """What a missing cell looks like in memory; in a file it is empty."""
+    return "" if table.backend == "file" else " (NaN)"
 
 
 def refuse_cell(table: Columns, name: str, row: int, advice: str = "") -> NoReturn:

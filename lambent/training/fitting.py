@@ -48,7 +48,9 @@ def fit(
     progress: bool = False,
     callbacks: Sequence[Callback] = (),
 ) -> History:
-    """Train `model` by `objective` (a part, its name or its description); returns the history, a dict of lists with one entry per epoch.
+    """Train `model` by `objective`; returns the history, a dict of lists with one entry per epoch.
+
+    objective: a part, its name or its description.
 
     Of validation rows that a share names, nothing is learned: where `data` is a path or a name, its modality (scales,
     categories) is fitted to the other rows alone. With patience, the model ends with the weights of its best epoch on them.

@@ -17,7 +17,7 @@ from lambent.training.run import History, Run
 from lambent.training.signals import Stop, stopping
 from lambent.training.validating import validated
 
-FLUSH = 256  # steps between sums of the per-example records; bounds their memory
+FLUSH = 256  # steps between sums of the records of rows; bounds their memory
 
 
 class Loop:

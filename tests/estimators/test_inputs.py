@@ -72,11 +72,11 @@ def test_other_columns_are_told_and_left_out(vae: VAE) -> None:
 
 
 def test_arrays_are_matched_by_place_and_told(vae: VAE) -> None:
-    with pytest.warns(DataWarning, match="no names of columns: its 3 were taken in the order .*'one', 'two', 'three'"):
+    with pytest.warns(DataWarning, match=r"no names of columns: its 3 were taken in the order .*'one', 'two', 'three'"):
         scores = vae.score_samples(X)
     assert np.array_equal(scores, vae.score_samples(FRAME))
     with pytest.raises(
-        DataError, match="X has 2 features, but VAE is expecting 3 features as input.*'one', 'two', 'three'"
+        DataError, match=r"X has 2 features, but VAE is expecting 3 features as input.*'one', 'two', 'three'"
     ):
         vae.score_samples(X[:, :2])
 
@@ -117,7 +117,7 @@ def test_a_constant_column_adds_nothing() -> None:
 
 def test_low_counts_get_their_likelihood_unless_another_is_chosen() -> None:
     rows = np.random.default_rng(0).negative_binomial(1, 0.3, (80, 4))
-    with pytest.warns(DataWarning, match="low counts: .*NegativeBinomial"):
+    with pytest.warns(DataWarning, match=r"low counts: .*NegativeBinomial"):
         vae = VAE(**SMALL).fit(rows)
     assert type(vae.model_.likelihood).__name__ == "NegativeBinomial"
     drawn = vae.sample(20)

@@ -30,7 +30,8 @@ def load_rows(
 ) -> Splits:
     """The rows of a plan: in memory where they fit, else read from disk while they are trained on.
 
-    discrete: whether the likelihood that was chosen has probabilities, by which a modality may scale; none: not known. Both give the same rows, the same scales and the same batches.
+    discrete: whether the likelihood that was chosen has probabilities, by which a modality may scale; none: not known.
+    Both give the same rows, the same scales and the same batches.
     """
     if request["memory"] != "auto":
         size_of(request["memory"])

@@ -104,6 +104,10 @@ def _streamed(
         raise UsageError("a share cannot be held out of an iterable: give validation rows of their own")
     if context is not None:
         raise UsageError("context=… goes with an array of rows: let the iterable give pairs of rows and their context")
+    if not hasattr(source, "__iter__"):
+        raise DataError(
+            f"a {type(source).__name__} holds no rows: give an array [rows, …], a path, or an iterable of batches"
+        )
     batches = Streaming(source, settings.steps, device, settings.seed)
     return batches, _held_out(validation, None, settings, device)
 

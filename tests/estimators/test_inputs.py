@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from scipy import sparse
 
-from lambent import VAE, DataError, DataWarning, Image, LambentError, Table, UsageError, load
+from lambent import VAE, DataError, DataWarning, Image, LambentError, LatentModel, Table, UsageError, fit, load
 from lambent.errors import CellError
 from lambent.fitted import Fitted
 
@@ -203,3 +203,20 @@ def test_pictures_stay_pictures() -> None:
     for shape in ((30, 9, 7), (30, 8, 8), (30, 6, 6), (30, 28, 28), (30, 3, 8, 8)):
         assert isinstance(fitted(np.random.default_rng(0).random(shape)).modality_, Image), shape
     assert isinstance(fitted(X).modality_, Table)
+
+
+def test_fit_of_frames_and_objects() -> None:
+    def trained(rows: Any) -> None:
+        model = LatentModel(likelihood="Gaussian", network={"type": "Mlp", "width": 4})
+        fit(model, "Elbo", rows, epochs=1)
+
+    trained(X.astype(object))
+    for rows, words in (
+        (FRAME.assign(k="u"), r"column 'k', row 1: 'u' is no number"),
+        (FRAME.assign(t=TIMES), r"column 't', row 1: '2020-01-01 00:00:00' is no number"),
+        (np.array([[1, "a"]], object), r"column 'x1', row 1: 'a' is no number"),
+        (sparse.csr_array(X), r"give its dense form, matrix\.toarray\(\)"),
+        (None, "a NoneType holds no rows"),
+    ):
+        with pytest.raises(DataError, match=words):
+            trained(rows)

@@ -189,7 +189,7 @@ def _numbers(x: Any, array: np.ndarray) -> np.ndarray:
     """Rows of another type as float64 [rows, columns] where all are numbers; `DataError` names what is none."""
     if hasattr(x, "toarray"):
         raise DataError("a sparse matrix holds no rows to train on; give its dense form, matrix.toarray()")
-    if array.dtype.kind == "O" and array.ndim != 2:
+    if array.ndim != 2:
         raise DataError(f"rows must be numbers, and these are of type {array.dtype}")
     table = from_frame(x) if is_frame(x) else from_array(array)
     return np.stack([numbers(table, name) for name in table.names], 1)

@@ -68,9 +68,12 @@ def load_rows(
 
 
 def modality_of(fields: Tree, default: Tree, discrete: bool | None) -> Modality:
-    """The modality of these fields, as it suits the likelihood that was chosen, if one was."""
+    """The modality of these fields; where they leave its scale open, as it suits the likelihood that was chosen, if one was.
+
+    The configuration of a run names the scale, and the run is repeated by it.
+    """
     modality = Modality.from_spec(completed(Modality, fields or None, default, "data"))
-    return modality if discrete is None else modality.suited(discrete)
+    return modality if discrete is None or "scale" in fields else modality.suited(discrete)
 
 
 def _parts(

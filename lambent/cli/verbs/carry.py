@@ -53,8 +53,7 @@ def carry_out(plan: Plan, folder: Path, job: Job, resume: bool = False) -> int:
     """Train by the plan into the folder, which this process holds; returns the exit status."""
     device_of(plan.fit["device"])
     trackers = _trackers(job.track, folder)
-    discrete = None if resume else plan.discrete  # what the likelihood settled stands in the plan of a run
-    rows = load_rows(plan.rows, plan.modality, plan.fit["validation"], folder, job.voice, discrete)
+    rows = load_rows(plan.rows, plan.modality, plan.fit["validation"], folder, job.voice, plan.discrete)
     plan.rows, plan.fit["validation"] = rows.request, rows.validation
     parts = plan.described(rows.train.modality.defaults())
     own = {k: v for k, v in parts.items() if k != "objective"}

@@ -51,6 +51,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    torch.set_num_threads(1)  # the same bits on every machine, and no waiting where several tests run side by side
     # The gate tries the same few cases each time; --slow tries many, and other ones every time.
     hypothesis.settings.register_profile("gate", max_examples=60, deadline=None, derandomize=True)
     hypothesis.settings.register_profile(

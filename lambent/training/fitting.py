@@ -14,9 +14,12 @@ from lambent.training.callbacks import Callback, Progress
 from lambent.training.checkpoint import Checkpoint, restore
 from lambent.training.intake import check_rows, examples_of, taken
 from lambent.training.loop import Loop
+from lambent.training.measuring import left_open
+from lambent.training.pace import watched
 from lambent.training.precision import Precision, device_of, resolved
 from lambent.training.run import History, Run
 from lambent.training.settings import Training
+from lambent.training.threads import AUTO
 
 
 def fit(
@@ -36,6 +39,7 @@ def fit(
     validation: Any = 0.0,
     patience: int | Literal["auto"] = "auto",
     precision: Precision = "auto",
+    threads: int | str | None = None,
     device: str = "auto",
     seed: int = 0,
     steps: int | None = None,
@@ -101,6 +105,7 @@ def prepared(
 ) -> Run:
     """A run at its start: data taken in and checked, model and objective set up and on the device. Errors as for `fit`."""
     where = device_of(settings.device)
+    options = left_open(settings, where)
     settings = settings.changed(precision=resolved(settings.precision, where))
     intake = taken(data, validation, settings, where, context)
     if intake.modality is not None:
@@ -130,4 +135,8 @@ def prepared(
     model.to(where)
     objective.setup(model, seed)
     objective.to(where)
-    return Run(model, objective, batches, intake.held_out, settings, where, transform, augment)
+    run = Run(model, objective, batches, intake.held_out, settings, where, transform, augment)
+    run.options, run.watched = options, watched(settings.threads, where)
+    if where.type == "cpu" and settings.threads not in (None, AUTO):
+        run.threads = str(settings.threads)
+    return run

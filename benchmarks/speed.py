@@ -2,6 +2,7 @@
 
     python benchmarks/speed.py                     # MLP, Conv and pythae's own ConvNet at batches of 128 and 1024
     python benchmarks/speed.py --device cuda
+    python benchmarks/speed.py --crowded           # threads and precision by measurement: see benchmarks/crowded.py
 
 The contestants take turns, round after round, in one process: each turn trains the same weights afresh for two epochs, of
 which the first is left out. Given are medians, and the median of the ratios to the bare loop's turn in the same round. Give
@@ -14,6 +15,7 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
+import crowded
 import torch
 from contestants import Borrowed, contestants
 from record import RESULTS, Record, column
@@ -60,7 +62,13 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", help="networks")
     parser.add_argument("--batches", nargs="*", type=int, default=[128, 1024])
     parser.add_argument("--out", type=Path, default=RESULTS / "speed.json")
-    args = parser.parse_args()
+    parser.add_argument("--crowded", action="store_true", help="what auto chooses, on an idle machine and a busy one")
+    args, rest = parser.parse_known_args()
+    if args.crowded:
+        crowded.main(rest)
+        return
+    if rest:
+        parser.error(f"unknown: {' '.join(rest)}")
     key = ("network", "batch", "contestant", "device", "machine")
     record = Record(args.out, "Training speed", PROTOCOL, COLUMNS, key, args.device)
     deadline = time.monotonic() + 60 * args.budget

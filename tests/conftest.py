@@ -14,6 +14,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+# Before torch is loaded: two threads on a machine whose processors are busy with other tests would spin for seconds.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("GOMP_SPINCOUNT", "0")
+
 import hypothesis
 import pytest
 import torch

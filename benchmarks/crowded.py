@@ -30,9 +30,10 @@ from lambent.training.settings import Training
 from lambent.training.threads import Way, choices
 
 PROTOCOL = (
-    "The default image model (Conv, 32 units, a Mixture of 50) on 3 × 32 × 32 bytes, and an Mlp on a table of 20 columns; batches "
-    "of 128. Turns of a second after two steps, in rounds. The ratio is that of the run that chose for itself to the best fixed "
-    "choice, by its median, in the same round. Beside it a process spins, tied to no core, or nothing runs."
+    "The default image model (Conv, 32 units, a Mixture of 50) on 3 × 32 × 32 bytes, and an Mlp on a table of 20 "
+    "columns; batches of 128. Turns of a second after two steps, in rounds. The ratio is that of the run that chose "
+    "for itself to the best fixed choice, by its median, in the same round. Beside it a process spins, tied to no "
+    "core, or nothing runs."
 )
 COLUMNS = [
     column("model", "Model"),

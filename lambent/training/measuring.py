@@ -9,7 +9,7 @@ from statistics import median
 import torch
 from torch import Tensor
 
-from lambent.errors import LambentError
+from lambent.errors import DataError, DivergedError, UsageError
 from lambent.training.precision import computing, has_bf16_units
 from lambent.training.run import Run
 from lambent.training.settings import Training
@@ -25,6 +25,14 @@ TINY = 0.002  # seconds of a step on so few rows below which one thread is taken
 SHORT = 0.01  # seconds of steps that are timed together
 SHARE, SECONDS, LONGEST = 0.03, 3.0, 30.0  # of the expected training, of rounds, and of all in a very long training
 ROUNDS = 7
+FAULTS = (
+    DataError,
+    DivergedError,
+    UsageError,
+    TypeError,
+    ValueError,
+    RuntimeError,
+)  # not InterruptedRun: a signal counts
 
 
 Timer = Callable[[Way, int | None], float]  # the seconds of a step of so many rows, or of a whole batch
@@ -91,7 +99,7 @@ def chosen(
     if len(options) == 1 or left < FEWER:
         return usual, 0.0
     # Parts that cannot be copied, or whose first step ends in an error, are for the training itself to complain of.
-    with suppress(LambentError, TypeError, RuntimeError), put_back(), torch.random.fork_rng(devices=[]):
+    with suppress(*FAULTS), put_back(), torch.random.fork_rng(devices=[]):
         trial = Trial(run, take)
         return fastest(trial.seconds, options, usual, left)
     return usual, 0.0

@@ -305,6 +305,18 @@ def test_parts_that_cannot_be_copied_are_trained_as_ever(monkeypatch: pytest.Mon
     assert_same(made, Case(Uncopied).run(threads=2, precision=seen.run.precision))
 
 
+def test_a_signal_while_measuring_ends_the_run_before_it_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*given: Any) -> None:
+        raise InterruptedRun("stopped by SIGTERM", 143)
+
+    monkeypatch.setattr(measuring, "fastest", stopped)
+    seen = Seen()
+    with pytest.raises(InterruptedRun):
+        CASES["plain"].run(threads="auto", callbacks=[seen])
+    assert not hasattr(seen, "run")
+    assert torch.get_num_threads() == 1
+
+
 # ---- another look ------------------------------------------------------------------------------------------------
 
 

@@ -20,7 +20,7 @@ from lambent.data.loading import raw_rows
 from lambent.data.notices import warned
 from lambent.errors import DataError, UsageError
 from lambent.estimators.assembly import assembled, chosen_modality, is_plain, latent_spec, refuse_unknown
-from lambent.estimators.precise import Precise
+from lambent.estimators.precise import Precise, threaded
 from lambent.fitted import Fitted, Rows
 from lambent.metrics.bound import bounds
 from lambent.model import LatentModel
@@ -45,7 +45,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         modality: how raw data become tensors; found from the data by default. Two-dimensional arrays are tables.
         condition: what the model is conditioned on, p(x | c): "label" (the `y` of `fit`, the folder, the label column), or
             names of columns of a table.
-        epochs, batch, learning_rate, patience, validation, precision, device: as in `lambent.fit`.
+        epochs, batch, learning_rate, patience, validation, precision, threads, device: as in `lambent.fit`; with threads given,
+            scores, codes and samples are computed by as many (auto: all, half or one, whichever was fastest at the first use).
         samples: K of the bound that `score_samples` returns.
         random_state: seed of weights, order and noise.
         verbose: a progress bar.
@@ -72,6 +73,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         validation: Any = 0.0,
         patience: Any = "auto",
         precision: str = "auto",
+        threads: Any = None,
         device: str = "auto",
         samples: int = 32,
         random_state: Any = 0,
@@ -91,6 +93,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         self.validation = validation
         self.patience = patience
         self.precision = precision
+        self.threads = threads
         self.device = device
         self.samples = samples
         self.random_state = random_state
@@ -119,6 +122,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
             validation=held_out,
             patience=self.patience,
             precision=self.precision,  # type: ignore[arg-type]
+            threads=self.threads,
             device=self.device,
             seed=seed,
             progress=self.verbose,
@@ -144,6 +148,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
             batch=self.batch,
             learning_rate=self.learning_rate,
             precision=self.precision,
+            threads=self.threads,
             device=self.device,
             seed=self._seed() if kept is None else kept.seed,
         )
@@ -158,12 +163,14 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         """`fit`, and the codes of the same rows under the same labels."""
         return self.fit(X, y).transform(X, y)
 
+    @threaded
     def transform(self, X: Any, y: Any = None, given: Mapping[str, Any] | None = None) -> NDArray[np.float64]:
         """Posterior means, [rows, units]; levels of a hierarchy side by side, the top first."""
         rows = self._rows(X, y, given)
         codes = encode(self._precise(), rows.x, rows.context)
         return torch.cat([code.flatten(1) for code in codes], 1).double().numpy()
 
+    @threaded
     def inverse_transform(self, X: Any, given: Mapping[str, Any] | None = None) -> Any:
         """Codes [rows, units] → the most likely rows, in raw form; under the conditions that are `given`."""
         check_is_fitted(self)
@@ -176,11 +183,13 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         context = self.fitted_.given(given, len(codes))
         return self.fitted_.raw(decode(self._precise(), levels, context))
 
+    @threaded
     def reconstruct(self, X: Any, y: Any = None, given: Mapping[str, Any] | None = None) -> Any:
         """Rows through the code and back, in raw form. given: conditions to decode under, in place of the rows' own."""
         rows, under = rows_under(self._precise(), self._encoded(X, y), given)
         return self.fitted_.raw(reconstruct(self._precise(), rows.x, rows.context, under=under))
 
+    @threaded
     def sample(
         self,
         n_samples: int = 1,
@@ -198,6 +207,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         noise = not self.fitted_.of_bytes
         return self.fitted_.raw(generate(self.fitted_, n_samples, seed, temperature, context, noise=noise))
 
+    @threaded
     def score_samples(self, X: Any, y: Any = None, given: Mapping[str, Any] | None = None) -> NDArray[np.float64]:
         """The K-sample bound on log p(x) of every row, in nats; of the encoded rows, that is after scaling."""
         precise = self._precise()

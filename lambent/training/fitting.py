@@ -15,9 +15,12 @@ from lambent.training.callbacks import Callback, Progress
 from lambent.training.checkpoint import Checkpoint, restore
 from lambent.training.intake import check_rows, examples_of, taken
 from lambent.training.loop import Loop
+from lambent.training.measuring import left_open
+from lambent.training.pace import watched
 from lambent.training.precision import Precision, device_of, resolved
 from lambent.training.run import History, Run
 from lambent.training.settings import Training
+from lambent.training.threads import AUTO
 
 
 def fit(
@@ -37,6 +40,7 @@ def fit(
     validation: Any = 0.0,
     patience: int | Literal["auto"] = "auto",
     precision: Precision = "auto",
+    threads: int | str | None = None,
     device: str = "auto",
     seed: int = 0,
     steps: int | None = None,
@@ -105,6 +109,7 @@ def prepared(
     """A run at its start: data taken in and checked, model and objective set up and on the device. Errors as for `fit`."""
     objective = Objective.from_spec(objective)
     where = device_of(settings.device)
+    options = left_open(settings, where)
     settings = settings.changed(precision=resolved(settings.precision, where))
     intake = taken(data, validation, settings, where, context, bool(model.likelihood.discrete))
     if intake.modality is not None:
@@ -134,4 +139,8 @@ def prepared(
     model.to(where)
     objective.setup(model, seed)
     objective.to(where)
-    return Run(model, objective, batches, intake.held_out, settings, where, transform, augment)
+    run = Run(model, objective, batches, intake.held_out, settings, where, transform, augment)
+    run.options, run.watched = options, watched(settings.threads, where)
+    if where.type == "cpu" and settings.threads not in (None, AUTO):
+        run.threads = str(settings.threads)
+    return run

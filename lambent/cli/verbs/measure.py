@@ -175,7 +175,7 @@ def claim(options: Namespace, suffixes: Sequence[str]) -> Path:
 def opened_with_rows(options: Namespace, voice: Voice) -> tuple[Path, Fitted, Encoded | OnDisk]:
     """The model file's path, what it holds, and the rows asked for, of which `drawn` or `leading` takes some."""
     import_modules(options.modules)
-    path, fitted = opened(options.run, options.device)
+    path, fitted = opened(options.run, options.device, options.threads)
     if options.data is not None:
         encoded = larger.given(fitted.modality, options.data, options.split, options.resize, path.parent, voice)
     else:

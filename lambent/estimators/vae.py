@@ -21,7 +21,7 @@ from lambent.errors import UsageError
 from lambent.estimators.assembly import assembled, chosen_modality, is_plain, is_table, latent_spec
 from lambent.estimators.precise import Precise
 from lambent.fitted import Fitted, Rows
-from lambent.metrics.bound import bounds
+from lambent.metrics.bound import SAMPLES, bounds
 from lambent.model import LatentModel
 from lambent.objectives import Elbo, Objective
 from lambent.part import Spec
@@ -72,7 +72,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         patience: Any = "auto",
         precision: str = "auto",
         device: str = "auto",
-        samples: int = 32,
+        samples: int = SAMPLES,
         random_state: Any = 0,
         verbose: bool = False,
     ) -> None:

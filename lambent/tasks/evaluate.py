@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lambent.errors import UsageError
 from lambent.fitted import Fitted
-from lambent.metrics.bound import Bounds, bounds
+from lambent.metrics.bound import SAMPLES, Bounds, bounds
 from lambent.metrics.collapse import ACTIVE, LevelUsage, levels, mutual_information
 from lambent.model import LatentModel
 from lambent.part import elements
@@ -91,7 +91,7 @@ class Evaluation:
 def evaluate(
     fitted: Fitted | LatentModel,
     data: Any,
-    samples: int = 100,
+    samples: int = SAMPLES,
     seed: int = 0,
     context: Any = None,
     limit: int | None = None,

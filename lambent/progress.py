@@ -3,6 +3,7 @@
 A loop counts with `counting` or `chunks`; `watched` says who hears of it. Of counts within counts the outermost is shown.
 """
 
+import atexit
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from typing import Any, Protocol, TextIO
 
 SILENCE = 2.0  # seconds in which nothing is said: what takes no longer needs no bar
 BETWEEN_LINES = 30.0  # seconds, where there is no terminal
+BETWEEN_BARS = 0.2  # seconds
 
 Add = Callable[[float], None]
 
@@ -41,6 +43,16 @@ def watched(watch: Watch | None) -> Iterator[None]:
         yield
     finally:
         _WATCH.reset(token)
+
+
+@contextmanager
+def shown(progress: bool) -> Iterator[None]:
+    """Where `progress` is asked for, counts are shown on standard error; else as it is."""
+    if not progress:
+        yield
+        return
+    with watched(Display()):
+        yield
 
 
 def hushed() -> None:
@@ -83,85 +95,91 @@ def chunks(what: str, rows: int, size: int) -> Iterator[slice]:
 class Display:
     """On standard error: a bar on a terminal, elsewhere a line now and then; neither in the first two seconds."""
 
-    def __init__(self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, stream: TextIO | None = None, lasting: bool = False) -> None:
+        """lasting: a bar stays where it was when its count has ended."""
         self.stream = stream
-        self.clock = clock
+        self.lasting = lasting
 
     def begun(self, what: str, total: float) -> Meter:
         stream = self.stream or sys.stderr
-        return (Bar if stream.isatty() else Lines)(what, total, stream, self.clock)
+        return Bar(what, total, stream, self.lasting) if stream.isatty() else Lines(what, total, stream)
 
 
 class Lines:
-    """A line every half minute."""
+    """What takes more than two seconds is said; what goes on, every half minute."""
 
-    def __init__(self, what: str, total: float, stream: TextIO, clock: Callable[[], float]) -> None:
-        self.what, self.total, self.stream, self.clock = what, total, stream, clock
-        self.start = self.told = clock()
+    def __init__(self, what: str, total: float, stream: TextIO) -> None:
+        self.what, self.total, self.stream = what, total, stream
+        self.start = time.monotonic()
+        self.next = self.start + SILENCE
 
     def moved(self, done: float, note: str = "", what: str = "") -> None:
-        now = self.clock()
-        if now - self.told >= BETWEEN_LINES:
-            self.told = now
-            told = f"{what or self.what}: {done:,.0f} of {self.total:,.0f}, {_pace(done, self.total, now - self.start)}"
-            print(told + (f", {note}" if note else ""), file=self.stream, flush=True)
+        now = time.monotonic()
+        if now < self.next:
+            return
+        first = self.next == self.start + SILENCE
+        self.next = now + BETWEEN_LINES
+        words = (_amount(done, self.total), _pace(done, self.total, now - self.start), note)
+        told = " …" if first else ": " + ", ".join(word for word in words if word)
+        print((what or self.what) + told, file=self.stream, flush=True)
 
     def ended(self) -> None: ...
 
 
 class Bar:
-    """A bar with what is done, the rate and the time left, gone when the count ends."""
+    """A bar with what is done, the rate and the time left."""
 
-    def __init__(self, what: str, total: float, stream: TextIO, clock: Callable[[], float]) -> None:
-        self.what, self.total, self.stream, self.clock = what, total, stream, clock
-        self.start = clock()
+    def __init__(self, what: str, total: float, stream: TextIO, lasting: bool) -> None:
+        self.what, self.total, self.stream, self.lasting = what, total, stream, lasting
+        self.start = time.monotonic()
         self.shown = 0.0
         self.bar: Any = None
 
     def moved(self, done: float, note: str = "", what: str = "") -> None:
-        now = self.clock()
-        if now - self.start < SILENCE or now - self.shown < 0.2:
+        now = time.monotonic()
+        if now - self.start < SILENCE or now - self.shown < BETWEEN_BARS:
             return
         self.shown = now
         if self.bar is None:
-            self.bar = _bar(self.stream)
-            self.task = self.bar.add_task(self.what, total=self.total, pace="", note="")
-            self.bar.start()
-        pace = f"{done:,.0f}/{self.total:,.0f}  {_pace(done, self.total, now - self.start)}"
+            self._begin()
+        pace = f"{_amount(done, self.total)}  {_pace(done, self.total, now - self.start)}"
         self.bar.update(self.task, completed=done, description=what or self.what, pace=pace, note=note)
+
+    def _begin(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        fields = (TextColumn("{task.fields[pace]}"), TextColumn("{task.fields[note]}"))
+        columns = (TextColumn("{task.description}"), BarColumn(), *fields)
+        console = Console(file=self.stream)
+        self.bar = Progress(*columns, console=console, refresh_per_second=4, transient=not self.lasting)
+        self.task = self.bar.add_task(self.what, total=self.total, pace="", note="")
+        self.bar.start()
+        atexit.register(self.ended)  # whatever ends the program, the terminal is left as it was
 
     def ended(self) -> None:
         if self.bar is not None:
             self.bar.stop()
+            atexit.unregister(self.ended)
             self.bar = None
 
 
-def _bar(stream: TextIO) -> Any:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.fields[pace]}"),
-        TextColumn("{task.fields[note]}"),
-    )
-    return Progress(*columns, console=Console(file=stream), refresh_per_second=4, transient=True)
+def _amount(done: float, total: float) -> str:
+    """How much is done: of a share in per cent."""
+    return f"{100 * done:.0f} %" if total == 1 else f"{done:,.0f} of {total:,.0f}"
 
 
 def _pace(done: float, total: float, seconds: float) -> str:
     """The rate, and the time left if it stays."""
-    if not done or not seconds:
-        return "… left"
+    if done <= 0 or seconds <= 0:
+        return ""
     rate = done / seconds
-    return f"{rate:,.0f}/s, {_time((total - done) / rate)} left" if rate >= 10 else (
-        f"{rate:.2g}/s, {_time((total - done) / rate)} left"
-    )
+    left = f"{_duration((total - done) / rate)} left"
+    return left if total == 1 else f"{rate:,.0f}/s, {left}" if rate >= 10 else f"{rate:.2g}/s, {left}"
 
 
-def _time(seconds: float) -> str:
-    whole = round(max(seconds, 0))
-    minutes, hours = divmod(whole, 60), whole // 3600
-    if hours:
-        return f"{hours} h {minutes[0] % 60:02} min"
-    return f"{minutes[0]} min {minutes[1]:02} s" if minutes[0] else f"{whole} s"
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(max(seconds, 0)), 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60:02} min"
+    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"

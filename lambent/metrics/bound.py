@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -34,13 +35,6 @@ class Bounds(NamedTuple):
     kl: Tensor
 
 
-class _Shape(NamedTuple):
-    """Rows of a chunk, and their samples that are decoded together."""
-
-    rows: int
-    samples: int
-
-
 @torch.no_grad()
 def bounds(
     model: LatentModel, x: Tensor, samples: int = SAMPLES, seed: int = 0, context: Tensor | None = None
@@ -52,31 +46,59 @@ def bounds(
     contexts have little error. Without a density q (Point) the bound is NaN and the ELBO has no meaning. Burda et al., 2016.
     """
     heap.settle()
-    shape = _shape_for(model, samples)
+    chunk = _Chunk.of(model, samples, seed)
     # Made at once: small pieces kept between large chunks would leave holes in the heap that no later chunk fits.
     found = torch.empty(4, len(x), dtype=torch.float64)
-    noise = RowNoise(samples, sum(model.latent.sizes_of_levels), model.device)
-    with counting("rows scored", len(x)) as add, _evenly(), exact_products():
-        for start in range(0, len(x), shape.rows):
-            rows = _filled(x, start, shape.rows).to(model.device)
-            given = None if context is None else _filled(context, start, shape.rows).to(model.device)
-            keys = row_keys(rows, seed)
-            real = min(shape.rows, len(x) - start)
-            numbers = _accumulated(model, rows, given, samples, shape.samples, noise, keys, lambda s: add(s * real))
-            found[:, start : start + real] = numbers[:, :real]
+    with counting("scoring", len(x)) as add, _evenly(), exact_products():
+        for start in range(0, len(x), chunk.rows):
+            rows = _filled(x, start, chunk.rows).to(model.device)
+            given = None if context is None else _filled(context, start, chunk.rows).to(model.device)
+            real = min(chunk.rows, len(x) - start)
+            found[:, start : start + real] = chunk.numbers(rows, given, add, real)[:, :real]
     return Bounds(*found)
 
 
-def _shape_for(model: LatentModel, samples: int) -> _Shape:
-    """Of every chunk the same, whatever the number of rows: the last digits of a product hang on how many are multiplied.
+@dataclass(frozen=True)
+class _Chunk:
+    """Rows that are computed together, with `at_once` of their samples: of one shape, whatever the number of rows.
 
-    A power of two, so that no row falls into what is left over by the vectors of a processor, or by several threads.
+    For the last digits of a product hang on how many rows are multiplied. Their number is a power of two, so that none of them
+    falls into what is left over by the vectors of a processor, or by several threads.
     """
-    codes = max(1, (GPU_BUDGET if model.device.type == "cuda" else BUDGET) // _held(model))
-    # Samples before rows: the encoder sees a row again with every chunk of its samples.
-    at_once = math.ceil(samples / math.ceil(samples / codes))
-    rows = min(MOST_ROWS, max(1, codes // at_once))
-    return _Shape(1 << (rows.bit_length() - 1), at_once)
+
+    model: LatentModel
+    rows: int
+    samples: int
+    at_once: int
+    seed: int
+    noise: RowNoise
+
+    @classmethod
+    def of(cls, model: LatentModel, samples: int, seed: int) -> "_Chunk":
+        codes = max(1, (GPU_BUDGET if model.device.type == "cuda" else BUDGET) // _held(model))
+        # Samples before rows: the encoder sees a row again with every share of its samples.
+        at_once = math.ceil(samples / math.ceil(samples / codes))
+        rows = min(MOST_ROWS, max(1, codes // at_once))
+        noise = RowNoise(samples, sum(model.latent.sizes_of_levels), model.device)
+        return cls(model, 1 << (rows.bit_length() - 1), samples, at_once, seed, noise)
+
+    def numbers(self, rows: Tensor, context: Tensor | None, add: Add, real: int) -> Tensor:
+        """The four numbers of each row, [4, rows], in float64; `add` is told of each share of the `real` rows' work."""
+        density, keys = self.model.latent.density, row_keys(rows, self.seed)
+        top = torch.full((len(rows),), -math.inf, dtype=torch.float64, device=rows.device)
+        sums = torch.zeros(2, len(rows), dtype=torch.float64, device=rows.device)
+        for done in range(0, self.samples, self.at_once):
+            count = min(self.at_once, self.samples - done)
+            trace = self.model.trace(rows, count, from_keys(self.noise, keys, done), context)
+            log_px = trace.log_px.double()
+            kl = trace.kl.double().expand(count, len(rows)) if density else torch.zeros_like(log_px)
+            sums += torch.stack((log_px.sum(0), kl.sum(0)))
+            if density:
+                top = torch.logaddexp(top, torch.logsumexp(log_px + trace.log_ratio.double(), 0))
+            add(real * count / self.samples)
+        log_px, kl = sums / self.samples
+        bound = top - math.log(self.samples) if density else torch.full_like(top, math.nan)
+        return torch.stack((log_px - kl, bound, log_px, kl))
 
 
 def _filled(x: Tensor, start: int, rows: int) -> Tensor:
@@ -120,33 +142,3 @@ def _held(model: LatentModel) -> int:
             hook.remove()
     priors = [part for part in model.modules() if isinstance(part, Prior)]
     return max(widest, elements(model.raw_shape) + sum(prior.held for prior in priors) + 1)
-
-
-def _accumulated(
-    model: LatentModel,
-    rows: Tensor,
-    context: Tensor | None,
-    samples: int,
-    at_once: int,
-    noise: RowNoise,
-    keys: Tensor,
-    add: Add,
-) -> Tensor:
-    """The four numbers of each row, [4, rows], in float64; `add` is told of every share of the samples that is done."""
-    density = model.latent.density
-    top = torch.full((len(rows),), -math.inf, dtype=torch.float64, device=rows.device)
-    sums = torch.zeros(2, len(rows), dtype=torch.float64, device=rows.device)
-    done = 0
-    while done < samples:
-        count = min(at_once, samples - done)
-        trace = model.trace(rows, count, from_keys(noise, keys, done), context)
-        log_px = trace.log_px.double()
-        kl = trace.kl.double().expand(count, len(rows)) if density else torch.zeros_like(log_px)
-        sums += torch.stack((log_px.sum(0), kl.sum(0)))
-        if density:
-            top = torch.logaddexp(top, torch.logsumexp(log_px + trace.log_ratio.double(), 0))
-        done += count
-        add(count / samples)
-    log_px, kl = sums / samples
-    bound = top - math.log(samples) if density else torch.full_like(top, math.nan)
-    return torch.stack((log_px - kl, bound, log_px, kl))

@@ -10,6 +10,7 @@ from lambent.data.condition import Category
 from lambent.errors import UsageError
 from lambent.fitted import Fitted, Rows
 from lambent.metrics.bound import SAMPLES, bounds
+from lambent.progress import counting
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,11 @@ def predict(fitted: Any, data: Any, name: str = "label", samples: int = SAMPLES,
     if rows.context is None:
         raise UsageError("these rows were taken without what conditions the model: give the data that they come from")
     columns = []
-    for level in condition.levels:
-        context = fitted.conditions.replaced(rows.context, {name: level})
-        columns.append(bounds(fitted.model, rows.x, samples, seed, context).bound)
+    with counting(f"levels of {name}", len(condition.levels)) as add:
+        for level in condition.levels:
+            context = fitted.conditions.replaced(rows.context, {name: level})
+            columns.append(bounds(fitted.model, rows.x, samples, seed, context).bound)
+            add(1)
     log_likelihood = torch.stack(columns, 1)
     joint = log_likelihood + condition.log_frequencies
     evidence = torch.logsumexp(joint, 1)

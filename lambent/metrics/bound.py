@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lambent.distributions import sample
-from lambent.distributions.products import exact_products
+from lambent.distributions.products import SteadyProducts, exact_products
 from lambent.model import LatentModel
 from lambent.model.noise import RowNoise, row_keys
 from lambent.model.priors import Prior
@@ -23,7 +23,7 @@ SAMPLES = 32  # K, unless told
 # Numbers of a chunk in the widest layer or the prior: 16 MB in float32, which suits the caches and the heap.
 BUDGET = 1 << 22
 GPU_BUDGET = 16 * BUDGET  # what keeps a GPU busy
-MOST_ROWS = 256  # of a chunk
+MOST_ROWS = 64  # of a chunk: one row alone costs as much as all of them
 
 
 class Bounds(NamedTuple):
@@ -49,7 +49,7 @@ def bounds(
     chunk = _Chunk.of(model, samples, seed)
     # Made at once: small pieces kept between large chunks would leave holes in the heap that no later chunk fits.
     found = torch.empty(4, len(x), dtype=torch.float64)
-    with counting("scoring", len(x)) as add, _evenly(), exact_products():
+    with counting("scoring", len(x)) as add, _evenly(), exact_products(), SteadyProducts():
         for start in range(0, len(x), chunk.rows):
             rows = _filled(x, start, chunk.rows).to(model.device)
             given = None if context is None else _filled(context, start, chunk.rows).to(model.device)

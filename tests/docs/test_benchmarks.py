@@ -21,6 +21,7 @@ SCRIPTS = (
     "growth",
     "larger_than_memory",
     "overhead",
+    "scoring",
     "speed",
     "startup",
 )

@@ -23,7 +23,7 @@ VERBS = {
     "sample": ("make", "draw new rows"),
     "reconstruct": ("make", "rows through the code and back"),
     "interpolate": ("make", "walk from one row to another through their codes"),
-    "traverse": ("make", "move one unit of a row's code at a time"),
+    "traverse": ("make", "move one unit, or principal direction, of a row's code at a time"),
     "embed": ("measure", "codes of rows"),
     "score": ("measure", "log-probability bounds row by row, for anomaly detection"),
     "report": ("show", "rebuild the HTML report of a run"),

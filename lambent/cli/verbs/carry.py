@@ -3,6 +3,7 @@
 import json
 import shlex
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from lambent.fitted import Fitted, versions
 from lambent.model import LatentModel
 from lambent.objectives import Objective
 from lambent.part import Spec
+from lambent.report import Remark, summary, verdict
 from lambent.report import write as write_report
 from lambent.report.numerals import show, show_seconds, show_with_error
 from lambent.report.run.findings import Findings
@@ -223,13 +225,18 @@ def _conclusion(folder: Path, found: Evaluation, findings: Findings, fitted: Fit
     """The metrics, what was made, and what to do next."""
     made = [name for name in run_folder.OWN if (folder / name).exists()]
     metrics = {name: asdict(metric) for name, metric in found.metrics.items()}
-    voice.result({"run": str(folder), "files": made, "metrics": metrics, "rows": found.rows, "samples": found.samples})
+    remarks = verdict(findings)
+    told = {"summary": summary(remarks), "remarks": [asdict(remark) for remark in remarks]}
+    voice.result(
+        {"run": str(folder), "files": made, "metrics": metrics, "rows": found.rows, "samples": found.samples, **told}
+    )
     if voice.quiet or voice.json:
         return
     provenance = fitted.provenance
     spent = f"{show(provenance['parameters'])} parameters, {show_seconds(provenance['seconds'])} of training"
     voice.say(f"{findings.name}: {spent}; on {found.rows:,} test rows:")
     voice.table(("metric", "value", "", "unit", "meaning"), metric_rows(found), right=(1,))
+    _say_verdict(remarks, voice)
     run = shlex.quote(str(folder))
     suffix = "png" if findings.pictures is not None else "csv"
     example = "".join(f" --given {shlex.quote(f'{item.name}={item.example}')}" for item in fitted.conditions.items)
@@ -238,3 +245,12 @@ def _conclusion(folder: Path, found: Evaluation, findings: Findings, fitted: Fit
     voice.say(f"  lambent reconstruct {run} --out reconstructed.{suffix}")
     voice.say(f"  lambent embed {run} --out codes.csv")
     voice.say(f"  and open {shlex.quote(str(folder / run_folder.REPORT))} in a browser")
+
+
+def _say_verdict(remarks: Sequence[Remark], voice: Voice) -> None:
+    """The verdict of the report: its sentence, and what is wrong or to note, with what to do."""
+    voice.say(f"\nVerdict: {summary(remarks)}")
+    for remark in remarks:
+        if remark.level != "good":
+            sign = "!" if remark.level == "problem" else "·"
+            voice.say(f"  {sign} {remark.title}: {remark.text}{f' {remark.advice}' if remark.advice else ''}")

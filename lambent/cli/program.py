@@ -14,6 +14,7 @@ from types import FrameType
 from lambent.cli.voice import line
 from lambent.disk.whole import explained
 from lambent.errors import InterruptedRun, LambentError, MachineError, UsageError, nearest
+from lambent.progress import Display, watched
 from lambent.version import __version__
 
 VERBS = {
@@ -31,6 +32,8 @@ VERBS = {
     "data": ("catalogue", "data sets known by name; of a file, what train would read"),
     "doctor": ("doctor", "check this machine"),
 }
+# For GNU's OpenMP and for Intel's; the first is the standard's own word, by which GNU's alone would still spin a little.
+WAITING = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME": "0"}
 USAGE = "usage: lambent VERB … (lambent VERB --help for each)"
 
 
@@ -42,7 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments[: arguments.index("--") if "--" in arguments else None]
     _lenient_output()
-    with warnings.catch_warnings(), _ending_on_sigterm():
+    _wait_passively()
+    with warnings.catch_warnings(), _ending_on_sigterm(), _threads_put_back():
         if not debug and not sys.warnoptions:
             warnings.simplefilter("ignore")
         status = _guarded(arguments, debug)
@@ -61,7 +65,8 @@ def _run(arguments: list[str]) -> int:
         what = "flag" if verb.startswith("-") else "verb"
         raise UsageError(f"no {what} is called {verb!r}; {nearest(verb, [*VERBS, '--help', '--version', '-V'])}")
     module = importlib.import_module(f"lambent.cli.verbs.{VERBS[verb][0]}")
-    status: int = getattr(module, verb)(rest)
+    with watched(Display()):
+        status: int = getattr(module, verb)(rest)
     return status
 
 
@@ -144,6 +149,27 @@ def _lenient_output() -> None:
     for stream in (sys.stdout, sys.stderr):
         with suppress(AttributeError, ValueError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+
+
+def _wait_passively() -> None:
+    """Threads that wait for one another sleep: where they spin, a core that others use makes steps twenty times slower.
+
+    OpenMP reads this when torch is loaded. Where the user has said anything of it, that stands.
+    """
+    if "torch" not in sys.modules and not any(name in os.environ for name in WAITING):
+        os.environ.update(WAITING)
+
+
+@contextmanager
+def _threads_put_back() -> Iterator[None]:
+    """A program that calls `main` and has loaded torch keeps its number of threads."""
+    torch = sys.modules.get("torch")
+    before = None if torch is None else torch.get_num_threads()
+    try:
+        yield
+    finally:
+        if torch is not None and torch.get_num_threads() != before:
+            torch.set_num_threads(before)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 RESULTS = sorted((ROOT / "benchmarks" / "results").glob("*.json"))
 SCRIPTS = (
+    "crowded",
     "defaults",
     "density",
     "epochs",
@@ -21,6 +22,7 @@ SCRIPTS = (
     "growth",
     "larger_than_memory",
     "overhead",
+    "scoring",
     "speed",
     "startup",
 )

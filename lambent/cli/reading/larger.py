@@ -1,9 +1,6 @@
 """Data that may be larger than memory: whether rows stay on the disk, and why; the same rows as in memory either way."""
 
-import atexit
 import os
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +8,6 @@ import numpy as np
 
 from lambent.cli.reading import sources
 from lambent.cli.reading.sources import SEED, Splits, settled
-from lambent.cli.reading.specs import completed
 from lambent.cli.reading.trees import Tree
 from lambent.cli.voice import Voice
 from lambent.data import Encoded, Modality
@@ -21,23 +17,26 @@ from lambent.data.stored.memory import free_memory, needed, shown, size_of
 from lambent.data.stored.ondisk import OnDisk
 from lambent.data.stored.opening import guess_of, on_disk_like, on_disk_parted, parted
 from lambent.errors import DataError
+from lambent.progress import Display, Meter
 
 CACHE = ".cache"  # beside the runs, so that they share it
-PATIENCE = 2.0  # seconds after which something is said to be under way
 
 
-def load_rows(request: Tree, fields: Tree, validation: str | float, folder: Path, voice: Voice) -> Splits:
+def load_rows(
+    request: Tree, fields: Tree, validation: str | float, folder: Path, voice: Voice, discrete: bool | None = None
+) -> Splits:
     """The rows of a plan: in memory where they fit, else read from disk while they are trained on.
 
+    discrete: whether the likelihood that was chosen has probabilities, by which a modality may scale; none: not known.
     Both give the same rows, the same scales and the same batches.
     """
     if request["memory"] != "auto":
         size_of(request["memory"])
     source = settled(request["source"] or "")
-    modality = _modality(source, request["split"], fields)
+    modality = _modality(source, request["split"], fields, discrete)
     reason = None if modality is None else beyond(source, request["split"], modality, request["memory"])
     if modality is None or reason is None:
-        return sources.load_rows(request, fields, validation, voice)
+        return sources.load_rows(request, fields, validation, voice, discrete)
     voice.step(f"{reason}: they are read from disk")
     return _from_disk(request | {"source": source}, modality, validation, cache_of(folder), voice)
 
@@ -47,13 +46,13 @@ def cache_of(folder: Path) -> Path:
     return folder.absolute().parent / CACHE
 
 
-def _modality(source: str, split: str, fields: Tree) -> Modality | None:
+def _modality(source: str, split: str, fields: Tree, discrete: bool | None = None) -> Modality | None:
     """The modality of a path whose rows could be read from disk; None for all else, and for what loading will refuse."""
     try:
         default = guess_of(source, split).spec() if _is_path(source) else None
     except DataError:
         return None
-    return None if default is None else Modality.from_spec(completed(Modality, fields or None, default, "data"))
+    return None if default is None else sources.modality_of(fields, default, discrete)
 
 
 def _is_path(source: str) -> bool:
@@ -165,42 +164,25 @@ def in_memory(rows: Encoded | OnDisk) -> Encoded:
 
 
 class Waiting:
-    """What takes longer than two seconds, on standard error: a bar on a terminal, elsewhere a line."""
+    """What takes longer than two seconds, with its share that is done."""
 
     def __init__(self, voice: Voice) -> None:
-        self.voice, self.what, self.began = voice, "", 0.0
-        self.said = False
-        self.bar: Any = None
+        self.voice, self.what = voice, ""
+        self.meter: Meter | None = None
 
     def __call__(self, what: str, share: float) -> None:
+        if self.voice.quiet:
+            return
         if what != self.what:
             self.stop()
-            self.what, self.began, self.said = what, time.monotonic(), False
-        if self.voice.quiet or time.monotonic() - self.began < PATIENCE:
-            return
-        if not self.said:
-            self.said = True
-            self._begin()
-        if self.bar is not None:
-            self.bar.update(self.task, completed=share, refresh=True)
+            self.what = what
+        self.meter = self.meter or Display().begun(what, 1)
+        self.meter.moved(share)
         if share >= 1:
             self.stop()
 
-    def _begin(self) -> None:
-        if not sys.stderr.isatty():
-            self.voice.step(f"{self.what} …")
-            return
-        from rich.console import Console
-        from rich.progress import Progress
-
-        self.bar = Progress(console=Console(stderr=True), auto_refresh=False, transient=True)
-        self.bar.start()
-        atexit.register(self.stop)  # whatever ends the program, the terminal is left as it was
-        self.task = self.bar.add_task(self.what, total=1.0)
-
     def stop(self) -> None:
         """Take the bar away."""
-        if self.bar is not None:
-            self.bar.stop()
-            atexit.unregister(self.stop)
-            self.bar = None
+        if self.meter is not None:
+            self.meter.ended()
+            self.meter = None

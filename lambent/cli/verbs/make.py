@@ -58,7 +58,7 @@ def sample(arguments: Sequence[str]) -> int:
     options = _read(parser, arguments)
     voice, path = Voice.of(options), claim(options, output.ALL)
     import_modules(options.modules)
-    _, fitted = opened(options.run, options.device)
+    _, fitted = opened(options.run, options.device, options.threads)
     numbers = options.n * elements(fitted.model.event_shape)
     if numbers > MOST_NUMBERS:
         raise UsageError(

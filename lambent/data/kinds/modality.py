@@ -66,6 +66,10 @@ class Modality(Part):
         Specs, for data knows only parts.
         """
 
+    def suited(self, discrete: bool) -> Self:
+        """The same, for a likelihood of probabilities (discrete) or of densities; default: itself."""
+        return self
+
     def open(self, raw: Any) -> Any:
         """Raw data in a form that `fit` and `read` take too, so that files are read but once; default: as given.
 
@@ -115,6 +119,7 @@ class Encoded:
     factors: [rows, K] ground-truth classes of K known generative factors, for disentanglement metrics; or None.
     source: plain JSON: name, path, split, rows, sha256 of the encoded array, licence, notices (what was converted).
     beside: columns [rows] that may condition a model, by name. context: [rows, width], what conditions one; or None.
+    files: the file of each row, its path within the folder. numbers: of each row in the data that it was taken from; None: 0, 1 …
     """
 
     x: Tensor
@@ -126,6 +131,8 @@ class Encoded:
     source: dict[str, Any] = field(default_factory=dict)
     beside: dict[str, np.ndarray] = field(default_factory=dict)
     context: Tensor | None = None
+    files: list[str] | None = None
+    numbers: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.x)

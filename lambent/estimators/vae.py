@@ -31,7 +31,9 @@ from lambent.seeds import stream
 from lambent.tasks.explore import decode, encode, generate, reconstruct, rows_under
 from lambent.training.continued import Kept, one_pass
 from lambent.training.fitting import fit
-from lambent.training.settings import Training
+from lambent.training.settings import FEW, Training
+
+SPARING = 50  # rows from which some are held out by themselves
 
 
 class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -48,6 +50,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
             names of columns of a table.
         epochs, batch, learning_rate, patience, validation, precision, threads, device: as in `lambent.fit`; with threads given,
             scores, codes and samples are computed by as many (auto: all, half or one, whichever was fastest at the first use).
+            validation "auto" holds out a tenth of 50 to 10,000 rows, so that the best weights are kept.
         samples: K of the bound that `score_samples` returns.
         random_state: seed of weights, order and noise.
         verbose: a progress bar, in training and in whatever takes more than two seconds.
@@ -71,7 +74,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         epochs: int | None = None,
         batch: int = 128,
         learning_rate: float = 1e-3,
-        validation: Any = 0.0,
+        validation: Any = "auto",
         patience: Any = "auto",
         precision: str = "auto",
         threads: Any = None,
@@ -293,19 +296,27 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
 
     def _parted(self, X: Any, y: Any, seed: int) -> tuple[Encoded, Any]:
         """Rows to train on, and those to validate on (or 0.0): a share is cut off before the modality is fitted."""
-        if not isinstance(self.validation, Real):
+        validation = self._share(X)
+        if not isinstance(validation, Real):
             encoded = self._encoded(X, y, reset=True)
-            rows = self.validation
+            rows = validation
             if isinstance(rows, tuple) and "label" in encoded.modality.condition:  # (X, y), as in `fit`
                 rows = replace(raw_rows(rows[0]), labels=np.asarray(rows[1]))
             alike = rows if isinstance(rows, (Encoded, tuple)) else encode_like(encoded.modality, rows)
             return encoded, alike
-        if not self.validation or isinstance(X, Encoded):
-            return self._encoded(X, y, reset=True), self.validation
-        share = Training.of(validation=self.validation).validation
+        if not validation or isinstance(X, Encoded):
+            return self._encoded(X, y, reset=True), validation
+        share = Training.of(validation=validation).validation
         X, modality = self._checked(X, y, reset=True)
         kept, held_out = load_parted(X, share, stream(seed, "validation share"), modality=modality)
         return self._told(kept), held_out
+
+    def _share(self, X: Any) -> Any:
+        """What to validate on: as asked for; by itself a tenth of rows that are few, but not too few to spare any."""
+        if not (isinstance(self.validation, str) and self.validation == "auto"):
+            return self.validation
+        rows = len(X) if hasattr(X, "__len__") and not isinstance(X, str) else 0
+        return 0.1 if SPARING <= rows <= FEW else 0.0
 
     def _told(self, encoded: Encoded) -> Encoded:
         """Rows to learn from, once what is noticed of them is told, and the names of their columns are kept."""

@@ -18,7 +18,7 @@ class Training(Part):
     papers = ("kingma2015adam",)
 
     epochs: int | None = option(
-        "passes over the data; none: as many as make 10,000 steps, between 10 and 300",
+        "passes over the data; none: as many as make 10,000 steps, between 10 and 1,000",
         default=None,
         minimum=1,
         maximum=LARGE,
@@ -122,8 +122,8 @@ class Training(Part):
 
 
 def usual_epochs(steps: int) -> int:
-    """As many epochs of so many steps as make 10,000, between 10 and 300."""
-    return min(300, max(10, -(-10_000 // steps)))
+    """As many epochs of so many steps as make 10,000, between 10 and 1,000."""
+    return min(1000, max(10, -(-10_000 // steps)))
 
 
 def usual_patience(epochs: int) -> int:

@@ -24,6 +24,9 @@ from lambent.part import Shape, Spec, option
 
 FRAMES = ("pandas", "polars", "pyarrow")
 MOST_VALUES = 2**23  # that all columns together may hold while a table is learned in pieces
+MOST_UNITS = 16
+PRIOR: Spec = {"type": "Mixture", "components": 10, "covariance": "full"}
+FEW = 10_000  # rows up to which the narrower network is enough
 SAMPLE = 2**14  # of which each column may hold these whatever their number
 
 
@@ -61,7 +64,7 @@ class Table(Modality):
         self.notices: dict[str, int] = {}
         self.noticed: dict[str, list[str]] = {}  # the columns and cells behind the notices
         self.of_counts = False  # low counts
-        self._backend, self.named = "array", False
+        self._backend, self.named, self._rows = "array", False, 0
 
     @property
     def event(self) -> Shape:
@@ -94,6 +97,7 @@ class Table(Modality):
             rows += len(table)
         if not rows:
             raise DataError("there are no rows to learn from")
+        self._rows = rows
         self._settle(list(learners.values()), notices)
         if most and self.scale == "robust" and rows > max(SAMPLE, most // len(learners)):
             notices["quartiles_from_a_sample"] = len(self.columns)
@@ -199,13 +203,19 @@ class Table(Modality):
         return nw.from_dict(decoded, backend=_installed(self._backend)).to_native()
 
     def defaults(self) -> dict[str, Spec]:
-        """A Gaussian with a scale for each column, of low counts a NegativeBinomial, under the robust scale a JohnsonSU."""
-        likelihood: Spec = {"type": "Gaussian", "scale": "each"}
+        """A Gaussian whose scales the decoder predicts; of low counts a NegativeBinomial, under the robust scale a JohnsonSU.
+
+        As many units as columns, 16 at most, under a mixture of ten Gaussians; a network that starts from principal components,
+        the narrower where rows are few. Chosen over small tables: see `benchmarks/tables.py`.
+        """
+        likelihood: Spec = {"type": "Gaussian", "scale": "predicted"}
         if self.of_counts:
             likelihood = {"type": "NegativeBinomial"}
         elif self.scale == "robust":
             likelihood = {"type": "JohnsonSU"}
-        return {"likelihood": likelihood, "network": {"type": "Mlp"}}
+        latent = {"type": "Flat", "size": min(MOST_UNITS, *self.event), "prior": dict(PRIOR)}
+        network = {"type": "Mlp", "width": 128 if self._rows <= FEW else 256, "linear": True}
+        return {"likelihood": likelihood, "latent": latent, "network": network}
 
     def suited(self, discrete: bool) -> Self:
         """A copy, not yet fitted, whose scale "auto" is settled by what the likelihood holds: probabilities or densities."""

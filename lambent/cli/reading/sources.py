@@ -9,6 +9,7 @@ import numpy as np
 
 from lambent.cli.reading.specs import completed
 from lambent.cli.reading.trees import Tree
+from lambent.cli.reading.words import noticed
 from lambent.cli.voice import Voice
 from lambent.data import Encoded, Modality, encode_like, load_parted, overlap, parted_like
 from lambent.data import load as encode
@@ -199,4 +200,4 @@ def announce(train: Encoded | OnDisk, valid: Encoded | OnDisk | None, test: Enco
         f"{type(train.modality).__name__}: {len(train):,} rows to train on,{watched} {len(test):,} to test on, each {shape}"
     )
     for what, count in sorted((train.source.get("notices") or {}).items()):
-        voice.note(f"data: {what.replace('_', ' ')}: {count:,}")
+        voice.note(f"data: {noticed(what)}: {count:,}")

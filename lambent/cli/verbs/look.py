@@ -9,7 +9,7 @@ from lambent.cli.reading.plan import Plan, sourced
 from lambent.cli.reading.sources import has_split, settled, split_to_test
 from lambent.cli.reading.specs import completed
 from lambent.cli.reading.trees import Tree
-from lambent.cli.reading.words import in_line
+from lambent.cli.reading.words import in_line, noticed
 from lambent.cli.voice import Voice
 from lambent.data import Encoded, Modality
 from lambent.data import load as encode
@@ -160,7 +160,7 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
         named = [f"{name} {count:,}" for name, count in list(facts["labels"].items())[:MOST_LABELS]]
         more = ["…"] * (len(facts["labels"]) > MOST_LABELS)
         found.append(("labels", f"{len(facts['labels']):,}: {', '.join([*named, *more])}"))
-    found += [("notice", f"{what.replace('_', ' ')}: {n:,}") for what, n in sorted(facts["notices"].items())]
+    found += [("notice", f"{noticed(what)}: {n:,}") for what, n in sorted(facts["notices"].items())]
     parts = ("latent", "likelihood", "network", "objective")
     return [*found, *((part, in_line(facts["train"][part])) for part in parts)]
 

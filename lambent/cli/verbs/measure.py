@@ -23,6 +23,7 @@ from lambent.cli.reading.flags import (
     whole,
 )
 from lambent.cli.verbs.carry import metric_rows
+from lambent.cli.reading.words import noticed
 from lambent.cli.voice import Voice
 from lambent.data import Encoded
 from lambent.data.condition import level_of
@@ -214,4 +215,4 @@ def lead_of(encoded: Encoded) -> dict[str, Any]:
 def _note_notices(encoded: Encoded | OnDisk, voice: Voice) -> None:
     for what, count in sorted((encoded.source.get("notices") or {}).items()):
         if what not in ("constant", "dropped_index"):
-            voice.note(f"data: {what.replace('_', ' ')}: {count:,}")
+            voice.note(f"data: {noticed(what)}: {count:,}")

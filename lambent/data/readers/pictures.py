@@ -5,8 +5,6 @@ by 257 (16-bit colour loses its low byte in Pillow); of an animation the first f
 `SUFFIXES` are opened, whatever a file claims to be: Pillow's rarer readers run interpreters.
 """
 
-import os
-import stat
 import warnings
 from collections import Counter
 from collections.abc import Iterator
@@ -18,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from lambent.data.kinds.planes import FitTo, Size, resample
+from lambent.data.readers import folders
 from lambent.data.readers import regular as files
 from lambent.errors import DataError, LambentError
 
@@ -72,56 +71,15 @@ def pictures_in(source: str | Path | list[Any] | tuple[Any, ...]) -> Pictures:
     root = Path(source)
     if not root.is_dir():
         return Pictures([files.regular(root)])
-    found = Pictures([])
-    _walk(root, found)
-    found.files.sort(key=lambda path: path.relative_to(root).parts)
-    _label(found, root)
-    return _nonempty(found, str(root))
+    found, notices = folders.files_below(root, SUFFIXES)
+    labels, names, told = folders.classes([path.relative_to(root).parts for path in found])
+    return _nonempty(Pictures(found, labels, names, notices + told), str(root))
 
 
 def _nonempty(found: Pictures, where: str) -> Pictures:
     if not found.files:
         raise DataError(f"{where}: no images; files ending in {', '.join(SUFFIXES)} are looked for at every depth")
     return found
-
-
-def _walk(root: Path, found: Pictures) -> None:
-    """Collect regular files by suffix; each folder is entered once, so a loop of links ends, and no pipe is opened."""
-    pending, entered = [root], set()
-    while pending:
-        folder = pending.pop()
-        try:
-            here = folder.stat()
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-        except OSError as error:
-            raise DataError(f"{folder}: cannot be listed ({error.strerror})") from None
-        if (here.st_dev, here.st_ino) in entered:
-            found.notices["ignored_special"] += 1
-            continue
-        entered.add((here.st_dev, here.st_ino))
-        for entry in entries:
-            try:
-                mode = entry.stat().st_mode
-            except OSError:  # a dangling link, or one that points to itself
-                mode = 0
-            if stat.S_ISDIR(mode):
-                pending.append(Path(entry.path))
-            elif not stat.S_ISREG(mode):
-                found.notices["ignored_special"] += 1
-            elif Path(entry.name).suffix.lower() in SUFFIXES:
-                found.files.append(Path(entry.path))
-            else:
-                found.notices["ignored_files"] += 1
-
-
-def _label(found: Pictures, root: Path) -> None:
-    """Folder names become labels where every picture lies one level deep, in at least two folders."""
-    parts = [path.relative_to(root).parts for path in found.files]
-    names = sorted({p[0] for p in parts})
-    if parts and all(len(p) == 2 for p in parts) and len(names) >= 2:
-        codes = {name: code for code, name in enumerate(names)}
-        found.labels = np.array([codes[p[0]] for p in parts], np.int64)
-        found.label_names = names
 
 
 @contextmanager

@@ -1,4 +1,6 @@
-"""Likelihoods of 8-bit pixels: exact probabilities on 0 … 255."""
+"""Likelihoods of pixels: exact probabilities of whole numbers from black to white."""
+
+import math
 
 import torch
 from torch import Tensor
@@ -9,29 +11,32 @@ from lambent.errors import UsageError
 from lambent.model.likelihoods.base import Likelihood
 from lambent.part import Shape, option
 
+COUPLED = 8  # channels up to which each is conditioned on those before it: of C there are C (C − 1) / 2 couplings
+
 
 class DiscretizedLogistics(Likelihood):
-    """A mixture of logistics cut into the 256 grey levels; colour channels are conditioned on those before them.
+    """A mixture of logistics cut into the grey levels; up to 8 channels are each conditioned on those before it.
 
-    P(x) = Σ_c w_c [F_c(x + ½) − F_c(x − ½)], open at 0 and 255. Salimans et al., PixelCNN++, 2017.
+    P(x) = Σ_c w_c [F_c(x + ½) − F_c(x − ½)], open at 0 and at `levels` − 1. Salimans et al., PixelCNN++, 2017.
     """
 
     papers = ("kingma2016improved", "salimans2017pixelcnn")
 
     discrete = True
     unit_bytes = False
-    domain = "bytes from 0 to 255"
+    domain = "whole numbers from 0 to levels − 1"
 
     components: int = option("number of logistics mixed at every pixel", default=1, minimum=1, maximum=1000)
+    levels: int = option("grey levels: 256 of bytes, 4096 of 12 bits", default=256, minimum=2, maximum=65536)
 
     def setup(self, event: Shape) -> Shape:
-        if len(event) != 3 or event[0] not in (1, 3):
+        if len(event) != 3:
             raise UsageError(
-                f"DiscretizedLogistics takes images of 1 or 3 channels, [channels, height, width], not rows of shape "
-                f"{list(event)}: use Gaussian for measurements, or Categorical(levels=256) for other bytes"
+                f"DiscretizedLogistics takes images, [channels, height, width], not rows of shape {list(event)}: "
+                "use Gaussian for measurements, or Categorical(levels=256) for other bytes"
             )
         self.event = event
-        self.couplings = event[0] * (event[0] - 1) // 2
+        self.couplings = event[0] * (event[0] - 1) // 2 if event[0] <= COUPLED else 0
         per_component = (1 if self.components > 1 else 0) + 2 * event[0] + self.couplings
         return (self.components * per_component, *event[1:])
 
@@ -43,18 +48,28 @@ class DiscretizedLogistics(Likelihood):
             logits, raw = raw[..., 0, :, :], raw[..., 1:, :, :]
         location, log_scale, coupling = raw.split([channels, channels, self.couplings], -3)
         # Started at a tenth of the range, the scale learns at once; the floor is a ninth of a grey level.
-        return LogisticPixels(logits, location, limited(log_scale - 2, -7.0, 3.0), coupling.tanh(), self.event)
+        floor = -7.0 - math.log((self.levels - 1) / 255)
+        scale = limited(log_scale - 2, floor, 3.0)
+        return LogisticPixels(logits, location, scale, coupling.tanh(), self.event, self.levels)
 
     def embed(self, x: Tensor) -> Tensor:
-        return x / 127.5 - 1
+        return x / ((self.levels - 1) / 2) - 1
 
     def admit(self, x: Tensor) -> None:
-        if x.dtype != torch.uint8 and (float(x.min()) < 0 or float(x.max()) > 255 or not bool((x == x.round()).all())):
-            self.refuse(x, "8-bit images, or the ContinuousBernoulli or Gaussian likelihood")
+        if x.dtype == torch.uint8 and self.levels >= 256:
+            return
+        low, high = float(x.min()), float(x.max())
+        whole = not x.dtype.is_floating_point or bool((x == x.round()).all())
+        if whole and 0 <= low and self.levels <= high <= 65535:
+            enough = next(1 << bits for bits in (8, 10, 12, 16) if high < 1 << bits)
+            self.refuse(x, f"DiscretizedLogistics(levels={enough})")
+        if low < 0 or high >= self.levels or not whole:
+            self.refuse(x, "images of whole numbers, or the ContinuousBernoulli or Gaussian likelihood")
 
     def doubt(self, highest: Tensor) -> None:
-        if highest.dtype != torch.uint8 and float(highest.max()) <= 1:
+        if self.levels > 2 and highest.dtype.is_floating_point and float(highest.max()) <= 1:
             self.refuse(
                 highest,
-                "8-bit images (these look like numbers in [0, 1]: multiply by 255), or the Bernoulli likelihood",
+                f"images of 0 … {self.levels - 1} (these look like numbers in [0, 1]: multiply by {self.levels - 1}), or the "
+                "Bernoulli likelihood",
             )

@@ -69,7 +69,9 @@ class LogisticPixels(Explicit):
         for channel in range(self.location.shape[-3]):
             location = self._locations(x)[..., channel, :, :]
             grey = self._expected(location, self.log_scale[..., channel, :, :])
-            x = torch.cat((x[..., :channel, :, :], (grey / self.half - 1).unsqueeze(-3), x[..., channel + 1 :, :, :]), -3)
+            x = torch.cat(
+                (x[..., :channel, :, :], (grey / self.half - 1).unsqueeze(-3), x[..., channel + 1 :, :, :]), -3
+            )
         if self.log_weights is not None:
             x = x * self.log_weights.exp().unsqueeze(-3)
         return (x.sum(-4) + 1) * self.half

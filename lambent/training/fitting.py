@@ -126,6 +126,12 @@ def prepared(
             f"these rows are read to be conditioned on {', '.join(conditions.names)}, and this model takes no context: build it "
             f"with LatentModel(context={conditions.width}), or read them without condition"
         )
+    white = model.white if intake.modality is None else intake.modality.white
+    if white != model.white and model.likelihood.unit_bytes:
+        raise UsageError(
+            f"these pictures have levels up to {white:,}, and this model reads {model.white:,} as white: build it with "
+            f"LatentModel(white={white})"
+        )
     check_rows(model, intake, transform, seed)
     model.to(where)
     objective.setup(model, seed)

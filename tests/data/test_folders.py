@@ -43,7 +43,12 @@ PASSED_BY = {
 
 def test_hidden_and_system_files_are_passed_by_and_counted(littered: Path) -> None:
     found = pictures_in(littered)
-    assert [path.relative_to(littered).as_posix() for path in found.files] == ["a/1.png", "a/2.png", "b/1.png", "b/2.png"]
+    assert [path.relative_to(littered).as_posix() for path in found.files] == [
+        "a/1.png",
+        "a/2.png",
+        "b/1.png",
+        "b/2.png",
+    ]
     assert dict(found.notices) == PASSED_BY
     assert found.label_names == ["a", "b"]
     assert found.labels is not None

@@ -347,7 +347,9 @@ def test_a_pixel_of_12_bits_has_the_probability_of_its_formula() -> None:
 def test_bands_are_conditioned_on_those_before_them(channels: int) -> None:
     """Σ over all values of the other bands gives the first band's own probability; of 4 levels, so that all can be summed."""
     likelihood = DiscretizedLogistics(levels=4)
-    raw = torch.randn(likelihood.setup((channels, 1, 1)), generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    raw = torch.randn(
+        likelihood.setup((channels, 1, 1)), generator=torch.Generator().manual_seed(3), dtype=torch.float64
+    )
     px, alone = likelihood(raw), DiscretizedLogistics(levels=4)
     alone.setup((1, 1, 1))
     assert likelihood.couplings == channels * (channels - 1) // 2

@@ -22,8 +22,8 @@ from lambent.cli.reading.flags import (
     import_modules,
     whole,
 )
-from lambent.cli.verbs.carry import metric_rows
 from lambent.cli.reading.words import noticed
+from lambent.cli.verbs.carry import metric_rows
 from lambent.cli.voice import Voice
 from lambent.data import Encoded
 from lambent.data.condition import level_of

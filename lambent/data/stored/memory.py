@@ -107,5 +107,6 @@ def _of_pictures(folder: Path, modality: Modality) -> int | None:
             first = pictures.look(files[0])
     except DataError:
         return None
-    grey = {"auto": first.grey, "grey": True, "rgb": False}[modality.colour]
-    return len(files) * int(np.prod(modality.size or first.size)) * (1 if grey else 3)
+    bands = {"auto": first.bands, "grey": 1, "rgb": 3}[modality.colour]
+    itemsize = 4 if first.deep and modality.depth != 8 else 1
+    return len(files) * int(np.prod(modality.size or first.size)) * bands * itemsize

@@ -60,7 +60,7 @@ class DiscretizedLogistics(Likelihood):
             return
         low, high = float(x.min()), float(x.max())
         whole = not x.dtype.is_floating_point or bool((x == x.round()).all())
-        if whole and 0 <= low and self.levels <= high <= 65535:
+        if whole and low >= 0 and self.levels <= high <= 65535:
             enough = next(1 << bits for bits in (8, 10, 12, 16) if high < 1 << bits)
             self.refuse(x, f"DiscretizedLogistics(levels={enough})")
         if low < 0 or high >= self.levels or not whole:

@@ -96,7 +96,7 @@ def test_floats_become_bytes_exactly() -> None:
     ],
 )
 def test_D33_ranges_outside_are_refused_with_the_range_found(array: np.ndarray, words: str) -> None:
-    """Floats of 0…255, pixels in −1…1, integers beyond 16 bits and negative ones are refused with the range found and the remedy."""
+    """Floats of 0…255, pixels in −1…1, integers beyond 16 bits or negative are refused with range and remedy."""
     with pytest.raises(DataError, match=words):
         Image().fit(array)
 

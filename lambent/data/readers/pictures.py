@@ -109,10 +109,11 @@ def look(path: Path) -> Header:
         size = found.size[::-1] if turn in (5, 6, 7, 8) else found.size
         return Header(size, False, False, _said(_noticed(found)), found.bands, found.bits > 8)
     with _opened(path) as picture:
+        # First: to ask a PNG for its EXIF data may load it, and how its samples are packed is then forgotten.
+        deep, grey = samples.is_deep(picture), _is_grey(picture)
         turn = _orientation(picture)
         height, width = picture.size[::-1]
         size = (width, height) if turn >= 5 else (height, width)
-        grey, deep = _is_grey(picture), samples.is_deep(picture)
         return Header(size, grey, picture.mode == "1", _said(_conversions(picture, turn)), 1 if grey else 3, deep)
 
 
@@ -163,11 +164,12 @@ def _values(path: Path) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
         values, alpha = (whole[:-1], whole[-1]) if found.alpha else (whole, None)
         return values, alpha, _said(_noticed(found))
     with _opened(path) as picture:
+        picture.seek(0)
+        kept = samples.deep(picture, path) if samples.is_deep(picture) else None
         turn = _orientation(picture)
         conversions = _said(_conversions(picture, turn))
-        picture.seek(0)
-        if samples.is_deep(picture):
-            values, alpha = samples.deep(picture, path)
+        if kept is not None:
+            values, alpha = kept
             return samples.turned(values, turn), None if alpha is None else samples.turned(alpha, turn), conversions
         picture.load()
         plain = np.asarray(_plain(picture, path))
@@ -282,7 +284,7 @@ def _is_grey(picture: Any) -> bool:
     if picture.mode in ("P", "PA"):
         table = np.array(picture.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
         return bool((table == table[:, :1]).all())
-    return picture.mode in ("1", "L", "LA", "La", "I", "F") or picture.mode.startswith("I;16")
+    return picture.mode in ("1", "L", "LA", "La", "I", "F") or picture.mode.startswith("I;16") or samples.is_pair(picture)
 
 
 def _plain(picture: Any, path: Path) -> Any:

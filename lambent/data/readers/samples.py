@@ -27,7 +27,12 @@ def is_deep(picture: Any) -> bool:
 
 def _split(picture: Any) -> bool:
     """Whether it has several samples of 16 bits, of which Pillow drops the lower half."""
-    return any(_raw(tile) in SWAPPED or _raw(tile) == "LA;16B" for tile in picture.tile)
+    return is_pair(picture) or any(_raw(tile) in SWAPPED for tile in picture.tile)
+
+
+def is_pair(picture: Any) -> bool:
+    """Whether it is grey with transparency, 16 bits each, of which Pillow makes colour."""
+    return any(_raw(tile) == "LA;16B" for tile in picture.tile)
 
 
 # A reader of the other byte order takes the lower byte of each sample where the right one takes the upper.
@@ -48,7 +53,7 @@ def deep(picture: Any, path: Path) -> tuple[np.ndarray, np.ndarray | None]:
         if low < 0 or high > DEEPEST:
             raise DataError(f"{path}: its pixels go from {low} to {high}; 0…{DEEPEST} is what such a file may hold")
         return values[None].astype(np.uint16), None
-    if _raw(picture.tile[0]) == "LA;16B":  # two samples of 16 bits lie as four of 8 would
+    if is_pair(picture):  # two samples of 16 bits lie as four of 8 would
         parts = _decoded(path, {"LA;16B": "RGBA"}, "RGBA")
         grey, alpha = (parts[..., i].astype(np.uint16) << 8 | parts[..., i + 1] for i in (0, 2))
         return grey[None], alpha

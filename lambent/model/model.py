@@ -62,6 +62,7 @@ class LatentModel(Part):
             self.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # the faster order in memory for images; the same numbers
         self.register_buffer("anchor", torch.zeros(0), persistent=False)  # knows the device and the dtype
         self.raw_shape = raw
+        self.read_shape = joined_shape(hidden, self.context)  # of what the decoder reads
         self.event_shape = event
         self.low_precision: torch.dtype | None = None  # set by the loop for its own duration
         return self

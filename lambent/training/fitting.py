@@ -15,6 +15,7 @@ from lambent.training.checkpoint import Checkpoint, restore
 from lambent.training.intake import check_rows, examples_of, taken
 from lambent.training.loop import Loop
 from lambent.training.precision import Precision, device_of, resolved
+from lambent.training.room import Room
 from lambent.training.run import History, Run
 from lambent.training.settings import Training
 
@@ -108,12 +109,12 @@ def prepared(
     batches, seed = intake.train, settings.seed
     settings = settings.settled(batches.steps, batches.rows, intake.held_out is not None or bool(settings.validation))
     stored, met = examples_of(batches, transform, seed)
-    if not model.ready:
-        model.setup(tuple(stored.shape[1:]), met, seed)
-    elif tuple(stored.shape[1:]) != model.event_shape:
+    if model.ready and tuple(stored.shape[1:]) != model.event_shape:
         raise DataError(
             f"this model was set up for rows of shape {list(model.event_shape)}; these have {list(stored.shape[1:])}"
         )
+    room = Room.of(settings, objective, batches, intake.held_out is not None, where)
+    room.set_up(model, tuple(stored.shape[1:]), met, seed)
     check(model, objective)
     if objective.needs_rows and not batches.rows:
         name = type(objective).__name__

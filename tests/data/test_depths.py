@@ -47,8 +47,9 @@ def tiff(
     chunks = [np.ascontiguousarray(p, stored).tobytes() for p in pieces]
     chunks = [zlib.compress(c) for c in chunks] if how.get("deflate") else chunks
     tags: dict[int, tuple[int, ...]] = {
-        256: (width,), 257: (height,), 258: (8 * values.dtype.itemsize,) * bands, 259: (8 if how.get("deflate") else how.get("compression", 1),),
-        262: (kind,), 277: (bands,), 284: (2 if how.get("apart") else 1,), 317: (how.get("predictor", 1),), 274: (how.get("turn", 1),),
+        256: (width,), 257: (height,), 258: (8 * values.dtype.itemsize,) * bands,
+        259: (8 if how.get("deflate") else how.get("compression", 1),), 262: (kind,), 277: (bands,),
+        284: (2 if how.get("apart") else 1,), 317: (how.get("predictor", 1),), 274: (how.get("turn", 1),),
     }  # fmt: skip
     if extra:
         tags[338] = extra
@@ -327,7 +328,7 @@ def test_a_fourth_band_is_transparency_only_where_the_file_says_so(tmp_path: Pat
         assert image.notices == {"alpha_on_white": 1}
         found = image.decode(image.encode([path]))[0]
         assert np.abs(found - (share * array[..., :3] + (1 - share) * 255)).max() <= 1
-    with pytest.raises(DataError, match="4 channels.*transparency an array cannot say"):
+    with pytest.raises(DataError, match=r"4 channels.*transparency an array cannot say"):
         Image().fit(array[None])
 
 

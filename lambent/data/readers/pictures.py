@@ -284,7 +284,9 @@ def _is_grey(picture: Any) -> bool:
     if picture.mode in ("P", "PA"):
         table = np.array(picture.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
         return bool((table == table[:, :1]).all())
-    return picture.mode in ("1", "L", "LA", "La", "I", "F") or picture.mode.startswith("I;16") or samples.is_pair(picture)
+    return (
+        picture.mode in ("1", "L", "LA", "La", "I", "F") or picture.mode.startswith("I;16") or samples.is_pair(picture)
+    )
 
 
 def _plain(picture: Any, path: Path) -> Any:

@@ -2,6 +2,8 @@
 
 import json
 import struct
+import sys
+import types
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -340,12 +342,17 @@ def test_two_bands_and_a_turned_one(tmp_path: Path) -> None:
     assert np.array_equal(image.decode(image.encode([path]))[0], np.rot90(array, -1))
 
 
-def test_other_compressions_and_damage_are_told(tmp_path: Path) -> None:
+def test_other_compressions_and_damage_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     array = levels(8, (6, 7, 5)).astype(np.uint8)
     path = tiff(tmp_path / "lzw.tif", array, compression=5)
     image = Image(bands="all").fit([path])
+    monkeypatch.setitem(sys.modules, "tifffile", None)
     with pytest.raises(MachineError, match="pip install tifffile"):
         image.encode([path])
+    reader = types.ModuleType("tifffile")
+    vars(reader)["imread"] = lambda file, key: array if (file, key) == (path, 0) else None
+    monkeypatch.setitem(sys.modules, "tifffile", reader)  # which the environment of the tests lacks
+    assert np.array_equal(image.decode(image.encode([path]))[0], array)
     broken = bytearray(tiff(tmp_path / "bad.tif", array, deflate=1).read_bytes())
     broken[8:48] = b"\xff" * 40  # in the values; the directory that follows them is whole
     (tmp_path / "bad.tif").write_bytes(broken)
@@ -358,3 +365,18 @@ def test_other_compressions_and_damage_are_told(tmp_path: Path) -> None:
 def test_colour_cannot_be_asked_of_many_bands() -> None:
     with pytest.raises(UsageError, match="5 bands"):
         Image(bands="all", colour="grey").fit(np.zeros((2, 8, 9, 5), np.uint8))
+
+
+def test_pieces_of_one_array_are_as_deep_as_the_deepest() -> None:
+    array = np.concatenate([np.full((3, 6, 7), 200, np.uint16), levels(10, (2, 6, 7)), levels(12, (4, 6, 7))])
+    image = Image().learn([array[:3], array[3:5], array[5:]])
+    assert image.white == 4095
+    assert image.notices == {"kept at 12 bits": 9}
+    assert np.array_equal(image.decode(image.encode(array)), array)
+    bits = (array > 100).astype(np.uint16)
+    mixed = Image().learn([bits[:3], array[:3]])  # 0 and 1 in the first piece are levels, as the second shows
+    assert not mixed.binary
+    assert np.array_equal(mixed.decode(mixed.encode(bits)), bits)
+    both = Image().learn([bits[:3], bits[3:]])
+    assert both.binary
+    assert np.array_equal(both.decode(both.encode(bits)), bits)

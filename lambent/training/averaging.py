@@ -6,11 +6,13 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-STRIDE = 16  # steps between updates: the average moves slowly, and reading every weight each step is dear
-
 
 class Average:
-    """θ̄ ← d θ̄ + (1 − d) θ, with d = decay per step, and less at first, so that the start is forgotten."""
+    """θ̄ ← d θ̄ + (1 − d) θ after each step, d = min(decay, (t − 1) / (t + 8)) at step t.
+
+    The first step sets it to the weights, so that nothing of the start is left, and it reaches over a tenth of the steps so
+    far until that is as many as `decay` reaches over: it is worth using from the first step, however few there are.
+    """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.live = [p for p in model.parameters() if p.requires_grad]
@@ -18,27 +20,25 @@ class Average:
         self.decay = decay
         self.steps = 0
 
-    def step(self) -> None:
-        """Count a step; every so many of them move the average."""
-        self.steps += 1
-        if self.steps % STRIDE == 0:
-            self._update(self.steps / STRIDE)
-
     @torch.no_grad()
-    def _update(self, updates: float) -> None:
-        decay = min(self.decay**STRIDE, updates / (updates + 9))
+    def take(self, steps: int) -> None:
+        """Take the weights that so many steps have led to, if they are not in it yet."""
+        if self.steps >= steps:
+            return
+        self.steps = steps
+        decay = min(self.decay, (steps - 1) / (steps + 8))
         torch._foreach_lerp_(self.values, [p.detach() for p in self.live], 1 - decay)
 
     @torch.no_grad()
     def assign(self) -> None:
         """Give the model the averaged weights, where there have been any."""
-        if self.steps >= STRIDE:
+        if self.steps:
             torch._foreach_copy_([p.detach() for p in self.live], self.values)
 
     @contextmanager
     def applied(self) -> Iterator[None]:
         """The model with its averaged weights while active."""
-        if self.steps < STRIDE:
+        if not self.steps:
             yield
             return
         own = [p.detach().clone() for p in self.live]

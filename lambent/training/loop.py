@@ -17,6 +17,7 @@ from lambent.training.run import History, Run
 from lambent.training.signals import Stop, stopping
 from lambent.training.validating import validated
 
+SHORTEST = 20  # steps that an epoch of patience is waited for at least: in fewer, little can change
 FLUSH = 256  # steps between sums of the per-example records; bounds their memory
 
 
@@ -87,6 +88,8 @@ class Loop:
         mean = loss.rows.mean()
         mean.backward()
         taken = mean.detach() <= run.limit
+        if run.average is not None and (run.device.type == "cuda" or bool(taken)):
+            run.average.take(run.step)  # only now: weights with a finite loss cannot spoil it
         passed = self._update(run.optimizer, taken, rate)
         if run.opponent is not None:
             clear(run.opponent)  # the first loss passed through it
@@ -96,8 +99,6 @@ class Loop:
             # The limit is of the first loss: the opponent's own is on another scale, and need only be finite.
             self._update(run.opponent, taken & torch.isfinite(rival.detach().mean()), rate)
         run.objective.after(run.model, loss, taken)
-        if run.average is not None:
-            run.average.step()
         run.records.append((mean.detach(), {"loss": loss.rows.detach(), **loss.seen}))
         if not passed:
             self._inspect(x, rows)
@@ -139,6 +140,8 @@ class Loop:
         run = self.run
         if not run.finite:
             run.diverged("the weights were not finite", run.step)
+        if run.average is not None:
+            run.average.take(run.step)
         row = self._summed()
         row["learning_rate"] = self._rate(run.step - 1)  # a run resumed at the epoch's end has made no step yet
         row |= validated(run)
@@ -203,8 +206,12 @@ class Loop:
             run.waited += 1
 
     def _out_of_patience(self) -> bool:
-        patience = self.run.settings.patience
-        return bool(patience) and self.run.waited >= int(patience)
+        run = self.run
+        patience = int(run.settings.patience)
+        if not patience or run.waited < patience:
+            return False
+        steps = [int(step or 0) for step in run.history["step"]]  # at the ends of epochs, and none in between
+        return steps[-1] - steps[run.best_epoch - 1] >= patience * SHORTEST
 
     def _settle(self) -> None:
         """Leave the model with the weights to use: the best on validation, else the averaged, else the last."""

@@ -54,7 +54,8 @@ class Training(Part):
         "a share of the rows to hold out, or rows to validate on, as in `data`", default=0.0, minimum=0, below=1
     )
     patience: int | Literal["auto"] = option(
-        "epochs without a better validation loss after which training stops, keeping the best weights; 0 to go on; auto: "
+        "epochs, of 20 steps at least, without a better validation loss after which training stops, keeping the best "
+        "weights; 0 to go on; auto: "
         f"a fifth of the epochs, at least 10, where up to {FEW:,} rows are trained on and some are held out, else 0",
         default="auto",
         minimum=0,

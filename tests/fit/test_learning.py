@@ -24,7 +24,6 @@ from lambent.objectives import BetaTc, Elbo, Objective
 from lambent.objectives.bounds import Iwae
 from lambent.objectives.factor import Factor
 from lambent.part import Spec
-from lambent.training.averaging import STRIDE
 from lambent.training.fitting import fit
 from lambent.training.optimizers import scheduled
 from lambent.training.run import Run
@@ -284,7 +283,7 @@ def test_early_stopping_keeps_the_best_weights(average: float) -> None:
     losses = history["validation_loss"]
     assert len(losses) < 300
     best = losses.index(min(losses))
-    assert len(losses) == best + 1 + 4
+    assert len(losses) == best + 1 + 4 * 20 // 3 + 1  # four times twenty steps, of which an epoch has three
     watch.run.average = None  # the weights as they are now
     assert validated(watch.run)["validation_loss"] == pytest.approx(min(losses), rel=1e-6)
 
@@ -337,8 +336,8 @@ def test_average_of_weights_by_its_formula(decay: float) -> None:
     model, watch = small(), Watch()
     fit(model, Elbo(), rows(40), epochs=5, batch=2, average=decay, learning_rate=0.01, callbacks=[watch], **FAST)
     average = watch.weights[0]
-    for update, step in enumerate(range(STRIDE, 101, STRIDE), 1):
-        kept = min(decay**STRIDE, update / (update + 9))
+    for step in range(1, 101):
+        kept = min(decay, (step - 1) / (step + 8))
         average = kept * average + (1 - kept) * watch.weights[step]
     torch.testing.assert_close(flat(model), average, rtol=1e-4, atol=1e-6)
     assert not torch.allclose(flat(model), watch.weights[-1])
@@ -556,3 +555,17 @@ def test_records_are_bounded_within_a_long_epoch() -> None:
 
     fit(small(), Elbo(), rows(900), epochs=1, batch=1, callbacks=[Longest()], **FAST)
     assert max(longest) < 300
+
+
+def test_validation_sees_every_step_where_an_epoch_has_only_one() -> None:
+    """With a step an epoch, no two epochs are judged by the same weights, and the average is never far behind."""
+    model, x = small(), rows(24)
+    history = fit(model, Elbo(), x, validation=x, epochs=40, batch=24, learning_rate=0.01, patience=0, **FAST)
+    losses = history["validation_loss"]
+    assert len(set(losses)) == 40
+    fresh = fit(
+        small(), Elbo(), x, validation=x, epochs=40, batch=24, learning_rate=0.01, average=0.0, patience=0, **FAST
+    )
+    fallen = fresh["validation_loss"][0] - fresh["validation_loss"][-1]  # type: ignore[operator]
+    behind = losses[-1] - fresh["validation_loss"][-1]  # type: ignore[operator]
+    assert abs(behind) < 0.15 * fallen

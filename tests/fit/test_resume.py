@@ -95,10 +95,10 @@ CASES = {
     "plain": Case(),
     "average": Case(average=0.9),
     "average, validation and patience": Case(
-        average=0.9, validation=0.2, patience=1, learning_rate=0.05, epochs=5, likelihood=lambda: Gaussian("fixed")
+        average=0.9, validation=0.2, patience=1, learning_rate=0.05, epochs=15, likelihood=lambda: Gaussian("fixed")
     ),
     "validation and patience": Case(
-        validation=0.2, patience=1, learning_rate=0.1, epochs=5, likelihood=lambda: Gaussian("fixed")
+        validation=0.2, patience=1, learning_rate=0.1, epochs=15, likelihood=lambda: Gaussian("fixed")
     ),
     "opponent": Case(lambda: Factor(width=8, depth=2), average=0.9, clip=1.0, validation=0.2),
     "dynamic binarization": Case(likelihood=Bernoulli, data=grey_rows, transform=binarized, validation=0.2),
@@ -150,7 +150,7 @@ def test_K13_stopped_at_any_step_and_resumed_to_the_bit(case: Case, tmp_path: Pa
 def test_K13_patience_runs_out_in_its_case() -> None:
     """The case above is worth its name only if the run does end early."""
     for name in ("average, validation and patience", "validation and patience"):
-        assert len(CASES[name].run()[1]["epoch"]) < 5, name
+        assert len(CASES[name].run()[1]["epoch"]) < 15, name
 
 
 def test_K13_skipped_steps_occur_in_their_case() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lambent.data.kinds import filed
+from lambent.data.kinds import filed, tensors
 from lambent.data.kinds import planes as pixels
 from lambent.data.kinds.depth import Depth, Scale, spread
 from lambent.data.kinds.modality import Encoded, Modality
@@ -192,17 +192,8 @@ class Image(Modality):
 
     def _shown(self, x: Tensor) -> np.ndarray:
         """Numbers 0 … white, [N, H, W] or [N, H, W, C]."""
-        if x.ndim != 4 or tuple(x.shape[1:]) != self.event:
-            raise DataError(
-                f"images to decode have shape {tuple(x.shape)}; [N, {', '.join(map(str, self.event))}] fits"
-            )
-        x = x.detach().cpu()
-        as_encoded = not x.dtype.is_floating_point and self.binarize == "dynamic" and bool((x > 1).any())
-        x = x.double() * (float(self.white) if self.binary and not as_encoded else 1.0)
-        if not torch.isfinite(x).all():
-            raise DataError("images to decode hold NaN or infinite pixels")
-        values = x.clamp(0, self.white).numpy()
-        return np.ascontiguousarray(values[:, 0] if self.event[0] == 1 else values.transpose(0, 2, 3, 1))
+        drawn = x.dtype.is_floating_point or self.binarize != "dynamic" or not bool((x > 1).any())
+        return tensors.shown(x, self.event, self.white, of_one=self.binary and drawn)
 
     @property
     def drawn(self) -> bool:
@@ -337,12 +328,7 @@ class Image(Modality):
             values = (values > self.white // 2).view(np.uint8)
         elif self.binarize == "none" and self._two_level:
             values = values // np.uint8(255)
-        return rows_of(np.ascontiguousarray(values))
-
-
-def rows_of(values: np.ndarray) -> Tensor:
-    """Levels as a tensor: bytes as they are, 16 bits as int32, for torch computes little on uint16."""
-    return torch.from_numpy(values.astype(np.int32) if values.dtype == np.uint16 else values)
+        return tensors.rows_of(np.ascontiguousarray(values))
 
 
 def _facts(x: Tensor, notices: Counter[str]) -> dict[str, Any]:

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lambent.data.kinds.image import rows_of
 from lambent.data.kinds.modality import Encoded, Modality
+from lambent.data.kinds.tensors import rows_of
 from lambent.data.loading import named_labels
 from lambent.data.stored.manifest import Manifest
 from lambent.data.stored.stores import Store

@@ -77,9 +77,9 @@ class Room:
         return self.here if self.there is None else self.there
 
     def _most(self) -> float:
-        """How many weights there is room for, in all their copies; on a GPU's machine they are made before they go there."""
-        free, here = self._free(), math.inf if self.here is None or self.there is None else self.here / EACH
-        return here if free is None else min(here, free / (EACH * self.copies))
+        """How many weights there is room for, in all their copies."""
+        free = self._free()
+        return math.inf if free is None else free / (EACH * self.copies)
 
     def refuse(self, model: LatentModel, event: Shape, taken: int, certain: bool = False) -> None:
         """`MachineError` if what is needed is more than what is free; `taken` bytes of it are held already.

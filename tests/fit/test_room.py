@@ -151,3 +151,20 @@ def test_copies_are_those_of_the_settings() -> None:
     assert [one.draws for one in counted] == [1, 1, 1, 5]
     assert counted[0].batch == 40
     assert counted[0].rows == 40 * 3 * 4
+
+
+def test_on_a_gpu_its_memory_counts() -> None:
+    """Half a million weights want 10 MB: of 1 MB there it is refused, whatever the machine has."""
+    rows, generous = np.zeros((8, 3), np.float32), 10**9
+    examples = torch.from_numpy(rows)
+
+    def place(here: int, there: int) -> room.Room:
+        return room.Room(copies=5, batch=8, draws=1, rows=0, here=here, there=there)
+
+    def model() -> LatentModel:
+        return LatentModel(Flat(2), Gaussian(), Mlp(500, 2))
+
+    with pytest.raises(MachineError, match="of memory of the GPU, and 1 MB are free"):
+        place(generous, 10**6).set_up(model(), (3,), examples, 0)
+    place(generous, generous).set_up(model(), (3,), examples, 0)
+    place(4 * 10**6, generous).set_up(model(), (3,), examples, 0)  # of which the weights leave again

@@ -58,7 +58,7 @@ def measured(name: str, words: list[str], minutes: float, device: str) -> dict[s
         "bound": -metrics["bound"]["value"],
         "error": metrics["bound"]["standard_error"],
         "bits_per_dim": metrics["bits_per_dim"]["value"] if "bits_per_dim" in metrics else None,
-        "active": f"{metrics['active_units']['value']:.0f} {metrics['active_units']['unit'].removesuffix(' units')}",
+        "active": f"{metrics['active_units']['value']:.0f} {metrics['active_units']['unit'].rpartition(' ')[0]}",
         "samples": 100,
         "epochs": epochs,
         "minutes": last["seconds"] / 60,

@@ -102,7 +102,7 @@ def measured(recipe: Path, args: argparse.Namespace) -> dict[str, Any]:
         "error": metrics["bound"]["standard_error"],
         "elbo": -metrics["elbo"]["value"],
         "bits_per_dim": metrics["bits_per_dim"]["value"],
-        "active": f"{metrics['active_units']['value']:.0f} {metrics['active_units']['unit'].removesuffix(' units')}",
+        "active": f"{metrics['active_units']['value']:.0f} {metrics['active_units']['unit'].rpartition(' ')[0]}",
         "samples": args.samples,
         "test_rows": args.rows or "all",
         "epochs": len(epochs),

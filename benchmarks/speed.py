@@ -2,6 +2,7 @@
 
     python benchmarks/speed.py                     # MLP, Conv and pythae's own ConvNet at batches of 128 and 1024
     python benchmarks/speed.py --device cuda
+    python benchmarks/speed.py --crowded           # threads and precision by measurement: see benchmarks/crowded.py
 
 The contestants take turns, round after round, in one process: each turn trains the same weights afresh for two epochs, of
 which the first is left out. Given are medians, and the median of the ratios to the bare loop's turn in the same round. Give
@@ -10,10 +11,12 @@ the machine nothing else to do.
 
 import argparse
 import statistics
+import sys
 import time
 from importlib.util import find_spec
 from pathlib import Path
 
+import crowded
 import torch
 from contestants import Borrowed, contestants
 from record import RESULTS, Record, column
@@ -60,6 +63,10 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", help="networks")
     parser.add_argument("--batches", nargs="*", type=int, default=[128, 1024])
     parser.add_argument("--out", type=Path, default=RESULTS / "speed.json")
+    parser.add_argument("--crowded", action="store_true", help="what auto chooses, on an idle machine and a busy one")
+    if "--crowded" in sys.argv:
+        crowded.main([word for word in sys.argv[1:] if word != "--crowded"])
+        return
     args = parser.parse_args()
     key = ("network", "batch", "contestant", "device", "machine")
     record = Record(args.out, "Training speed", PROTOCOL, COLUMNS, key, args.device)

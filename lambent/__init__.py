@@ -9,14 +9,15 @@ _HOMES = {
     "lambent.objectives.bounds": ("Ciwae", "Iwae", "Miwae", "Piwae"),
     "lambent.data": ("CATALOG", "Encoded", "Image", "Modality", "Sprites", "Table"),
     "lambent.errors": (
-        "ArtifactError", "DataError", "DivergedError", "InterruptedRun", "LambentError", "MachineError", "UsageError",
+        "ArtifactError", "DataError", "DataWarning", "DivergedError", "InterruptedRun", "LambentError", "MachineError",
+        "UsageError",
     ),
     "lambent.estimators": ("VAE",),
     "lambent.training.fitting": ("fit",),
     "lambent.model.latents": ("Flat", "Ladder", "Latent"),
     "lambent.model.likelihoods": (
-        "Bernoulli", "Categorical", "ContinuousBernoulli", "DiscretizedLogistics", "Gaussian", "Laplace", "Likelihood", "Mixed",
-        "NegativeBinomial", "Poisson", "StudentT", "ZeroInflatedNegativeBinomial",
+        "Bernoulli", "Categorical", "ContinuousBernoulli", "DiscretizedLogistics", "Gaussian", "JohnsonSU", "Laplace",
+        "Likelihood", "Mixed", "NegativeBinomial", "Poisson", "StudentT", "ZeroInflatedNegativeBinomial",
     ),
     "lambent.model": ("LatentModel", "Trace"),
     "lambent.model.networks": ("Conv", "Mlp", "Network", "ResNet"),
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from lambent.errors import (
         ArtifactError,
         DataError,
+        DataWarning,
         DivergedError,
         InterruptedRun,
         LambentError,
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
         ContinuousBernoulli,
         DiscretizedLogistics,
         Gaussian,
+        JohnsonSU,
         Laplace,
         Likelihood,
         Mixed,
@@ -82,12 +85,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CATALOG", "VAE", "ArtifactError", "Bernoulli", "BetaTc", "Categorical", "Ciwae", "ContinuousBernoulli", "Conv",
-    "DataError", "Diagonal", "DipVae", "DiscretizedLogistics", "DivergedError", "Elbo", "Encoded", "Factor", "Fitted", "Flat",
-    "Full", "Gaussian", "Image", "InterruptedRun", "Iwae", "Ladder", "LambentError", "Laplace", "Latent", "LatentModel",
-    "Likelihood", "Loss", "MachineError", "Miwae", "Mixed", "Mixture", "Mlp", "Modality", "NegativeBinomial", "Network",
-    "Objective", "Part", "Piwae", "Point", "Poisson", "Posterior", "Prior", "ResNet", "Sprites", "Standard", "StudentT",
-    "Table", "Trace", "UsageError", "Vamp", "Wae", "ZeroInflatedNegativeBinomial", "citation", "data", "evaluate", "fit",
-    "fit_prior", "load", "posteriors", "predict", "priors", "save",
+    "DataError", "DataWarning", "Diagonal", "DipVae", "DiscretizedLogistics", "DivergedError", "Elbo", "Encoded", "Factor",
+    "Fitted", "Flat", "Full", "Gaussian", "Image", "InterruptedRun", "Iwae", "JohnsonSU", "Ladder", "LambentError", "Laplace",
+    "Latent", "LatentModel", "Likelihood", "Loss", "MachineError", "Miwae", "Mixed", "Mixture", "Mlp", "Modality",
+    "NegativeBinomial", "Network", "Objective", "Part", "Piwae", "Point", "Poisson", "Posterior", "Prior", "ResNet",
+    "Sprites", "Standard", "StudentT", "Table", "Trace", "UsageError", "Vamp", "Wae", "ZeroInflatedNegativeBinomial",
+    "citation", "data", "evaluate", "fit", "fit_prior", "load", "posteriors", "predict", "priors", "save",
 ]  # fmt: skip
 
 

@@ -25,6 +25,14 @@ class DataError(LambentError, ValueError):
     exit_status = 3
 
 
+class CellError(DataError, TypeError):
+    """A cell of a table that is neither a number nor text (exit status 3)."""
+
+
+class DataWarning(UserWarning):
+    """Something in the data that was settled without asking, and that a result may depend on."""
+
+
 class ArtifactError(LambentError, ValueError):
     """A model file, a checkpoint or a run folder that is damaged, foreign or mismatched (exit status 4)."""
 
@@ -51,12 +59,18 @@ class InterruptedRun(KeyboardInterrupt):
         self.exit_status = exit_status
 
 
+def nearest_name(name: str, allowed: Iterable[str]) -> str | None:
+    """The closest allowed name; None where none is close."""
+    folded = {n.lower(): n for n in sorted(allowed)}
+    close = difflib.get_close_matches(name.lower(), list(folded), n=1, cutoff=0.5)
+    return folded[close[0]] if close else None
+
+
 def nearest(name: str, allowed: Iterable[str]) -> str:
     """A sentence that names the closest allowed name, if any, and lists them all."""
     names = sorted(allowed)
-    folded = {n.lower(): n for n in names}
-    close = difflib.get_close_matches(name.lower(), list(folded), n=1, cutoff=0.5)
-    hint = f"did you mean {folded[close[0]]!r}? " if close else ""
+    close = nearest_name(name, names)
+    hint = f"did you mean {close!r}? " if close is not None else ""
     return f"{hint}Allowed: {', '.join(names)}."
 
 

@@ -20,6 +20,7 @@ from lambent.data import (
 from lambent.data.batches import as_tensor
 from lambent.data.conditions import Conditions
 from lambent.data.kinds.modality import Encoded
+from lambent.data.notices import warned
 from lambent.data.splitting import row_hashes
 from lambent.disk import modelfile, tensorfile
 from lambent.disk.allowance import allowance
@@ -146,7 +147,11 @@ class Fitted:
     def _encoded(self, raw: Any) -> Encoded | None:
         if isinstance(raw, Encoded):
             return raw
-        return None if self.modality is None else encode_like(self.modality, raw)
+        if self.modality is None:
+            return None
+        encoded = encode_like(self.modality, raw)
+        warned(encoded.source)
+        return encoded
 
     def _context(self, encoded: Encoded | None, rows: int, given: Mapping[str, Any], context: Any) -> Tensor | None:
         if context is not None:

@@ -5,6 +5,7 @@ second description of a part anywhere.
 """
 
 import dataclasses
+import importlib
 import inspect
 import math
 import operator
@@ -145,8 +146,15 @@ def family(cls: type[Part]) -> type[Part]:
     return next(c for c in reversed(cls.__mro__) if issubclass(c, Part) and c is not Part)
 
 
+# Where the families live. A family's own package imports all its members; kinds of data are loaded one by one elsewhere.
+HOMES = ("lambent.model", "lambent.objectives")
+MEMBERS = {"Modality": ("lambent.data.kinds.image", "lambent.data.kinds.table")}
+
+
 def registered(kind: type[P]) -> dict[str, type[P]]:
     """Every concrete class of a family (or of any abstract class in it), by name, in the order of definition."""
+    for module in MEMBERS.get(family(kind).__name__, ()) if kind is not Part else ():
+        importlib.import_module(module)
     return {c.__name__: c for c in Part._classes if issubclass(c, kind) and _public(c)}
 
 
@@ -166,7 +174,9 @@ def class_named(kind: type[P], name: str) -> type[P]:
 
 
 def families() -> list[type[Part]]:
-    """The abstract classes just below `Part`, in the order of definition."""
+    """The abstract classes just below `Part`, in the order of definition; whatever was imported so far."""
+    for module in (*HOMES, *(module for members_of in MEMBERS.values() for module in members_of)):
+        importlib.import_module(module)
     return [c for c in Part._classes if Part in c.__bases__ and inspect.isabstract(c)]
 
 

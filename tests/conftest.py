@@ -14,6 +14,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+# Before torch is loaded: two threads on a machine whose processors are busy with other tests would spin for seconds.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("GOMP_SPINCOUNT", "0")
+
 import hypothesis
 import pytest
 import torch
@@ -51,6 +55,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    torch.set_num_threads(1)  # the same bits on every machine, and no waiting where several tests run side by side
     # The gate tries the same few cases each time; --slow tries many, and other ones every time.
     hypothesis.settings.register_profile("gate", max_examples=60, deadline=None, derandomize=True)
     hypothesis.settings.register_profile(

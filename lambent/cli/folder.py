@@ -97,14 +97,17 @@ def model_file(run: str) -> Path:
     raise ArtifactError(f"{run}: holds no {MODEL}; is it a run folder?")
 
 
-def opened(run: str, device: str) -> tuple[Path, "Fitted"]:
-    """The path of the model file, and what it holds, on the device."""
+def opened(run: str, device: str, threads: str) -> tuple[Path, "Fitted"]:
+    """The path of the model file, and what it holds, on the device; as many threads as suit it compute from now on."""
     from lambent.fitted import load
     from lambent.training.precision import device_of
+    from lambent.training.threads import checked, suit
 
-    where = device_of(device)
+    where, number = device_of(device), checked(threads)
     path = model_file(run)
-    return path, load(path, where)
+    fitted = load(path, where)
+    suit(fitted.model, number)
+    return path, fitted
 
 
 def now() -> str:

@@ -22,7 +22,7 @@ VERBS = {
     "sample": ("make", "draw new rows"),
     "reconstruct": ("make", "rows through the code and back"),
     "interpolate": ("make", "walk from one row to another through their codes"),
-    "traverse": ("make", "move one unit of a row's code at a time"),
+    "traverse": ("make", "move one unit, or principal direction, of a row's code at a time"),
     "embed": ("measure", "codes of rows"),
     "score": ("measure", "log-probability bounds row by row, for anomaly detection"),
     "report": ("show", "rebuild the HTML report of a run"),
@@ -31,6 +31,8 @@ VERBS = {
     "data": ("catalogue", "data sets known by name; of a file, what train would read"),
     "doctor": ("doctor", "check this machine"),
 }
+# For GNU's OpenMP and for Intel's; the first is the standard's own word, by which GNU's alone would still spin a little.
+WAITING = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME": "0"}
 USAGE = "usage: lambent VERB … (lambent VERB --help for each)"
 
 
@@ -42,7 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments[: arguments.index("--") if "--" in arguments else None]
     _lenient_output()
-    with warnings.catch_warnings(), _ending_on_sigterm():
+    _wait_passively()
+    with warnings.catch_warnings(), _ending_on_sigterm(), _threads_put_back():
         if not debug and not sys.warnoptions:
             warnings.simplefilter("ignore")
         status = _guarded(arguments, debug)
@@ -144,6 +147,27 @@ def _lenient_output() -> None:
     for stream in (sys.stdout, sys.stderr):
         with suppress(AttributeError, ValueError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+
+
+def _wait_passively() -> None:
+    """Threads that wait for one another sleep: where they spin, a core that others use makes steps twenty times slower.
+
+    OpenMP reads this when torch is loaded. Where the user has said anything of it, that stands.
+    """
+    if "torch" not in sys.modules and not any(name in os.environ for name in WAITING):
+        os.environ.update(WAITING)
+
+
+@contextmanager
+def _threads_put_back() -> Iterator[None]:
+    """A program that calls `main` and has loaded torch keeps its number of threads."""
+    torch = sys.modules.get("torch")
+    before = None if torch is None else torch.get_num_threads()
+    try:
+        yield
+    finally:
+        if torch is not None and torch.get_num_threads() != before:
+            torch.set_num_threads(before)
 
 
 @contextmanager

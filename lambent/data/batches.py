@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lambent.data.readers.frames import from_array, from_frame, is_frame, numbers
 from lambent.errors import DataError, UsageError
 from lambent.seeds import mixed_seed, stream
 
@@ -175,8 +176,8 @@ def as_tensor(x: Any) -> Tensor:
         tensor = x.detach()
     else:
         array = np.asarray(x)
-        if array.dtype == object or array.dtype.kind not in "biuf":
-            raise DataError(f"rows must be numbers, and these are of type {array.dtype}")
+        if array.dtype.kind not in "biuf":
+            array = _numbers(x, array)
         array = array.astype(array.dtype.newbyteorder("="), copy=False)
         tensor = torch.from_numpy(np.ascontiguousarray(array) if array.flags.writeable else array.copy())
     if tensor.dtype.is_floating_point:
@@ -184,3 +185,13 @@ def as_tensor(x: Any) -> Tensor:
     if tensor.dtype == torch.uint16:  # on which torch computes little
         return tensor.to(torch.int32)
     return tensor.to(torch.uint8) if tensor.dtype == torch.bool else tensor
+
+
+def _numbers(x: Any, array: np.ndarray) -> np.ndarray:
+    """Rows of another type as float64 [rows, columns] where all are numbers; `DataError` names what is none."""
+    if hasattr(x, "toarray"):
+        raise DataError("a sparse matrix holds no rows to train on; give its dense form, matrix.toarray()")
+    if array.ndim != 2:
+        raise DataError(f"rows must be numbers, and these are of type {array.dtype}")
+    table = from_frame(x) if is_frame(x) else from_array(array)
+    return np.stack([numbers(table, name) for name in table.names], 1)

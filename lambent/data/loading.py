@@ -13,6 +13,7 @@ from lambent.data.conditions import Conditions
 from lambent.data.kinds.image import Image
 from lambent.data.kinds.modality import Encoded, Modality
 from lambent.data.kinds.table import Table
+from lambent.data.notices import together
 from lambent.data.readers import arrays, idx, pictures
 from lambent.data.readers import regular as files
 from lambent.data.readers.raw import Raw
@@ -20,6 +21,7 @@ from lambent.data.splitting import as_labels, sides
 from lambent.errors import DataError, UsageError, nearest
 from lambent.part import Spec
 
+NARROW = 8  # numbers of the shorter side, below which an array is hardly of pictures
 TABLES = (".csv", ".tsv", ".txt", ".data", ".parquet", ".pq")
 
 
@@ -99,10 +101,10 @@ def _fitted(raw: Raw, chosen: Modality) -> Encoded:
     if chosen.condition:
         chosen.conditions = Conditions.fit({name: named_beside(found.beside, name) for name in chosen.condition})
         found.context = chosen.conditions.encode(found.beside)
-    learned: dict[str, int] = getattr(chosen, "notices", {})
+    learned = {"notices": getattr(chosen, "notices", {}), "noticed": getattr(chosen, "noticed", {})}
     if found.label_names is not None and isinstance(chosen, (Image, Table)):
         chosen.label_names = found.label_names  # so that later data get the same codes
-    found.source["notices"] = learned | found.source.get("notices", {})
+    found.source |= together(learned, found.source)
     return found
 
 
@@ -127,6 +129,7 @@ def guess(rows: Any) -> Modality:
     """The modality that the form of the data suggests; `DataError` if it suggests none."""
     if isinstance(rows, np.ndarray):
         if rows.ndim in (3, 4):
+            refuse_windows(rows)
             return Image()
         if rows.ndim == 2 or rows.dtype.names:
             return Table()
@@ -136,6 +139,30 @@ def guess(rows: Any) -> Modality:
     if isinstance(rows, Path):
         return Table() if rows.suffix.lower() not in pictures.SUFFIXES else Image()
     return Table()
+
+
+def refuse_windows(rows: np.ndarray) -> None:
+    """Ask what an array of three axes holds that could be windows of a series as well as pictures; `DataError` says how.
+
+    Pictures are about as wide as high, and their floats lie in [0, 1]. Asked about are rows at least twice as long as wide whose
+    shorter side has fewer than 8 numbers, or whose floats lie outside of [0, 1]; and those with fewer than 8 whose floats do.
+    """
+    if rows.ndim != 3 or not all(rows.shape[1:]):
+        return
+    high, wide = rows.shape[1:]
+    narrow, long = min(high, wide) < NARROW, max(high, wide) >= 2 * min(high, wide)
+    if not (narrow and long) and not ((narrow or long) and _beyond_unit(rows)):
+        return
+    raise DataError(
+        f"an array of shape {rows.shape} could be {len(rows):,} windows of {high} steps by {wide} channels, or as many pictures "
+        f"of {high} × {wide}. Say which: windows as rows of a table, x.reshape(len(x), -1); pictures by naming the kind of "
+        'data, modality="Image" (--data Image)'
+    )
+
+
+def _beyond_unit(rows: np.ndarray) -> bool:
+    """Whether any of an array's floats lies outside of [0, 1]."""
+    return rows.dtype.kind == "f" and rows.size > 0 and not bool(((rows >= 0) & (rows <= 1)).all())
 
 
 def raw_rows(source: Any, split: str = "train", several: bool = True) -> Raw:

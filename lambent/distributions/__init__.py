@@ -8,6 +8,7 @@ from lambent.distributions.limits import SCALE_RANGE, limited
 from lambent.distributions.logistic import LogisticPixels
 from lambent.distributions.mixtures import NormalMixture, UnitMixture
 from lambent.distributions.shaped import Shaped, ShapedNoise, shaped, vector
+from lambent.distributions.squashed import SquashedNormal, squashed
 from lambent.distributions.vectors import (
     LOG_2PI,
     Delta,
@@ -33,6 +34,7 @@ __all__ = [
     "Observed",
     "Shaped",
     "ShapedNoise",
+    "SquashedNormal",
     "StandardNormal",
     "UnitInterval",
     "UnitMixture",
@@ -43,5 +45,6 @@ __all__ = [
     "limited",
     "sample",
     "shaped",
+    "squashed",
     "vector",
 ]

@@ -1,7 +1,7 @@
 """From what a user gives an estimator to the modality and the parts of a model."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from torch import Tensor
 from lambent.data.kinds.modality import Encoded, Modality
 from lambent.data.kinds.table import Table
 from lambent.data.loading import suggested
+from lambent.errors import UsageError, nearest
 from lambent.model import LatentModel
 from lambent.model.likelihoods import Likelihood
 from lambent.model.networks import Network
@@ -18,17 +19,18 @@ from lambent.objectives import Objective, suggested_latent
 from lambent.part import Part, Spec
 
 
-def chosen_modality(given: Any, condition: Any, X: Any) -> Modality | None:
-    """The modality to fit, with what conditions the model; None where the data are to suggest one."""
+def chosen_modality(given: Any, condition: Any, X: Any, likelihood: Any = None) -> Modality | None:
+    """The modality to fit, with what conditions the model, and as it suits the likelihood; None: the data are to suggest one."""
     names = (condition,) if isinstance(condition, str) else tuple(condition or ())
     if given is None and is_table(X):
         given = Table()
-    if given is None and names:
+    if given is None and (names or likelihood is not None):
         given = suggested(X)
     if given is None:
         return None
     spec = given.spec() if isinstance(given, Part) else Modality.from_spec(copy.deepcopy(given)).spec()
-    return Modality.from_spec(spec | ({"condition": list(names)} if names else {}))
+    modality = Modality.from_spec(spec | ({"condition": list(names)} if names else {}))
+    return modality if likelihood is None else modality.suited(bool(Likelihood.from_spec(likelihood).discrete))
 
 
 def assembled(modality: Modality, latent: Callable[[Spec | None], Spec], likelihood: Any, network: Any) -> LatentModel:
@@ -61,12 +63,23 @@ def latent_spec(latent: Any, prior: Any, posterior: Any, objective: Objective, s
 
 
 def is_table(X: Any) -> bool:
-    """Whether scikit-learn's own checks should see it: everything but files, encoded data and arrays of more than two axes."""
+    """Whether it is a table by its form: everything but files, encoded data and arrays of more than two axes."""
     if isinstance(X, (str, Path, Encoded)):
         return False
     if isinstance(X, Tensor) or hasattr(X, "shape"):
         return len(X.shape) <= 2
     return True
+
+
+def refuse_unknown(verb: str, given: Mapping[str, Any]) -> None:
+    """Refuse arguments that a verb does not take; weights of rows, which scikit-learn's own estimators often do, with a way."""
+    if "sample_weight" in given:
+        raise UsageError(
+            f"{verb} takes no sample_weight: every row counts once. Draw rows as often as they weigh instead: "
+            "X[numpy.random.default_rng(0).choice(len(X), len(X), p=w / w.sum())]"
+        )
+    for name in given:
+        raise UsageError(f"{verb} takes no argument {name!r}; {nearest(name, ('X', 'y'))} Settings are given to VAE(…)")
 
 
 def is_plain(value: Any) -> bool:

@@ -1,15 +1,15 @@
 """A fitted VAE from a model file."""
 
 import inspect
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
+from lambent.data.kinds.modality import Modality
 from lambent.data.kinds.table import Table
 from lambent.errors import ArtifactError, LambentError
 from lambent.estimators.assembly import is_plain
-from lambent.estimators.vae import VAE
+from lambent.estimators.vae import VAE, known_by_name
 from lambent.fitted import Fitted
 from lambent.fitted import load as load_fitted
 from lambent.objectives import Objective
@@ -41,8 +41,16 @@ def dressed(stored: Fitted) -> VAE:
     )
     vae._adopt(replace(stored, modality=stored.modality or Table()))
     vae.history_ = dict(face.get("history") or stored.provenance.get("history") or {})
-    if face.get("n_features_in") is not None:
-        vae.n_features_in_ = int(face["n_features_in"])
-    if face.get("feature_names_in") is not None:
-        vae.feature_names_in_ = np.asarray([str(name) for name in face["feature_names_in"]], dtype=object)
+    if stored.modality is not None:
+        _named(stored.modality, face.get("feature_names_in"))
+        known_by_name(vae, stored.modality)
     return vae
+
+
+def _named(modality: Modality, names: Sequence[str] | None) -> None:
+    """Give the columns the names that older files keep beside the modality, which knew them as x0, x1, …"""
+    if names is None or not isinstance(modality, Table) or modality.named or len(names) != len(modality.columns):
+        return
+    for column, name in zip(modality.columns, names, strict=True):
+        column.name = str(name)
+    modality.named = True

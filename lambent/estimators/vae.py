@@ -11,15 +11,16 @@ import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+from sklearn.utils.validation import check_array, check_is_fitted
 
 from lambent.data import encode_like, load, load_parted
 from lambent.data.kinds.modality import Encoded, Modality
+from lambent.data.kinds.table import Table
 from lambent.data.loading import raw_rows
-from lambent.data.readers.frames import is_frame
-from lambent.errors import UsageError
-from lambent.estimators.assembly import assembled, chosen_modality, is_plain, is_table, latent_spec
-from lambent.estimators.precise import Precise
+from lambent.data.notices import warned
+from lambent.errors import DataError, UsageError
+from lambent.estimators.assembly import assembled, chosen_modality, is_plain, latent_spec, refuse_unknown
+from lambent.estimators.precise import Precise, threaded
 from lambent.fitted import Fitted, Rows
 from lambent.metrics.bound import bounds
 from lambent.model import LatentModel
@@ -44,12 +45,13 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         modality: how raw data become tensors; found from the data by default. Two-dimensional arrays are tables.
         condition: what the model is conditioned on, p(x | c): "label" (the `y` of `fit`, the folder, the label column), or
             names of columns of a table.
-        epochs, batch, learning_rate, patience, validation, precision, device: as in `lambent.fit`.
+        epochs, batch, learning_rate, patience, validation, precision, threads, device: as in `lambent.fit`; with threads given,
+            scores, codes and samples are computed by as many (auto: all, half or one, whichever was fastest at the first use).
         samples: K of the bound that `score_samples` returns.
         random_state: seed of weights, order and noise.
         verbose: a progress bar.
 
-    Attributes: `model_`, `modality_`, `history_`, `n_features_in_` and `feature_names_in_` for tables.
+    Attributes: `model_`, `modality_`, `history_`; for tables `n_features_in_` and, where columns have names, `feature_names_in_`.
 
     Scores and codes are computed in float64 with fixed noise: the same rows give the same numbers, in any order.
     """
@@ -71,6 +73,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         validation: Any = 0.0,
         patience: Any = "auto",
         precision: str = "auto",
+        threads: Any = None,
         device: str = "auto",
         samples: int = 32,
         random_state: Any = 0,
@@ -90,6 +93,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         self.validation = validation
         self.patience = patience
         self.precision = precision
+        self.threads = threads
         self.device = device
         self.samples = samples
         self.random_state = random_state
@@ -97,11 +101,13 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
 
     # ---- training ------------------------------------------------------------------------------------------------
 
-    def fit(self, X: Any, y: Any = None) -> Self:
+    def fit(self, X: Any, y: Any = None, **unknown: Any) -> Self:
         """Train on raw data: an array, a frame, images, a path, a catalog name. `y`: labels, if they condition the model.
 
-        Of rows that `validation` holds out nothing is learned, neither scales nor categories.
+        Of rows that `validation` holds out nothing is learned, neither scales nor categories. The columns of a frame or a file
+        are known by their names from then on, whatever their order; `DataWarning` tells of those that are left out.
         """
+        refuse_unknown("fit", unknown)
         seed = self._seed()
         encoded, held_out = self._parted(X, y, seed)
         model = self._assembled(encoded)
@@ -116,6 +122,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
             validation=held_out,
             patience=self.patience,
             precision=self.precision,  # type: ignore[arg-type]
+            threads=self.threads,
             device=self.device,
             seed=seed,
             progress=self.verbose,
@@ -123,7 +130,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         self._adopt(Fitted(model.cpu().eval(), encoded.modality))
         return self
 
-    def partial_fit(self, X: Any, y: Any = None) -> Self:
+    def partial_fit(self, X: Any, y: Any = None, **unknown: Any) -> Self:
         """One more pass of training, over these rows; the first call decides scales and shapes. `y` as in `fit`.
 
         All calls are one training: weights, moments, opponent, averages and λ go on from where they were. What grows during a
@@ -131,6 +138,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         (None: as many as `fit` would make), and has its final value from then on; after `fit` or `load`, from the first call.
         `validation` and `patience` do not count here.
         """
+        refuse_unknown("partial_fit", unknown)
         first = not hasattr(self, "model_")
         kept = getattr(self, "_kept", None)
         encoded = self._encoded(X, y, reset=first)
@@ -140,6 +148,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
             batch=self.batch,
             learning_rate=self.learning_rate,
             precision=self.precision,
+            threads=self.threads,
             device=self.device,
             seed=self._seed() if kept is None else kept.seed,
         )
@@ -154,12 +163,14 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         """`fit`, and the codes of the same rows under the same labels."""
         return self.fit(X, y).transform(X, y)
 
+    @threaded
     def transform(self, X: Any, y: Any = None, given: Mapping[str, Any] | None = None) -> NDArray[np.float64]:
         """Posterior means, [rows, units]; levels of a hierarchy side by side, the top first."""
         rows = self._rows(X, y, given)
         codes = encode(self._precise(), rows.x, rows.context)
         return torch.cat([code.flatten(1) for code in codes], 1).double().numpy()
 
+    @threaded
     def inverse_transform(self, X: Any, given: Mapping[str, Any] | None = None) -> Any:
         """Codes [rows, units] → the most likely rows, in raw form; under the conditions that are `given`."""
         check_is_fitted(self)
@@ -172,11 +183,13 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         context = self.fitted_.given(given, len(codes))
         return self.fitted_.raw(decode(self._precise(), levels, context))
 
+    @threaded
     def reconstruct(self, X: Any, y: Any = None, given: Mapping[str, Any] | None = None) -> Any:
         """Rows through the code and back, in raw form. given: conditions to decode under, in place of the rows' own."""
         rows, under = rows_under(self._precise(), self._encoded(X, y), given)
         return self.fitted_.raw(reconstruct(self._precise(), rows.x, rows.context, under=under))
 
+    @threaded
     def sample(
         self,
         n_samples: int = 1,
@@ -194,6 +207,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         noise = not self.fitted_.of_bytes
         return self.fitted_.raw(generate(self.fitted_, n_samples, seed, temperature, context, noise=noise))
 
+    @threaded
     def score_samples(self, X: Any, y: Any = None, given: Mapping[str, Any] | None = None) -> NDArray[np.float64]:
         """The K-sample bound on log p(x) of every row, in nats; of the encoded rows, that is after scaling."""
         precise = self._precise()
@@ -210,13 +224,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         """Write the model file; `lambent.load` gives a fitted VAE back."""
         check_is_fitted(self)
         parameters = {name: value for name, value in self.get_params().items() if is_plain(value)}
-        names = getattr(self, "feature_names_in_", None)
-        face = {
-            "parameters": parameters,
-            "history": self.history_,
-            "n_features_in": getattr(self, "n_features_in_", None),
-            "feature_names_in": None if names is None else [str(name) for name in names],
-        }
+        face = {"parameters": parameters, "history": self.history_}
         provenance = {**self.fitted_.provenance, "objective": self._objective().spec(), "estimator": face}
         return replace(self.fitted_, provenance=provenance).save(path)
 
@@ -261,17 +269,15 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         X, modality = self._checked(X, y, reset)
         if isinstance(X, Encoded):
             return X
-        return load(X, modality=modality) if reset else encode_like(self.modality_, X)
+        encoded = load(X, modality=modality) if reset else encode_like(self.modality_, X)
+        return self._told(encoded) if reset else _warned(encoded)
 
     def _checked(self, X: Any, y: Any, reset: bool) -> tuple[Any, Modality | None]:
-        """Raw data, of which two-dimensional arrays have passed scikit-learn's checks, and the modality to be fitted to them."""
+        """Raw data, with labels that condition the model beside them, and the modality to be fitted to them."""
         if isinstance(X, Encoded):
             return X, None
-        modality = chosen_modality(self.modality, self.condition, X) if reset else self.modality_
+        modality = chosen_modality(self.modality, self.condition, X, self.likelihood) if reset else self.modality_
         asked = () if modality is None else modality.condition
-        if is_table(X) and not (asked and is_frame(X)):  # text may condition, which scikit-learn would refuse
-            least = 2 if reset else 1
-            X = validate_data(self, X, reset=reset, dtype=[np.float64, np.float32], ensure_min_samples=least)
         if y is not None and "label" in asked:
             X = replace(raw_rows(X), labels=np.asarray(y))
         return X, modality
@@ -290,7 +296,15 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         share = Training.of(validation=self.validation).validation
         X, modality = self._checked(X, y, reset=True)
         kept, held_out = load_parted(X, share, stream(seed, "validation share"), modality=modality)
-        return kept, held_out
+        return self._told(kept), held_out
+
+    def _told(self, encoded: Encoded) -> Encoded:
+        """Rows to learn from, once what is noticed of them is told, and the names of their columns are kept."""
+        _warned(encoded)
+        known_by_name(self, encoded.modality)
+        if isinstance(encoded.modality, Table) and len(encoded) < 2:
+            raise DataError("there is 1 row to learn from (n_samples = 1), and at least 2 are needed for a scale")
+        return encoded
 
     def _assembled(self, encoded: Encoded) -> LatentModel:
         return assembled(encoded.modality, self._latent_spec, self.likelihood, self.network)
@@ -309,3 +323,20 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         """The model in float64, where a row's result does not hang on how many rows stand beside it."""
         check_is_fitted(self)
         return self._exact.of(self.fitted_)
+
+
+def known_by_name(vae: VAE, modality: Modality) -> None:
+    """Give an estimator of tables the number of its columns and, as scikit-learn does where all are text, their names."""
+    if hasattr(vae, "feature_names_in_"):
+        del vae.feature_names_in_
+    if not isinstance(modality, Table):
+        return
+    names = [column.name for column in modality.columns]
+    vae.n_features_in_ = len(names)
+    if modality.named and names != [str(place) for place in range(len(names))]:
+        vae.feature_names_in_ = np.asarray(names, dtype=object)
+
+
+def _warned(encoded: Encoded) -> Encoded:
+    warned(encoded.source)
+    return encoded

@@ -1,4 +1,4 @@
-"""How much the codes carry, and which units carry it."""
+"""How much the codes carry, and which units, or which directions of the code, carry it."""
 
 import math
 from typing import Literal, NamedTuple
@@ -9,33 +9,42 @@ from torch.distributions import Distribution
 
 from lambent.distributions import DiagonalNormal, FullNormal, NormalMixture, centre, vector
 from lambent.distributions.divergences import unit_kl
+from lambent.metrics.directions import Directions, principal, summed_covariance, turning
 from lambent.model import LatentModel
 from lambent.model.trace import Node, from_posterior, mean
 from lambent.seeds import stream
 
 ACTIVE = 0.01  # variance over the rows of a unit's centre, above which it counts as active
+# The same share of a code's variance in nats: where a prior learns its own scales, a variance says nothing.
+CARRYING = -0.5 * math.log1p(-ACTIVE)
 
-Measure = Literal["kl", "matched"]
+Measure = Literal["kl", "matched", "direction"]
 
 
 class LevelUsage(NamedTuple):
-    """What each unit of one latent level carries, and what moves in it.
+    """What each unit of one latent level carries, and what moves in it; or each direction, where units mean nothing alone.
 
     movement: [units], the variance over rows of the posterior's centre less the prior's, both given the centres of the levels
-    above (and the context), so that no sampling noise counts.
-    measure, nats: [units], in nats, the mean over rows of
-    "kl": KL(q(z_j|x) ‖ p(z_j)), where q and p factorize; over the units it sums to the level's KL;
-    "matched": KL(q(z_j|x) ‖ N(m_j, s_j²)) with the mean and variance of q(z_j), where q(z_j|x) is Gaussian and no "kl" exists:
+    above (and the context), so that no sampling noise counts; of a direction, in units of the mean variance of q(z|x) along it.
+    measure, nats: [units], in nats,
+    "kl": E_x KL(q(z_j|x) ‖ p(z_j)), where q and p factorize; over the units it sums to the level's KL;
+    "matched": E_x KL(q(z_j|x) ‖ N(m_j, s_j²)) with the mean and variance of q(z_j), where q is Gaussian and no "kl" exists:
     no less than the information I(x; z_j), and not a part of the KL to the prior;
+    "direction": ½ log(1 + movement), the largest first;
     None and None: no measure of a single unit is known.
+    directions: where the prior or the posterior has full covariances.
     """
 
     movement: Tensor
     measure: Measure | None
     nats: Tensor | None
+    directions: Directions | None = None
 
     @property
     def active(self) -> Tensor:
+        """Where the drawn measure is one of the code's own scale, it decides; else the movement does."""
+        if self.measure in ("matched", "direction") and self.nats is not None:
+            return self.nats > CARRYING
         return self.movement > ACTIVE
 
 
@@ -47,6 +56,8 @@ class _Pieces:
         self.centres: list[Tensor] = []
         self.spreads: list[Tensor | None] = []
         self.kls: list[Tensor | None] = []
+        self.turning = False
+        self.noise: Tensor | None = None  # the sum over rows of the covariances of q(z|x), where the code may turn
 
     def add(self, still: Node, drawn: Node) -> None:
         """still: the node of a pass by centres; drawn: that of a pass by draws."""
@@ -61,8 +72,14 @@ class _Pieces:
         self.centres.append(_plain(middle))
         self.spreads.append(None if spread is None else _plain(spread.expand(still.z.shape)[0]))
         self.kls.append(None if known is None else _plain(known.expand(*drawn.shape, -1)[0]))
+        self.turning = turning(still)
+        if self.turning and spread is not None:
+            summed = summed_covariance(vector(still.q), len(self.moved[-1]))
+            self.noise = summed if self.noise is None else self.noise + summed
 
     def usage(self) -> LevelUsage:
+        if self.turning:
+            return self._by_direction()
         movement = torch.cat(self.moved).var(0, unbiased=False)
         kls, spreads = _whole(self.kls), _whole(self.spreads)
         if kls is not None:
@@ -71,13 +88,22 @@ class _Pieces:
             return LevelUsage(movement, "matched", _against_marginal(torch.cat(self.centres), spreads))
         return LevelUsage(movement, None, None)
 
+    def _by_direction(self) -> LevelUsage:
+        moved = torch.cat(self.moved)
+        found, movement = principal(moved, None if self.noise is None else self.noise / len(moved))
+        found = found._replace(centre=torch.cat(self.centres).mean(0))
+        if self.noise is None:
+            return LevelUsage(movement, None, None, found)
+        return LevelUsage(movement, "direction", 0.5 * movement.log1p(), found)
+
 
 @torch.no_grad()
 def levels(model: LatentModel, x: Tensor, seed: int = 0, context: Tensor | None = None) -> list[LevelUsage]:
-    """What the units of every level carry, the top first.
+    """What the units of every level carry, the top first; principal directions where units mean nothing alone.
 
-    Active: Var_x(E[z_j|x]) > 0.01 (Burda et al., Importance Weighted Autoencoders, 2016); below the top of a hierarchy the
-    centre is taken given the centres above, and less the prior's, so that a level which copies its prior is not active.
+    Active: Var_x(E[z_j|x]) > 0.01 (Burda et al., Importance Weighted Autoencoders, 2016), or, where the prior sets the scale of
+    the code itself, more than the nats of a Gaussian code whose centre makes 0.01 of its variance; below the top of a hierarchy
+    the centre is taken given the centres above, and less the prior's, so that a level which copies its prior is not active.
     """
     generator = torch.Generator(model.device).manual_seed(stream(seed, "levels"))
     found: list[_Pieces] = []

@@ -104,7 +104,7 @@
     const read = (i) => {
       const [unit, share, active] = data.units[i];
       reading.setAttribute("aria-live", "polite");
-      reading.textContent = `unit z${unit} · ${show(share)} ${data.word} · ${active ? "active" : "unused"}`;
+      reading.textContent = `${data.of === "direction" ? "direction " : "unit z"}${unit} · ${show(share)} ${data.word} · ${active ? "active" : "unused"}`;
     };
     readable(plot, data.units.length, nearest, read, () => { reading.textContent = before; });
   }

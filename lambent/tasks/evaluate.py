@@ -9,11 +9,13 @@ from torch import Tensor
 from lambent.errors import UsageError
 from lambent.fitted import Fitted
 from lambent.metrics.bound import Bounds, bounds
-from lambent.metrics.collapse import ACTIVE, LevelUsage, levels, mutual_information
+from lambent.metrics.collapse import ACTIVE, CARRYING, LevelUsage, levels, mutual_information
+from lambent.metrics.directions import Directions
 from lambent.model import LatentModel
 from lambent.part import elements
 
 MOST_SAMPLES = 5000
+NEAR = 0.9  # share of the most that an estimate of the mutual information can be, from which it says little
 
 
 @dataclass(frozen=True)
@@ -32,30 +34,48 @@ MEASURES: dict[str | None, str] = {
         "KL(q(z_j|x) ‖ N(m_j, s_j²)) with the mean and variance of the codes, the mean over rows: "
         "no less than the information I(x; z_j), and not a part of the KL to the prior"
     ),
+    "direction": (
+        "½ log of the variance of the codes along the direction over the mean variance of q(z|x) along it: the information of "
+        "a Gaussian code of that spread and noise, and not a part of the KL to the prior"
+    ),
     None: "the KL of this code has no parts by unit",
 }
 MOVEMENT = (
     "variance over the rows of the posterior's centre less the prior's, both given the centres of the levels above"
 )
+OF_A_DIRECTION = f"{MOVEMENT}, along the direction, in units of the mean variance of q(z|x) along it"
+# What counts as active, by measure; the two whose scale is the code's own have a limit in nats.
+ACTIVITY: dict[str | None, str] = {
+    "kl": f"the {MOVEMENT}, is above {ACTIVE}",
+    "matched": f"it carries more than {CARRYING:.3f} nats, as a Gaussian does whose centre makes {ACTIVE} of its variance",
+    "direction": f"it carries more than {CARRYING:.3f} nats: the centre makes more than {ACTIVE} of the variance along it",
+    None: f"the {MOVEMENT}, is above {ACTIVE}",
+}
 
 
 @dataclass(frozen=True)
 class UnitUsage:
-    """The units of one latent level.
+    """The units of one latent level, or its principal directions where the code may be turned and units mean nothing alone.
 
-    measure: what `nats` are, "kl" or "matched" (`MEASURES` says what these mean); None where no measure of a single unit is
-    known, and `nats` is then None. movement: the variance over the rows of each unit's centre. active: where it is above 0.01.
+    measure: what `nats` are (`MEASURES` says what these mean); None where no measure of a single unit is known, and `nats` is
+    then None. movement: the variance over the rows of each unit's centre. active: what `ACTIVITY` says of the measure.
     """
 
     measure: str | None
     nats: list[float] | None
     movement: list[float]
     active: list[bool]
+    directions: Directions | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def of(cls, found: LevelUsage) -> Self:
         nats = None if found.nats is None else found.nats.tolist()
-        return cls(found.measure, nats, found.movement.tolist(), found.active.tolist())
+        return cls(found.measure, nats, found.movement.tolist(), found.active.tolist(), found.directions)
+
+    @property
+    def noun(self) -> str:
+        """What the numbers are of: 'unit' or 'direction'."""
+        return "unit" if self.directions is None and self.measure != "direction" else "direction"
 
     @property
     def shares(self) -> list[float]:
@@ -64,7 +84,17 @@ class UnitUsage:
 
     def plain(self) -> dict[str, Any]:
         """As JSON, with the definitions of its numbers."""
-        return {"measure": self.measure, "meaning": MEASURES[self.measure], **asdict(self), "moves": MOVEMENT}
+        of_direction = self.noun == "direction"
+        return {
+            "of": self.noun,
+            "measure": self.measure,
+            "meaning": MEASURES[self.measure],
+            "nats": self.nats,
+            "movement": self.movement,
+            "active": self.active,
+            "moves": OF_A_DIRECTION if of_direction and self.measure else MOVEMENT,
+            "counts_as_active": ACTIVITY[self.measure],
+        }
 
 
 @dataclass(frozen=True)
@@ -151,13 +181,16 @@ def _code_metrics(
     model: LatentModel, x: Tensor, units: list[UnitUsage], seed: int, context: Tensor | None
 ) -> dict[str, Metric]:
     every = [active for level in units for active in level.active]
-    meaning = f"units whose posterior centre, less the prior's, has a variance of more than {ACTIVE} over the rows"
-    metrics = {"active_units": Metric(sum(every), f"of {len(every)} units", None, meaning)}
+    nouns = sorted({f"{level.noun}s" for level in units}, reverse=True)
+    rules = dict.fromkeys(ACTIVITY[level.measure] for level in units)
+    meaning = f"how many {' and '.join(nouns)} of the code are active; one is where {'; or '.join(rules)}"
+    metrics = {"active_units": Metric(sum(every), f"of {len(every)} {' and '.join(nouns)}", None, meaning)}
     if model.latent.density and len(x) > 1:
         value, error = mutual_information(model, x, seed, context)
         ceiling = math.log(min(1000, len(x)))
         rows = "x" if context is None else "x, c"  # q(z | x, c) knows the condition too
-        metrics["mutual_information"] = Metric(
-            value, "nats", error, f"I({rows}; z) of the top level; this estimate cannot exceed {ceiling:.2f}"
-        )
+        limit = f"this estimate cannot exceed {ceiling:.2f}"
+        if value > NEAR * ceiling:
+            limit += ", and lies near it: the information may be far larger"
+        metrics["mutual_information"] = Metric(value, "nats", error, f"I({rows}; z) of the top level; {limit}")
     return metrics

@@ -3,7 +3,7 @@
 Each takes a `Fitted`, or a bare trained model; x are rows as the model takes them (`Fitted.rows`), context what conditions them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ from torch.distributions import Distribution
 from lambent.distributions import sample, vector
 from lambent.errors import UsageError
 from lambent.fitted import Fitted, Rows
+from lambent.metrics.directions import Directions
 from lambent.model import LatentModel
 from lambent.model.trace import Draw, fixed, from_posterior, from_prior, mean
 from lambent.seeds import stream
@@ -168,11 +169,18 @@ def _between(a: Tensor, b: Tensor, t: float, path: str) -> Tensor:
 
 @torch.no_grad()
 def traverse(
-    fitted: Trained, x: Tensor, units: list[tuple[int, int]], values: Tensor, context: Tensor | None = None
+    fitted: Trained,
+    x: Tensor,
+    units: list[tuple[int, int]],
+    values: Tensor,
+    context: Tensor | None = None,
+    along: Sequence[Directions | None] = (),
 ) -> Tensor:
     """One row's code with one unit at a time set to each of `values`: [units, values, *event].
 
-    x: [1, *event]; units: pairs (level, unit); values: in standard deviations of the prior about its mean.
+    x: [1, *event]; units: pairs (level, unit); values: in standard deviations of the prior about its mean. along: by level, what
+    `lambent.metrics.collapse.levels` found of a code that may be turned: there a pair is (level, direction), both from 0, and
+    values are in standard deviations of the codes along it about their mean.
     """
     model = Fitted.of(fitted).model
     shapes = model.latent.shapes_of_levels
@@ -185,10 +193,13 @@ def traverse(
     count = len(units) * len(values)
     walks = [c.repeat(count, 1) for c in codes]
     for row, (level, unit) in enumerate(units):
-        centre, spread = (float(moment[unit]) for moment in scales[level])
-        walks[level][row * len(values) : (row + 1) * len(values), unit] = centre + spread * values.to(
-            walks[level].dtype
-        )
+        walk = walks[level][row * len(values) : (row + 1) * len(values)]
+        directions = along[level] if level < len(along) else None
+        if directions is not None:
+            walk.copy_(directions.moved(codes[level][0], unit, values))
+        else:
+            centre, spread = (float(moment[unit]) for moment in scales[level])
+            walk[:, unit] = centre + spread * values.to(walk.dtype)
     given = None if context is None else context.repeat(count, 1)
     rows = decode(fitted, [walk.unflatten(1, shape) for walk, shape in zip(walks, shapes, strict=True)], given)
     return rows.reshape(len(units), len(values), *rows.shape[1:])

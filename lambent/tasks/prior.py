@@ -14,7 +14,7 @@ from lambent.model.latents import Flat, Ladder
 from lambent.model.priors import Mixture, Prior, Vamp
 from lambent.model.trace import from_posterior
 from lambent.objectives import Loss, Objective
-from lambent.part import Part
+from lambent.part import Part, Spec
 from lambent.seeds import seeded, stream
 from lambent.tasks.explore import encode
 from lambent.training.fitting import fit
@@ -39,7 +39,7 @@ class _PriorAlone(Objective):
 def fit_prior(
     fitted: Fitted | LatentModel,
     data: Any,
-    prior: Prior,
+    prior: Prior | Spec | str,
     *,
     epochs: int = 20,
     seed: int = 0,
@@ -48,6 +48,7 @@ def fit_prior(
 ) -> History:
     """Replace p(z) (of the top level) by `prior`, fitted to the model's posteriors on `data`; works on any model.
 
+    prior: a part, its name or its description.
     A mixture starts from expectation-maximization (scikit-learn), the rest from nought; all then maximize E log p(z). Encoder
     and decoder keep their weights. context: [rows, width], for a model whose context has no names. Returns the history;
     `settings` go to `fit`. Ghosh et al., From Variational to Deterministic Autoencoders, 2020; Dai & Wipf, Diagnosing and
@@ -56,7 +57,7 @@ def fit_prior(
     any of them the model has the prior that it had.
     """
     fitted = Fitted.of(fitted)
-    model = fitted.model
+    model, prior = fitted.model, Prior.from_spec(prior)
     if not model.latent.density and isinstance(prior, Vamp):
         raise UsageError(
             f"a Vamp prior is a mixture of posteriors, and {model.latent.inference} has no density to mix: "

@@ -12,7 +12,10 @@ from lambent.training.run import Run
 
 @runtime_checkable
 class Callback(Protocol):
-    """Watches a training. `on_step(run)` may be added; it is called after every step, so keep it quick."""
+    """Watches a training. `on_step(run)` may be added; it is called after every step, so keep it quick.
+
+    So may `on_threads(run)`, called when the number of threads was changed because steps had become slow.
+    """
 
     def on_start(self, run: Run) -> None: ...
 

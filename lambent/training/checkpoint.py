@@ -8,7 +8,7 @@ import math
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
@@ -18,11 +18,14 @@ from lambent.disk.tensorfile import digest
 from lambent.disk.whole import remove_leftovers, write_whole
 from lambent.errors import ArtifactError
 from lambent.training.callbacks import Quiet
+from lambent.training.precision import Precision
 from lambent.training.run import Run
+from lambent.training.threads import AUTO
 from lambent.training.views import described
 
 FORMAT = 2
 SCALARS = ("total", "epoch", "position", "step", "skipped", "waited", "best", "best_epoch", "history", "sums")
+MACHINE = ("threads", "pace", "watched")  # of how it computes; a checkpoint from before they were recorded has none
 
 
 class Checkpoint(Quiet):
@@ -68,7 +71,7 @@ class Checkpoint(Quiet):
 
 def state_of(run: Run) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """All that a run has come to: plain numbers and lists, and tensors by name, copied to the processor's memory."""
-    state = {name: copy.deepcopy(getattr(run, name)) for name in SCALARS}
+    state = {name: copy.deepcopy(getattr(run, name)) for name in SCALARS + MACHINE}
     state["best"] = None if math.isinf(run.best) else run.best
     state["average_steps"] = run.average.steps if run.average is not None else 0
     return state, {name: t.detach().to("cpu", copy=True).contiguous() for name, t in _tensors(run).items()}
@@ -91,9 +94,16 @@ def identity(run: Run) -> dict[str, Any]:
 
 
 def restore(run: Run, path: str | Path) -> None:
-    """Bring a fresh run to the state in the file; `ArtifactError` lists everything that differs."""
+    """Bring a fresh run to the state in the file; `ArtifactError` lists everything that differs.
+
+    Threads and precision that are left open are those of the file, for what was measured once is not measured again.
+    """
     path = Path(path)
     state, then, tensors = _read(path)
+    if run.settings.threads == AUTO:
+        run.settings = run.settings.changed(threads=then.get("threads"))
+    if any(way.precision != run.precision for way in run.options) and then.get("precision") in get_args(Precision):
+        run.settings = run.settings.changed(precision=then["precision"])
     now = json.loads(json.dumps(identity(run)))
     changed = [f"{name}: {then.get(name)!r} then, {now[name]!r} now" for name in now if then.get(name) != now[name]]
     if changed:
@@ -112,12 +122,14 @@ def refill(run: Run, origin: str, state: dict[str, Any], tensors: dict[str, Tens
 
 
 def _fill(run: Run, origin: str, state: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-    for name in SCALARS:
+    state = {name: getattr(run, name) for name in MACHINE} | state
+    for name in SCALARS + MACHINE:
         kind = float if name == "best" else type(getattr(run, name))
         if not isinstance(state[name], kind) and (name, state[name]) != ("best", None):
             raise TypeError(f"{name} is {state[name]!r}")
-    for name in SCALARS:
+    for name in SCALARS + MACHINE:
         setattr(run, name, copy.deepcopy(state[name]))
+    run.options = []
     run.best = math.inf if state["best"] is None else state["best"]
     if run.average is not None:
         run.average.steps = int(state["average_steps"])

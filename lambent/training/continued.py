@@ -12,15 +12,17 @@ from lambent.training.callbacks import Quiet
 from lambent.training.checkpoint import refill, state_of
 from lambent.training.fitting import prepared
 from lambent.training.loop import Loop
+from lambent.training.precision import Precision
 from lambent.training.run import Run
 from lambent.training.settings import Training
 
 
 @dataclass(frozen=True)
 class Kept:
-    """A training between two passes: its seed, and all the state that a checkpoint would hold."""
+    """A training between two passes: its seed, its precision, and all the state that a checkpoint would hold."""
 
     seed: int
+    precision: Precision
     state: dict[str, Any]
     tensors: dict[str, Tensor]
 
@@ -35,7 +37,9 @@ def one_pass(
     there. Which losses count as spikes is learned anew, for other rows may lie on another level.
     """
     trained = model.ready and before is None
-    run = prepared(model, objective, data, settings if before is None else settings.changed(seed=before.seed))
+    if before is not None:
+        settings = settings.changed(seed=before.seed, precision=before.precision)
+    run = prepared(model, objective, data, settings)
     if before is not None:
         refill(run, "the training so far", before.state, before.tensors)
         run.limit.fill_(torch.finfo(torch.float32).max)
@@ -54,4 +58,4 @@ class _Keeper(Quiet):
     kept: Kept | None = None
 
     def on_epoch(self, run: Run) -> None:
-        self.kept = Kept(run.seed, *state_of(run))
+        self.kept = Kept(run.seed, run.settings.precision, *state_of(run))

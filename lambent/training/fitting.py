@@ -10,19 +10,23 @@ from lambent.data.batches import Transform
 from lambent.errors import DataError, UsageError
 from lambent.model import LatentModel, check
 from lambent.objectives import Objective
+from lambent.part import Spec
 from lambent.training.callbacks import Callback, Progress
 from lambent.training.checkpoint import Checkpoint, restore
 from lambent.training.intake import check_rows, examples_of, taken
 from lambent.training.loop import Loop
+from lambent.training.measuring import left_open
+from lambent.training.pace import watched
 from lambent.training.precision import Precision, device_of, resolved
 from lambent.training.room import Room
 from lambent.training.run import History, Run
 from lambent.training.settings import Training
+from lambent.training.threads import AUTO
 
 
 def fit(
     model: LatentModel,
-    objective: Objective,
+    objective: Objective | Spec | str,
     data: Any,
     *,
     epochs: int | None = None,
@@ -37,6 +41,7 @@ def fit(
     validation: Any = 0.0,
     patience: int | Literal["auto"] = "auto",
     precision: Precision = "auto",
+    threads: int | str | None = None,
     device: str = "auto",
     seed: int = 0,
     steps: int | None = None,
@@ -49,6 +54,8 @@ def fit(
     callbacks: Sequence[Callback] = (),
 ) -> History:
     """Train `model` by `objective`; returns the history, a dict of lists with one entry per epoch.
+
+    objective: a part, its name or its description.
 
     Of validation rows that a share names, nothing is learned: where `data` is a path or a name, its modality (scales,
     categories) is fitted to the other rows alone. With patience, the model ends with the weights of its best epoch on them.
@@ -92,7 +99,7 @@ fit.__doc__ = (fit.__doc__ or "").replace("        {settings}", Training.describ
 
 def prepared(
     model: LatentModel,
-    objective: Objective,
+    objective: Objective | Spec | str,
     data: Any,
     settings: Training,
     validation: Any = 0.0,
@@ -101,9 +108,11 @@ def prepared(
     augment: Transform | None = None,
 ) -> Run:
     """A run at its start: data taken in and checked, model and objective set up and on the device. Errors as for `fit`."""
+    objective = Objective.from_spec(objective)
     where = device_of(settings.device)
+    options = left_open(settings, where)
     settings = settings.changed(precision=resolved(settings.precision, where))
-    intake = taken(data, validation, settings, where, context)
+    intake = taken(data, validation, settings, where, context, bool(model.likelihood.discrete))
     if intake.modality is not None:
         transform, augment = transform or intake.modality.transform, augment or intake.modality.augment
     batches, seed = intake.train, settings.seed
@@ -137,4 +146,8 @@ def prepared(
     model.to(where)
     objective.setup(model, seed)
     objective.to(where)
-    return Run(model, objective, batches, intake.held_out, settings, where, transform, augment)
+    run = Run(model, objective, batches, intake.held_out, settings, where, transform, augment)
+    run.options, run.watched = options, watched(settings.threads, where)
+    if where.type == "cpu" and settings.threads not in (None, AUTO):
+        run.threads = str(settings.threads)
+    return run

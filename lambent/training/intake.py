@@ -11,7 +11,8 @@ from torch import Tensor
 
 from lambent.data.batches import Batches, InMemory, Streaming, Transform, as_tensor
 from lambent.data.kinds.modality import Encoded, Modality
-from lambent.data.loading import encode_like, load, load_parted
+from lambent.data.loading import encode_like, load, load_parted, suggested
+from lambent.data.notices import warned
 from lambent.data.splitting import cut, numbers
 from lambent.data.stored.from_disk import FromDisk
 from lambent.data.stored.ondisk import OnDisk
@@ -34,16 +35,27 @@ class Intake:
     whole: Tensor | OnDisk | None = None
 
 
-def taken(data: Any, validation: Any, settings: Training, device: torch.device, context: Any = None) -> Intake:
+def taken(
+    data: Any,
+    validation: Any,
+    settings: Training,
+    device: torch.device,
+    context: Any = None,
+    discrete: bool | None = None,
+) -> Intake:
     """The batches that `data` gives, and the rows that `validation` names or that a share of `data` is held out for.
 
-    The modality of a path or a name is fitted without having seen the share. Errors as for `fit`.
+    The modality of a path or a name is fitted without having seen the share, and as it suits a likelihood of probabilities
+    (discrete) or of densities. Errors as for `fit`.
     """
     if isinstance(data, (str, Path)):
+        suited = None if discrete is None else suggested(data).suited(discrete)
         if settings.validation:
-            data, validation = load_parted(data, settings.validation, stream(settings.seed, "validation share"))
+            share = settings.validation, stream(settings.seed, "validation share")
+            data, validation = load_parted(data, *share, modality=suited)
         else:
-            data = load(data)
+            data = load(data, modality=suited)
+        warned(data.source)
     if isinstance(data, OnDisk):
         return _stored(data, validation, settings, device, context)
     modality, own = None, None
@@ -92,6 +104,10 @@ def _streamed(
         raise UsageError("a share cannot be held out of an iterable: give validation rows of their own")
     if context is not None:
         raise UsageError("context=… goes with an array of rows: let the iterable give pairs of rows and their context")
+    if not hasattr(source, "__iter__"):
+        raise DataError(
+            f"a {type(source).__name__} holds no rows: give an array [rows, …], a path, or an iterable of batches"
+        )
     batches = Streaming(source, settings.steps, device, settings.seed)
     return batches, _held_out(validation, None, settings, device)
 

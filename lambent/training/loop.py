@@ -12,9 +12,11 @@ from lambent.errors import InterruptedRun
 from lambent.training import heap
 from lambent.training.callbacks import Callback
 from lambent.training.optimizers import clear, drop_subnormals, scheduled
+from lambent.training.pace import Pace
 from lambent.training.precision import computing
 from lambent.training.run import History, Run
 from lambent.training.signals import Stop, stopping
+from lambent.training.threads import put_back
 from lambent.training.validating import validated
 
 SHORTEST = 20  # steps that an epoch of patience is waited for at least: in fewer, little can change
@@ -27,11 +29,17 @@ class Loop:
     def __init__(self, run: Run, callbacks: Sequence[Callback] = ()) -> None:
         self.run = run
         self.callbacks = callbacks
+        self.pace = Pace(run, lambda other: Loop(other)._take_step, lambda: self._tell("on_threads"))
 
     def train(self) -> History:
         """Train to the end, or raise `InterruptedRun` or `DivergedError` with the last good state kept."""
-        run = self.run
         heap.settle()
+        with put_back():
+            self.pace.settle()
+            return self._train()
+
+    def _train(self) -> History:
+        run = self.run
         self._tell("on_start")
         try:
             with stopping() as stop, computing(run.model, run.precision, run.device):
@@ -55,8 +63,11 @@ class Loop:
         started = time.monotonic() - run.sums.get("seconds", 0.0)
         steppers = [c.on_step for c in self.callbacks if hasattr(c, "on_step")]
         for x, context, rows in run.batches.epoch(run.epoch, run.position):
+            self.pace.before_step()
             run.whole = False
+            began = time.perf_counter()
             self._take_step(x, context, rows)
+            self.pace.after_step(time.perf_counter() - began)
             run.position += 1
             run.step += 1
             run.whole = True

@@ -17,6 +17,7 @@ from lambent.training.averaging import Average
 from lambent.training.diagnosis import likeliest_cause
 from lambent.training.optimizers import adam, grouped
 from lambent.training.settings import Training
+from lambent.training.threads import Way
 
 History = dict[str, list[float | None]]
 
@@ -26,7 +27,9 @@ class Run:
     """What is trained, on what, by which settings, and how far it has come.
 
     settings: with epochs, patience and precision as they were decided. total: steps over which the objective's progress and
-    the schedule of the rate go from 0 to 1; 0 for all epochs' steps. history: one entry an epoch.
+    the schedule of the rate go from 0 to 1; 0 for all epochs' steps. history: one entry an epoch. threads: their number by
+    step, as `threads.scheduled` reads it; "" for torch's own. pace: seconds of a step when they were chosen. options: ways to
+    compute that are still open; watched: whether threads may be chosen anew.
     """
 
     model: LatentModel
@@ -47,6 +50,10 @@ class Run:
     best_epoch: int = 0
     history: History = field(default_factory=dict)
     sums: dict[str, float] = field(default_factory=dict)
+    threads: str = ""
+    pace: float = 0.0
+    watched: bool = False
+    options: list[Way] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         settings = self.settings

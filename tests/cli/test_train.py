@@ -329,3 +329,19 @@ def test_L15_two_runs_in_one_folder(lambent: Run, table: Path) -> None:
         with pytest.raises(UsageError, match="another run"), claimed(Path("r")):
             pass
     assert os.listdir() == []  # an empty folder is taken away again
+
+
+def test_the_verdict_is_said_at_the_end(lambent: Run, small: Small) -> None:
+    generator = np.random.default_rng(0)
+    np.savetxt("noise.csv", generator.normal(size=(200, 3)), delimiter=",", header="a,b,c", comments="")
+    wild = ("train", "noise.csv", "--learning-rate=10", "--epochs=6", "--out=wild", *small)
+    done = lambent(*wild)
+    assert done.status == 0, done.err
+    lines = done.out.splitlines()
+    assert any(line.startswith("Verdict: Not trained") for line in lines)
+    (why,) = [line for line in lines if line.startswith("  ! Not trained: ")]
+    assert "A learning rate of 10 is too high. Lower it: --learning-rate 0.001." in why
+    assert "collapsed" not in done.out.lower()
+    told = json.loads(lambent(*wild, "--force", "--json").out)
+    assert told["summary"].startswith("Not trained")
+    assert told["remarks"][0]["title"] == "Not trained"

@@ -143,6 +143,20 @@ def test_traverse(lambent: Run, table_run: Path, image_run: Path) -> None:
     assert lambent("traverse", image_run, "--units=1:2", "--out=u.png").status == 0
 
 
+def test_traverse_along_directions_where_the_code_may_be_turned(lambent: Run) -> None:
+    generator = np.random.default_rng(0)
+    np.savetxt("turned.csv", generator.normal(size=(60, 3)), delimiter=",", header="a,b,c", comments="")
+    prior = ("--latent.prior", "Mixture", "--latent.prior.covariance", "full", "--latent.size", "3")
+    done = lambent("train", "turned.csv", *prior, "--network.width", "8", "--epochs", "2", "--out", "turned")
+    assert done.status == 0, done.err
+    done = lambent("traverse", "turned", "--steps=3", "--out=t.csv")
+    assert done.status == 0, done.err
+    assert "directions from top to bottom: 0:1, 0:2, 0:3" in done.out
+    assert [r["direction"] for r in read_csv("t.csv")] == [n for n in "123" for _ in range(3)]
+    assert lambent("traverse", "turned", "--units=1", "--out=u.csv").status == 0
+    assert {r["unit"] for r in read_csv("u.csv")} == {"1"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

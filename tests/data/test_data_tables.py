@@ -18,6 +18,7 @@ from hypothesis.extra.numpy import arrays as any_array
 
 from lambent.data.kinds.modality import Modality
 from lambent.data.kinds.table import Table
+from lambent.data.notices import sentences
 from lambent.errors import ArtifactError, DataError, UsageError
 
 X = np.random.default_rng(0).normal([1e6, -3, 0.1], [5, 1e-3, 40], (50, 3))
@@ -47,7 +48,8 @@ def test_arrays_are_scaled_and_come_back(scale: str) -> None:
     assert isinstance(back, np.ndarray)
     assert back.dtype == np.float64
     assert np.abs((back - X) / X.std(0)).max() < (1e-4 if scale == "none" else 1e-6) * 1e3
-    assert table.defaults() == {"likelihood": {"type": "Gaussian", "scale": "each"}, "network": {"type": "Mlp"}}
+    likelihood = {"type": "JohnsonSU"} if scale == "robust" else {"type": "Gaussian", "scale": "each"}
+    assert table.defaults() == {"likelihood": likelihood, "network": {"type": "Mlp"}}
 
 
 def test_statistics_are_those_of_float64() -> None:
@@ -197,16 +199,23 @@ def test_D7_a_column_without_any_value() -> None:
 
 
 @pytest.mark.parametrize("value", [0.0, 3.3, 1e9 / 3, -7e-9])
-def test_D8_a_constant_column_keeps_scale_one(value: float) -> None:
-    """A constant column keeps scale 1, is told, stays finite and comes back."""
-    x = np.column_stack([X, np.full(50, value)])
-    for scale in ("standard", "robust"):
-        table = Table(scale=scale).fit(x)
-        assert table.notices == {"constant": 1}
-        encoded = table.encode(x)
-        assert bool(torch.isfinite(encoded).all())
-        assert float(encoded[:, 3].abs().max()) < 1e-6
-        assert np.allclose(table.decode(encoded)[:, 3], value)
+def test_D8_a_constant_column_is_no_part_of_the_model(value: float) -> None:
+    """A constant column is told by name, is no part of the encoded rows, comes back, and a row that differs is told."""
+    frame = pd.DataFrame({"a": X[:, 0], "flat": np.full(50, value), "c": X[:, 2]})
+    for scale in ("auto", "standard", "robust", "none"):
+        table = Table(scale=scale).fit(frame)
+        assert (table.notices, table.noticed) == ({"constant": 1}, {"constant": ["flat"]})
+        assert torch.equal(table.encode(frame), Table(scale=scale).fit(frame[["a", "c"]]).encode(frame[["a", "c"]]))
+        back = table.decode(table.encode(frame))
+        assert list(back.columns) == ["a", "flat", "c"]
+        assert (back["flat"] == value).all()
+        twin = Modality.from_spec(table.spec()).restore(json.loads(json.dumps(table.state())))
+        assert twin.event == (2,)
+        later = frame.assign(flat=[value] * 49 + [value + 1])
+        told = sentences(twin.read(later).source)["changed"]
+        assert f"column 'flat' was {value:g} in every row" in told
+        assert f"row 50 is {value + 1:g}" in told
+        assert twin.read(frame.astype("float32")).source["notices"] == {}, "float32 of the same value is no other value"
 
 
 def test_D8_a_value_far_outside_what_was_fitted() -> None:
@@ -268,10 +277,10 @@ def test_D1_no_rows_or_no_columns(raw: Any) -> None:
 
 
 def test_D2_one_row_stays_finite() -> None:
-    """One row alone is encoded to finite numbers, with its columns told as constant."""
+    """One row alone is encoded to finite numbers, with its columns told as constant; they stay, for there are no others."""
     table = Table().fit(X[:1])
     assert table.encode(X[:1]).abs().max() == 0
-    assert table.notices == {"constant": 3}
+    assert table.notices == {"all_constant": 3}
 
 
 @pytest.mark.parametrize(

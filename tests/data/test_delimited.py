@@ -21,7 +21,8 @@ def save(folder: Path, content: str | bytes, name: str = "t.csv") -> Path:
 
 def values(path: Path, **options: str) -> list[list[float]]:
     table = Table(scale="none", **options).fit(path)
-    return table.encode(path).tolist()
+    back = table.decode(table.encode(path))  # with the columns that are the same in every row
+    return np.float32(back).tolist()
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
@@ -89,12 +90,12 @@ def test_D13_formulas_are_text(tmp_path: Path) -> None:
 
 
 def test_D16_the_first_bad_cell_is_named(tmp_path: Path) -> None:
-    """Text among numbers is refused with column, row and line; a decimal comma is no number in any locale."""
+    """Text among numbers is refused with column, row and line; a decimal comma is none where points are asked for."""
     path = save(tmp_path, "a,b\n" + "1,2\n" * 500 + "12,abc\n" + "1,2\n" * 20)
     with pytest.raises(DataError, match=r"column 'b', row 501 \(line 502\): 'abc' is no number"):
         Table().fit(path)
-    with pytest.raises(DataError, match=r"'1,5' is no number"):  # a decimal comma is no number in any locale
-        Table().fit(save(tmp_path, "a;b\n1,5;2\n"))
+    with pytest.raises(DataError, match=r"'1,5' is no number"):
+        Table(decimal=".").fit(save(tmp_path, "a;b\n1,5;2\n"))
 
 
 @pytest.mark.parametrize("digits", ["9007199254740993", "-9007199254740993", "18446744073709551616", "9" * 5000])

@@ -67,7 +67,7 @@ def test_the_keywords_of_fit_are_the_fields_with_their_types_and_defaults() -> N
 
 def test_the_estimators_own_settings_have_the_same_defaults() -> None:
     shared = set(inspect.signature(VAE).parameters) & {field.name for field in dataclasses.fields(Training)}
-    assert shared == {"epochs", "batch", "learning_rate", "validation", "patience", "precision", "device"}
+    assert shared == {"epochs", "batch", "learning_rate", "validation", "patience", "precision", "threads", "device"}
     assert {name: getattr(VAE(), name) for name in shared} == {name: getattr(Training(), name) for name in shared}
 
 

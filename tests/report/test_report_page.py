@@ -294,14 +294,33 @@ def test_without_a_measure_of_a_unit_what_moves_is_drawn() -> None:
     assert "has no parts by unit" in text
     assert "1 of 2 units active · the whole code's KL is 0.17 nats" in text
     (data,) = (json.loads(str(a["data-bars"])) for _, a in outline(page).tags if a.get("data-bars"))
-    assert data == {"word": "variance", "units": [[0, 0.3, 1], [1, 0.002, 0]]}
+    assert data == {"word": "variance", "of": "unit", "units": [[0, 0.3, 1], [1, 0.002, 0]]}
     assert "threshold" in page.split("<body>")[1]
 
 
-def test_a_prior_of_full_covariances_is_said_to_turn_the_code() -> None:
-    spec = {"latent": {"prior": {"type": "Mixture", "covariance": "full"}}}
-    assert "let the code turn" in words(render(full(spec=spec)))
-    assert "let the code turn" not in words(render(full()))
+def test_of_a_code_that_may_be_turned_directions_are_shown_and_no_units() -> None:
+    """One KL on the page, a definition beside the bars, directions from 1, and no unit anywhere."""
+    shown = replace(pictures((8, 8)), traversal_units=["direction 1", "direction 2", "direction 3", "direction 4"])
+    page = render(full(levels=[level(2.0, 1.5, 0.001, measure="direction")], pictures=shown))
+    text = words(page)
+    assert "Latent directions" in text
+    assert "2 of 3 directions active · the whole code's KL is 5 nats" in text
+    assert "3.501" not in text
+    assert MEASURES["direction"] in text
+    (data,) = (json.loads(str(a["data-bars"])) for _, a in outline(page).tags if a.get("data-bars"))
+    assert data["of"] == "direction"
+    assert [number for number, _, _ in data["units"]] == [1, 2, 3]
+    moved = page[page.index('id="traversals"') : page.index('id="interpolation"')]
+    assert "moved along one direction in each row" in moved
+    assert "unit" not in moved
+    assert "Active directions" in page
+    assert "Active units" not in page
+
+
+def test_a_unit_that_costs_more_than_one_in_use_is_explained() -> None:
+    costly = UnitUsage("kl", [0.93, 0.94], [0.5, 0.001], [True, False])
+    assert "says nothing about an example" in words(render(full(levels=[costly])))
+    assert "says nothing about an example" not in words(render(full()))
 
 
 def test_sections_of_tasks_stand_before_the_model() -> None:

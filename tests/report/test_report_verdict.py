@@ -145,7 +145,8 @@ def test_the_best_weights_kept_are_judged_where_they_are_from() -> None:
     assert titled(findings, "over-fitted from epoch") is None
     remark = titled(findings, "not over-fitted")
     assert remark is not None
-    assert "These are the weights of epoch 21, the best; training went on to epoch 40." in remark.text
+    assert "the weights of epoch 21, best on validation" in remark.text
+    assert "Training went on to epoch 40." in remark.text
 
 
 def test_a_mild_decline_is_a_notice() -> None:
@@ -176,7 +177,7 @@ def test_gap_between_training_and_validation() -> None:
 
 
 def test_no_validation() -> None:
-    assert titled(Findings("x", history=curve(*[-1.0 * i for i in range(9)])), "not checked") is not None
+    assert titled(Findings("x", history=curve(*[1.0 * i for i in range(9)])), "not checked") is not None
     assert titled(run(), "not checked") is None
 
 
@@ -233,8 +234,8 @@ def test_too_small() -> None:
     assert titled(run(**units(0.2, 0.1)), "too small") is None
     mixture = {"latent": {"prior": {"type": "Mixture", "covariance": "diagonal"}}}
     assert titled(run(**units(2.0, 1.8, 1.9), spec=mixture), "too small") is not None
-    mixture["latent"]["prior"]["covariance"] = "full"
-    assert titled(run(**units(2.0, 1.8, 1.9), spec=mixture), "too small") is None
+    of_directions = run(levels=[level(2.0, 1.8, 1.9, measure="direction")], metrics={"kl": {"value": 5.7}})
+    assert titled(of_directions, "too small") is None  # the code may be turned: no direction of it is ever idle
 
 
 @pytest.mark.parametrize("measure", ["matched", None])
@@ -243,7 +244,7 @@ def test_without_a_kl_of_each_unit_no_rule_speaks_of_it(measure: str | None) -> 
     assert titled(run(levels=full), "too small") is None
     unknown = titled(run(levels=full), "not collapsed")
     assert unknown is not None
-    assert "an unknown number of nats" in unknown.text  # not 5.7: these are no parts of the KL
+    assert "is not known" in unknown.text  # not 5.7: these are no parts of the KL
     known = titled(run(levels=full, metrics={"kl": {"value": 0.17}}), "not collapsed")
     assert known is not None
     assert "0.17 nats" in known.text

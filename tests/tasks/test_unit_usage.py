@@ -9,11 +9,13 @@ from torch import Tensor
 
 from lambent import Flat, Gaussian, Ladder, LatentModel, Mixture, Mlp, evaluate
 from lambent.metrics.collapse import levels
+from lambent.metrics.directions import principal
 from lambent.model.latents import Latent
 from lambent.model.posteriors import Flow, Full, Point, Posterior
 from lambent.model.priors import Flow as FlowPrior
 from lambent.model.priors import Prior, Standard
 from lambent.tasks.evaluate import MEASURES
+from lambent.tasks.explore import decode, encode, traverse
 
 WEIGHTS = torch.tensor([1.5, 0.0])  # the first unit's centre follows x, the second stands still
 LOG_SCALES = torch.tensor([-1.0, 0.0])
@@ -83,7 +85,7 @@ def test_a_mixture_of_one_component_is_its_component(x: Tensor) -> None:
     assert level.nats == pytest.approx(kl_of_units(x), abs=1e-5)
 
 
-@pytest.mark.parametrize("prior", [Mixture(3), Mixture(1, "full"), FlowPrior()], ids=repr)
+@pytest.mark.parametrize("prior", [Mixture(3), FlowPrior()], ids=repr)
 def test_a_prior_that_does_not_factorize_leaves_the_matched_gaussian(x: Tensor, prior: Prior) -> None:
     (level,) = evaluate(known(prior=prior), x, 2).levels
     assert level.measure == "matched"
@@ -101,11 +103,82 @@ def test_the_matched_gaussian_is_not_the_kl_to_the_prior(x: Tensor) -> None:
     assert (found.levels[0].nats or [])[1] == pytest.approx(0, abs=1e-6)
 
 
+def test_of_two_units_the_active_one_has_the_larger_bar_whatever_the_scale_of_the_code(x: Tensor) -> None:
+    """A unit that a learned prior has made small moves by less than 0.01, and is no less in use for that."""
+    model = known(prior=Mixture(3))
+    with torch.no_grad():
+        model.latent.posterior.head.weight[0, 0] = 0.05
+        model.latent.posterior.head.bias[2] = -4.0
+    (level,) = evaluate(model, x, 2).levels
+    assert level.movement[0] < 0.01
+    assert level.nats == pytest.approx([0.5 * math.log1p(level.movement[0] * math.exp(8)), 0.0], abs=1e-5)
+    assert level.active == [True, False]
+
+
+@pytest.mark.parametrize("prior", [Mixture(1, "full"), Mixture(4, "full")], ids=repr)
+def test_under_full_covariances_there_are_directions(x: Tensor, prior: Prior) -> None:
+    found = evaluate(known(prior=prior), x, 2)
+    (level,) = found.levels
+    moved = movement(x)[0]
+    assert (level.noun, level.measure) == ("direction", "direction")
+    assert level.nats == pytest.approx([0.5 * math.log1p(moved * math.exp(2)), 0.0], abs=1e-6)
+    assert level.movement == pytest.approx([moved * math.exp(2), 0.0], rel=1e-5, abs=1e-6)
+    assert level.active == [True, False]
+    assert level.directions is not None
+    axes = level.directions.axes.abs()  # one standard deviation of q(z), which is √(Var μ + σ²)
+    torch.testing.assert_close(axes, torch.tensor([[moved + math.exp(-2), 0.0], [0.0, 1.0]]).double().sqrt())
+    assert found.metrics["active_units"].unit == "of 2 directions"
+    assert json.loads(json.dumps(level.plain()))["of"] == "direction"
+
+
 def test_a_full_posterior_of_known_covariance(x: Tensor) -> None:
+    """W = L Lᵀ with L = [[e⁻¹, 0], [0.7, 1]], and the first unit alone moves: m = Var μ₁ (W⁻¹)₁₁, (W⁻¹)₁₁ = (1 + 0.7²) e²."""
     (level,) = evaluate(known(Full()), x, 2).levels
-    assert level.measure == "matched"
-    assert level.nats == pytest.approx(matched(x, [math.exp(-2), 1 + 0.7**2]), abs=1e-5)
-    assert level.movement == pytest.approx(movement(x), rel=1e-5)
+    moved = movement(x)[0] * (1 + 0.7**2) * math.exp(2)
+    assert level.measure == "direction"
+    assert level.nats == pytest.approx([0.5 * math.log1p(moved), 0.0], abs=1e-6)
+
+
+def test_directions_carry_the_information_of_a_gaussian_code_and_do_not_hang_on_the_units(x: Tensor) -> None:
+    generator = torch.Generator().manual_seed(5)
+    turn = torch.randn(4, 4, generator=generator, dtype=torch.float64)
+    centres = torch.randn(500, 4, generator=generator, dtype=torch.float64) * torch.tensor([3.0, 1.0, 0.1, 0.0])
+    noise = torch.diag(torch.tensor([0.1, 0.5, 2.0, 1.0], dtype=torch.float64))
+    found, movement = principal(centres, noise)
+    turned, again = principal(centres @ turn.T, turn @ noise @ turn.T)
+    torch.testing.assert_close(again, movement)
+    torch.testing.assert_close(turned.axes.abs(), (turn @ found.axes).abs())
+    total = torch.cov(centres.T, correction=0) + noise
+    information = 0.5 * (torch.logdet(total) - torch.logdet(noise))  # I(x; z) where q(z|x) = N(μ, noise), μ Gaussian
+    assert float(0.5 * movement.log1p().sum()) == pytest.approx(float(information))
+    assert movement.tolist() == sorted(movement.tolist(), reverse=True)
+    torch.testing.assert_close(found.axes @ found.axes.T, total)  # so coordinates are uncorrelated, of variance 1
+
+
+def test_a_code_moves_along_one_direction_alone(x: Tensor) -> None:
+    generator = torch.Generator().manual_seed(6)
+    centres = (
+        torch.randn(300, 3, generator=generator, dtype=torch.float64) @ torch.randn(3, 3, generator=generator).double()
+    )
+    found, _ = principal(centres, torch.eye(3, dtype=torch.float64))
+    z, values = centres[0].float(), torch.tensor([-2.0, 0.0, 1.5])
+    own = torch.linalg.solve(found.axes, centres[0] - found.centre)
+    walk = found.moved(z, 1, values)
+    coordinates = torch.linalg.solve(found.axes, (walk.double() - found.centre).T).T
+    wanted = own.repeat(3, 1)
+    wanted[:, 1] = values.double()
+    torch.testing.assert_close(coordinates, wanted, atol=1e-5, rtol=1e-5)
+
+
+def test_a_traversal_along_a_direction_decodes_the_moved_code(x: Tensor) -> None:
+    model = known(prior=Mixture(2, "full"))
+    (level,) = levels(model, x)
+    values = torch.tensor([-1.0, 2.0])
+    found = traverse(model, x[:1], [(0, 0)], values, along=[level.directions])
+    assert level.directions is not None
+    code = encode(model, x[:1])[0].repeat(2, 1)
+    code[:, 0] = level.directions.centre[0] + values * level.directions.axes[0, 0]
+    torch.testing.assert_close(found[0], decode(model, [code.float()]))
 
 
 def test_a_flow_that_bends_nothing_has_a_kl_but_none_by_unit(x: Tensor) -> None:
@@ -186,7 +259,7 @@ def test_usage_does_not_hang_on_the_size_of_a_chunk(x: Tensor) -> None:
     assert len(whole.movement) == 2
 
 
-@pytest.mark.parametrize(("posterior", "measure"), [(None, "kl"), (Full(), "matched"), (Flow(), None)], ids=repr)
+@pytest.mark.parametrize(("posterior", "measure"), [(None, "kl"), (Full(), "direction"), (Flow(), None)], ids=repr)
 def test_json_says_what_is_measured(x: Tensor, posterior: Posterior | None, measure: str | None) -> None:
     found = evaluate(known(posterior), x, 2)
     (level,) = json.loads(json.dumps(found.plain(), allow_nan=False))["levels"]
@@ -194,3 +267,14 @@ def test_json_says_what_is_measured(x: Tensor, posterior: Posterior | None, meas
     assert level["meaning"] == MEASURES[measure]
     assert (level["nats"] is None) == (measure is None)
     assert "by_row" not in found.plain()
+
+
+@torch.no_grad()
+def test_an_estimate_of_the_information_that_is_at_its_limit_says_so(x: Tensor) -> None:
+    """log 700 is the most for 700 rows; a code that tells every row from every other carries more."""
+    assert "far larger" not in evaluate(known(), x, 2).metrics["mutual_information"].meaning
+    sharp = known()
+    sharp.latent.posterior.head.bias[2] = -12.0
+    found = evaluate(sharp, x, 2).metrics["mutual_information"]
+    assert found.value == pytest.approx(math.log(700), rel=0.01)
+    assert "far larger" in found.meaning

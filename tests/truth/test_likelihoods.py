@@ -58,7 +58,7 @@ def support(spec: Spec, raw: Tensor) -> Support:
 def values_of(spec: Spec, location: float) -> Support:
     """The same by name; a new likelihood must be added here."""
     name = spec["type"]
-    if name in ("Gaussian", "StudentT", "Laplace"):
+    if name in ("Gaussian", "StudentT", "Laplace", "JohnsonSU"):
         return real_line(location)
     if name == "ContinuousBernoulli":
         return unit_interval()

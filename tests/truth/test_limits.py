@@ -12,14 +12,14 @@ from lambent.distributions import SCALE_RANGE, DiagonalNormal, StandardNormal, l
 from lambent.distributions.divergences import closed_kl
 from lambent.model import LatentModel
 from lambent.model.latents import Ladder
-from lambent.model.likelihoods import Gaussian, Laplace, Likelihood, NegativeBinomial, Poisson, StudentT
+from lambent.model.likelihoods import Gaussian, JohnsonSU, Laplace, Likelihood, NegativeBinomial, Poisson, StudentT
 from lambent.model.posteriors import Diagonal, Flow, Full, Posterior
 from lambent.model.priors import Mixture
 from lambent.objectives import Elbo
 from lambent.part import Spec
 from lambent.training.fitting import fit
 
-FLOORED: tuple[type[Likelihood], ...] = (Gaussian, StudentT, Laplace)
+FLOORED: tuple[type[Likelihood], ...] = (Gaussian, StudentT, Laplace, JohnsonSU)
 
 
 def test_the_gradient_passes_inside_and_outside_where_it_leads_back() -> None:
@@ -84,6 +84,8 @@ def best(likelihood: Likelihood, x: Tensor) -> Tensor:
     columns = [x.flatten()] if likelihood.scale == "one" else list(x.T)
     if isinstance(likelihood, Gaussian):
         found = [column.square().mean().sqrt() for column in columns]
+    elif isinstance(likelihood, JohnsonSU):
+        found = [column.asinh().square().mean().sqrt() for column in columns]
     elif isinstance(likelihood, Laplace):
         found = [column.abs().mean() for column in columns]
     else:

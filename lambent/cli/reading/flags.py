@@ -122,6 +122,9 @@ def common(parser: Parser, *, json: bool = True, machine: bool = False) -> Parse
     group = parser.add_argument_group("everywhere")
     if machine:
         group.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps; auto: a GPU where there is one")
+        group.add_argument(
+            "--threads", default="auto", help="a number; auto: as many of all, half and one as draw rows fastest"
+        )
         group.add_argument("--import", dest="modules", action="append", default=[], metavar="MODULE", help=IMPORTS)
     if json:
         group.add_argument("--json", action="store_true", help="print the result as JSON")

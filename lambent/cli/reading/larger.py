@@ -11,7 +11,6 @@ import numpy as np
 
 from lambent.cli.reading import sources
 from lambent.cli.reading.sources import SEED, Splits, settled
-from lambent.cli.reading.specs import completed
 from lambent.cli.reading.trees import Tree
 from lambent.cli.voice import Voice
 from lambent.data import Encoded, Modality
@@ -27,18 +26,21 @@ CACHE = ".cache"  # beside the runs, so that they share it
 PATIENCE = 2.0  # seconds after which something is said to be under way
 
 
-def load_rows(request: Tree, fields: Tree, validation: str | float, folder: Path, voice: Voice) -> Splits:
+def load_rows(
+    request: Tree, fields: Tree, validation: str | float, folder: Path, voice: Voice, discrete: bool | None = None
+) -> Splits:
     """The rows of a plan: in memory where they fit, else read from disk while they are trained on.
 
+    discrete: whether the likelihood that was chosen has probabilities, by which a modality may scale; none: not known.
     Both give the same rows, the same scales and the same batches.
     """
     if request["memory"] != "auto":
         size_of(request["memory"])
     source = settled(request["source"] or "")
-    modality = _modality(source, request["split"], fields)
+    modality = _modality(source, request["split"], fields, discrete)
     reason = None if modality is None else beyond(source, request["split"], modality, request["memory"])
     if modality is None or reason is None:
-        return sources.load_rows(request, fields, validation, voice)
+        return sources.load_rows(request, fields, validation, voice, discrete)
     voice.step(f"{reason}: they are read from disk")
     return _from_disk(request | {"source": source}, modality, validation, cache_of(folder), voice)
 
@@ -48,13 +50,13 @@ def cache_of(folder: Path) -> Path:
     return folder.absolute().parent / CACHE
 
 
-def _modality(source: str, split: str, fields: Tree) -> Modality | None:
+def _modality(source: str, split: str, fields: Tree, discrete: bool | None = None) -> Modality | None:
     """The modality of a path whose rows could be read from disk; None for all else, and for what loading will refuse."""
     try:
         default = guess_of(source, split).spec() if _is_path(source) else None
     except DataError:
         return None
-    return None if default is None else Modality.from_spec(completed(Modality, fields or None, default, "data"))
+    return None if default is None else sources.modality_of(fields, default, discrete)
 
 
 def _is_path(source: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 from lambent.cli.reading import settings, strict
 from lambent.cli.reading.specs import completed, fields_of
-from lambent.cli.reading.trees import Tree, Typed, merged
+from lambent.cli.reading.trees import Tree, Typed, as_tree, merged
 from lambent.errors import UsageError, nearest
 from lambent.part import Part, Spec, registered
 
@@ -58,6 +58,15 @@ class Plan:
             completed(modalities(), self.modality, None, "data")
         else:
             _plausible(modalities(), self.modality, "data", also=settings.of_rows())
+
+    @property
+    def discrete(self) -> bool | None:
+        """Whether the likelihood that was chosen has probabilities; None where the data are to suggest one."""
+        tree = as_tree(self.parts["likelihood"], "Likelihood", "likelihood")
+        if "type" not in tree:
+            return None
+        kind = families()["likelihood"]
+        return bool(kind.from_spec(completed(kind, tree, None, "likelihood")).discrete)
 
     def described(self, defaults: dict[str, Spec]) -> dict[str, Spec]:
         """Every part in full; `defaults` are those that suit the data."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import typing
+from collections.abc import Callable
 from typing import Any, Literal
 
 from lambent.cli.reading.specs import read_typed
@@ -21,6 +22,7 @@ class Setting:
     meaning: str
     low: float = 0
     high: float = LARGEST
+    check: Callable[[Any], Any] | None = None  # raises `UsageError` for what the type takes and the setting does not
 
     @property
     def kind(self) -> str:
@@ -56,6 +58,7 @@ def of_evaluation() -> dict[str, Setting]:
 def of_fit() -> dict[str, Setting]:
     """The settings of the loop: the fields of `Training`, with their types, defaults, meanings and ranges."""
     from lambent.training.settings import Training
+    from lambent.training.threads import checked as checked_threads
 
     hints, found = typing.get_type_hints(Training), {}
     for field in dataclasses.fields(Training):
@@ -64,6 +67,9 @@ def of_fit() -> dict[str, Setting]:
     del found["steps"]  # for iterables; the rows of a run are all in memory
     # `fit` holds nothing out by default; for a person at a terminal a share is the rule.
     meaning = "split to watch, or a share of the training rows to hold out; auto: 'valid' if they have that, else 0.1"
+    # Nor does it touch the program's threads; a command has them to itself.
+    threads = found["threads"]
+    found["threads"] = dataclasses.replace(threads, hint=int | str, default="auto", check=checked_threads)
     found["validation"] = Setting(str | float, "auto", meaning, 0, 0.9)
     return found
 
@@ -90,7 +96,10 @@ def checked(value: Any, setting: Setting, path: str) -> Any:
     if isinstance(value, (int, float)) and not isinstance(value, bool) and not setting.low <= value <= setting.high:
         where = bound(value, setting.low, setting.high)
         raise UsageError(f"{path} {where}, not {str(given)[:60]} ({setting.meaning})")
-    return value
+    try:
+        return value if setting.check is None else setting.check(value)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from None
 
 
 def kind_of(hint: Any) -> str:

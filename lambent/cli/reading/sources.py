@@ -9,12 +9,12 @@ import numpy as np
 
 from lambent.cli.reading.specs import completed
 from lambent.cli.reading.trees import Tree
-from lambent.cli.reading.words import noticed
 from lambent.cli.voice import Voice
 from lambent.data import Encoded, Modality, encode_like, load_parted, overlap, parted_like
 from lambent.data import load as encode
 from lambent.data.catalog.entries import CATALOG, entry_named
 from lambent.data.loading import folder_of, guess, raw_rows
+from lambent.data.notices import sentences
 from lambent.data.readers.arrays import holds, is_array_file
 from lambent.data.readers.raw import Raw
 from lambent.data.splitting import take
@@ -36,7 +36,9 @@ class Splits:
     validation: str | float  # the split or the share that `valid` is
 
 
-def load_rows(request: Tree, fields: Tree, validation: str | float, voice: Voice) -> Splits:
+def load_rows(
+    request: Tree, fields: Tree, validation: str | float, voice: Voice, discrete: bool | None = None
+) -> Splits:
     """Read the rows of a plan, with the modality that its fields describe or that the data suggest.
 
     The modality is fitted on the rows to train on, and has seen none of those to test or to validate on.
@@ -52,10 +54,10 @@ def load_rows(request: Tree, fields: Tree, validation: str | float, voice: Voice
     request = request | {"source": settled(request["source"])}
     raw = raw_rows(request["source"], request["split"])
     default = entry_named(request["source"])[0].modality if raw.facts.get("name") else guess(raw.rows).spec()
-    spec = completed(Modality, fields or None, default, "data")
+    modality = modality_of(fields, default, discrete)
     request["test"] = split_to_test(request)
     validation = split_to_validate(request, validation)
-    train, test, valid = _parts(raw, request, validation, Modality.from_spec(spec))
+    train, test, valid = _parts(raw, request, validation, modality)
     _tell_overlap(train, test, "test", voice)
     if valid is not None:
         _tell_overlap(train, valid, "validation", voice)
@@ -63,6 +65,15 @@ def load_rows(request: Tree, fields: Tree, validation: str | float, voice: Voice
     train = drawn(train, request["limit"])
     announce(train, valid, test, voice)
     return Splits(train, valid, test, request, validation)
+
+
+def modality_of(fields: Tree, default: Tree, discrete: bool | None) -> Modality:
+    """The modality of these fields; where they leave its scale open, as it suits the likelihood that was chosen, if one was.
+
+    The configuration of a run names the scale, and the run is repeated by it.
+    """
+    modality = Modality.from_spec(completed(Modality, fields or None, default, "data"))
+    return modality if discrete is None or "scale" in fields else modality.suited(discrete)
 
 
 def _parts(
@@ -199,5 +210,8 @@ def announce(train: Encoded | OnDisk, valid: Encoded | OnDisk | None, test: Enco
     voice.step(
         f"{type(train.modality).__name__}: {len(train):,} rows to train on,{watched} {len(test):,} to test on, each {shape}"
     )
-    for what, count in sorted((train.source.get("notices") or {}).items()):
-        voice.note(f"data: {noticed(what)}: {count:,}")
+    for words in sentences(train.source).values():
+        voice.note(f"data: {words}")
+    for purpose, rows in (("validation", valid), ("test", test)):
+        if rows is not None and (changed := sentences(rows.source).get("changed")):
+            voice.note(f"{purpose} rows: {changed}")

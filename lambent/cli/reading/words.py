@@ -20,8 +20,3 @@ def in_line(spec: Any) -> str:
         return shown(spec) if not isinstance(spec, list) else "[" + ", ".join(in_line(v) for v in spec) + "]"
     inner = ", ".join(f"{key}={in_line(value)}" for key, value in spec.items() if key != "type")
     return f"{spec.get('type', '')}({inner})"
-
-
-def noticed(what: str) -> str:
-    """The name of a notice in words; one that is written in words already stays as it is, for it may name files."""
-    return what if " " in what else what.replace("_", " ")

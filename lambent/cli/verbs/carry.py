@@ -3,6 +3,7 @@
 import json
 import shlex
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from lambent.fitted import Fitted, versions
 from lambent.model import LatentModel
 from lambent.objectives import Objective
 from lambent.part import Spec
+from lambent.report import Remark, summary, verdict
 from lambent.report import write as write_report
 from lambent.report.numerals import show, show_seconds, show_with_error
 from lambent.report.run.findings import Findings
@@ -30,8 +32,10 @@ from lambent.tasks.by_row import by_row, labels_of
 from lambent.tasks.evaluate import Evaluation, evaluate
 from lambent.training.callbacks import Callback, Journal, MLflow, Progress, Quiet, TensorBoard
 from lambent.training.fitting import fit
+from lambent.training.pace import SLOWER
 from lambent.training.precision import device_of
 from lambent.training.run import History, Run
+from lambent.training.threads import checked, scheduled, suit
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ def carry_out(plan: Plan, folder: Path, job: Job, resume: bool = False) -> int:
     """Train by the plan into the folder, which this process holds; returns the exit status."""
     device_of(plan.fit["device"])
     trackers = _trackers(job.track, folder)
-    rows = load_rows(plan.rows, plan.modality, plan.fit["validation"], folder, job.voice)
+    rows = load_rows(plan.rows, plan.modality, plan.fit["validation"], folder, job.voice, plan.discrete)
     plan.rows, plan.fit["validation"] = rows.request, rows.validation
     parts = plan.described(rows.train.modality.defaults())
     own = {k: v for k, v in parts.items() if k != "objective"}
@@ -76,6 +80,7 @@ def carry_out(plan: Plan, folder: Path, job: Job, resume: bool = False) -> int:
     provenance["kept_epoch"] = start.kept_epoch
     fitted = Fitted(model, rows.train.modality, provenance)
     fitted.save(folder / run_folder.MODEL)
+    suit(model, plan.fit["threads"])  # which by now are a number, so that the same again has the same metrics
     try:
         findings, found = conclude(fitted, rows.test, plan.evaluate, folder, job.voice)
     except KeyboardInterrupt as stopped:
@@ -128,6 +133,7 @@ class _Start(Quiet):
 
     def on_start(self, run: Run) -> None:
         self.plan.fit |= {"epochs": run.epochs, "precision": run.precision}
+        self._note_threads(run)
         count, batch = run.batches.rows, self.plan.fit["batch"]
         if 0 < count < batch:
             self.voice.note(
@@ -141,6 +147,23 @@ class _Start(Quiet):
         if self.resume:
             return
         run_folder.emptied(self.folder)
+        self._write_config()
+
+    def on_threads(self, run: Run) -> None:
+        """The same again is the same change at the same step."""
+        before, now = list(scheduled(run.threads).values())[-2:]
+        self.voice.note(
+            f"steps had become {SLOWER:g} times slower: from step {run.step:,} on {now} thread{'s' * (now != 1)}, where there "
+            f"{'were' if before != 1 else 'was'} {before} (written into {run_folder.CONFIG}; --threads N: no change)"
+        )
+        self._note_threads(run)
+        self._write_config()
+
+    def _note_threads(self, run: Run) -> None:
+        if run.threads:
+            self.plan.fit["threads"] = checked(run.threads)
+
+    def _write_config(self) -> None:
         tree = self.plan.plain(self.rows.train.modality.spec(), self.parts)
         head = "# Everything that this run was told. The same again: lambent train --config THIS-FILE --out ANOTHER-FOLDER\n"
         write_text(self.folder / run_folder.CONFIG, head + strict.dumped(tree))
@@ -225,13 +248,18 @@ def _conclusion(folder: Path, found: Evaluation, findings: Findings, fitted: Fit
     """The metrics, what was made, and what to do next."""
     made = [name for name in run_folder.OWN if (folder / name).exists()]
     metrics = {name: asdict(metric) for name, metric in found.metrics.items()}
-    voice.result({"run": str(folder), "files": made, "metrics": metrics, "rows": found.rows, "samples": found.samples})
+    remarks = verdict(findings)
+    told = {"summary": summary(remarks), "remarks": [asdict(remark) for remark in remarks]}
+    voice.result(
+        {"run": str(folder), "files": made, "metrics": metrics, "rows": found.rows, "samples": found.samples, **told}
+    )
     if voice.quiet or voice.json:
         return
     provenance = fitted.provenance
     spent = f"{show(provenance['parameters'])} parameters, {show_seconds(provenance['seconds'])} of training"
     voice.say(f"{findings.name}: {spent}; on {found.rows:,} test rows:")
     voice.table(("metric", "value", "", "unit", "meaning"), metric_rows(found), right=(1,))
+    _say_verdict(remarks, voice)
     run = shlex.quote(str(folder))
     suffix = "png" if findings.pictures is not None else "csv"
     example = "".join(f" --given {shlex.quote(f'{item.name}={item.example}')}" for item in fitted.conditions.items)
@@ -240,3 +268,12 @@ def _conclusion(folder: Path, found: Evaluation, findings: Findings, fitted: Fit
     voice.say(f"  lambent reconstruct {run} --out reconstructed.{suffix}")
     voice.say(f"  lambent embed {run} --out codes.csv")
     voice.say(f"  and open {shlex.quote(str(folder / run_folder.REPORT))} in a browser")
+
+
+def _say_verdict(remarks: Sequence[Remark], voice: Voice) -> None:
+    """The verdict of the report: its sentence, and what is wrong or to note, with what to do."""
+    voice.say(f"\nVerdict: {summary(remarks)}")
+    for remark in remarks:
+        if remark.level != "good":
+            sign = "!" if remark.level == "problem" else "·"
+            voice.say(f"  {sign} {remark.title}: {remark.text}{f' {remark.advice}' if remark.advice else ''}")

@@ -102,7 +102,7 @@ def _torch() -> list[Check]:
     return [
         Check("torch", True, torch.__version__),
         Check("threads", None, f"{torch.get_num_threads()} for torch, {os.cpu_count()} processors"),
-        Check("bf16 units", None, "yes: precision auto takes bf16" if units else "none: precision auto stays at fp32"),
+        Check("bf16 units", None, "yes: precision auto tries bf16" if units else "none: precision auto stays at fp32"),
     ]
 
 

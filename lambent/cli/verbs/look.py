@@ -9,12 +9,13 @@ from lambent.cli.reading.plan import Plan, sourced
 from lambent.cli.reading.sources import has_split, settled, split_to_test
 from lambent.cli.reading.specs import completed
 from lambent.cli.reading.trees import Tree
-from lambent.cli.reading.words import in_line, noticed
+from lambent.cli.reading.words import in_line
 from lambent.cli.voice import Voice
 from lambent.data import Encoded, Modality
 from lambent.data import load as encode
 from lambent.data.kinds import columns
 from lambent.data.loading import guess, raw_rows
+from lambent.data.notices import sentences, together
 from lambent.data.readers.frames import Columns, numbers
 from lambent.data.readers.raw import Raw
 from lambent.data.splitting import as_labels
@@ -75,6 +76,7 @@ def look(source: str, flags: Tree, voice: Voice) -> None:
 def _facts(seen: Look, request: Tree) -> dict[str, Any]:
     """Everything but what would be trained, as plain JSON."""
     encoded = seen.encoded
+    noticed = together({}, seen.raw.rows.notices.facts() if encoded is None else encoded.source)
     found = {
         "source": request["source"],
         "kind": type(seen.modality).__name__,
@@ -86,7 +88,7 @@ def _facts(seen: Look, request: Tree) -> dict[str, Any]:
         "type": None if encoded is None else str(encoded.x.dtype).removeprefix("torch."),
         "bytes": None if encoded is None else encoded.x.nbytes,
         "labels": _labels(seen),
-        "notices": dict(seen.raw.rows.notices) if encoded is None else encoded.source["notices"],
+        **noticed,
         "refusal": seen.refusal,
         **surveyed(seen.raw.rows),
     }
@@ -163,7 +165,7 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
         named = [f"{name} {count:,}" for name, count in list(facts["labels"].items())[:MOST_LABELS]]
         more = ["…"] * (len(facts["labels"]) > MOST_LABELS)
         found.append(("labels", f"{len(facts['labels']):,}: {', '.join([*named, *more])}"))
-    found += [("notice", f"{noticed(what)}: {n:,}") for what, n in sorted(facts["notices"].items())]
+    found += [("notice", words) for words in sentences(facts).values()]
     parts = ("latent", "likelihood", "network", "objective")
     return [*found, *((part, in_line(facts["train"][part])) for part in parts)]
 

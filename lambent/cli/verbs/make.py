@@ -58,7 +58,7 @@ def sample(arguments: Sequence[str]) -> int:
     options = _read(parser, arguments)
     voice, path = Voice.of(options), claim(options, output.ALL)
     import_modules(options.modules)
-    _, fitted = opened(options.run, options.device)
+    _, fitted = opened(options.run, options.device, options.threads)
     numbers = options.n * elements(fitted.model.event_shape)
     if numbers > MOST_NUMBERS:
         raise UsageError(
@@ -141,19 +141,24 @@ def _for_walks() -> Parser:
 
 
 def traverse(arguments: Sequence[str]) -> int:
-    """One unit at a time."""
-    parser = Parser("traverse", "One row's code with one unit at a time moved through a range.")
+    """One unit at a time, or one principal direction."""
+    parser = Parser(
+        "traverse", "One row's code with one unit, or one principal direction, at a time moved through a range."
+    )
     add_run(parser)
     add_rows(parser, "where the row is")
     parser.add_argument("--row", type=whole("--row", 0, MOST), default=0, help="which row, from 0 (default 0)")
     parser.add_argument(
-        "--units", default="auto", help="such as 0,3,7, in a hierarchy LEVEL:UNIT; auto: up to 8 with the most KL"
+        "--units",
+        default="auto",
+        help="such as 0,3,7, in a hierarchy LEVEL:UNIT; auto: up to 8 that carry most; of a code that may be turned (a prior or "
+        "a posterior with full covariances) principal directions, counted from 1",
     )
     parser.add_argument(
         "--reach",
         type=positive,
         default=3.0,
-        help="go from −X to X standard deviations of the prior about its mean (default 3)",
+        help="go from −X to X standard deviations of the prior about its mean, along a direction of the codes (default 3)",
     )
     parser.add_argument("--steps", type=whole("--steps", 2, 1000), default=9, help="values of every unit (default 9)")
     options = _read(parser, arguments)
@@ -163,16 +168,19 @@ def traverse(arguments: Sequence[str]) -> int:
     encoded = in_memory(found)
     taken = fitted.rows(encoded, options.seed)
     row = _picked(taken, [options.row], "--row")
-    units = given or busiest(_usage(fitted, taken), 8)
+    usage = [] if given else _usage(fitted, taken)
+    units, along = given or busiest(usage, 8), [level.directions for level in usage]
     values = torch.linspace(-options.reach, options.reach, options.steps)
-    moved = explore.traverse(fitted, row.x, units, values, row.context)
+    moved = explore.traverse(fitted, row.x, units, values, row.context, along)
+    noun = "unit" if not usage or usage[0].noun == "unit" else "direction"
+    names = [_moved_name(unit, usage) for unit in units]
     lead: dict[str, Any] = {
-        "level": [u[0] for u in units for _ in values],
-        "unit": [u[1] for u in units for _ in values],
+        "level": [level for level, _ in names for _ in values],
+        noun: [number for _, number in names for _ in values],
     }
     lead["value"] = values.repeat(len(units)).numpy()
     _write(path, fitted, moved.flatten(0, 1), lead, _grid(fitted, moved), voice)
-    voice.say("units from top to bottom: " + ", ".join(f"{level}:{unit}" for level, unit in units))
+    voice.say(f"{noun}s from top to bottom: " + ", ".join(f"{level}:{number}" for level, number in names))
     return 0
 
 
@@ -214,6 +222,12 @@ def _usage(fitted: Fitted, taken: Rows) -> list[UnitUsage]:
 
     context = None if taken.context is None else taken.context[:1000]
     return [UnitUsage.of(level) for level in levels(fitted.model, taken.x[:1000], context=context)]
+
+
+def _moved_name(place: tuple[int, int], usage: Sequence[UnitUsage]) -> tuple[int, int]:
+    """Level and number as a reader has them: units from 0, directions from 1."""
+    level, unit = place
+    return level, unit + (1 if usage and usage[level].noun == "direction" else 0)
 
 
 def _pictures(fitted: Fitted) -> bool:

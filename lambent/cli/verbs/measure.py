@@ -22,12 +22,12 @@ from lambent.cli.reading.flags import (
     import_modules,
     whole,
 )
-from lambent.cli.reading.words import noticed
 from lambent.cli.verbs.carry import metric_rows
 from lambent.cli.voice import Voice
 from lambent.data import Encoded
 from lambent.data.condition import level_of
 from lambent.data.conditions import named
+from lambent.data.notices import sentences
 from lambent.data.stored.ondisk import OnDisk
 from lambent.errors import UsageError
 from lambent.fitted import Fitted
@@ -175,7 +175,7 @@ def claim(options: Namespace, suffixes: Sequence[str]) -> Path:
 def opened_with_rows(options: Namespace, voice: Voice) -> tuple[Path, Fitted, Encoded | OnDisk]:
     """The model file's path, what it holds, and the rows asked for, of which `drawn` or `leading` takes some."""
     import_modules(options.modules)
-    path, fitted = opened(options.run, options.device)
+    path, fitted = opened(options.run, options.device, options.threads)
     if options.data is not None:
         encoded = larger.given(fitted.modality, options.data, options.split, options.resize, path.parent, voice)
     else:
@@ -213,6 +213,5 @@ def lead_of(encoded: Encoded) -> dict[str, Any]:
 
 
 def _note_notices(encoded: Encoded | OnDisk, voice: Voice) -> None:
-    for what, count in sorted((encoded.source.get("notices") or {}).items()):
-        if what not in ("constant", "dropped_index"):
-            voice.note(f"data: {noticed(what)}: {count:,}")
+    for words in sentences(encoded.source, but=("constant", "dropped_index")).values():
+        voice.note(f"data: {words}")

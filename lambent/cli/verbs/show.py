@@ -112,6 +112,8 @@ def _facts(path: Path, header: dict[str, Any]) -> list[tuple[str, str]]:
         facts.append(("parameters", show(came["parameters"])))
     if came.get("steps"):
         facts.append(("training", f"{show(came['steps'])} steps in {show_seconds(came.get('seconds'))}"))
+    how = came.get("fit") or {}
+    facts += [("threads", f"{how['threads']}, {how.get('precision')}")] if how.get("threads") else []
     facts += [("created", show_moment(came["created"]))] if came.get("created") else []
     facts += [("command", str(came["command"]))] if came.get("command") else []
     for name, metric in (_metrics(path) or {}).items():

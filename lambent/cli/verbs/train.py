@@ -156,8 +156,10 @@ def _resumed(run: str, options: argparse.Namespace, job: "Job") -> int:
                 f"{run}: cannot be resumed, for it holds no {name}; start it with lambent train DATA --out {shlex.quote(run)}"
             )
     tree: dict[str, Any] = read_plan(folder / run_folder.CONFIG)
+    # Threads are recorded in the checkpoint, changes and all, and whether they may change again.
+    tree["fit"] = {**(tree.get("fit") or {}), "threads": "auto"}
     if options.device is not None:
-        tree["fit"] = {**tree.get("fit", {}), "device": str(options.device)}
+        tree["fit"]["device"] = str(options.device)
     plan = Plan.of(tree)
     with run_folder.claimed(folder):
         return carry_out(plan, folder, job, resume=True)

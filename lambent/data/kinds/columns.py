@@ -1,6 +1,6 @@
 """Columns of a table: each type knows how its values become numbers and come back.
 
-A new type is a `Column` subclass entered in `KINDS`; `Table` treats all types alike.
+A type is a `Column` subclass entered in `KINDS`; `Table` treats all types alike.
 """
 
 import math
@@ -10,12 +10,13 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from lambent.data.kinds.census import IQR_OF_GAUSSIAN, Census
 from lambent.data.kinds.moments import Moments, Quartiles
 from lambent.data.readers.frames import Columns, numbers
 from lambent.errors import ArtifactError, DataError
 
-Scale = Literal["standard", "robust", "none"]
-IQR_OF_GAUSSIAN = 1.3489795003921634  # so that the robust scale of Gaussian data is their standard deviation
+Scale = Literal["auto", "standard", "robust", "none"]
+ALIKE = 10 * np.finfo(np.float64).eps  # relative difference up to which values are the same but for rounding
 
 
 class Column(ABC):
@@ -28,16 +29,6 @@ class Column(ABC):
     @abstractmethod
     def width(self) -> int:
         """How many numbers one value becomes."""
-
-    @classmethod
-    @abstractmethod
-    def accepts(cls, values: np.ndarray) -> bool:
-        """Whether values of this type of array are for this kind."""
-
-    @classmethod
-    @abstractmethod
-    def learner(cls, name: str, scale: Scale, most: int | None = None) -> "Learner":
-        """What learns a column of that name from pieces of tables, holding at most so many of its values; none: all."""
 
     @abstractmethod
     def encode(self, table: Columns) -> np.ndarray:
@@ -56,21 +47,37 @@ class Column(ABC):
         return {"kind": self.kind, **asdict(self)}  # type: ignore[call-overload]
 
 
-class Learner(ABC):
-    """A column that is being learned, a piece of the table at a time."""
+@dataclass
+class Constant(Column):
+    """A column that was the same in every row: no part of the model, it adds nothing to a density; it comes back in rows."""
 
-    @abstractmethod
-    def add(self, table: Columns) -> None:
-        """Take in the next rows; `DataError` names a cell that the kind does not take."""
+    kind: ClassVar[str] = "constant"
+    name: str
+    value: float = 0.0
 
-    @abstractmethod
-    def column(self) -> Column:
-        """The column, once all rows were taken in."""
+    @property
+    def width(self) -> int:
+        return 0
+
+    def encode(self, table: Columns) -> np.ndarray:
+        return np.empty((len(numbers(table, self.name)), 0), np.float32)
+
+    def decode(self, x: np.ndarray) -> np.ndarray:
+        return np.full(len(x), self.value)
+
+    def notice(self) -> str | None:
+        return "constant"
+
+    def changed(self, table: Columns) -> np.ndarray:
+        """The rows that hold another value, as their type writes it."""
+        kind = table.values(self.name).dtype
+        value = float(np.asarray(self.value, kind)) if kind.kind == "f" else self.value
+        return np.flatnonzero(np.abs(numbers(table, self.name) - value) > ALIKE * abs(value))
 
 
 @dataclass
 class Numeric(Column):
-    """A real column: (value − centre) / scale, worked out in float64; a constant column has scale 1."""
+    """A real column: (value − centre) / scale, worked out in float64; of scale 1 where all columns of a table are constant."""
 
     kind: ClassVar[str] = "numeric"
     name: str
@@ -81,14 +88,6 @@ class Numeric(Column):
     @property
     def width(self) -> int:
         return 1
-
-    @classmethod
-    def accepts(cls, values: np.ndarray) -> bool:
-        return values.dtype.kind in "biuf"
-
-    @classmethod
-    def learner(cls, name: str, scale: Scale, most: int | None = None) -> "NumericLearner":
-        return NumericLearner(name, scale, most)
 
     def encode(self, table: Columns) -> np.ndarray:
         values = (numbers(table, self.name) - self.centre) / self.scale
@@ -101,46 +100,61 @@ class Numeric(Column):
         return x[:, 0].astype(np.float64) * self.scale + self.centre
 
     def notice(self) -> str | None:
-        return "constant" if self.constant else None
+        return "all_constant" if self.constant else None
 
 
-class NumericLearner(Learner):
-    """Mean and deviation, and for the robust scale the quartiles."""
+KINDS: dict[str, type[Column]] = {Numeric.kind: Numeric, Constant.kind: Constant}
 
-    def __init__(self, name: str, scale: Scale, most: int | None) -> None:
-        self.name, self.scale = name, scale
-        self.moments = Moments()
+
+class Learner:
+    """A column of numbers that is being learned, a piece of the table at a time.
+
+    Mean and deviation, for the robust scale the quartiles (of at most so many values; none: of all), and what is noticed on
+    the way.
+    """
+
+    def __init__(self, name: str, scale: Scale, most: int | None = None) -> None:
+        self.name = name
+        self.moments, self.census = Moments(), Census()
         self.quartiles = Quartiles(most) if scale == "robust" else None
 
     def add(self, table: Columns) -> None:
+        """Take in the next rows; `DataError` names a cell that is no number."""
         values = numbers(table, self.name)
+        self.census.add(values, table.place)
         self.moments.add(values)
         if self.quartiles is not None:
             self.quartiles.add(values)
 
-    def column(self) -> Numeric:
+    @property
+    def constant(self) -> bool:
+        """Whether all rows hold the same value."""
         mean, deviation = self.moments.values()
         # Rounding alone gives a constant column a deviation of this order, and dividing by it would blow up noise.
-        constant = bool(deviation <= 10 * np.finfo(np.float64).eps * abs(mean))
-        if self.scale == "none":
+        return bool(deviation <= ALIKE * abs(mean))
+
+    def left_out(self) -> Constant:
+        """The column that this is where all rows hold the same value."""
+        return Constant(self.name, self.census.first)
+
+    def column(self, scale: Scale) -> Numeric:
+        """The column, once all rows were taken in, brought to such a scale."""
+        mean, deviation = self.moments.values()
+        constant = self.constant
+        if scale == "none":
             return Numeric(self.name, constant=constant)
         if self.quartiles is not None and not constant:
             low, median, high = self.quartiles.values()
             spread = (high - low) / IQR_OF_GAUSSIAN
             # Where half of the values coincide the quartiles do too, and say nothing of the rest.
-            return Numeric(self.name, median, spread if spread > 1e-9 * deviation else deviation)
+            apart = spread > ALIKE * max(abs(low), abs(high))
+            return Numeric(self.name, median, spread if apart else deviation)
         return Numeric(self.name, mean, 1.0 if constant else deviation, constant)
 
 
-KINDS: dict[str, type[Column]] = {Numeric.kind: Numeric}
-
-
 def learner(table: Columns, name: str, scale: Scale, most: int | None = None) -> Learner | None:
-    """What learns the column of that name, by the first kind that accepts its values; None if no kind does."""
-    for kind in KINDS.values():
-        if kind.accepts(table.values(name)):
-            return kind.learner(name, scale, most)
-    return None
+    """What learns the column of that name; None if its values are no numbers."""
+    return Learner(name, scale, most) if table.values(name).dtype.kind in "biuf" else None
 
 
 def restored(state: dict[str, Any]) -> Column:
@@ -152,4 +166,6 @@ def restored(state: dict[str, Any]) -> Column:
         raise ArtifactError(f"the stored state of Table has a damaged column: {str(state)[:200]}") from None
     if isinstance(column, Numeric) and not (math.isfinite(column.centre) and 0 < column.scale < math.inf):
         raise ArtifactError(f"the stored state of Table scales column {column.name!r} by {column.scale}")
+    if isinstance(column, Constant) and not math.isfinite(column.value):
+        raise ArtifactError(f"the stored state of Table has column {column.name!r} constant at {column.value}")
     return column

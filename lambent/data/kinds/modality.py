@@ -79,6 +79,10 @@ class Modality(Part):
         Specs, for data knows only parts.
         """
 
+    def suited(self, discrete: bool) -> Self:
+        """The same, for a likelihood of probabilities (discrete) or of densities; default: itself."""
+        return self
+
     def open(self, raw: Any) -> Any:
         """Raw data in a form that `fit` and `read` take too, so that files are read but once; default: as given.
 

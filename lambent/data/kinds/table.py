@@ -1,9 +1,7 @@
 """Table: rows of named columns as float32 [N, D]."""
 
 import importlib.util
-from collections import Counter
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -12,8 +10,11 @@ import torch
 from torch import Tensor
 
 from lambent.data.kinds import columns
-from lambent.data.kinds.columns import Column, Learner, Numeric
+from lambent.data.kinds.census import are_counts
+from lambent.data.kinds.columns import Column, Constant, Learner, Numeric
+from lambent.data.kinds.matching import matched
 from lambent.data.kinds.modality import Encoded, Modality
+from lambent.data.notices import Notices
 from lambent.data.readers import arrays, delimited, frames
 from lambent.data.readers import regular as files
 from lambent.data.readers.frames import Columns
@@ -30,13 +31,16 @@ class Table(Modality):
     """Numeric columns, float32 [N, D], each scaled to (value − centre) / scale in float64.
 
     Takes a CSV or Parquet path, a data frame (pandas, polars, pyarrow, …) or a 2-D array. New data are matched by
-    column name, in any order; columns that were not fitted are ignored and counted.
+    column name, in any order; columns that were not fitted are left out and told. A column that is the same in every row is
+    no part of the encoded rows: it is kept here, and comes back from `decode`.
     """
 
     no_paper = "a kind of data"
 
-    scale: Literal["standard", "robust", "none"] = option(
-        "centre and scale of a column: mean and deviation, median and quartiles, or 0 and 1", default="standard"
+    scale: Literal["auto", "standard", "robust", "none"] = option(
+        "centre and scale of a column: mean and deviation, median and quartiles (with a likelihood that squashes what lies "
+        "far out), or 0 and 1; auto: 0 and 1 for low counts, else mean and deviation",
+        default="auto",
     )
     drop: tuple[str, ...] = option("columns to leave out", default=())
     label: str | None = option("the column of labels: kept beside the data, never trained on", default=None)
@@ -46,13 +50,18 @@ class Table(Modality):
     header: Literal["auto", "first-row", "none"] = option(
         "where a CSV file has its column names; auto: in the first row unless that is all numbers", default="auto"
     )
+    decimal: Literal["auto", ".", ","] = option(
+        "what a CSV file has between whole and fraction of a number; auto: a comma where that is plain", default="auto"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.columns: list[Column] = []
         self.label_names: list[str] | None = None
         self.notices: dict[str, int] = {}
-        self._backend = "array"
+        self.noticed: dict[str, list[str]] = {}  # the columns and cells behind the notices
+        self.of_counts = False  # low counts
+        self._backend, self.named = "array", False
 
     @property
     def event(self) -> Shape:
@@ -71,29 +80,51 @@ class Table(Modality):
 
     def _learn(self, pieces: Iterable[Any], most: int | None) -> Self:
         learners: dict[str, Learner] = {}
-        notices: Counter[str] = Counter()
+        notices = Notices()
         labels: set[str] = set()
         rows = 0
         for table in map(self.open, pieces):
             if not learners:
-                notices = Counter(table.notices)
+                notices = Notices(table.notices, table.notices.names)
                 learners = self._learners(table, notices, most)
-                self._backend = table.backend
+                self._backend, self.named = table.backend, table.named
             for one in learners.values():
                 one.add(table)
             labels.update((self._labels(table, sorted(labels))[1] or []) if self.label else [])
             rows += len(table)
         if not rows:
             raise DataError("there are no rows to learn from")
-        self.columns = [one.column() for one in learners.values()]
-        notices.update(n for column in self.columns if (n := column.notice()))
+        self._settle(list(learners.values()), notices)
         if most and self.scale == "robust" and rows > max(SAMPLE, most // len(learners)):
             notices["quartiles_from_a_sample"] = len(self.columns)
         self.label_names = sorted(labels) or None
-        self.notices = dict(notices)
+        self.notices, self.noticed = dict(notices), notices.names
         return self
 
-    def _learners(self, table: Columns, notices: Counter[str], most: int | None) -> dict[str, Learner]:
+    def _settle(self, learned: list[Learner], notices: Notices) -> None:
+        """The columns, with what is to be told of them. Where none varies, all stay: there is nothing else."""
+        varying = [one for one in learned if not one.constant]
+        seen = [(one.census, mean, deviation**2) for one in varying for mean, deviation in (one.moments.values(),)]
+        self.of_counts = self.scale in ("auto", "none") and are_counts(seen)
+        scale: columns.Scale = self.scale
+        if scale == "auto":
+            scale = "none" if self.of_counts else "standard"
+        self.columns = [one.left_out() if varying and one.constant else one.column(scale) for one in learned]
+        for column in self.columns:
+            if what := column.notice():
+                notices.note(what, column.name)
+        if self.of_counts:
+            notices["low_counts"] = len(varying)
+        elif scale != "robust":
+            self._note_far(varying, notices)
+
+    def _note_far(self, learned: list[Learner], notices: Notices) -> None:
+        for one in learned:
+            for cell in one.census.far():
+                advice = "mend or leave out the cell, or take the scale robust (--data.scale robust)"
+                notices.note("far", f"{cell.words(one.name)}: {advice}")
+
+    def _learners(self, table: Columns, notices: Notices, most: int | None) -> dict[str, Learner]:
         """One for each column that is learned from, by what the first rows hold."""
         # Without a column of that name, labels that come beside the rows are meant: the y of `fit`, the labels of an archive.
         beside = [name for name in self._beside() if name != "label" or name in table]
@@ -106,7 +137,7 @@ class Table(Modality):
         index = table.index_like()
         if index is not None and index not in left_out:
             left_out.add(index)
-            notices["dropped_index"] += 1
+            notices.note("dropped_index", index)
         names = [name for name in table.names if name not in left_out]
         if not names:
             raise DataError(f"{table.origin}: no columns are left to learn from")
@@ -129,18 +160,21 @@ class Table(Modality):
         """`encode`, with the label column as labels where the data have it."""
         width = self.event[0]
         table = self.open(raw)
-        notices = Counter(table.notices)
-        table = self._matched(table, notices)
+        notices = Notices(table.notices, table.notices.names)
+        known = {self.label, *self.drop, *self.condition}
+        table = matched(table, [column.name for column in self.columns], self.named, known, notices)
         out = files.empty((table.rows, width), np.dtype(np.float32), table.origin)
         place = 0
         for column in self.columns:
             out[:, place : place + column.width] = column.encode(table)
             place += column.width
+            if isinstance(column, Constant):
+                _note_changed(table, column, notices)
         labels, names = None, None
         if self.label and self.label in table:
             labels, names = self._labels(table, self.label_names)
         x = torch.from_numpy(out)
-        source = {"rows": len(x), "sha256": digest(x), "notices": dict(notices)}
+        source = {"rows": len(x), "sha256": digest(x), **notices.facts()}
         found = {name: table.values(name) for name in self._beside() if name in table}
         return Encoded(x, self, labels, names, source=source, beside=found)
 
@@ -165,11 +199,21 @@ class Table(Modality):
         return nw.from_dict(decoded, backend=_installed(self._backend)).to_native()
 
     def defaults(self) -> dict[str, Spec]:
-        """A Gaussian with a scale for each column; a multi-layer perceptron."""
-        return {"likelihood": {"type": "Gaussian", "scale": "each"}, "network": {"type": "Mlp"}}
+        """A Gaussian with a scale for each column, of low counts a NegativeBinomial, under the robust scale a JohnsonSU."""
+        likelihood: Spec = {"type": "Gaussian", "scale": "each"}
+        if self.of_counts:
+            likelihood = {"type": "NegativeBinomial"}
+        elif self.scale == "robust":
+            likelihood = {"type": "JohnsonSU"}
+        return {"likelihood": likelihood, "network": {"type": "Mlp"}}
+
+    def suited(self, discrete: bool) -> Self:
+        """A copy, not yet fitted, whose scale "auto" is settled by what the likelihood holds: probabilities or densities."""
+        scale = {"auto": "none" if discrete else "standard"}.get(self.scale, self.scale)
+        return type(self).from_spec(self.spec() | {"scale": scale})
 
     def state(self) -> dict[str, Any]:
-        """{"columns": one description each, "backend": …, "label_names": …, "notices": counts}."""
+        """{"columns": one description each, "backend", "named", "of_counts", "label_names", "notices", "noticed"}."""
         if not self.columns:
             raise UsageError("Table: call fit first; until then there is no state")
         return {
@@ -177,6 +221,9 @@ class Table(Modality):
             "backend": self._backend,
             "label_names": self.label_names,
             "notices": dict(self.notices),
+            "noticed": self.noticed,
+            "named": self.named,
+            "of_counts": self.of_counts,
         }
 
     def restore(self, state: dict[str, Any]) -> Self:
@@ -186,14 +233,18 @@ class Table(Modality):
             names = state["label_names"]
             label_names = None if names is None else [str(name) for name in names]
             notices = {str(k): int(v) for k, v in state["notices"].items()}
+            noticed = {str(k): [str(name) for name in v] for k, v in state.get("noticed", {}).items()}
             backend = str(state["backend"])
+            named = bool(state.get("named", backend != "array" and "no_header" not in notices))
+            of_counts = bool(state.get("of_counts", False))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             if isinstance(error, ArtifactError):
                 raise
             raise ArtifactError(f"the stored state of Table is damaged ({error!r})") from None
         if not found or len({column.name for column in found}) != len(found):
             raise ArtifactError("the stored state of Table has no columns, or two of one name")
-        self.columns, self.label_names, self.notices, self._backend = found, label_names, notices, backend
+        self.columns, self.label_names, self.notices, self.noticed = found, label_names, notices, noticed
+        self._backend, self.named, self.of_counts = backend, named, of_counts
         return self
 
     def open(self, raw: Any) -> Columns:
@@ -207,18 +258,23 @@ class Table(Modality):
             return frames.from_array((raw.float() if raw.dtype == torch.bfloat16 else raw).numpy())
         if isinstance(raw, np.ndarray):
             return frames.from_array(raw)
-        if isinstance(raw, dict):
-            raise DataError("a dict is no table; make a data frame of it, pandas.DataFrame(columns)")
         if hasattr(raw, "toarray"):
             raise DataError("a sparse matrix is no table; give its dense form, matrix.toarray()")
+        if isinstance(raw, dict):
+            raise DataError("a dict is no table; make a data frame of it, pandas.DataFrame(columns)")
         if frames.is_frame(raw):
             return frames.from_frame(raw)
         try:
-            return frames.from_array(np.asarray(raw))
+            array = np.asarray(raw)
+            if not array.ndim:
+                raise ValueError
+            return frames.from_array(array)
         except ValueError as error:
             if isinstance(error, DataError):
                 raise
-            raise DataError(f"a {type(raw).__name__} is no table; give a frame, a path or a 2-D array") from None
+            raise DataError(
+                f"a {type(raw).__name__} is no table; a table has two axes: give a frame, a path or a 2-D array"
+            ) from None
 
     def _file(self, path: Path, raw: str | Path) -> Columns:
         if arrays.is_array_file(raw):
@@ -232,28 +288,7 @@ class Table(Modality):
                 raise DataError(f"{path}: is {kind} inside; unpack it, or save it as CSV or Parquet")
         if path.suffix.lower() in (".parquet", ".pq"):
             return frames.read_parquet(path)  # which says what is wrong with it
-        return delimited.read_csv(path, self.delimiter, self.header)
-
-    def _matched(self, table: Columns, notices: Counter[str]) -> Columns:
-        """The table with every fitted column; arrays, which have no names, are matched by place."""
-        missing = [column.name for column in self.columns if column.name not in table]
-        unnamed = "array" in (table.backend, self._backend)
-        if missing and unnamed and len(table.names) == len(self.columns):
-            names = [column.name for column in self.columns]
-            return replace(table, names=names)
-        if missing:
-            shown = ", ".join(repr(name) for name in missing[:8]) + (" …" if len(missing) > 8 else "")
-            hint = nearest(missing[0], filter(None, table.names[:50]))
-            raise DataError(f"{table.origin}: lacks {len(missing)} of {len(self.columns)} columns: {shown}; {hint}")
-        known = {column.name for column in self.columns} | {self.label, *self.drop, *self.condition}
-        index = table.index_like()
-        if index is not None and index not in known:
-            notices["dropped_index"] += 1
-            known.add(index)
-        ignored = sum(name not in known for name in table.names)
-        if ignored:
-            notices["ignored_columns"] += ignored
-        return table
+        return delimited.read_csv(path, self.delimiter, self.header, self.decimal)
 
     def _labels(self, table: Columns, known: list[str] | None = None) -> tuple[np.ndarray | None, list[str] | None]:
         assert self.label is not None
@@ -270,13 +305,29 @@ class Table(Modality):
             frames.numbers(table, name)  # numbers after all, but ones that no float holds: refused there
         # The telling cell is in the column that holds numbers the longest.
         name, row = max(cells.items(), key=lambda item: item[1] or 0)
-        value = str(table.values(name)[row or 0])[:40]
-        shown = ", ".join(repr(n) for n in names[:12]) + (" …" if len(names) > 12 else "")
-        raise DataError(
-            f"{table.cell(name, row or 0)}: {value!r} is no number. Columns that hold text or dates: {shown}. "
-            f"Mend the cells, leave the columns out with --data.drop, make one the label (--data.label), "
-            "or condition on them (--condition)"
+        frames.refuse_cell(
+            table,
+            name,
+            row or 0,
+            f". Columns that hold text or dates: {frames.listed(names, 12)}. "
+            "Mend the cells, leave the columns out with --data.drop, make one the label (--data.label), "
+            "or condition on them (--condition); in Python Table(drop=…, label=…), VAE(condition=…)",
         )
+
+
+def _note_changed(table: Columns, column: Constant, notices: Notices) -> None:
+    """Note the rows that differ from what every row had that was learned from."""
+    rows = column.changed(table)
+    if not len(rows):
+        return
+    values = table.values(column.name)
+    cells = [f"row {table.place(int(row)) + 1} is {float(values[row]):g}" for row in rows[:3]]
+    more = f" and {len(rows) - 3:,} more" if len(rows) > 3 else ""
+    notices["changed"] += len(rows)
+    notices.names.setdefault("changed", []).append(
+        f"column {column.name!r} was {column.value:g} in every row that was learned from, and is not here: "
+        f"{', '.join(cells)}{more}. The model knows nothing of this column, and no score counts it"
+    )
 
 
 def _installed(backend: str) -> Any:

@@ -6,6 +6,7 @@ import importlib
 import io
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,15 @@ LIMIT_LINE = 2**24  # bytes
 DELIMITERS = ",;\t|"
 _MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
+_COMMA_OR_WHOLE = r"[+-]?(\d+,?\d*|,\d+)([eE][+-]?\d+)?"
+_COMMAED = re.compile(rf"\s*{_COMMA_OR_WHOLE}\s*")
 _WHOLE = re.compile(r"\s*[+-]?\d+\s*")
 
 
-def read_csv(path: Path, delimiter: str | None = None, header: str = "auto") -> Columns:
+def read_csv(path: Path, delimiter: str | None = None, header: str = "auto", decimal: str = "auto") -> Columns:
     """A CSV file as columns; header is "first-row", "none" or "auto" (a first row of numbers is data).
 
+    decimal: what stands before the fraction of a number, "." or ","; "auto": a comma where that is plain (see `commas`).
     Raises `DataError` with the line for ragged rows, lines and tables beyond the limits, and undecodable text.
     """
     with files.unchanged(files.regular(path)):
@@ -32,12 +36,14 @@ def read_csv(path: Path, delimiter: str | None = None, header: str = "auto") -> 
     text, legacy = utf8(content, path)
     del content
     delimiter, named = form(text, path, delimiter, header)
-    table = parsed(text, path, delimiter, named)
+    table, decimal, commaed = with_decimals(text, path, delimiter, named, decimal)
     if not named:
         table = table.rename_columns([f"x{i}" for i in range(table.num_columns)])
-    columns = from_frame(table, str(path), "file")
+    columns = replace(from_frame(table, str(path), "file"), named=named)
     columns.line = lambda row: _line(text, path, delimiter, row + named)
     _refuse_long_integers(columns, table, text, delimiter, named)
+    for place in commaed:
+        columns.notices.note("decimal_comma", columns.names[place])
     columns.notices.update({"read_as_latin1": 1} if legacy else {})
     columns.notices.update({} if named else {"no_header": 1})
     return columns
@@ -46,14 +52,14 @@ def read_csv(path: Path, delimiter: str | None = None, header: str = "auto") -> 
 def form(text: bytes, path: Path, delimiter: str | None, header: str) -> tuple[str, bool]:
     """(what separates the fields, whether the first row names the columns), found from the first row unless told."""
     first = _first_row(text, path, delimiter)
-    delimiter = delimiter or _likeliest(text)
+    delimiter = delimiter or _likeliest(first)
     try:
         fields = next(csv.reader([first], delimiter=delimiter), [])
     except csv.Error as error:
         raise DataError(f"{path}, line 1: {error}; is it a CSV file?") from None
     if len(fields) > LIMIT_COLUMNS:
         raise DataError(f"{path}: its first line has {len(fields):,} fields; at most {LIMIT_COLUMNS:,} are taken")
-    return delimiter, header == "first-row" or (header == "auto" and not _is_data(fields))
+    return delimiter, header == "first-row" or (header == "auto" and not _is_data(fields, delimiter))
 
 
 def _read(path: Path) -> bytes:
@@ -103,15 +109,18 @@ def _first_row(text: bytes, path: Path, delimiter: str | None) -> str:
     raise DataError(f"{path}: is empty")
 
 
-def _likeliest(text: bytes) -> str:
-    """The delimiter that the first line holds most of, outside quotes."""
-    line = next(line for line in io.BytesIO(text) if line.strip())
-    bare = re.sub(rb'"[^"]*"', b"", line).decode()
-    return max(DELIMITERS, key=bare.count)
+def _likeliest(line: str) -> str:
+    """The delimiter that the first line holds most of, outside quotes; commas within its numbers are none."""
+    bare = re.sub(r'"[^"]*"', "", line)
+    others = [one for one in DELIMITERS.replace(",", "") if one in bare and "," in bare]
+    within = [one for one in others if all(_COMMAED.fullmatch(field) for field in bare.split(one) if "," in field)]
+    return max(within or DELIMITERS, key=bare.count)
 
 
-def _is_data(fields: list[str]) -> bool:
+def _is_data(fields: list[str], delimiter: str) -> bool:
     """Whether a first row is data: it holds numbers that are no names, as ascending column numbers or years are."""
+    if delimiter != ",":
+        fields = [field.replace(",", ".") if _COMMAED.fullmatch(field) else field for field in fields]
     steps = np.diff([float(f) for f in fields if _NUMBER.fullmatch(f)])
     count = sum(_NUMBER.fullmatch(f) is not None for f in fields)
     if count == len(fields):
@@ -135,6 +144,50 @@ def parsed(text: bytes, path: Path, delimiter: str, named: bool, **convert: Any)
     except arrow.ArrowException as error:
         _explain_ragged(text, path, delimiter)
         raise DataError(f"{path}: cannot be parsed as CSV ({str(error)[:200]})") from None
+
+
+def with_decimals(
+    text: bytes, path: Path, delimiter: str, named: bool, decimal: str, **convert: Any
+) -> tuple[Any, str, list[int]]:
+    """The parsed table, what stands before the fractions of its numbers, and the columns where that is a comma."""
+    if decimal == ",":
+        plain = parsed(text, path, delimiter, named, **convert)
+        table = parsed(text, path, delimiter, named, decimal_point=",", **convert)
+        return table, ",", [i for i in range(len(plain.schema)) if plain.schema.types[i] != table.schema.types[i]]
+    table = parsed(text, path, delimiter, named, **convert)
+    found = commas(table, path, named) if decimal == "auto" and delimiter != "," else []
+    if found:
+        table = parsed(text, path, delimiter, named, decimal_point=",", **convert)
+    return table, "," if found else ".", found
+
+
+def commas(table: Any, path: Path, named: bool) -> list[int]:
+    """The columns whose cells are all numbers with a decimal comma, such as -1,5, or whole ones.
+
+    Where all such cells could as well be thousands (1,234) it is asked for: `DataError`. Cells with two commas, or with a
+    comma and a point, are not read as decimals.
+    """
+    arrow: Any = importlib.import_module("pyarrow")
+    compute: Any = importlib.import_module("pyarrow.compute")
+    found, plain, doubtful = [], False, ""
+    for place, kind in enumerate(table.schema.types):
+        if not arrow.types.is_string(kind):
+            continue
+        cells = compute.utf8_trim_whitespace(table.column(place))
+        cells = cells.filter(compute.not_equal(cells, ""))
+        if not len(cells) or not compute.all(compute.match_substring_regex(cells, f"^{_COMMA_OR_WHOLE}$")).as_py():
+            continue
+        found.append(place)
+        written = cells.filter(compute.match_substring(cells, ","))
+        plain = plain or not compute.all(compute.match_substring_regex(written, r"^[+-]?[1-9]\d{0,2},\d{3}$")).as_py()
+        doubtful = doubtful or f"column {table.column_names[place] if named else f'x{place}'!r}: {written[0].as_py()!r}"
+    if found and not plain:
+        whole = doubtful.rpartition(" ")[2].strip("'")
+        raise DataError(
+            f"{path}: {doubtful} may be {whole.replace(',', '.')} or {whole.replace(',', '')}, and so may all of its kind: say "
+            "--data.decimal , if the comma stands before the fraction, or save the file without separators of thousands"
+        )
+    return found
 
 
 def _rows(text: bytes, path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:

@@ -1,20 +1,23 @@
 """Columns: one view of CSV, Parquet, data frames and 2-D arrays."""
 
 import importlib
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
+from lambent.data.notices import Notices
 from lambent.data.readers import regular as files
-from lambent.errors import DataError, nearest
+from lambent.errors import CellError, DataError, nearest
 
 LIMIT_COLUMNS = 100_000
 LARGEST_INTEGER = 2**53  # beyond it float64 skips integers
 LARGEST = 1e30  # squares and sums of such numbers still fit float64, the numbers themselves float32
+_COMMA = re.compile(r"[+-]?\d*,\d+")
 _UNNAMED = ("", "Unnamed: 0", "__index_level_0__")  # what CSV, pandas and Parquet call an index without a name
 
 
@@ -24,6 +27,7 @@ class Columns:
 
     origin: a path or the kind of frame, for messages. backend: what `decode` should hand back.
     line: the line of a text file that holds a row (0-based), where that is known. place: the row's number in the source.
+    named: whether the names are the data's own; those of arrays, and of files without a row of names, are not.
     """
 
     names: list[str]
@@ -33,7 +37,8 @@ class Columns:
     backend: str
     line: Callable[[int], int | None] = lambda row: None
     place: Callable[[int], int] = lambda row: row
-    notices: Counter[str] = field(default_factory=Counter)
+    notices: Notices = field(default_factory=Notices)
+    named: bool = True
 
     def __post_init__(self) -> None:
         if len(self.names) > LIMIT_COLUMNS:
@@ -41,9 +46,13 @@ class Columns:
         repeated = [name for name, n in Counter(self.names).items() if n > 1]
         if repeated:
             advice = "give each its own name, or set header to none if the file has no row of names"
-            raise DataError(f"{self.origin}: several columns are called {_listed(repeated)}; {advice}")
+            places = [f"{name!r} ({_places(self.names, name)})" for name in repeated[:8]]
+            more = f" and {len(repeated) - 8} names more" if len(repeated) > 8 else ""
+            raise DataError(f"{self.origin}: several columns are called {', '.join(places)}{more}; {advice}")
         if not self.names or self.rows == 0:
-            raise DataError(f"{self.origin}: has {self.rows} rows and {len(self.names)} columns; there is no data")
+            counts = f"has {self.rows} rows and {len(self.names)} columns"
+            lacking = "rows: 0 sample(s)" if self.names else f"columns: 0 feature(s) (shape=({self.rows}, 0))"
+            raise DataError(f"{self.origin}: {counts}; there is no data, {lacking} while a minimum of 1 is required.")
         self._index = {name: i for i, name in enumerate(self.names)}
 
     def __len__(self) -> int:
@@ -82,7 +91,14 @@ class Columns:
         return found if values.dtype.kind in "iu" and len(np.unique(values)) == self.rows else None
 
 
-def _listed(names: Sequence[str], most: int = 8) -> str:
+def _places(names: Sequence[str], name: str) -> str:
+    """Where among the columns those of a name stand, counted from 1."""
+    found = [str(place + 1) for place, one in enumerate(names) if one == name]
+    return f"columns {', '.join(found[:-1])} and {found[-1]}" if len(found) < 6 else f"{len(found)} columns"
+
+
+def listed(names: Sequence[str], most: int = 8) -> str:
+    """Names in quotes, the first few of many."""
     return ", ".join(repr(n) for n in names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
@@ -94,13 +110,30 @@ def numbers(table: Columns, name: str) -> np.ndarray:
         if row is None:
             _refuse(table, name, _beyond(values), "is an integer beyond 2^53")
             raise DataError(f"{table.cell(name, 0)}: {str(values[0])[:40]!r} is text; turn the column into numbers")
-        raise DataError(f"{table.cell(name, row)}: {str(values[row])[:40]!r} is no number")
+        refuse_cell(table, name, row)
     if values.dtype.kind in "iu" and values.itemsize == 8:
         _refuse(table, name, (values > LARGEST_INTEGER) | (values < -LARGEST_INTEGER), "is an integer beyond 2^53")
     values = values.astype(np.float64)
-    _refuse(table, name, np.isnan(values), "is missing or not a number; fill or leave out such cells")
+    _refuse(table, name, np.isnan(values), f"is missing or not a number{_nan(table)}; fill or leave out such cells")
     _refuse(table, name, np.abs(values) > LARGEST, f"is infinite or beyond ±{LARGEST:g}")
     return values
+
+
+def _nan(table: Columns) -> str:
+    """What a missing cell looks like in memory; in a file it is empty."""
+    return "" if table.backend == "file" else " (NaN)"
+
+
+def refuse_cell(table: Columns, name: str, row: int, advice: str = "") -> NoReturn:
+    """Refuse a cell that is no number, by what it is."""
+    value = table.values(name)[row]
+    shown = repr(str(value)[:40])
+    where = table.cell(name, row)
+    if isinstance(value, (str, bytes)) or hasattr(value, "isoformat"):
+        comma = " (with a decimal comma? say --data.decimal ,)" if _COMMA.fullmatch(str(value).strip()) else ""
+        raise DataError(f"{where}: {shown} is no number{comma}{advice}")
+    kind = type(value).__name__
+    raise CellError(f"{where}: {shown} is a {kind}; a cell of this argument must be a string or a number{advice}")
 
 
 def _refuse(table: Columns, name: str, bad: np.ndarray, why: str) -> None:
@@ -130,12 +163,28 @@ def from_array(array: np.ndarray) -> Columns:
     if fields:
         return Columns(list(fields), len(array), lambda i: array[fields[i]], "the array", "array")
     if array.ndim != 2:
-        hint = "; reshape(-1, 1) makes one column of it" if array.ndim == 1 else ""
-        raise DataError(f"a table has two axes, rows and columns, not the shape {array.shape}{hint}")
+        raise DataError(f"a table has two axes, rows and columns, not the shape {array.shape}{_reshaping(array.ndim)}")
     if array.dtype.kind not in "biufO":
-        raise DataError(f"a table of type {array.dtype}; booleans, integers and floats are taken")
+        raise DataError(f"a table of type {array.dtype}; booleans, integers and floats are taken{_instead(array)}")
     names = [f"x{i}" for i in range(array.shape[1])]
-    return Columns(names, len(array), lambda i: _tidy(array[:, i]), "the array", "array")
+    return Columns(names, len(array), lambda i: _tidy(array[:, i]), "the array", "array", named=False)
+
+
+def _reshaping(axes: int) -> str:
+    if axes == 1:
+        return ". Reshape your data: x.reshape(-1, 1) makes one column of it, x.reshape(1, -1) one row"
+    return ". Reshape your data: x.reshape(len(x), -1) makes one row of each entry" if axes > 2 else ""
+
+
+def _instead(array: np.ndarray) -> str:
+    """What to do with an array of another type."""
+    if array.dtype.kind == "c":
+        return ". Complex data not supported: give real and imaginary parts as columns, np.hstack([x.real, x.imag])"
+    if array.dtype.kind in "Mm":
+        return ". Turn times into numbers, such as days: (x - x.min()) / np.timedelta64(1, 'D')"
+    if array.dtype.kind in "US":
+        return ". Turn text into numbers, x.astype(float), or give a data frame and leave out its columns of text"
+    return ""
 
 
 def _tidy(values: np.ndarray) -> np.ndarray:

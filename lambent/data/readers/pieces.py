@@ -148,6 +148,7 @@ class DelimitedPieces(Pieces):
 
     delimiter: str | None = None
     header: str = "auto"
+    decimal: str = "auto"
 
     def __post_init__(self) -> None:
         with files.regular(self.path).open("rb") as stream:
@@ -158,7 +159,9 @@ class DelimitedPieces(Pieces):
         if legacy:
             raise DataError(f"{self.path}: is not in UTF-8; save it so, to have it read a piece at a time")
         self.delimiter, self.named = delimited.form(text, self.path, self.delimiter, self.header)
-        table = delimited.parsed(text, self.path, self.delimiter, self.named)
+        table, self.decimal, self.commaed = delimited.with_decimals(
+            text, self.path, self.delimiter, self.named, self.decimal
+        )
         self.density = max(1.0, len(text) / max(1, table.num_rows))  # bytes a row
         self.schema = table.schema
         self.facts = {"path": str(self.path)}
@@ -189,6 +192,7 @@ class DelimitedPieces(Pieces):
             parse_options=reader.ParseOptions(delimiter=self.delimiter, newlines_in_values=True),
             convert_options=reader.ConvertOptions(
                 strings_can_be_null=False,
+                decimal_point=self.decimal,
                 column_types={one.name: _lasting(arrow, one.type) for one in self.schema},
             ),
         )
@@ -196,7 +200,7 @@ class DelimitedPieces(Pieces):
     def _piece(self, table: Any, start: int) -> Columns:
         if not self.named:
             table = table.rename_columns([f"x{i}" for i in range(table.num_columns)])
-        piece = _placed(table, self.path, start)
+        piece = replace(_placed(table, self.path, start), named=self.named)
         arrow: Any = importlib.import_module("pyarrow")
         for place, one in enumerate(self.schema):
             if arrow.types.is_integer(one.type):
@@ -204,6 +208,8 @@ class DelimitedPieces(Pieces):
                 if len(beyond):
                     raise DataError(f"{piece.cell(piece.names[place], int(beyond[0]))}: is an integer beyond 2^53")
         piece.notices.update({} if self.named else {"no_header": 1})
+        for place in self.commaed:
+            piece.notices.note("decimal_comma", piece.names[place])
         return piece
 
 
@@ -238,7 +244,13 @@ def _read(stream: Any, found: arrays.Heading, where: str) -> Iterator[np.ndarray
         yield arrays.shaped(flat, (rows, *found.shape[1:]), where)
 
 
-def pieces_of(source: str | Path, split: str = "train", delimiter: str | None = None, header: str = "auto") -> Pieces:
+def pieces_of(
+    source: str | Path,
+    split: str = "train",
+    delimiter: str | None = None,
+    header: str = "auto",
+    decimal: str = "auto",
+) -> Pieces:
     """The reader of a .npy, .npz, Parquet or CSV file; `DataError` for a file of another kind."""
     file, key = arrays.divided(source)
     if arrays.is_array_file(source):
@@ -252,5 +264,5 @@ def pieces_of(source: str | Path, split: str = "train", delimiter: str | None = 
     if start == b"PAR1" or file.suffix.lower() in (".parquet", ".pq"):
         return ParquetPieces(file)
     if file.suffix.lower() in (".csv", ".tsv", ".txt", ".data"):
-        return DelimitedPieces(file, delimiter, header)
+        return DelimitedPieces(file, delimiter, header, decimal)
     raise DataError(f"{file}: is not read a piece at a time; .npy, .npz, Parquet, CSV and folders of images are")

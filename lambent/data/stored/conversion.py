@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 from lambent.data.conditions import Conditions, Learner
 from lambent.data.kinds.modality import Modality
 from lambent.data.loading import encoded, named_beside
+from lambent.data.notices import Notices, together
 from lambent.data.readers.pieces import ArrayPieces, Pieces
 from lambent.data.readers.raw import Raw
 from lambent.data.splitting import as_labels
@@ -66,13 +66,13 @@ class Conversion:
                 _name(self.modality, self._names(self.pieces.labels[allowed]))
             if self.modality.condition:
                 self.modality.conditions = self._conditions(allowed)
-        learned = dict(getattr(self.modality, "notices", {}))
+        learned = {"notices": getattr(self.modality, "notices", {}), "noticed": getattr(self.modality, "noticed", {})}
         facts = self._in_place() or self._encode()
         content = {
             "identity": self.identity,
             "modality": described(self.modality),
             **facts,
-            "notices": learned | facts.get("notices", {}),
+            **together(learned, facts),
         }
         self.manifest.write(content)
         found = self._kept()
@@ -101,12 +101,12 @@ class Conversion:
             place, start = (self.pieces.path, int(content["start"])) if in_place else (self._file("rows"), 0)
             store = FlatFile(place, shape, kind, start)
             labels = self._labels(shape[0]) if content["labels"] else None
-            names, notices = content.get("label_names"), dict(content["notices"])
+            names, notices = content.get("label_names"), together({}, content)
             width = modality.conditions.width
             given = FlatFile(self._file("context"), (shape[0], width), np.dtype(np.float32)) if width else None
         except (KeyError, TypeError, ValueError, AttributeError, OSError, LambentError):
             return None  # a cache that is damaged is made anew
-        source = {"split": self.split, **self.pieces.facts, "rows": shape[0], "notices": notices, **self.identity}
+        source = {"split": self.split, **self.pieces.facts, "rows": shape[0], **notices, **self.identity}
         modality = modality if self.training is not None else self.modality
         return OnDisk(store, modality, None, labels, names, source, self.manifest, self.tell, given)
 
@@ -128,7 +128,7 @@ class Conversion:
 
     def _fill(self, file: BinaryIO, labels: BinaryIO, contexts: BinaryIO) -> dict[str, Any]:
         learned = names = getattr(self.modality, "label_names", None)
-        notices: dict[str, int] = {}
+        notices = Notices()
         rows, labelled, kind = 0, True, ""
         for raw in self._raws("converting the rows, once"):
             _name(self.modality, names)  # so that a label has one code in all pieces
@@ -144,11 +144,11 @@ class Conversion:
                 self.modality.conditions.encode(found.beside)  # which says what is missing
             names = names if found.label_names is None else found.label_names
             labelled = labelled and found.labels is not None
-            notices = self._together(notices, found.source.get("notices") or {})
+            self._add(notices, found.source)
             rows, kind = rows + len(values), str(values.dtype)
         _name(self.modality, learned)
         told = {"place": "cache", "rows": rows, "dtype": kind, "labels": labelled}
-        return told | {"label_names": names, "notices": notices}
+        return told | {"label_names": names, **notices.facts()}
 
     def _conditions(self, allowed: np.ndarray) -> Conditions:
         """Levels and scales of what conditions, learned of the rows that are allowed."""
@@ -172,10 +172,13 @@ class Conversion:
             yield Raw(self.modality.open(piece), labels, facts=facts)
             start = stop
 
-    def _together(self, first: dict[str, int], second: dict[str, int]) -> dict[str, int]:
-        """Counts of rows add up over pieces; those of columns are the same in each."""
-        found = Counter(first)
-        return dict(found + Counter(second) if self.modality.counts_rows else found | Counter(second))
+    def _add(self, notices: Notices, source: dict[str, Any]) -> None:
+        """Take in a piece's notices: counts of rows add up over pieces; those of columns are the same in each."""
+        for what, count in (source.get("notices") or {}).items():
+            notices[what] = notices[what] + count if self.modality.counts_rows else max(notices[what], count)
+        for what, names in (source.get("noticed") or {}).items():
+            held = notices.names.setdefault(what, [])
+            held += [name for name in names if name not in held]
 
     def _names(self, labels: np.ndarray) -> list[str] | None:
         """The names of labels that lie beside the rows."""

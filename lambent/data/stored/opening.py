@@ -112,12 +112,13 @@ def guess_of(source: Source, split: str = "train") -> Modality:
     """`guess`, of a path, by what its file says of itself."""
     plain = None if Path(source).is_dir() else pieces_of(source, split)
     if isinstance(plain, (ArrayPieces, MemberPieces)):
-        return guess(np.empty((0, *plain.heading.shape[1:]), plain.heading.dtype))
+        return guess(next(iter(plain)))
     return guess(Path(source))
 
 
 def _reader(source: Source, split: str, modality: Modality) -> Any:
-    return pieces_of(source, split, getattr(modality, "delimiter", None), getattr(modality, "header", "auto"))
+    form = {name: getattr(modality, name) for name in ("delimiter", "header", "decimal") if hasattr(modality, name)}
+    return pieces_of(source, split, **form)
 
 
 def _pictures(

@@ -1,7 +1,7 @@
 """p(x | z): every likelihood, by the kind of data it holds."""
 
 from lambent.model.likelihoods.base import Likelihood
-from lambent.model.likelihoods.continuous import ContinuousBernoulli, Gaussian, Laplace, StudentT
+from lambent.model.likelihoods.continuous import ContinuousBernoulli, Gaussian, JohnsonSU, Laplace, StudentT
 from lambent.model.likelihoods.counts import NegativeBinomial, Poisson, ZeroInflatedNegativeBinomial
 from lambent.model.likelihoods.discrete import Bernoulli, Categorical
 from lambent.model.likelihoods.mixed import Mixed
@@ -13,6 +13,7 @@ __all__ = [
     "ContinuousBernoulli",
     "DiscretizedLogistics",
     "Gaussian",
+    "JohnsonSU",
     "Laplace",
     "Likelihood",
     "Mixed",

@@ -26,12 +26,13 @@ class Words(NamedTuple):
 WORDS = {
     "kl": Words("KL per unit", "nats", "nats"),
     "matched": Words("Information per unit against the matched Gaussian", "nats", "nats"),
+    "direction": Words("What each principal direction carries", "nats", "nats"),
     None: Words("What moves, by unit", "variance of the centre", "variance"),
 }
 
 
 class Bar(NamedTuple):
-    """One unit: its number, how high its bar is, and whether it is active."""
+    """One unit or direction: its number, how high its bar is, and whether it is active."""
 
     unit: int
     share: float
@@ -57,13 +58,18 @@ def levels(found: Sequence[UnitUsage], kl: float | None = None) -> list[Figure]:
 
 def _bars_of(level: UnitUsage) -> list[Bar]:
     shares = [finite(v) or 0.0 for v in level.shares]
-    bars = [Bar(i, v, bool(a)) for i, (v, a) in enumerate(zip(shares, level.active, strict=True))]
+    first = 0 if level.noun == "unit" else 1  # directions are counted from 1, by what they carry
+    bars = [Bar(i, v, bool(a)) for i, (v, a) in enumerate(zip(shares, level.active, strict=True), first)]
     return sorted(bars, key=lambda bar: (not bar.active, -bar.share))
 
 
 def _title(index: int, level: UnitUsage, size: int) -> str:
-    title = WORDS[level.measure].title
+    title = _chart_title(level)
     return title if size == 1 else f"Level {index + 1}{', the top' if index == 0 else ''} · {title}"
+
+
+def _chart_title(level: UnitUsage) -> str:
+    return WORDS[level.measure].title.replace("by unit", f"by {level.noun}")
 
 
 def _level(title: str, level: UnitUsage, bars: list[Bar], top: float, kl: float | None) -> Figure:
@@ -71,18 +77,22 @@ def _level(title: str, level: UnitUsage, bars: list[Bar], top: float, kl: float 
     if not bars:
         return Figure("", title, words.unit, reading="no units of its own")
     shown = bars[:MOST_BARS]
-    summary = f"{sum(bar.active for bar in bars)} of {count(len(bars), 'unit')} active{_total(level, bars, kl)}"
+    summary = f"{sum(bar.active for bar in bars)} of {count(len(bars), level.noun)} active{_total(level, bars, kl)}"
     data = json.dumps(
-        {"word": words.of_one, "units": [[b.unit, float(f"{b.share:.4g}"), int(b.active)] for b in shown]},
+        {
+            "word": words.of_one,
+            "of": level.noun,
+            "units": [[b.unit, float(f"{b.share:.4g}"), int(b.active)] for b in shown],
+        },
         separators=(",", ":"),
     )
     return Figure(
-        axes.chart(f"{title}: bars, largest first; {summary}.", _drawing(shown, top, level.nats is None)),
+        axes.chart(f"{title}: bars, largest first; {summary}.", _drawing(shown, top, level)),
         title,
         words.unit,
         reading=summary,
-        live=Live("bars", data, f"{title}: use the arrow keys to read the units"),
-        note=f"The {MOST_BARS} largest of {len(bars):,} units are drawn." if len(shown) < len(bars) else "",
+        live=Live("bars", data, f"{title}: use the arrow keys to read the {level.noun}s"),
+        note=f"The {MOST_BARS} largest of {len(bars):,} {level.noun}s are drawn." if len(shown) < len(bars) else "",
     )
 
 
@@ -93,17 +103,20 @@ def _total(level: UnitUsage, bars: list[Bar], kl: float | None) -> str:
     return "" if kl is None else f" · the whole code's KL is {show(kl)} nats"
 
 
-def _drawing(bars: list[Bar], top: float, of_movement: bool) -> list[str]:
+def _drawing(bars: list[Bar], top: float, level: UnitUsage) -> list[str]:
     """Bars of equal width."""
     up = Scale(0.0, top * 1.08 or 1.0)
-    parts = [axes.rows(up, ticks(up.low, up.high, 4)), _names([bar.unit for bar in bars])]
+    parts = [
+        axes.rows(up, ticks(up.low, up.high, 4)),
+        _names([bar.unit for bar in bars], "z" if level.noun == "unit" else ""),
+    ]
     used = [i for i, bar in enumerate(bars) if bar.active]
     idle = [i for i, bar in enumerate(bars) if not bar.active]
     drawn = [_bars(kind, which, bars, up) for kind, which in (("used", used), ("idle", idle)) if which]
     parts.append(axes.inner("".join(drawn)))
     if used and idle:
         parts.append(_border(len(used) / len(bars)))
-    if of_movement and up.place(ACTIVE) > 0.02:  # nearer to the base it would only blur it
+    if level.nats is None and up.place(ACTIVE) > 0.02:  # nearer to the base it would only blur it
         y = axes.percent(1 - up.place(ACTIVE))
         parts.append(f'<line class="threshold" x1="0" x2="100%" y1="{y}" y2="{y}"/>')
     return parts
@@ -129,12 +142,12 @@ def _border(at: float) -> str:
     return f'<line class="border" x1="{x}" x2="{x}" y1="0" y2="100%"/>' + texts
 
 
-def _names(ranks: list[int]) -> str:
+def _names(ranks: list[int], letter: str) -> str:
     """The unit's own number under each bar where there is room, else the rank."""
     if len(ranks) > 12:
         return axes.columns(Scale(0.5, len(ranks) + 0.5), whole_ticks(1, len(ranks), 8))
     places = [(i + 0.5) / len(ranks) for i in range(len(ranks))]
     return "".join(
-        f'<text class="tick" x="{axes.percent(x)}" y="100%" dy="1.6em" text-anchor="middle">z{unit}</text>'
+        f'<text class="tick" x="{axes.percent(x)}" y="100%" dy="1.6em" text-anchor="middle">{letter}{unit}</text>'
         for x, unit in zip(places, ranks, strict=True)
     )

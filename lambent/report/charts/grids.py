@@ -81,7 +81,7 @@ def interpolation(pictures: Pictures) -> Sheet | None:
 
 
 def traversals(pictures: Pictures) -> Sheet | None:
-    """One unit moved at a time, a row per unit."""
+    """One unit, or direction of the code, moved at a time, a row for each."""
     moved = cells(pictures.traversals, 2)
     if moved is None:
         return None
@@ -92,7 +92,7 @@ def traversals(pictures: Pictures) -> Sheet | None:
     names += [f"unit {i + 1}" for i in range(len(names), len(moved))]
     shown = [values[i] for i in steps] if len(values) > max(steps) else []
     heads = [f"+{v:g}" if v > 0 else signed(f"{v:g}") for v in shown]
-    alt = f"{count(len(moved), 'latent unit')} moved through {moved.shape[1]} steps, one per row: {', '.join(names)}"
+    alt = f"A latent code moved through {moved.shape[1]} steps, in each row along one of: {', '.join(names)}"
     return Sheet(moved, alt, names, heads)
 
 

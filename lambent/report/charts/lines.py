@@ -140,7 +140,7 @@ def _end(series: Series, epochs: list[float], across: Scale, up: Scale) -> str:
 def _best(series: list[Series], epochs: list[float], across: Scale, up: Scale) -> str:
     """A ring and a word at the best validation epoch, where it is not the last one."""
     chosen = series[-1]
-    value, at = max((v, i) for i, v in enumerate(chosen.values) if v is not None)
+    value, at = max(((v, i) for i, v in enumerate(chosen.values) if v is not None), key=lambda pair: pair[0])
     if chosen.kind != "validation" or at >= len(epochs) - 2 or not up.holds(value):
         return ""
     place = across.place(epochs[at])

@@ -111,7 +111,7 @@ def headlines(findings: Findings) -> list[Headline]:
         chosen.append(_headline("kl", findings.metrics["kl"]))
     units = findings.active
     if units:
-        chosen.append(Headline("Active units", show(sum(units)), f"of {show(len(units))}"))
+        chosen.append(Headline(f"Active {findings.noun}s", show(sum(units)), f"of {show(len(units))}"))
     chosen += [
         _headline(k, m)
         for k, m in findings.metrics.items()
@@ -148,7 +148,13 @@ def measures(findings: Findings) -> TableBlock | None:
         cells = [Cell(value, number=True, strong=True), Cell(error, number=True)]
         cells.append(Cell(str(metric.get("unit", "")), role="unit"))
         cells += [Cell(str(metric.get("meaning", "")), role="meaning")] if explained else []
-        rows.append((title(key), cells))
+        rows.append((f"Active {findings.noun}s" if key == "active_units" else title(key), cells))
+    chance = findings.chance
+    if rows and chance is not None:
+        cells = [Cell(show(chance.nats), number=True, strong=True), Cell(MISSING, number=True)]
+        cells.append(Cell("nats per row", role="unit"))
+        cells += [Cell(f"log p(x) of a model without a code: {chance.words}", role="meaning")] if explained else []
+        rows.append(("Knowing nothing", cells))
     heads = ["Measure", "Value", "± s.e.", "Unit", *(["Meaning"] if explained else [])]
     return TableBlock(heads, rows, "Table of bounds and measures", measures=True) if rows else None
 

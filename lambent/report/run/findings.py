@@ -6,6 +6,7 @@ from typing import Any, Required, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from lambent.metrics.chance import Chance
 from lambent.report.run.lookup import finite, kind
 from lambent.tasks.evaluate import UnitUsage
 
@@ -24,7 +25,7 @@ class Pictures:
     """Pictures as uint8 arrays; each [n, H, W] (grey) or [n, H, W, 3] (colour) unless said otherwise.
 
     `interpolation` is [rows, steps, H, W(, 3)] and `traversals` [units, steps, H, W(, 3)]; `traversal_values` are the
-    values the unit takes at each step, in standard deviations of the prior.
+    values the unit takes at each step, in standard deviations of the prior, or the direction, in those of the codes along it.
     """
 
     originals: NDArray[np.uint8] | None = None
@@ -63,7 +64,8 @@ class Findings:
     `history` holds columns of equal length: epoch, loss, elbo, reconstruction, kl, learning_rate, validation_loss,
     validation_elbo, validation_reconstruction, validation_kl, step, skipped, seconds. Bounds are in nats per example,
     so that elbo = −(reconstruction + kl) with reconstruction = −E[log p(x | z)]; None and NaN are gaps.
-    `levels` say what the units of each latent level carry, the top first (a flat latent has one level).
+    `levels` say what the units of each latent level carry, the top first (a flat latent has one level). `chance`: what knowing
+    nothing gives on the rows tested on; `alike`: whether these are all equal.
     """
 
     name: str
@@ -80,6 +82,8 @@ class Findings:
     pictures: Pictures | None = None
     tables: Tables | None = None
     latent_map: LatentMap | None = None
+    chance: Chance | None = None
+    alike: bool = False
     samples_under: str = ""  # which conditions the samples were drawn under, a sentence
 
     def series(self, column: str) -> list[float | None]:
@@ -118,3 +122,8 @@ class Findings:
     def active(self) -> list[bool]:
         """Whether each unit of the code is active, all levels together."""
         return [unit for level in self.levels for unit in level.active]
+
+    @property
+    def noun(self) -> str:
+        """What the code is looked at by: 'direction' where its top level may be turned, else 'unit'."""
+        return self.levels[0].noun if self.levels else "unit"

@@ -12,6 +12,7 @@ from torch import Tensor
 from lambent.data.condition import Category
 from lambent.data.kinds.modality import Encoded, Modality
 from lambent.fitted import Fitted, Rows
+from lambent.metrics.chance import chance
 from lambent.report.run.findings import Findings, LatentMap, Measure, Pictures, Tables
 from lambent.tasks import explore
 from lambent.tasks.by_row import labels_of
@@ -21,7 +22,9 @@ SHOWN = 30  # originals with their reconstructions
 SAMPLES = 60
 WALKS, STEPS = 6, 10
 UNITS = 8
-REACH = torch.linspace(-3, 3, 9)  # of a traversal, in standard deviations of the prior
+REACH = torch.linspace(
+    -3, 3, 9
+)  # of a traversal, in standard deviations of the prior, or of the codes along a direction
 MAPPED = 2000
 TABLE_ROWS = 12
 
@@ -47,6 +50,8 @@ def gather(
         pictures=pictures_of(fitted, rows, evaluation.levels, seed),
         tables=tables_of(fitted, rows, seed),
         latent_map=map_of(fitted, rows),
+        chance=chance(fitted.model.likelihood, rows.x),
+        alike=len(rows) > 1 and bool((rows.x == rows.x[:1]).all()),
         samples_under=_told_context(fitted),
     )
 
@@ -97,7 +102,7 @@ def pictures_of(fitted: Fitted, rows: Rows, levels: list[UnitUsage], seed: int =
     units = busiest(levels, UNITS)
     ends = _spread(rows, 2 * min(WALKS, len(rows) // 2))
     first = rows.at(torch.tensor([0]))
-    moved = explore.traverse(fitted, first.x, units, REACH, first.context)
+    moved = explore.traverse(fitted, first.x, units, REACH, first.context, [level.directions for level in levels])
     return Pictures(
         originals=fitted.pictures(chosen.x),
         reconstructions=fitted.pictures(explore.reconstruct(fitted, chosen.x, chosen.context)),
@@ -106,7 +111,7 @@ def pictures_of(fitted: Fitted, rows: Rows, levels: list[UnitUsage], seed: int =
         ),
         interpolation=_strips(fitted, _walked(fitted, ends)) if len(ends) else None,
         traversals=_strips(fitted, moved),
-        traversal_units=[unit_name(unit, len(levels)) for unit in units],
+        traversal_units=[unit_name(unit, levels) for unit in units],
         traversal_values=REACH.tolist(),
     )
 
@@ -160,9 +165,11 @@ def busiest(levels: Sequence[UnitUsage], count: int) -> list[tuple[int, int]]:
     return ranked[:count]
 
 
-def unit_name(place: tuple[int, int], levels: int) -> str:
-    """A unit's name for a reader."""
-    return f"unit {place[1]}" if levels == 1 else f"level {place[0] + 1}, unit {place[1]}"
+def unit_name(place: tuple[int, int], levels: Sequence[UnitUsage]) -> str:
+    """A unit's name for a reader, 'unit 3'; or a direction's, which are counted from 1 by what they carry: 'direction 1'."""
+    number, unit = place
+    name = f"unit {unit}" if levels[number].noun == "unit" else f"direction {unit + 1}"
+    return name if len(levels) == 1 else f"level {number + 1}, {name}"
 
 
 def tables_of(fitted: Fitted, rows: Rows, seed: int = 0) -> Tables | None:

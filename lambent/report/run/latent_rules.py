@@ -1,13 +1,16 @@
 """Rules about the latent code: unused, too small, badly matched by its posterior or its prior."""
 
 from lambent.report.numerals import count, joined, show
+from lambent.report.run.failure_rules import margin
 from lambent.report.run.findings import Findings
+from lambent.report.run.learning_rules import generalizes
 from lambent.report.run.lookup import finite, kind, last, number, settings
 from lambent.tasks.sections import Remark
 
 COLLAPSED = 0.1  # nats: a code with less KL in all carries nothing
 NEARLY = 0.1  # share of active units below which the code has all but collapsed
 PARTLY = 0.5  # share of active units below which the rest is worth a note
+POINTS = 7.0  # nats per unit in use: a posterior a thousand times narrower than the codes are spread
 FULL = 0.5  # nats per unit: if all units are active and carry this much, the code may be too small
 LOOSE = 0.01  # share of the bound by which more samples may tighten it
 UNMATCHED = 0.1  # share of the KL that may come from a prior that does not fit
@@ -38,19 +41,72 @@ def collapse(findings: Findings) -> Remark | None:
     used = sum(units)
     if not _has_bound(findings) or (not units and total is None):
         return None
-    nats = f"{show(total, 3)} nats" if total is not None else "an unknown number of nats"
+    nats = f"{show(total, 3)} nats a row" if total is not None else "not known"
+    kl = f"The KL, the most that the code can carry, is {nats}."
     if (units and not used) or (total is not None and total < COLLAPSED):
-        text = f"{_used(units)}The code carries {nats}: the decoder ignores it, all samples look alike."
-        return Remark("problem", "Collapsed", text + _causes(findings), _cures(findings), "collapsed")
-    if not units:
-        return Remark("good", "Not collapsed", f"The code carries {nats} per example.", answer="not collapsed")
-    share = used / len(units)
-    text = f"{_used(units)}They carry {nats} per example."
-    if share < NEARLY:
-        return Remark("problem", "Close to collapse", text + _causes(findings), _cures(findings), "close to collapse")
-    if share < PARTLY:
-        return Remark("notice", "Most units are unused", text, _fuller(findings, used), "not collapsed")
+        text = f"{_used(findings)}{kl} The decoder ignores the code, all samples look alike.{_causes(findings)}"
+        return Remark("problem", "Collapsed", text, _cures(findings), "collapsed")
+    text = f"{_used(findings)}{kl}"
+    if units and used / len(units) < NEARLY and not _earns(findings):
+        text = f"{text}{_causes(findings)}"
+        return Remark("problem", "Close to collapse", text, _cures(findings), "close to collapse")
+    if units and used / len(units) < PARTLY:
+        noun = findings.noun
+        return Remark(
+            "notice", f"Most {noun}s are unused", f"{text}{_idle(findings)}", _fuller(findings, used), "not collapsed"
+        )
     return Remark("good", "Not collapsed", text, answer="not collapsed")
+
+
+def _earns(findings: Findings) -> bool:
+    """Whether the ELBO is better than columns by themselves could be: the few units in use are all that the data need."""
+    elbo, chance = findings.metric("elbo"), findings.chance
+    if elbo is None or chance is None or chance.levels is not None:
+        return False
+    return elbo > chance.nats + margin(findings)
+
+
+def _idle(findings: Findings) -> str:
+    """What the units without use cost in this run, where their KL is known."""
+    if not findings.kl_of_units:
+        return ""
+    cost = sum(v for v, active in zip(findings.kl_of_units, findings.active, strict=True) if not active)
+    return f" Those without use cost {show(max(0.0, cost), 2)} nats of it."
+
+
+def free_bits_alone(findings: Findings) -> Remark | None:
+    """Whether the code holds what free bits give away, and no more."""
+    free, units = number(findings.objective, "free_bits"), findings.kl_of_units
+    if not free or not units or not any(findings.active) or sum(units) > 1.15 * free * len(units):
+        return None
+    text = (
+        f"The KL of {show(sum(units), 3)} nats is what free bits give away: {show(free)} nats for each of "
+        f"{count(len(units), 'unit')}. Nothing shows that the code earns any nat that it has to pay for."
+    )
+    return Remark(
+        "notice", "The code holds its free bits and no more", text, "Compare the ELBO with that of a run without."
+    )
+
+
+def nearly_points(findings: Findings) -> Remark | None:
+    """Whether the posteriors have become points, as those of an autoencoder are."""
+    every = [
+        (v, active) for level in findings.levels for v, active in zip(level.nats or [], level.active, strict=False)
+    ]
+    used = [finite(v) or 0.0 for v, active in every if active]
+    if not used or not _has_bound(findings) or sum(used) / len(used) < POINTS:
+        return None
+    beta = number(findings.objective, "beta")
+    noun = findings.noun
+    text = (
+        f"Each {noun} in use carries {show(sum(used) / len(used), 3)} nats on average: q(z|x) is nearly a point, as an "
+        "autoencoder's is, and codes lie too far apart for samples of the prior to fall among them."
+    )
+    if beta is not None and beta < 1:
+        advice = f"β = {show(beta)} lets the KL grow: train with β = 1 (--objective.beta 1)."
+    else:
+        advice = "If the data hold no noise that is fine; else raise the floor of the likelihood's scale, or look for rows twice."
+    return Remark("notice", "The posteriors are nearly points", text, advice)
 
 
 def empty_levels(findings: Findings) -> Remark | None:
@@ -74,7 +130,7 @@ def too_small(findings: Findings) -> Remark | None:
     units = findings.kl_of_units
     if not units or not _has_bound(findings) or not all(findings.active):
         return None
-    if kind(findings.spec, "covariance") == "full":  # the prior lets the code turn: no unit of such a code is ever idle
+    if not generalizes(findings):  # the code is not what is short
         return None
     mean = sum(units) / len(units)
     if mean < FULL or min(units) < 0.2 * mean:
@@ -84,7 +140,7 @@ def too_small(findings: Findings) -> Remark | None:
         "notice",
         "The code may be too small",
         text,
-        f"Try a latent size of {2 * len(units)}; units that are not needed will switch themselves off.",
+        f"Try a latent size of {2 * len(units)} (--latent.size) and compare the ELBO on rows held out.",
     )
 
 
@@ -154,23 +210,33 @@ def _kl(findings: Findings) -> float | None:
     return sum(units) if units else last(findings.series("validation_kl")) or last(findings.series("kl"))
 
 
-def _used(units: list[bool]) -> str:
+def _used(findings: Findings) -> str:
+    units = findings.active
     used = sum(units)
-    return (
-        f"{used if used else 'None'} of {count(len(units), 'unit')} {'is' if used == 1 else 'are'} active. "
-        if units
-        else ""
-    )
+    if not units:
+        return ""
+    of = count(len(units), findings.noun)
+    return f"{used if used else 'None'} of {of} {'is' if used == 1 else 'are'} active. "
 
 
 def _causes(findings: Findings) -> str:
-    """The likeliest cause that the settings show, as a sentence."""
+    """The likeliest cause that data and settings show, as a sentence."""
+    if findings.alike:
+        return " All rows are equal: there is nothing that a code could tell."
     beta = number(findings.objective, "beta")
     if beta is not None and beta > 1 and _weighs_kl(findings):
         return f" The likeliest cause is β = {show(beta)}: each nat of code costs {show(beta)} nats of loss."
     strong = _strong(findings)
     if strong:
         return f" The likeliest cause is a decoder ({strong}) strong enough to do without the code."
+    if number(findings.objective, "free_bits"):
+        return " The KL that is there lies within the free bits, which cost nothing and tell nothing."
+    elbo, chance = findings.metric("elbo"), findings.chance
+    if elbo is not None and chance is not None and elbo < chance.nats + margin(findings):
+        return (
+            f" The ELBO, {show(elbo)} nats, is no better than {chance.words}, which give {show(chance.nats)}: "
+            "the rows may be noise, in which no value tells of another."
+        )
     if not _annealed(findings):
         return " The likeliest cause is a KL at full weight from the first step, before the decoder can use the code."
     return ""
@@ -178,6 +244,8 @@ def _causes(findings: Findings) -> str:
 
 def _cures(findings: Findings) -> str:
     """What to try, most promising first, without what is already set."""
+    if findings.alike:
+        return "Give it rows that differ."
     beta = number(findings.objective, "beta")
     cures = [f"lower β (now {show(beta)})"] if beta is not None and beta > 1 else []
     if not number(findings.objective, "free_bits"):
@@ -195,9 +263,7 @@ def _fuller(findings: Findings, used: int) -> str:
     ways += ["take a Mixture prior"] if kind(findings.spec, "prior") == "Standard" else []
     size = f"a latent size near {_round_size(used)} would do"
     return (
-        f"Units that never come into use may cost nats: {joined(ways)}; else {size}."
-        if ways
-        else f"{size.capitalize()}."
+        f"If more came into use the bound might rise: {joined(ways)}; else {size}." if ways else f"{size.capitalize()}."
     )
 
 

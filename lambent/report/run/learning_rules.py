@@ -1,14 +1,10 @@
-"""Rules about the course of training: too long, too short, cut short, or not to be judged.
+"""Rules about the course of training: too long, too short, cut short, or not to be judged."""
 
-The rules compare differences of bounds with the bound's own size, max(|ELBO|, KL, 1 nat): an ELBO of a density can lie
-near zero, where a share of the ELBO alone would mean nothing. Where there is no ELBO, minus the loss takes its place.
-"""
-
-import math
 import statistics
 from itertools import pairwise
 
 from lambent.report.numerals import count, show
+from lambent.report.run.curves import Column, Curves, Trend, curves, kept_epoch, noise, size_of, trend
 from lambent.report.run.findings import Findings
 from lambent.report.run.lookup import finite, last
 from lambent.tasks.sections import Remark
@@ -18,34 +14,49 @@ SEVERE = 0.03  # share from which a decline or a gap is a problem, not a note
 GAP = 0.05  # share of the bound's size that may lie between training and validation
 IMPROVING = 0.005  # share gained over the last fifth of the epochs that shows an unfinished run
 SHORT = 5  # epochs: fewer show no trend
+WAITED = 10  # epochs, and steps by the hundred, that patience should last
+WAITED_STEPS = 100
 
 
 def over_fitting(findings: Findings) -> Remark | None:
     """Whether validation fell from its best while training rose, or lies far below training."""
-    name, train, held = _scores(findings)
-    kept = int(finite(findings.training.get("kept_epoch")) or 0)
-    if kept:  # the model ends there, however the curves go on
-        train, held = train[:kept], held[:kept]
-    present = [(v, i) for i, v in enumerate(held) if v is not None]
+    found, kept = curves(findings), kept_epoch(findings)
+    found = found.until(kept) if kept else found  # the model ends there, however the curves go on
+    present = [(v, i) for i, v in enumerate(found.held) if v is not None]
+    own = last(found.train)
     if not present:
-        return _no_validation() if last(train) is not None else None
-    best, at = max(present)
-    tail = statistics.median(v for v, _ in present[-3:])
-    drop = best - tail
-    size = _size(findings, best)
-    since = len(present) - 1 - [i for _, i in present].index(at)
-    if since >= 3 and drop > max(DECLINE * size, 2 * _noise(held)) and _rose(train, at):
-        return _declined(findings, name, (best, tail), at, drop / size)
-    own = last(train)
-    gap = (own - tail) if own is not None else 0.0
-    if gap > max(GAP * size, 2 * _noise(held)):
-        return _apart(name, own or 0.0, tail, gap / size)
-    if len(present) < SHORT:
-        return None
-    beside = f"{_side(gap)} the training {name} and " if own is not None else ""
-    text = f"The validation {name} ends {beside}within {show(max(0.0, drop), 2)} nats of its best."
-    if kept and kept < findings.epochs:
-        text += f" These are the weights of epoch {kept}, the best; training went on to epoch {findings.epochs}."
+        return _no_validation() if own is not None else None
+    best, at = max(present, key=lambda pair: pair[0])
+    end = present[-1][0]
+    size, unrest = size_of(findings, best), 2 * noise(found.held)
+    drop = best - max(end, statistics.median(v for v, _ in present[-3:]))
+    since = sum(i > at for _, i in present)
+    gap = own - end if own is not None else 0.0
+    of_another_kind = gap > 4 * GAP * size and _from_the_start(found, 4 * GAP)
+    if since >= 3 and drop > max(DECLINE * size, unrest) and _rose(found.train, at) and not of_another_kind:
+        return _declined(findings, found.name, (best, end), at, drop / size)
+    if gap > max(GAP * size, unrest):
+        return _apart(findings, found, gap, gap / size)
+    return None if len(present) < SHORT else _level(findings, found, best)
+
+
+def generalizes(findings: Findings) -> bool:
+    """Whether nothing speaks for more than noise between the training rows and others."""
+    remark = over_fitting(findings)
+    return remark is None or remark.level == "good" or not remark.answer.startswith(("over-fitted", "better on"))
+
+
+def _level(findings: Findings, found: Curves, best: float) -> Remark:
+    """Training and validation end beside each other."""
+    kept, end, own = kept_epoch(findings), last(found.held) or 0.0, last(found.train)
+    beside = "" if own is None else f", {_side(own - end)} the training {found.name}"
+    if kept:
+        text = f"The model has the weights of epoch {kept}, best on validation: an {found.name} of {show(end)} nats{beside}."
+        text += f" Training went on to epoch {findings.epochs}." if kept < findings.epochs else ""
+    else:
+        short = "its best, " if best == end else ""
+        below = "" if best == end else f" and {show(best - end, 2)} nats below its best"
+        text = f"The validation {found.name} ends at {short}{show(end)} nats{beside}{below}."
     return Remark("good", "Not over-fitted", text, answer="not over-fitted")
 
 
@@ -59,7 +70,7 @@ def _no_validation() -> Remark:
         "notice",
         "Over-fitting was not checked",
         text,
-        "Hold out a tenth of the rows for validation.",
+        "Hold out a tenth of the rows for validation (--validation 0.1).",
         "over-fitting was not checked",
     )
 
@@ -69,12 +80,13 @@ def _declined(findings: Findings, name: str, values: tuple[float, float], at: in
     epochs = [v for v in findings.series("epoch") if v is not None]
     epoch = show(epochs[at]) if len(epochs) == findings.epochs else str(at + 1)
     text = (
-        f"The validation {name} was best at epoch {epoch} ({show(values[0])} nats) and has since fallen to "
-        f"{show(values[1])}, {show(100 * share, 2)} % worse, while the training {name} kept rising."
+        f"The validation {name} was best at epoch {epoch} ({show(values[0])} nats) and ended at {show(values[1])}, "
+        f"{show(values[0] - values[1], 3)} nats lower, while the training {name} kept rising."
     )
     advice = (
-        f"Stop early: keep the weights of epoch {epoch}. For a better model, not only a shorter run, use a smaller "
-        "network, more data, or noise on the input (for binary pictures: draw the pixels anew each epoch)."
+        f"Stop early: --patience {patience_for(findings)} keeps the weights of the best epoch, here {epoch}. For a better "
+        "model, not only a shorter run, use a smaller network, more data, or noise on the input "
+        "(for binary pictures: draw the pixels anew each epoch)."
     )
     return Remark(
         "problem" if share >= SEVERE else "notice",
@@ -85,12 +97,23 @@ def _declined(findings: Findings, name: str, values: tuple[float, float], at: in
     )
 
 
-def _apart(name: str, own: float, held: float, share: float) -> Remark:
-    text = (
-        f"The training {name} ({show(own)}) ends {show(own - held, 3)} nats above the validation one ({show(held)}): "
-        f"{show(100 * share, 2)} % of it. Part of what the model learned holds for the training rows only."
-    )
-    advice = "Use a smaller network, more data, or noise on the input; check that both parts of the data are alike."
+def patience_for(findings: Findings) -> int:
+    """Epochs to wait for a better one: a fifth of those asked for, at least ten."""
+    return max(WAITED, findings.epochs // 5)
+
+
+def _apart(findings: Findings, found: Curves, gap: float, share: float) -> Remark:
+    own, held, kept = last(found.train) or 0.0, last(found.held) or 0.0, kept_epoch(findings)
+    where = f"at epoch {kept}, whose weights the model has," if kept else "at the end"
+    text = f"The training {found.name} {where} is {show(own)}, {show(gap, 3)} nats above the validation one ({show(held)})."
+    if _from_the_start(found, GAP):
+        text += " They were apart from the first epochs on, before any row was memorized: those held out may be of another kind."
+        advice = (
+            "Check that both parts of the data are alike: shuffle rows that stand in an order before they are parted."
+        )
+    else:
+        text += " Part of what the model learned holds for the training rows only."
+        advice = "Use a smaller network, more data, or noise on the input; check that both parts of the data are alike."
     return Remark(
         "problem" if share >= 4 * GAP else "notice",
         "A gap between training and validation",
@@ -100,89 +123,111 @@ def _apart(name: str, own: float, held: float, share: float) -> Remark:
     )
 
 
+def _from_the_start(found: Curves, share: float) -> bool:
+    """Whether both lay apart by that share of the bound in each of the first epochs, where training has yet to memorize.
+
+    A training score is a mean over an epoch in which it rises, so that validation begins above it where the rows are alike.
+    """
+    pairs = [(a, b) for a, b in zip(found.train, found.held, strict=False) if a is not None and b is not None]
+    early = pairs[: max(2, len(pairs) // 10)]
+    return len(pairs) >= SHORT and all(a - b > share * max(abs(b), 1.0) for a, b in early)
+
+
 def under_training(findings: Findings) -> Remark | None:
-    """Whether the bound was still rising when training ended."""
-    name, train, held = _scores(findings)
-    side, column = ("validation", held) if last(held) is not None else ("training", train)
-    values, name = [v for v in column if v is not None], f"{side} {name}"
+    """Whether the bound was still rising when training ended, or training went on alone."""
+    found = curves(findings)
+    side, column = ("validation", found.held) if last(found.held) is not None else ("training", found.train)
+    values, name = [v for v in column if v is not None], f"{side} {found.name}"
     if not values:
         return None
     if len(values) < SHORT:
         text = f"{count(len(values), 'epoch')}: too few to see a trend."
         return Remark("notice", "A very short run", text, "Train for at least ten epochs before you judge the model.")
-    window = min(len(values) - 1, max(3, len(values) // 5))
-    gain = statistics.median(values[-3:]) - statistics.median(values[-1 - window :][:3])
-    size = _size(findings, values[-1])
-    if gain > max(IMPROVING * size, _noise(values)):
-        rise = f"{show(gain, 2)} nats ({show(100 * gain / size, 2)} %)"
-        text = f"The {name} still rose by {rise} over the last {count(window, 'epoch')}."
-        advice = (
-            "Train for about twice as many epochs; if the learning rate has decayed to zero, stretch its schedule too."
-        )
-        return Remark("notice", "Not finished learning", text, advice)
+    size, moved, train = size_of(findings, values[-1]), trend(values), _trend_of_training(found)
+    steep = train is not None and train.gain > max(2 * IMPROVING * size, noise(found.train))
+    if stale := _stale(found, steep):
+        return stale
+    if _stopped(findings):
+        return _patience(findings, found, train if steep else None)
+    if moved.gain > max(IMPROVING * size, noise(values)):
+        return _unfinished(findings, name, moved, size)
     if values[-1] < max(values) - DECLINE * size:
         return None  # a falling curve is no sign of a finished run; `over_fitting` speaks about it
+    if steep and train is not None:
+        return _alone(findings, found.name, train, moved)
+    text = f"The {name} changed by {show(abs(moved.change), 2)} nats over the last {count(moved.window, 'epoch')}."
+    return Remark("good", "Trained to the end", text)
+
+
+def _trend_of_training(found: Curves) -> Trend | None:
+    return trend(found.train) if sum(v is not None for v in found.train) >= SHORT else None
+
+
+def _unfinished(findings: Findings, name: str, moved: Trend, size: float) -> Remark:
+    rise = f"{show(moved.change, 2)} nats ({show(100 * moved.change / size, 2)} %)"
+    text = f"The {name} still rose by {rise} over the last {count(moved.window, 'epoch')}."
+    advice = f"Train for about twice as many epochs (--epochs {2 * findings.epochs})."
+    if findings.training.get("schedule") not in (None, "constant"):
+        advice += " The learning rate's schedule is stretched with them."
+    return Remark("notice", "Not finished learning", text, advice)
+
+
+def _alone(findings: Findings, name: str, train: Trend, held: Trend) -> Remark:
+    text = (
+        f"Over the last {count(train.window, 'epoch')} the training {name} still rose by {show(train.change, 2)} nats, "
+        f"the validation {name} changed by {show(abs(held.change), 2)}: what is learned now holds for those rows only."
+    )
+    advice = f"More epochs will not help (--patience {patience_for(findings)} ends such a run); more data may."
+    return Remark("notice", "Training went on alone", text, advice)
+
+
+def _stale(found: Curves, steep: bool) -> Remark | None:
+    """Validation that repeats itself to the bit while training moves does not see the weights that are trained."""
+    tail = [v for v in found.held if v is not None]
+    tail = tail[len(tail) // 2 :]
+    same = sum(a == b for a, b in pairwise(tail))
+    if not steep or same * 2 <= len(tail) - 1 or len(tail) < 3:
+        return None
+    text = (
+        f"The validation {found.name} stayed the same to the last digit in {same} of the last {len(tail) - 1} epochs while the "
+        f"training {found.name} rose: it was taken of averaged weights that had not moved. The model lags behind."
+    )
     return Remark(
-        "good",
-        "Trained to the end",
-        f"The {name} changed by {show(abs(gain), 2)} nats over the last {count(window, 'epoch')}.",
+        "problem", "The averaged weights are stale", text, "Train without the average: --average 0.", "averages stale"
     )
 
 
-def instability(findings: Findings) -> Remark | None:
-    """Whether epochs hold numbers that are not finite."""
-    raw = [v for column in ("loss", "elbo") for v in findings.raw(column)]
-    bad = sum(1 for v in raw if isinstance(v, float) and not math.isfinite(v))
-    if not bad:
-        return None
-    text = f"The history holds {count(bad, 'number')} that {'is' if bad == 1 else 'are'} not finite."
-    advice = "Lower the learning rate to a third, clip gradients, and look for extreme rows in the data."
-    return Remark("problem", "Training was unstable", text, advice, "training was unstable")
+def _stopped(findings: Findings) -> bool:
+    """Whether patience ended the run."""
+    asked = finite(findings.training.get("epochs"))
+    return bool(kept_epoch(findings)) and asked is not None and findings.epochs < asked
 
 
-def skipped_steps(findings: Findings) -> Remark | None:
-    """Whether steps were skipped as spikes, and whether they were many."""
-    spikes = finite(findings.training.get("skipped_spikes")) or last(findings.series("skipped")) or 0.0
-    if spikes <= 0:
-        return None
-    steps = finite(findings.training.get("steps")) or last(findings.series("step"))
-    serious = bool(steps) and spikes > 0.01 * (steps or 0.0)
-    how_many = f"{int(spikes):,} of {count(int(steps), 'step')}" if steps else count(int(spikes), "step")
-    text = f"{how_many} gave a gradient far out of line and left no trace in the weights."
-    advice = "Lower the learning rate or warm it up over the first epochs; look for extreme rows in the data."
-    if not serious:
-        advice = "A few are harmless. If they become more, lower the learning rate."
-    return Remark("problem" if serious else "notice", "Steps were skipped", text, advice)
+def _patience(findings: Findings, found: Curves, steep: Trend | None) -> Remark:
+    kept, asked = kept_epoch(findings), int(finite(findings.training.get("epochs")) or 0)
+    waited = findings.epochs - kept
+    waiting = f"{count(waited, 'epoch')} without a better validation {found.name}"
+    text = f"The run was stopped at epoch {findings.epochs} of {asked:,}, after {waiting}"
+    steps = _steps_of(findings.series("step"), kept)
+    if steep is not None and (waited < WAITED or (steps is not None and steps < WAITED_STEPS)):
+        text += (
+            f"{'' if steps is None else f' ({steps:,} steps)'}, too few to know. The training {found.name} still rose by "
+            f"{show(steep.change, 2)} nats over the last {count(steep.window, 'epoch')}."
+        )
+        more = max(5 * waited, 50)
+        return Remark(
+            "notice", "Stopped too early", text, f"Wait for longer: --patience {more}, or 0 to go to the end."
+        )
+    return Remark("good", "Trained until validation stopped rising", f"{text}.")
 
 
-def _scores(findings: Findings) -> tuple[str, list[float | None], list[float | None]]:
-    """What should rise, for training and validation: the ELBO, or minus the loss where there is none."""
-    curves = findings.series("elbo"), findings.series("validation_elbo")
-    if not findings.autoencoder and any(last(values) is not None for values in curves):
-        return "ELBO", *curves
-    if "gan" in str(findings.objective.get("type", "")).lower():
-        return "score", [], []  # the loss against a rival rises and falls with the rival
-    train, held = (findings.series(name) for name in ("loss", "validation_loss"))
-    return (
-        "score (minus the loss)",
-        [None if v is None else -v for v in train],
-        [None if v is None else -v for v in held],
-    )
+def _steps_of(steps: Column, since: int) -> int | None:
+    """Steps taken after so many epochs."""
+    before, after = last(steps[:since]), last(steps)
+    return None if before is None or after is None else int(after - before)
 
 
-def _size(findings: Findings, bound: float) -> float:
-    return max(abs(bound), findings.metric("kl") or last(findings.series("kl")) or 0.0, 1.0)
-
-
-def _noise(values: list[float | None] | list[float]) -> float:
-    """The usual change from one epoch to the next over the second half: the curve's own unrest, in nats."""
-    present = [v for v in values if v is not None]
-    tail = present[len(present) // 2 :]
-    steps = [abs(b - a) for a, b in pairwise(tail)]
-    return statistics.median(steps) if steps else 0.0
-
-
-def _rose(train: list[float | None], since: int) -> bool:
+def _rose(train: Column, since: int) -> bool:
     """Whether the training curve rose after epoch index `since`; true where there is no training curve."""
     before, after = last(train[: since + 1]), last(train)
     return before is None or after is None or after > before

@@ -3,14 +3,13 @@
 import json
 from collections.abc import Callable, Sequence
 
-from lambent.metrics.collapse import ACTIVE
 from lambent.report.charts import bars, grids, lines
 from lambent.report.charts.scatter import scatter
+from lambent.report.numerals import show
 from lambent.report.run import facts
 from lambent.report.run.findings import Findings, Pictures
-from lambent.report.run.lookup import kind
 from lambent.report.run.verdict import summary, verdict
-from lambent.tasks.evaluate import MEASURES, MOVEMENT
+from lambent.tasks.evaluate import ACTIVITY, MEASURES, UnitUsage
 from lambent.tasks.sections import (
     Block,
     Code,
@@ -60,8 +59,14 @@ def training(findings: Findings) -> Section | None:
 def numbers(findings: Findings) -> Section | None:
     """The table of measures."""
     table = facts.measures(findings)
+    tested = findings.data.get("tested_on")
+    rows = (
+        f"on {show(tested)} test rows; the curves above are of other rows, those of training and validation"
+        if tested
+        else ""
+    )
     lead = (
-        "Every measure with its unit. "
+        f"Every measure with its unit{f', {rows}' if rows else ''}. "
         "The standard error says how far the number would move with other rows of the same kind."
     )
     return Section("numbers", "Numbers", lead, [table]) if table else None
@@ -100,12 +105,17 @@ def latent_map(findings: Findings) -> Section | None:
 
 LEADS = {
     "kl": (
-        "How much each unit of the code says about an example, largest first. "
+        "The KL of each unit of the code, largest first: what it costs, and the most that it can say about an example. "
         "A healthy code spreads its nats over several units."
     ),
     "matched": (
         "How much each unit of the code says about an example, largest first. These are no parts of the KL: "
         "under this prior or posterior it has none by unit."
+    ),
+    "direction": (
+        "How much the code says about an example along each of its principal directions, largest first. Under this prior or "
+        "posterior, with full covariances, the code may be turned, and a single unit means nothing alone. "
+        "These are no parts of the KL."
     ),
     None: "The KL of this code has no parts by unit. Shown is how far each unit moves from example to example.",
 }
@@ -113,38 +123,48 @@ MIXED = (
     "How much each unit of the code says about an example, largest first. "
     "The KL has parts by unit at some levels only; what is drawn stands above the bars."
 )
+STILL = (
+    "A unit without use stands still: its KL is what it costs to lie off the prior, and says nothing about an example."
+)
 
 
 def units(findings: Findings) -> Section | None:
-    """What the units of the code carry, with the definition of every measure that is drawn."""
+    """What the units of the code carry, or its directions, with the definition of every measure that is drawn."""
     if not findings.levels:
         return None
     measures = list(dict.fromkeys(level.measure for level in findings.levels))
     scale = " All levels share one scale." if len(findings.levels) > 1 and len(measures) == 1 else ""
-    lead = (
-        f"{LEADS[measures[0]] if len(measures) == 1 else MIXED} A unit counts as active when its centre moves.{scale}"
-    )
+    lead = LEADS[measures[0]] if len(measures) == 1 else MIXED
     charts = bars.levels(findings.levels, findings.metric("kl"))
     notes = [f"{bars.WORDS[m].title}: {MEASURES[m]}." for m in measures if m] + [
         f"{MEASURES[None][0].upper()}{MEASURES[None][1:]}." for m in measures if not m
     ]
-    notes.append(f"Active: the {MOVEMENT}, is above {ACTIVE}.")
-    if kind(findings.spec, "covariance") == "full":
-        notes.append(
-            "The prior's full covariances let the code turn: a single unit, active or not, means little alone."
-        )
+    notes += [f"Active: {rule}." for rule in dict.fromkeys(ACTIVITY[m] for m in measures)]
+    notes += [STILL] if any(_costly(level) for level in findings.levels) else []
     body: list[Block] = [Group(charts)] if len(charts) > 1 else [*charts]
-    return Section("units", "Latent units", lead, body + [Paragraph(note, "note") for note in notes])
+    title = "Latent directions" if findings.noun == "direction" else "Latent units"
+    return Section("units", title, lead + scale, body + [Paragraph(note, "note") for note in notes])
+
+
+def _costly(level: UnitUsage) -> bool:
+    """Whether a unit that stands still has a larger KL than one that moves."""
+    nats = list(zip(level.nats or [], level.active, strict=False))
+    used, idle = ([v for v, active in nats if active is wanted] for wanted in (True, False))
+    return level.measure == "kl" and bool(used) and max(idle, default=0.0) > min(used)
 
 
 def traversals(findings: Findings) -> Section | None:
-    """One unit moved at a time."""
+    """One unit, or direction, moved at a time."""
     sheet = _sheet(grids.traversals, findings.pictures)
+    noun = findings.noun
     lead = (
-        "One unit moves per row, the others stand still. "
-        "A good unit changes one thing, smoothly, and the picture stays plausible at both ends."
+        f"The code of one example, moved along one {noun} in each row, the others stand still. "
+        f"A good {noun} changes one thing, smoothly, and the picture stays plausible at both ends."
     )
-    note = Paragraph("Columns: the unit's value in standard deviations of the prior about its mean.", "note")
+    of = "standard deviations of the prior about its mean"
+    if noun == "direction":
+        of = "standard deviations of the codes along it, about their mean; the directions are those of the bars above"
+    note = Paragraph(f"Columns: the {noun}'s value in {of}.", "note")
     return _unless_empty("traversals", "Traversals", lead, sheet, note if sheet and sheet.heads else None)
 
 

@@ -3,31 +3,39 @@
 from collections.abc import Callable, Sequence
 
 from lambent.report.numerals import count
-from lambent.report.run import latent_rules, learning_rules
+from lambent.report.run import failure_rules, latent_rules, learning_rules
 from lambent.report.run.findings import Findings
 from lambent.tasks.sections import Remark
 
 Rule = Callable[[Findings], Remark | None]
 
-RULES: tuple[Rule, ...] = (
+# Of a model that did not learn there is nothing else to say: neither that it is collapsed, nor that it is not.
+OF_ANY: tuple[Rule, ...] = (
     latent_rules.no_bound,
-    learning_rules.instability,
+    failure_rules.not_trained,
+    failure_rules.instability,
+    failure_rules.skipped_steps,
+    latent_rules.weighted,
+)
+OF_TRAINED: tuple[Rule, ...] = (
+    failure_rules.worse_than_nothing,
     learning_rules.over_fitting,
     latent_rules.collapse,
     learning_rules.under_training,
     latent_rules.empty_levels,
     latent_rules.too_small,
+    latent_rules.nearly_points,
+    latent_rules.free_bits_alone,
     latent_rules.loose_bound,
     latent_rules.prior_gap,
-    latent_rules.weighted,
-    learning_rules.skipped_steps,
 )
 _ORDER = ("problem", "notice", "good")
 
 
 def verdict(findings: Findings) -> list[Remark]:
     """All remarks that the rules make about a run: problems first, then notes, then what is well."""
-    remarks = [remark for rule in RULES if (remark := rule(findings)) is not None]
+    rules = OF_ANY if failure_rules.not_trained(findings) is not None else OF_TRAINED + OF_ANY
+    remarks = [remark for rule in rules if (remark := rule(findings)) is not None]
     return sorted(remarks, key=lambda remark: _ORDER.index(remark.level))
 
 

@@ -1,0 +1,93 @@
+"""Notices: what was noticed of data, as counts in a source's record, and the same in sentences."""
+
+import sys
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from lambent.errors import DataWarning
+
+SHOWN = 8  # names that a sentence lists
+# Each in the singular and, where there is one, the plural; {n}: how many, {names}: which.
+SENTENCES: dict[str, tuple[str, str]] = {
+    "all_constant": (
+        "the only column is the same in every row: {names}",
+        "all {n} columns are the same in every row: {names}",
+    ),
+    "constant": (
+        "1 column is the same in every row, and left out of the model: {names} (samples and reconstructions have it)",
+        "{n} columns are the same in every row, and left out of the model: {names} (samples and reconstructions have them)",
+    ),
+    "ignored_columns": (
+        "1 column that the model was not trained on is left out: {names}",
+        "{n} columns that the model was not trained on are left out: {names}",
+    ),
+    "dropped_index": ("1 column is an index saved along, and left out: {names}",) * 2,
+    "changed": ("{names}",) * 2,
+    "far": ("{names}",) * 2,
+    "by_position": ("{names}",) * 2,
+    "low_counts": (
+        "the numbers are low counts: they are not scaled, and NegativeBinomial suits them (for a density of measurements "
+        "choose the Gaussian likelihood and the scale standard)",
+    )
+    * 2,
+    "decimal_comma": (
+        "numbers are written with decimal commas in 1 column, and read so: {names}",
+        "numbers are written with decimal commas in {n} columns, and read so: {names}",
+    ),
+    "no_header": ("the file has no row of names: its columns are called x0, x1, …",) * 2,
+    "read_as_latin1": ("the file is not in UTF-8, and was read as Latin-1",) * 2,
+}
+WARNED = ("all_constant", "constant", "low_counts", "far", "decimal_comma", "ignored_columns", "by_position", "changed")
+
+
+class Notices(Counter[str]):
+    """How often what was noticed, and of which columns or files, where that is known, in `names`."""
+
+    def __init__(
+        self, counts: Mapping[str, int] | None = None, names: Mapping[str, Iterable[str]] | None = None
+    ) -> None:
+        super().__init__(counts or {})
+        self.names: dict[str, list[str]] = {what: list(which) for what, which in (names or {}).items()}
+
+    def note(self, what: str, name: str) -> None:
+        """Count one, by name."""
+        self[what] += 1
+        self.names.setdefault(what, []).append(name)
+
+    def facts(self) -> dict[str, Any]:
+        """For a source's record: {"notices": counts, "noticed": names}."""
+        return {"notices": dict(self), **({"noticed": self.names} if self.names else {})}
+
+
+def together(learned: Mapping[str, Any], fresh: Mapping[str, Any]) -> dict[str, Any]:
+    """Two records of notices as one: what is in both is counted as in the later."""
+    counts = {**(learned.get("notices") or {}), **(fresh.get("notices") or {})}
+    names = {**(learned.get("noticed") or {}), **(fresh.get("noticed") or {})}
+    return {"notices": counts, **({"noticed": names} if names else {})}
+
+
+def sentences(source: Mapping[str, Any], but: Iterable[str] = ()) -> dict[str, str]:
+    """What a source's record says was noticed, in words."""
+    counts, names = source.get("notices") or {}, source.get("noticed") or {}
+    return {what: _sentence(what, counts[what], names.get(what, [])) for what in sorted(counts) if what not in but}
+
+
+def _sentence(what: str, count: int, names: list[str]) -> str:
+    apart = "; " if what in ("changed", "far", "by_position") else ", "
+    listed = apart.join(names[:SHOWN]) + (f" and {count - SHOWN:,} more" if len(names) > SHOWN else "")
+    if what in SENTENCES and (names or "{names}" not in SENTENCES[what][0]):
+        return SENTENCES[what][count != 1].format(n=f"{count:,}", names=listed)
+    said = what if " " in what else what.replace("_", " ")  # one in words already may name files
+    return f"{said}: {count:,}" + (f" ({listed})" if names else "")
+
+
+def warned(source: Mapping[str, Any]) -> None:
+    """Warn, at the user's own line, of what changes a result: columns left out, matched by place, read in another way."""
+    depth, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "lambent":
+        depth, frame = depth + 1, frame.f_back
+    for what, words in sentences(source).items():
+        if what in WARNED:
+            warnings.warn(words, DataWarning, stacklevel=depth)

@@ -32,8 +32,10 @@ from lambent.model import LatentModel
 from lambent.model.latents import Flat, Latent
 from lambent.model.likelihoods import Gaussian, Likelihood
 from lambent.model.networks import Mlp, Network
+from lambent.model.noise import RowNoise, row_keys
 from lambent.model.posteriors import Posterior
 from lambent.model.priors import Prior
+from lambent.model.trace import Draw, from_keys
 from lambent.objectives import Objective
 from lambent.part import Part, Shape, Spec, family, registered
 
@@ -165,6 +167,17 @@ def device(request: pytest.FixtureRequest) -> torch.device:
 def seed(device: torch.device) -> Callable[[int], torch.Generator]:
     """seed(7): a generator on the device under test."""
     return lambda number: torch.Generator(device).manual_seed(number)
+
+
+@pytest.fixture
+def keyed() -> Callable[..., Draw]:
+    """keyed(model, x, 3): a draw of up to eight samples whose noise comes from seed 3 and what each row holds."""
+
+    def made(model: LatentModel, x: Tensor, number: int = 0) -> Draw:
+        noise = RowNoise(8, sum(model.latent.sizes_of_levels), x.device)
+        return from_keys(noise, row_keys(x, number))
+
+    return made
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import contextlib
 import csv
 import io
 import os
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -65,14 +66,22 @@ def write(path: Path, arrays: NamedArrays, lead: NamedArrays, grid: Array | None
     if suffix == ".png":
         return write_grid(path, grid, white)
     if suffix == ".npz":
-        buffer = io.BytesIO()
-        named = {k: v if isinstance(v, np.ndarray) else np.asarray(v) for k, v in (lead | arrays).items()}
-        np.savez_compressed(buffer, **{k: v.astype(str) if v.dtype.kind == "O" else v for k, v in named.items()})  # type: ignore[arg-type]
-        return write_bytes(path, buffer.getvalue())
+        return write_bytes(path, _npz(lead | arrays))
     columns = lead | flat(arrays)
     if suffix == ".csv":
         return write_bytes(path, csv_text(columns).encode("utf-8", "surrogateescape"))
     return _write_parquet(path, columns)
+
+
+def _npz(arrays: NamedArrays) -> bytes:
+    """As numpy's own function for it, which takes no array of the name "file"."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, values in arrays.items():
+            array = np.asarray(values)
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array.astype(str) if array.dtype.kind == "O" else array)
+    return buffer.getvalue()
 
 
 def flat(arrays: NamedArrays) -> NamedArrays:

@@ -14,6 +14,7 @@ from types import FrameType
 from lambent.cli.voice import line
 from lambent.disk.whole import explained
 from lambent.errors import InterruptedRun, LambentError, MachineError, UsageError, nearest
+from lambent.progress import Display, watched
 from lambent.version import __version__
 
 VERBS = {
@@ -64,7 +65,8 @@ def _run(arguments: list[str]) -> int:
         what = "flag" if verb.startswith("-") else "verb"
         raise UsageError(f"no {what} is called {verb!r}; {nearest(verb, [*VERBS, '--help', '--version', '-V'])}")
     module = importlib.import_module(f"lambent.cli.verbs.{VERBS[verb][0]}")
-    status: int = getattr(module, verb)(rest)
+    with watched(Display()):
+        status: int = getattr(module, verb)(rest)
     return status
 
 

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from lambent.progress import hushed
+
 if TYPE_CHECKING:
     from argparse import Namespace
 
@@ -27,6 +29,8 @@ class Voice:
 
     @classmethod
     def of(cls, options: "Namespace") -> "Voice":
+        if options.quiet:
+            hushed()
         return cls(options.quiet, getattr(options, "json", False))
 
     def note(self, text: str) -> None:

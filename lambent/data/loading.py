@@ -1,5 +1,6 @@
 """Loading: any source → encoded rows, with the modality that suits it."""
 
+import os
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from lambent.data.notices import together
 from lambent.data.readers import arrays, idx, pictures
 from lambent.data.readers import regular as files
 from lambent.data.readers.raw import Raw
-from lambent.data.splitting import as_labels, sides
+from lambent.data.splitting import as_labels, numbers, sides
 from lambent.errors import DataError, UsageError, nearest
 from lambent.part import Spec
 
@@ -253,6 +254,10 @@ def encoded(modality: Modality, raw: Raw) -> Encoded:
     found.factors, found.factor_names = raw.factors, raw.factor_names
     facts = {key: value for key, value in raw.facts.items() if value is not None}
     found.source = {"split": "train"} | facts | found.source
+    outer = numbers(raw.facts.get("part"))
+    found.numbers = outer if found.numbers is None or outer is None else outer[found.numbers]
+    if found.files is not None and "path" in facts:
+        found.files = [os.path.relpath(path, facts["path"]) for path in found.files]
     return found
 
 

@@ -22,14 +22,26 @@ def digest(x: Tensor) -> str:
 
 
 def take(encoded: Encoded, index: np.ndarray, **facts: object) -> Encoded:
-    """The rows at `index`, with their labels and factors; `facts` are added to the source."""
+    """The rows at `index`, with all that lies beside them; `facts` are added to the source."""
     x = encoded.x[torch.from_numpy(np.asarray(index, np.int64))]
     source = encoded.source | facts | {"rows": len(x), "sha256": digest(x)}
     labels = None if encoded.labels is None else encoded.labels[index]
     factors = None if encoded.factors is None else encoded.factors[index]
     beside = {name: values[index] for name, values in encoded.beside.items()}
     context = None if encoded.context is None else encoded.context[torch.from_numpy(np.asarray(index, np.int64))]
-    return replace(encoded, x=x, labels=labels, factors=factors, source=source, beside=beside, context=context)
+    files = None if encoded.files is None else [encoded.files[i] for i in index]
+    own = np.asarray(index) if encoded.numbers is None else encoded.numbers[index]
+    return replace(
+        encoded,
+        x=x,
+        labels=labels,
+        factors=factors,
+        source=source,
+        beside=beside,
+        context=context,
+        files=files,
+        numbers=own,
+    )
 
 
 def split(encoded: Encoded, fraction: float = 0.1, seed: int = 0) -> tuple[Encoded, Encoded]:

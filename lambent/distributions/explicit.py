@@ -1,7 +1,7 @@
 """Distributions that take their generator as an argument, and how any distribution is drawn from.
 
 Latent distributions here are over vectors (one event dimension). Their draws come from standard-normal noise through
-`from_noise`, so one set of noise vectors can serve every row.
+`from_noise`, so noise may come from elsewhere, such as from what a row holds.
 """
 
 from abc import abstractmethod
@@ -85,6 +85,11 @@ class FromNoise(Explicit):
     @abstractmethod
     def _like(self) -> Tensor:
         """Any tensor of the right dtype and device."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of its draws."""
+        return self._like().dtype
 
     def noise(self, shape: tuple[int, ...], generator: torch.Generator | None = None) -> Tensor:
         like = self._like()

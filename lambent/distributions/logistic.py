@@ -37,7 +37,7 @@ class LogisticPixels(Explicit):
 
     def _locations(self, x: Tensor) -> Tensor:
         """Locations given the channels before: x [*, 1 or mixture, channels, height, width] on the scale −1 … 1."""
-        if self.coupling.shape[-3] == 0:
+        if self.location.shape[-3] == 1 or not self.coupling.numel():
             return self.location
         couplings = iter(self.coupling.unbind(-3))
         shifted = []

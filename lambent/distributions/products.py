@@ -1,13 +1,47 @@
-"""Matrix products of float32 numbers: made in bfloat16 where the networks may be fast, in float32 where a density is computed."""
+"""Matrix products: in bfloat16 where networks may be fast, in float32 for a density, and with digits that hang on no place."""
 
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Literal
+from typing import Any, Literal
 
 import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
 _AS_IT_IS = nullcontext()
+_PRODUCTS = (torch.matmul, Tensor.matmul, Tensor.__matmul__)
+FEWEST = 16  # columns of a product whose rows are all multiplied in one way
+
+
+class SteadyProducts(TorchFunctionMode):
+    """While active, a row's product with a matrix does not hang on where it stands among the rows, whose number is the same.
+
+    Processors' libraries take rows by turns through different code where there are few columns (fewer than 12 were seen to
+    differ in float32), and in float64 where an odd number of terms is summed: noughts fill these up.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is functional.linear and len(args) > 1 and args[1].dim() == 2:
+            return _linear(*args, **(kwargs or {}))
+        if func in _PRODUCTS and len(args) == 2 and args[1].dim() == 2 and args[0].dim() > 1:
+            return _linear(args[0], args[1].mT)
+        return func(*args, **(kwargs or {}))
+
+
+def _linear(values: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    columns, terms = weight.shape
+    wider = max(FEWEST - columns, 0)
+    longer = -terms % 4 if weight.dtype == torch.float64 else 0
+    if longer:
+        values = functional.pad(values, (0, longer))
+    if wider or longer:
+        weight = functional.pad(weight, (0, longer, 0, wider))
+    if wider and bias is not None:
+        bias = functional.pad(bias, (0, wider))
+    made = functional.linear(values, weight, bias)
+    return made[..., :columns].contiguous() if wider else made
 
 
 def exact_products() -> AbstractContextManager[None]:

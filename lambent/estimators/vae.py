@@ -22,10 +22,11 @@ from lambent.errors import DataError, UsageError
 from lambent.estimators.assembly import assembled, chosen_modality, is_plain, latent_spec, refuse_unknown
 from lambent.estimators.precise import Precise, threaded
 from lambent.fitted import Fitted, Rows
-from lambent.metrics.bound import bounds
+from lambent.metrics.bound import SAMPLES, bounds
 from lambent.model import LatentModel
 from lambent.objectives import Elbo, Objective
 from lambent.part import Spec
+from lambent.progress import shown
 from lambent.seeds import stream
 from lambent.tasks.explore import decode, encode, generate, reconstruct, rows_under
 from lambent.training.continued import Kept, one_pass
@@ -49,11 +50,11 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
             scores, codes and samples are computed by as many (auto: all, half or one, whichever was fastest at the first use).
         samples: K of the bound that `score_samples` returns.
         random_state: seed of weights, order and noise.
-        verbose: a progress bar.
+        verbose: a progress bar, in training and in whatever takes more than two seconds.
 
     Attributes: `model_`, `modality_`, `history_`; for tables `n_features_in_` and, where columns have names, `feature_names_in_`.
 
-    Scores and codes are computed in float64 with fixed noise: the same rows give the same numbers, in any order.
+    The same rows give the same scores and codes, beside whatever others and in any order.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         precision: str = "auto",
         threads: Any = None,
         device: str = "auto",
-        samples: int = 32,
+        samples: int = SAMPLES,
         random_state: Any = 0,
         verbose: bool = False,
     ) -> None:
@@ -167,7 +168,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
     def transform(self, X: Any, y: Any = None, given: Mapping[str, Any] | None = None) -> NDArray[np.float64]:
         """Posterior means, [rows, units]; levels of a hierarchy side by side, the top first."""
         rows = self._rows(X, y, given)
-        codes = encode(self._precise(), rows.x, rows.context)
+        with shown(self.verbose):
+            codes = encode(self._precise(), rows.x, rows.context)
         return torch.cat([code.flatten(1) for code in codes], 1).double().numpy()
 
     @threaded
@@ -181,13 +183,15 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
             raise UsageError(f"X has {codes.shape[1]} columns, but the codes of this model have {sum(sizes)}")
         levels = [c.unflatten(1, s) for c, s in zip(codes.split(sizes, 1), latent.shapes_of_levels, strict=True)]
         context = self.fitted_.given(given, len(codes))
-        return self.fitted_.raw(decode(self._precise(), levels, context))
+        with shown(self.verbose):
+            return self.fitted_.raw(decode(self._precise(), levels, context))
 
     @threaded
     def reconstruct(self, X: Any, y: Any = None, given: Mapping[str, Any] | None = None) -> Any:
         """Rows through the code and back, in raw form. given: conditions to decode under, in place of the rows' own."""
         rows, under = rows_under(self._precise(), self._encoded(X, y), given)
-        return self.fitted_.raw(reconstruct(self._precise(), rows.x, rows.context, under=under))
+        with shown(self.verbose):
+            return self.fitted_.raw(reconstruct(self._precise(), rows.x, rows.context, under=under))
 
     @threaded
     def sample(
@@ -205,16 +209,21 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         seed = self._seed() if random_state is None else self._seed(random_state)
         context = self.fitted_.given(given, n_samples)
         noise = not self.fitted_.of_bytes
-        return self.fitted_.raw(generate(self.fitted_, n_samples, seed, temperature, context, noise=noise))
+        with shown(self.verbose):
+            return self.fitted_.raw(generate(self.fitted_, n_samples, seed, temperature, context, noise=noise))
 
     @threaded
     def score_samples(self, X: Any, y: Any = None, given: Mapping[str, Any] | None = None) -> NDArray[np.float64]:
-        """The K-sample bound on log p(x) of every row, in nats; of the encoded rows, that is after scaling."""
-        precise = self._precise()
-        if not precise.model.latent.density:
+        """The K-sample bound on log p(x) of every row, in nats; of the encoded rows, that is after scaling.
+
+        What `lambent score` gives for the same K, to the bit: noise comes from seed 0 and from what each row holds.
+        """
+        check_is_fitted(self)
+        if not self.model_.latent.density:
             raise UsageError("a Point posterior has no density, so rows have no score: use the Diagonal posterior")
         rows = self._rows(X, y, given)
-        return bounds(precise.model, rows.x, self.samples, context=rows.context, common=True).bound.numpy()
+        with shown(self.verbose):
+            return bounds(self.model_, rows.x, self.samples, context=rows.context).bound.numpy()
 
     def score(self, X: Any, y: Any = None) -> float:
         """Mean of `score_samples`. `y`: labels, if they condition the model."""

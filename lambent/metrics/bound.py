@@ -1,22 +1,29 @@
 """Bounds on log p(x) for given rows, their memory limited by chunks of samples and of rows."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from lambent.distributions import sample
+from lambent.distributions.products import SteadyProducts, exact_products
 from lambent.model import LatentModel
+from lambent.model.noise import RowNoise, row_keys
 from lambent.model.priors import Prior
-from lambent.model.trace import from_posterior, from_prior, shared
+from lambent.model.trace import from_keys, from_prior
 from lambent.part import elements
-from lambent.seeds import stream
+from lambent.progress import Add, counting
 from lambent.training import heap
 
+SAMPLES = 32  # K, unless told
 # Numbers of a chunk in the widest layer or the prior: 16 MB in float32, which suits the caches and the heap.
 BUDGET = 1 << 22
 GPU_BUDGET = 16 * BUDGET  # what keeps a GPU busy
+MOST_ROWS = 64  # of a chunk: one row alone costs as much as all of them
 
 
 class Bounds(NamedTuple):
@@ -30,31 +37,88 @@ class Bounds(NamedTuple):
 
 @torch.no_grad()
 def bounds(
-    model: LatentModel, x: Tensor, samples: int, seed: int = 0, context: Tensor | None = None, common: bool = False
+    model: LatentModel, x: Tensor, samples: int = SAMPLES, seed: int = 0, context: Tensor | None = None
 ) -> Bounds:
     """ELBO = E_q[log p(x|z)] − KL and log (1/K) Σ_k w_k for every row, from the same K samples.
 
-    x: [rows, *event]. common: one fixed set of K noise vectors for all rows, so that a row's numbers depend neither on the
-    rows beside it nor on their order. Without a density q (Point) the bound is NaN and the ELBO has no
-    meaning. Burda et al., 2016.
+    x: [rows, *event]. A row's noise comes from the seed and what the row holds, whatever its context, so that the same row gets
+    the same numbers beside whatever others and in any order, errors cancel in averages over rows, and differences between
+    contexts have little error. Without a density q (Point) the bound is NaN and the ELBO has no meaning. Burda et al., 2016.
     """
     heap.settle()
-    codes = max(1, (GPU_BUDGET if model.device.type == "cuda" else BUDGET) // _held(model))
-    # Samples before rows: the encoder sees a row again with every chunk of its samples.
-    samples_at_once = math.ceil(samples / math.ceil(samples / codes))
-    rows_at_once = min(256, codes // samples_at_once)
-    density = model.latent.density
+    chunk = _Chunk.of(model, samples, seed)
     # Made at once: small pieces kept between large chunks would leave holes in the heap that no later chunk fits.
     found = torch.empty(4, len(x), dtype=torch.float64)
-    generator = torch.Generator(model.device).manual_seed(stream(seed, "bound"))
-    for start in range(0, len(x), rows_at_once):
-        if common:
-            generator.manual_seed(stream(seed, "bound"))
-        rows = x[start : start + rows_at_once].to(model.device)
-        given = None if context is None else context[start : start + rows_at_once].to(model.device)
-        numbers = _accumulated(model, rows, given, samples, samples_at_once, generator, common, density)
-        found[:, start : start + rows_at_once] = numbers
+    with counting("scoring", len(x)) as add, _evenly(), exact_products(), SteadyProducts():
+        for start in range(0, len(x), chunk.rows):
+            rows = _filled(x, start, chunk.rows).to(model.device)
+            given = None if context is None else _filled(context, start, chunk.rows).to(model.device)
+            real = min(chunk.rows, len(x) - start)
+            found[:, start : start + real] = chunk.numbers(rows, given, add, real)[:, :real]
     return Bounds(*found)
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """Rows that are computed together, with `at_once` of their samples: of one shape, whatever the number of rows.
+
+    For the last digits of a product hang on how many rows are multiplied. Their number is a power of two, so that none of them
+    falls into what is left over by the vectors of a processor, or by several threads.
+    """
+
+    model: LatentModel
+    rows: int
+    samples: int
+    at_once: int
+    seed: int
+    noise: RowNoise
+
+    @classmethod
+    def of(cls, model: LatentModel, samples: int, seed: int) -> "_Chunk":
+        codes = max(1, (GPU_BUDGET if model.device.type == "cuda" else BUDGET) // _held(model))
+        # Samples before rows: the encoder sees a row again with every share of its samples.
+        at_once = math.ceil(samples / math.ceil(samples / codes))
+        rows = min(MOST_ROWS, max(1, codes // at_once))
+        noise = RowNoise(samples, sum(model.latent.sizes_of_levels), model.device)
+        return cls(model, 1 << (rows.bit_length() - 1), samples, at_once, seed, noise)
+
+    def numbers(self, rows: Tensor, context: Tensor | None, add: Add, real: int) -> Tensor:
+        """The four numbers of each row, [4, rows], in float64; `add` is told of each share of the `real` rows' work."""
+        density, keys = self.model.latent.density, row_keys(rows, self.seed)
+        top = torch.full((len(rows),), -math.inf, dtype=torch.float64, device=rows.device)
+        sums = torch.zeros(2, len(rows), dtype=torch.float64, device=rows.device)
+        for done in range(0, self.samples, self.at_once):
+            count = min(self.at_once, self.samples - done)
+            trace = self.model.trace(rows, count, from_keys(self.noise, keys, done), context)
+            log_px = trace.log_px.double()
+            kl = trace.kl.double().expand(count, len(rows)) if density else torch.zeros_like(log_px)
+            sums += torch.stack((log_px.sum(0), kl.sum(0)))
+            if density:
+                top = torch.logaddexp(top, torch.logsumexp(log_px + trace.log_ratio.double(), 0))
+            add(real * count / self.samples)
+        log_px, kl = sums / self.samples
+        bound = top - math.log(self.samples) if density else torch.full_like(top, math.nan)
+        return torch.stack((log_px - kl, bound, log_px, kl))
+
+
+def _filled(x: Tensor, start: int, rows: int) -> Tensor:
+    """A copy of the rows from `start` on, filled up with the last of them."""
+    part = x[start : start + rows]
+    return torch.cat((part, part[-1:].expand(rows - len(part), *part.shape[1:])))
+
+
+@contextmanager
+def _evenly() -> Iterator[None]:
+    """A power of two of threads, which share a chunk evenly."""
+    threads = torch.get_num_threads()
+    even = 1 << (threads.bit_length() - 1)
+    if even != threads:
+        torch.set_num_threads(even)
+    try:
+        yield
+    finally:
+        if even != threads:
+            torch.set_num_threads(threads)
 
 
 def _held(model: LatentModel) -> int:
@@ -78,32 +142,3 @@ def _held(model: LatentModel) -> int:
             hook.remove()
     priors = [part for part in model.modules() if isinstance(part, Prior)]
     return max(widest, elements(model.raw_shape) + sum(prior.held for prior in priors) + 1)
-
-
-def _accumulated(
-    model: LatentModel,
-    rows: Tensor,
-    context: Tensor | None,
-    samples: int,
-    at_once: int,
-    generator: torch.Generator,
-    common: bool,
-    density: bool,
-) -> Tensor:
-    """The four numbers of each row, [4, rows], in float64."""
-    draw = shared(generator) if common else from_posterior(generator)
-    top = torch.full((len(rows),), -math.inf, dtype=torch.float64, device=rows.device)
-    sums = torch.zeros(2, len(rows), dtype=torch.float64, device=rows.device)
-    done = 0
-    while done < samples:
-        count = min(at_once, samples - done)
-        trace = model.trace(rows, count, draw, context)
-        log_px = trace.log_px.double()
-        kl = trace.kl.double().expand(count, len(rows)) if density else torch.zeros_like(log_px)
-        sums += torch.stack((log_px.sum(0), kl.sum(0)))
-        if density:
-            top = torch.logaddexp(top, torch.logsumexp(log_px + trace.log_ratio.double(), 0))
-        done += count
-    log_px, kl = sums / samples
-    bound = top - math.log(samples) if density else torch.full_like(top, math.nan)
-    return torch.stack((log_px - kl, bound, log_px, kl))

@@ -12,6 +12,7 @@ from lambent.distributions.divergences import unit_kl
 from lambent.metrics.directions import Directions, principal, summed_covariance, turning
 from lambent.model import LatentModel
 from lambent.model.trace import Node, from_posterior, mean
+from lambent.progress import chunks
 from lambent.seeds import stream
 
 ACTIVE = 0.01  # variance over the rows of a unit's centre, above which it counts as active
@@ -107,9 +108,9 @@ def levels(model: LatentModel, x: Tensor, seed: int = 0, context: Tensor | None 
     """
     generator = torch.Generator(model.device).manual_seed(stream(seed, "levels"))
     found: list[_Pieces] = []
-    for start in range(0, len(x), 512):
-        rows = x[start : start + 512].to(model.device)
-        given = None if context is None else context[start : start + 512].to(model.device)
+    for part in chunks("measuring units", len(x), 512):
+        rows = x[part].to(model.device)
+        given = None if context is None else context[part].to(model.device)
         still = model.infer(rows, 1, mean, given)
         drawn = still if len(still) == 1 else model.infer(rows, 1, from_posterior(generator), given)
         found = found or [_Pieces() for _ in still]

@@ -13,6 +13,7 @@ from lambent.model.latents import Flat, Latent
 from lambent.model.latents.base import Features
 from lambent.model.likelihoods import Bernoulli, Likelihood
 from lambent.model.networks import Convolutional, Half, Mlp, Network, Pyramid
+from lambent.model.starting import start
 from lambent.model.trace import Draw, Node, Trace, from_posterior, from_prior
 from lambent.part import Part, Shape, option
 from lambent.seeds import seeded
@@ -57,7 +58,9 @@ class LatentModel(Part):
             half = self._encoder_for(tuple(embedded.shape[1:]))
             self.encoder: nn.Module = half
             hidden = self.latent.setup(self._with_context(half.shape), embedded, self.context)
-            self.decoder: nn.Module = self._decoder_from(hidden, raw, None if examples is None else observed)
+            self.decoder: nn.Module = self.network.decoder(joined_shape(hidden, self.context), raw)
+        if examples is not None:
+            start(self.likelihood, self.latent, self.decoder, observed, embedded)
         if self.network.convolutional:
             self.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # the faster order in memory for images; the same numbers
         self.register_buffer("anchor", torch.zeros(0), persistent=False)  # knows the device and the dtype
@@ -77,13 +80,6 @@ class LatentModel(Part):
         if isinstance(shape, list):
             return [joined_shape(each, self.context) for each in shape]
         return joined_shape(shape, self.context)
-
-    def _decoder_from(self, hidden: Shape, raw: Shape, observed: Tensor | None) -> nn.Module:
-        decoder = self.network.decoder(joined_shape(hidden, self.context), raw)
-        start = None if observed is None else self.likelihood.start(observed)
-        if start is not None:
-            decoder.start(start)
-        return decoder
 
     @property
     def ready(self) -> bool:

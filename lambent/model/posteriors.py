@@ -29,6 +29,13 @@ class Posterior(Part):
     def forward(self, features: Tensor) -> Distribution:
         """q(z | x), batch shape [...]."""
 
+    def start(self, weight: Tensor, location: Tensor, scale: Tensor) -> bool:
+        """Begin with N(weight f + location, scale²) in the first units, f the first of the features; whether it can.
+
+        weight: [units, features]; location, scale: [units].
+        """
+        return False
+
 
 class Diagonal(Posterior):
     """N(μ(x), diag σ²(x)). Kingma & Welling, Auto-Encoding Variational Bayes, 2014."""
@@ -45,6 +52,16 @@ class Diagonal(Posterior):
     def forward(self, features: Tensor) -> Distribution:
         location, log_scale = (_as_vectors(half, self.shape) for half in self.head(features).chunk(2, -len(self.shape)))
         return shaped(DiagonalNormal(location, limited(log_scale, *SCALE_RANGE)), self.shape)
+
+    @torch.no_grad()
+    def start(self, weight: Tensor, location: Tensor, scale: Tensor) -> bool:
+        units, seen = weight.shape
+        assert self.head.bias is not None
+        for first, rows, bias in ((0, weight, location), (self.shape[0], torch.zeros_like(weight), scale.log())):
+            self.head.weight[first : first + units] = 0.0
+            self.head.weight[first : first + units, :seen] = rows
+            self.head.bias[first : first + units] = bias
+        return True
 
 
 class Full(Posterior):

@@ -9,6 +9,7 @@ from torch.distributions import Distribution
 from lambent.distributions import FromNoise, centre, sample
 from lambent.distributions.divergences import closed_kl, unit_kl
 from lambent.errors import UsageError
+from lambent.model.noise import RowNoise
 
 
 class Node:
@@ -120,14 +121,19 @@ def from_posterior(generator: torch.Generator | None = None) -> Draw:
     return draw
 
 
-def shared(generator: torch.Generator) -> Draw:
-    """z = z(ε; x) with one set of noise vectors for all rows: a row's result does not depend on the rows beside it."""
+def from_keys(noise: RowNoise, keys: Tensor, first: int = 0) -> Draw:
+    """z = z(ε; x) with the noise of each row from its key [rows], for the samples from `first` on.
+
+    A row's codes depend neither on the rows beside it nor on their order, and rows differ in their noise.
+    """
+    starts = {0: 0}  # of every level among the dimensions of the noise
 
     def draw(node: Node, level: int) -> Tensor:
-        samples, rows = node.shape
         assert isinstance(node.q, FromNoise)
-        noise = node.q.noise((samples, 1, *node.q.event_shape), generator)
-        return node.q.from_noise(noise.expand(samples, rows, *node.q.event_shape))
+        size = node.q.event_shape.numel()
+        starts[level + 1] = starts[level] + size
+        made = noise(keys, first, node.shape[0], starts[level], size, node.q.dtype)
+        return node.q.from_noise(made.reshape(*node.shape, *node.q.event_shape))
 
     return draw
 

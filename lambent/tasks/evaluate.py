@@ -8,11 +8,12 @@ from torch import Tensor
 
 from lambent.errors import UsageError
 from lambent.fitted import Fitted
-from lambent.metrics.bound import Bounds, bounds
+from lambent.metrics.bound import SAMPLES, Bounds, bounds
 from lambent.metrics.collapse import ACTIVE, CARRYING, LevelUsage, levels, mutual_information
 from lambent.metrics.directions import Directions
 from lambent.model import LatentModel
 from lambent.part import elements
+from lambent.progress import shown
 
 MOST_SAMPLES = 5000
 NEAR = 0.9  # share of the most that an estimate of the mutual information can be, from which it says little
@@ -121,17 +122,18 @@ class Evaluation:
 def evaluate(
     fitted: Fitted | LatentModel,
     data: Any,
-    samples: int = 100,
+    samples: int = SAMPLES,
     seed: int = 0,
     context: Any = None,
     limit: int | None = None,
+    progress: bool = False,
 ) -> Evaluation:
     """Evaluate a model on rows it has not been trained on.
 
     fitted: a trained model, alone or in a `Fitted` or an estimator. data: whatever `Fitted.rows` takes.
     samples: K of the K-sample bound, 1 … 5000; memory does not grow with it. limit: only the first so many rows. Data that
     are drawn anew for each batch in training (dynamic binarization) are drawn once, from `seed`. context: [rows, width], for
-    a model whose context has no names.
+    a model whose context has no names. progress: a bar on standard error.
     Errors: `UsageError` for K out of range, `DataError` for rows of another shape or outside the likelihood's support.
     """
     if not 1 <= samples <= MOST_SAMPLES:
@@ -142,7 +144,8 @@ def evaluate(
     training = model.training
     model.eval()
     try:
-        found = bounds(model, x, samples, seed, given)
+        with shown(progress):
+            found = bounds(model, x, samples, seed, given)
         units = [UnitUsage.of(level) for level in levels(model, x, seed, given)]
         metrics = _bound_metrics(model, found, samples)
         metrics |= _code_metrics(model, x, units, seed, given)

@@ -17,6 +17,7 @@ from lambent.fitted import Fitted, Rows
 from lambent.metrics.directions import Directions
 from lambent.model import LatentModel
 from lambent.model.trace import Draw, fixed, from_posterior, from_prior, mean
+from lambent.progress import chunks
 from lambent.seeds import stream
 
 CHUNK = 256
@@ -28,9 +29,8 @@ def encode(fitted: Trained, x: Tensor, context: Tensor | None = None, draw: Draw
     """Posterior means of every level, the top first, each [rows, *shape]."""
     model = Fitted.of(fitted).model
     pieces = []
-    for start in range(0, len(x), CHUNK):
-        given = _part(model, context, start)
-        nodes = model.infer(x[start : start + CHUNK].to(model.device), 1, draw, given)
+    for part in chunks("encoding", len(x), CHUNK):
+        nodes = model.infer(x[part].to(model.device), 1, draw, _part(model, context, part))
         pieces.append([node.z[0].cpu() for node in nodes])
     return [torch.cat(level) for level in zip(*pieces, strict=True)]
 
@@ -41,9 +41,9 @@ def decode(fitted: Trained, codes: list[Tensor], context: Tensor | None = None) 
     fitted = Fitted.of(fitted)
     model = fitted.model
     pieces = []
-    for start in range(0, len(codes[0]), CHUNK):
-        part = [c[start : start + CHUNK].to(model.device, model.anchor.dtype) for c in codes]
-        px = model.generate(len(part[0]), fixed(*part), _part(model, context, start))
+    for part in chunks("decoding", len(codes[0]), CHUNK):
+        levels = [c[part].to(model.device, model.anchor.dtype) for c in codes]
+        px = model.generate(len(levels[0]), fixed(*levels), _part(model, context, part))
         pieces.append(shown(fitted, px).cpu())
     return torch.cat(pieces)
 
@@ -112,9 +112,9 @@ def generate(
     model = Fitted.of(fitted).model
     generator = torch.Generator(model.device).manual_seed(stream(seed, "generate"))
     pieces = []
-    for start in range(0, n, CHUNK):
-        count = min(CHUNK, n - start)
-        px = model.generate(count, from_prior(generator, temperature), _part(model, context, start))
+    for part in chunks("sampling", n, CHUNK):
+        count = min(part.stop, n) - part.start
+        px = model.generate(count, from_prior(generator, temperature), _part(model, context, part))
         pieces.append(shown(fitted, px, generator if noise else None).cpu())
     return torch.cat(pieces)
 
@@ -150,8 +150,8 @@ def interpolate(
     return rows.reshape(len(start), steps, *rows.shape[1:])
 
 
-def _part(model: LatentModel, context: Tensor | None, start: int) -> Tensor | None:
-    return None if context is None else context[start : start + CHUNK].to(model.device)
+def _part(model: LatentModel, context: Tensor | None, part: slice) -> Tensor | None:
+    return None if context is None else context[part].to(model.device)
 
 
 def _between(a: Tensor, b: Tensor, t: float, path: str) -> Tensor:

@@ -1,6 +1,5 @@
 """predict: which level of a condition a row most likely has, by Bayes' rule: a conditioned model as a classifier."""
 
-import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +9,8 @@ from torch import Tensor
 from lambent.data.condition import Category
 from lambent.errors import UsageError
 from lambent.fitted import Fitted, Rows
-from lambent.metrics.bound import bounds
+from lambent.metrics.bound import SAMPLES, bounds
+from lambent.progress import counting
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,11 @@ class Prediction:
         return [self.levels[i] for i in self.log_posterior.argmax(1).tolist()]
 
 
-def predict(fitted: Any, data: Any, name: str = "label", samples: int = 16, seed: int = 0) -> Prediction:
+def predict(fitted: Any, data: Any, name: str = "label", samples: int = SAMPLES, seed: int = 0) -> Prediction:
     """P(level | x) ∝ p(x | level) P(level) for every row, p(x | level) by the K-sample bound, P(level) as often as in training.
 
-    name: one of the model's conditions, of levels; rows keep the others that they have. samples: K. In float64 with noise common
-    to all rows and levels, so that a row's numbers do not depend on the rows beside it.
+    name: one of the model's conditions, of levels; rows keep the others that they have. samples: K. A row has the same
+    noise under every level, so that these are compared with little error.
     Errors: `UsageError` for a model that is not conditioned on levels of that name, or has no density.
     """
     fitted = Fitted.of(fitted)
@@ -45,13 +45,14 @@ def predict(fitted: Any, data: Any, name: str = "label", samples: int = 16, seed
         )
     condition = fitted.conditions.category(name)
     rows = _rows(fitted, data, condition, seed)
-    model = copy.deepcopy(fitted.model).double()
     if rows.context is None:
         raise UsageError("these rows were taken without what conditions the model: give the data that they come from")
     columns = []
-    for level in condition.levels:
-        context = fitted.conditions.replaced(rows.context, {name: level})
-        columns.append(bounds(model, rows.x, samples, seed, context, common=True).bound)
+    with counting(f"levels of {name}", len(condition.levels)) as add:
+        for level in condition.levels:
+            context = fitted.conditions.replaced(rows.context, {name: level})
+            columns.append(bounds(fitted.model, rows.x, samples, seed, context).bound)
+            add(1)
     log_likelihood = torch.stack(columns, 1)
     joint = log_likelihood + condition.log_frequencies
     evidence = torch.logsumexp(joint, 1)

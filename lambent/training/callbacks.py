@@ -1,12 +1,12 @@
 """Callbacks: what may watch a training. Any object with some of these methods will do."""
 
 import json
-import time
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from lambent.disk.whole import write_text
 from lambent.errors import MachineError
+from lambent.progress import Display
 from lambent.training.run import Run
 
 
@@ -39,49 +39,30 @@ class Quiet:
 
 
 class Progress(Quiet):
-    """A progress bar on standard error, with the two parts of the bound."""
+    """Steps, rate and time left on standard error, with the two parts of the bound."""
 
     def __init__(self) -> None:
-        self.bar: Any = None
+        self.seen = ""
 
     def on_start(self, run: Run) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[seen]}"),
-        )
-        self.bar = Progress(*columns, console=Console(stderr=True), refresh_per_second=4)
-        self.bar.start()
-        self.task = self.bar.add_task("training", total=run.total, completed=run.step, seen="")
-        self.shown = 0.0
+        self.meter = Display(lasting=True).begun("training", run.total)
 
     def on_step(self, run: Run) -> None:
-        now = time.monotonic()
-        if now - self.shown > 0.2:
-            self.shown = now
-            self.bar.update(self.task, completed=run.step, description=f"epoch {run.epoch + 1}/{run.epochs}")
+        self.meter.moved(run.step, self.seen, f"epoch {min(run.epoch + 1, run.epochs)}/{run.epochs}")
 
     def on_epoch(self, run: Run) -> None:
         last = {name: values[-1] for name, values in run.history.items()}
         shown = {"−ELBO": "elbo", "KL": "kl", "validation −ELBO": "validation_elbo"}
-        seen = "  ".join(
+        self.seen = "  ".join(
             f"{title} {abs(value) if name == 'kl' else -value:.2f}"
             for title, name in shown.items()
             if (value := last.get(name)) is not None
         )
-        self.bar.update(self.task, completed=run.step, seen=seen, description=f"epoch {run.epoch}/{run.epochs}")
 
     def on_end(self, run: Run) -> None:
-        self.bar.update(self.task, completed=run.step)
-        self.bar.stop()
+        self.meter.ended()
 
-    def on_interrupt(self, run: Run) -> None:
-        self.bar.stop()
+    on_interrupt = on_end
 
 
 class Journal(Quiet):

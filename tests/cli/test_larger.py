@@ -193,7 +193,7 @@ def test_free_memory_is_what_the_group_leaves(tmp_path: Path, monkeypatch: pytes
 
 def test_what_takes_long_is_said_once(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr(larger.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("lambent.progress.time.monotonic", lambda: now[0])
     waiting = Waiting(Voice())
     for step in range(10):
         waiting("converting", step / 10)

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lambent import VAE
 from lambent import fitted as store
+from lambent.data import encode_like
 
 Run = Callable[..., Any]
 
@@ -118,6 +120,37 @@ def test_score_does_not_depend_on_the_other_rows(lambent: Run, table_run: Path, 
     row = {k: float(v) for k, v in read_csv("all.csv")[0].items() if k != "label"}
     assert row["elbo"] == pytest.approx(row["log_likelihood"] - row["kl"], abs=2e-6)
     assert row["bound"] >= row["elbo"] - 5
+
+
+def test_score_is_what_the_estimator_gives_to_the_bit(lambent: Run, table_run: Path, table: Path) -> None:
+    loaded = store.load(table_run)
+    encoded = encode_like(loaded.modality, table)
+    for samples in ((), ("--samples=5",)):
+        assert lambent("score", table_run, table, "--out=s.csv", "--force", *samples).status == 0
+        written = np.array([float(row["bound"]) for row in read_csv("s.csv")])
+        vae = VAE(samples=5) if samples else VAE()
+        vae._adopt(loaded)
+        assert np.array_equal(vae.score_samples(encoded), written)
+        one = json.loads(lambent("evaluate", table_run, table, "--json", *samples).out)["metrics"]["bound"]
+        assert one["value"] == pytest.approx(written.mean(), rel=1e-12)
+        assert one["standard_error"] == pytest.approx(written.std(ddof=1) / len(written) ** 0.5, rel=1e-12)
+
+
+def test_files_and_rows_are_named(lambent: Run, image_run: Path, table_run: Path, pictures: Path) -> None:
+    """With DATA its files and row numbers; without, which rows these are, and their numbers in the source."""
+    files = sorted(str(path.relative_to(pictures)) for path in pictures.rglob("*.png"))
+    told = json.loads(lambent("score", image_run, pictures, "--out=s.csv", "--samples=2", "--json").out)
+    assert [row["file"] for row in read_csv("s.csv")] == files
+    assert told["lowest"][0]["file"] in files
+    assert told["lowest"][0]["bound"] == min(float(row["bound"]) for row in read_csv("s.csv"))
+    done = lambent("embed", image_run, "--out=z.csv")
+    found = read_csv("z.csv")
+    assert f"the {len(found)} test rows of {pictures}, held out of its {len(files)}" in done.err
+    assert [files[int(row["row"])] for row in found] == [row["file"] for row in found]
+    whole = {row["file"]: row for row in read_csv("s.csv")}
+    assert lambent("score", image_run, "--out=t.csv", "--samples=2").status == 0
+    for row in read_csv("t.csv"):
+        assert row == whole[row["file"]]
 
 
 def test_interpolate(lambent: Run, table_run: Path, image_run: Path) -> None:

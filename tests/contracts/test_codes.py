@@ -8,14 +8,16 @@ from torch import Tensor
 
 from lambent.distributions import FromNoise, NormalMixture, centre, sample
 from lambent.errors import UsageError
+from lambent.metrics.bound import bounds
 from lambent.model import LatentModel
 from lambent.model.latents import Flat, Ladder
 from lambent.model.posteriors import Posterior
 from lambent.model.priors import Prior
-from lambent.model.trace import Draw, first, fixed, from_posterior, from_prior, mean, shared
+from lambent.model.trace import Draw, first, fixed, from_posterior, from_prior, mean
 from lambent.part import Spec
 
 Seed = Callable[[int], torch.Generator]
+Keyed = Callable[..., Draw]
 Assembled = Callable[..., tuple[LatentModel, Tensor]]
 
 
@@ -56,7 +58,7 @@ def test_posterior_gives_a_distribution_for_each_row(
     for batch in ((), (5,), (2, 5)):
         features = torch.randn(*batch, 7, device=device)
         q = posterior(features)
-        assert isinstance(q, FromNoise), "shared noise needs draws that are functions of noise"
+        assert isinstance(q, FromNoise), "noise from outside needs draws that are functions of noise"
         assert tuple(q.batch_shape) == batch
         assert tuple(q.event_shape) == (3,)
         z = sample(q, (4,), seed(0))
@@ -160,12 +162,14 @@ def test_prior_of_the_model_is_the_one_it_samples_from(any_latent_spec: Spec, as
 # ---- draws -------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(params=["Flat", "Ladder", "mixture", "flow", "full", "point"])
+@pytest.fixture(params=["Flat", "Ladder", "mixture", "mixture of full", "flow", "full", "point", "convolutional"])
 def model_and_rows(request: pytest.FixtureRequest, assembled: Assembled) -> tuple[LatentModel, Tensor]:
     specs: dict[str, dict[str, Spec]] = {
         "Flat": {},
         "Ladder": {"latent": {"type": "Ladder", "sizes": [2, 3], "width": 4}},
         "mixture": {"prior": {"type": "Mixture", "components": 3}},
+        "mixture of full": {"prior": {"type": "Mixture", "components": 3, "covariance": "full"}},
+        "convolutional": {"network": {"type": "Conv", "channels": [4, 5]}},
         "flow": {"posterior": {"type": "Flow", "transforms": 1, "width": 4}, "prior": {"type": "Flow", "width": 4}},
         "full": {"posterior": {"type": "Full"}},
         "point": {"posterior": {"type": "Point"}},
@@ -178,23 +182,43 @@ def codes(model: LatentModel, x: Tensor, draw: Draw, samples: int = 3) -> Tensor
         return torch.cat([node.z for node in model.infer(x, samples, draw)], -1)
 
 
-def test_shared_noise_makes_a_row_independent_of_the_rows_beside_it(
-    model_and_rows: tuple[LatentModel, Tensor], seed: Seed
+def test_noise_from_keys_makes_a_row_independent_of_the_rows_beside_it(
+    model_and_rows: tuple[LatentModel, Tensor], keyed: Keyed
 ) -> None:
     model, x = model_and_rows
-    whole = codes(model, x, shared(seed(3)))
+    whole = codes(model, x, keyed(model, x, 3))
     for subset in ([2], [5, 2], list(range(7, -1, -1)), [2, 2, 2]):
-        part = codes(model, x[subset], shared(seed(3)))
+        part = codes(model, x[subset], keyed(model, x[subset], 3))
         torch.testing.assert_close(part, whole[:, subset], rtol=1e-5, atol=1e-6)
 
 
-def test_shared_noise_differs_between_samples_and_seeds(model_and_rows: tuple[LatentModel, Tensor], seed: Seed) -> None:
+@pytest.mark.parametrize("samples", [1, 5, 32])
+def test_the_bounds_of_a_row_are_the_same_bits_in_any_order_and_company(
+    model_and_rows: tuple[LatentModel, Tensor], samples: int
+) -> None:
+    model, x = model_and_rows
+    many = (
+        torch.cat([x + 0.01 * i for i in range(40)])
+        if x.dtype.is_floating_point
+        else x.repeat(40, *[1] * (x.dim() - 1))
+    )
+    whole = torch.stack(bounds(model, many, samples))
+    order = torch.randperm(len(many), generator=torch.Generator().manual_seed(1))
+    assert torch.equal(torch.stack(bounds(model, many[order], samples)).nan_to_num(7), whole[:, order].nan_to_num(7))
+    for row in (0, 17, len(many) - 1):
+        alone = torch.stack(bounds(model, many[row : row + 1], samples))
+        assert torch.equal(alone.nan_to_num(7), whole[:, row : row + 1].nan_to_num(7))
+
+
+def test_noise_from_keys_differs_between_samples_and_seeds(
+    model_and_rows: tuple[LatentModel, Tensor], keyed: Keyed
+) -> None:
     model, x = model_and_rows
     if not model.latent.density:
         pytest.skip("a point has no noise")
-    drawn = codes(model, x, shared(seed(3)))
+    drawn = codes(model, x, keyed(model, x, 3))
     assert not torch.allclose(drawn[0], drawn[1])
-    assert not torch.allclose(drawn, codes(model, x, shared(seed(4))))
+    assert not torch.allclose(drawn, codes(model, x, keyed(model, x, 4)))
 
 
 def test_posterior_noise_differs_between_rows(model_and_rows: tuple[LatentModel, Tensor], seed: Seed) -> None:
@@ -245,10 +269,12 @@ def test_first_takes_the_top_from_one_draw_and_the_rest_from_another(assembled: 
             assert from_mean == (level < count)
 
 
-def test_a_draw_takes_nothing_from_the_global_generator(model_and_rows: tuple[LatentModel, Tensor], seed: Seed) -> None:
+def test_a_draw_takes_nothing_from_the_global_generator(
+    model_and_rows: tuple[LatentModel, Tensor], seed: Seed, keyed: Keyed
+) -> None:
     model, x = model_and_rows
     state = torch.get_rng_state()
-    for draw in (from_posterior(seed(0)), shared(seed(0)), from_prior(seed(0)), mean):
+    for draw in (from_posterior(seed(0)), keyed(model, x), from_prior(seed(0)), mean):
         codes(model, x, draw)
     model.generate(3, from_prior(seed(0)))
     assert torch.equal(torch.get_rng_state(), state)

@@ -275,8 +275,9 @@ def test_bits_start_from_their_means() -> None:
     assert torch.isfinite(Bernoulli().start(torch.zeros(1, 4))).all()
 
 
-def test_one_bias_for_all_pixels_is_left_alone() -> None:
-    one, two = (
-        LatentModel(Flat(3), Bernoulli(), Conv((4,))).setup((1, 8, 8), x) for x in (None, torch.ones(5, 1, 8, 8))
-    )
-    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
+def test_one_bias_for_all_pixels_starts_where_they_all_want_to_and_else_nowhere() -> None:
+    alike, unlike = torch.ones(5, 1, 8, 8), torch.eye(8).expand(5, 1, 8, 8)
+    one, two, three = (LatentModel(Flat(3), Bernoulli(), Conv((4,))).setup((1, 8, 8), x) for x in (None, alike, unlike))
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), three.parameters(), strict=True))
+    last = list(two.decoder)[-1]  # type: ignore[arg-type]
+    torch.testing.assert_close(last.bias.detach(), torch.logit(torch.tensor([5.5 / 6])))

@@ -22,6 +22,7 @@ SCRIPTS = (
     "growth",
     "larger_than_memory",
     "overhead",
+    "scoring",
     "speed",
     "startup",
 )

@@ -19,13 +19,14 @@ from lambent.model.likelihoods import Bernoulli
 from lambent.model.networks import Conv, Mlp, Network, ResNet
 from lambent.model.posteriors import Diagonal, Full, Point, Posterior
 from lambent.model.priors import Flow, Mixture, Prior, Standard, Vamp
-from lambent.model.trace import Draw, Node, fixed, from_posterior, from_prior, mean, shared
+from lambent.model.trace import Draw, Node, fixed, from_posterior, from_prior, mean
 from lambent.objectives import BetaTc, Elbo, Objective
 from lambent.objectives.bounds import Iwae
 from lambent.part import Part, Shape, Spec, option, registered
 from lambent.training.fitting import fit
 
 Seed = Callable[[int], torch.Generator]
+Keyed = Callable[..., Draw]
 EVENT = (1, 6, 5)
 NETWORKS = {"Conv": lambda: Conv((3, 4), 8), "ResNet": lambda: ResNet((3, 4), 1, 8)}
 SHAPES = {"Conv": (2, 2, 2), "ResNet": (2, 3, 3)}
@@ -134,11 +135,19 @@ def test_every_objective_trains_it_and_it_generates(
 
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("prior", PRIORS)
-def test_shapes_of_codes_and_terms(network: str, prior: str, maps: Maps, pictures: Tensor, seed: Seed) -> None:
+def test_shapes_of_codes_and_terms(
+    network: str, prior: str, maps: Maps, pictures: Tensor, seed: Seed, keyed: Callable[..., Draw]
+) -> None:
     model, shape = maps(network, prior=PRIORS[prior]()), SHAPES[network]
     assert model.latent.shapes_of_levels == (shape,)
     assert model.latent.sizes_of_levels == (math.prod(shape),)
-    for draw in (from_posterior(seed(0)), shared(seed(0)), from_prior(seed(0)), mean, fixed(torch.ones(8, *shape))):
+    for draw in (
+        from_posterior(seed(0)),
+        keyed(model, pictures),
+        from_prior(seed(0)),
+        mean,
+        fixed(torch.ones(8, *shape)),
+    ):
         trace = model.trace(pictures, 3, draw)
         node = trace.nodes[0]
         assert node.z.shape == (3, 8, *shape)

@@ -69,11 +69,11 @@ def test_bits_are_for_probabilities() -> None:
 def test_chunks_change_nothing(model: LatentModel, x: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
     exact = model.double()
     try:
-        whole = bounds(exact, x, 64, common=True)
+        whole = bounds(exact, x, 64)
         monkeypatch.setattr("lambent.metrics.bound.BUDGET", 9 * 256 * 16)  # 256 rows, and 16 samples, at once
-        pieces = bounds(exact, x, 64, common=True)
+        pieces = bounds(exact, x, 64)
         monkeypatch.setattr("lambent.metrics.bound.BUDGET", 9)
-        singles = bounds(exact, x[:3], 4, common=True)
+        singles = bounds(exact, x[:3], 4)
     finally:
         model.float()
     for name in ("elbo", "bound"):

@@ -14,7 +14,7 @@ from lambent.model.likelihoods import Gaussian
 from lambent.model.networks import Network
 from lambent.model.networks.base import Half
 from lambent.model.posteriors import Diagonal, Full
-from lambent.model.trace import from_posterior, shared
+from lambent.model.trace import Draw, from_posterior
 from lambent.objectives import Elbo
 from lambent.part import Part, Shape
 from lambent.training.fitting import fit
@@ -100,9 +100,13 @@ def evidence(parameters: tuple[Tensor, Tensor], x: Tensor) -> Tensor:
 
 
 def test_every_weight_is_the_evidence_under_the_exact_posterior(
-    exact: LatentModel, x: Tensor, parameters: tuple[Tensor, Tensor], seed: Callable[[int], torch.Generator]
+    exact: LatentModel,
+    x: Tensor,
+    parameters: tuple[Tensor, Tensor],
+    seed: Callable[[int], torch.Generator],
+    keyed: Callable[..., Draw],
 ) -> None:
-    for draw in (from_posterior(seed(0)), shared(seed(0))):
+    for draw in (from_posterior(seed(0)), keyed(exact, x)):
         log_weight = exact.trace(x, 7, draw).log_weight
         assert log_weight.shape == (7, len(x))
         torch.testing.assert_close(log_weight, evidence(parameters, x).expand(7, -1), rtol=0, atol=1e-9)

@@ -1,9 +1,6 @@
 """Data that may be larger than memory: whether rows stay on the disk, and why; the same rows as in memory either way."""
 
-import atexit
 import os
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +18,9 @@ from lambent.data.stored.ondisk import OnDisk
 from lambent.data.stored.opening import guess_of, on_disk_like, on_disk_parted, parted
 from lambent.errors import DataError
 from lambent.memory import free_memory, shown, size_of
+from lambent.progress import Display, Meter
 
 CACHE = ".cache"  # beside the runs, so that they share it
-PATIENCE = 2.0  # seconds after which something is said to be under way
 
 
 def load_rows(
@@ -168,42 +165,25 @@ def in_memory(rows: Encoded | OnDisk) -> Encoded:
 
 
 class Waiting:
-    """What takes longer than two seconds, on standard error: a bar on a terminal, elsewhere a line."""
+    """What takes longer than two seconds, with its share that is done."""
 
     def __init__(self, voice: Voice) -> None:
-        self.voice, self.what, self.began = voice, "", 0.0
-        self.said = False
-        self.bar: Any = None
+        self.voice, self.what = voice, ""
+        self.meter: Meter | None = None
 
     def __call__(self, what: str, share: float) -> None:
+        if self.voice.quiet:
+            return
         if what != self.what:
             self.stop()
-            self.what, self.began, self.said = what, time.monotonic(), False
-        if self.voice.quiet or time.monotonic() - self.began < PATIENCE:
-            return
-        if not self.said:
-            self.said = True
-            self._begin()
-        if self.bar is not None:
-            self.bar.update(self.task, completed=share, refresh=True)
+            self.what = what
+        self.meter = self.meter or Display().begun(what, 1)
+        self.meter.moved(share)
         if share >= 1:
             self.stop()
 
-    def _begin(self) -> None:
-        if not sys.stderr.isatty():
-            self.voice.step(f"{self.what} …")
-            return
-        from rich.console import Console
-        from rich.progress import Progress
-
-        self.bar = Progress(console=Console(stderr=True), auto_refresh=False, transient=True)
-        self.bar.start()
-        atexit.register(self.stop)  # whatever ends the program, the terminal is left as it was
-        self.task = self.bar.add_task(self.what, total=1.0)
-
     def stop(self) -> None:
         """Take the bar away."""
-        if self.bar is not None:
-            self.bar.stop()
-            atexit.unregister(self.stop)
-            self.bar = None
+        if self.meter is not None:
+            self.meter.ended()
+            self.meter = None

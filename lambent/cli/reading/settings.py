@@ -47,10 +47,11 @@ def of_rows() -> dict[str, Setting]:
 
 def of_evaluation() -> dict[str, Setting]:
     """How the trained model is evaluated."""
+    from lambent.metrics.bound import SAMPLES
     from lambent.tasks.evaluate import MOST_SAMPLES
 
     return {
-        "samples": Setting(int, 100, "K of the K-sample bound", 1, MOST_SAMPLES),
+        "samples": Setting(int, SAMPLES, "K of the K-sample bound", 1, MOST_SAMPLES),
         "rows": Setting(int, 1000, "evaluate on at most so many test rows, drawn by a fixed seed", 1),
     }
 

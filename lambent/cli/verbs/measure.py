@@ -1,6 +1,6 @@
 """lambent evaluate, embed, score: numbers about rows."""
 
-import copy
+import math
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,11 +31,14 @@ from lambent.data.notices import sentences
 from lambent.data.stored.ondisk import OnDisk
 from lambent.errors import UsageError
 from lambent.fitted import Fitted
-from lambent.metrics.bound import bounds
+from lambent.metrics.bound import SAMPLES, bounds
 from lambent.tasks import explore
 from lambent.tasks.evaluate import MOST_SAMPLES
 from lambent.tasks.evaluate import evaluate as measured
 from lambent.tasks.predict import predict
+
+LOWEST = 10  # rows that the summary names
+KEPT = {"kept": "left of", "held": "held out of"}  # the two sides of a cut
 
 
 def evaluate(arguments: Sequence[str]) -> int:
@@ -60,11 +63,11 @@ def evaluate(arguments: Sequence[str]) -> int:
 
 
 def score(arguments: Sequence[str]) -> int:
-    """A row's score does not depend on the rows beside it: float64, one set of noise vectors for all."""
+    """A row's score depends on nothing but the model, K, the seed and the row."""
     parser = Parser("score", "Lower bounds on log p(x) for every row, in nats; the lowest are the likeliest anomalies.")
     add_run(parser)
     add_rows(parser, "rows to score")
-    add_samples(parser, 16)  # in float64, on any number of rows
+    add_samples(parser)
     add_options_for_files(parser)
     add_given(parser, "score the rows under this value, in place of their own")
     parser.add_argument(
@@ -82,18 +85,40 @@ def score(arguments: Sequence[str]) -> int:
     if options.by is not None:
         return _score_by_level(fitted, encoded, options, path, voice)
     taken = fitted.rows(encoded, options.seed, named(options.given))
-    model = copy.deepcopy(fitted.model).double()
-    found = bounds(model, taken.x, options.samples, options.seed, taken.context, common=True)
+    found = bounds(fitted.model, taken.x, options.samples, options.seed, taken.context)
     columns = {"bound": found.bound, "elbo": found.elbo, "log_likelihood": found.log_px, "kl": found.kl}
-    # How many rows are multiplied at once moves the last digits of float64; what is written does not hang on it.
-    arrays = {name: values.numpy().round(6) for name, values in columns.items()}
+    arrays = {name: values.numpy() for name, values in columns.items()}
     output.write(path, arrays, lead_of(encoded), None)
-    means = {name: float(values.mean()) for name, values in arrays.items()}
-    voice.result({"out": str(path), "rows": len(taken), "unit": "nats per row", "means": means})
-    voice.say(
-        f"{path}: {len(taken):,} rows; bound {means['bound']:.4f} nats on average, lowest {arrays['bound'].min():.4f}"
-    )
+    _tell_scores(path, encoded, arrays, options.samples, voice)
     return 0
+
+
+def _tell_scores(path: Path, encoded: Encoded, arrays: dict[str, Any], samples: int, voice: Voice) -> None:
+    """Means with the standard error of the bound's, and the rows that lie lowest."""
+    bound = arrays["bound"]
+    means = {name: float(values.mean()) for name, values in arrays.items()}
+    error = float(bound.std(ddof=1) / math.sqrt(len(bound))) if len(bound) > 1 else None
+    lowest = np.argsort(bound, kind="stable")[:LOWEST]
+    lead = {name: np.asarray(values)[lowest].tolist() for name, values in lead_of(encoded).items()}
+    worst = [dict(zip(lead, row, strict=True)) for row in zip(*lead.values(), strict=True)]
+    voice.result(
+        {
+            "out": str(path),
+            "rows": len(bound),
+            "samples": samples,
+            "unit": "nats per row",
+            "means": means,
+            "standard_error": error,
+            "lowest": [row | {"bound": float(bound[i])} for row, i in zip(worst, lowest, strict=True)],
+            "data": encoded.source,
+        }
+    )
+    spread = "" if error is None else f" ± {error:.4f}"
+    first = ", ".join(f"{name} {value}" for name, value in worst[0].items())
+    voice.say(
+        f"{path}: {len(bound):,} rows; bound {means['bound']:.4f}{spread} nats on average, "
+        f"lowest {bound.min():.4f} ({first})"
+    )
 
 
 def _score_by_level(fitted: Fitted, encoded: Encoded, options: Namespace, path: Path, voice: Voice) -> int:
@@ -104,7 +129,7 @@ def _score_by_level(fitted: Fitted, encoded: Encoded, options: Namespace, path: 
         )
     found = predict(fitted, encoded, options.by, options.samples, options.seed)
     chances = {f"p_{level}": found.log_posterior[:, i].exp().numpy().round(6) for i, level in enumerate(found.levels)}
-    arrays = {"predicted": np.array(found.likeliest), **chances, "bound": found.evidence.numpy().round(6)}
+    arrays = {"predicted": np.array(found.likeliest), **chances, "bound": found.evidence.numpy()}
     output.write(path, arrays, lead_of(encoded), None)
     truth = encoded.beside.get(options.by)
     right = None
@@ -143,7 +168,7 @@ def embed(arguments: Sequence[str]) -> int:
     names = ["z"] if len(codes) == 1 else [f"level{i + 1}_z" for i in range(len(codes))]
     output.write(path, {n: c.numpy() for n, c in zip(names, codes, strict=True)}, lead_of(encoded), None)
     units = [c.shape[1] for c in codes]
-    voice.result({"out": str(path), "rows": len(encoded), "units": units})
+    voice.result({"out": str(path), "rows": len(encoded), "units": units, "data": encoded.source})
     voice.say(f"{path}: {len(encoded):,} rows, {' + '.join(map(str, units))} units")
     return 0
 
@@ -151,10 +176,10 @@ def embed(arguments: Sequence[str]) -> int:
 # ---- what these verbs and those that make rows share -----------------------------------------------------------------
 
 
-def add_samples(parser: Parser, default: int = 100) -> None:
+def add_samples(parser: Parser) -> None:
     """K, the samples of the bound."""
     reader = whole("--samples", 1, MOST_SAMPLES)
-    parser.add_argument("--samples", type=reader, default=default, help=f"K of the K-sample bound (default {default})")
+    parser.add_argument("--samples", type=reader, default=SAMPLES, help=f"K of the K-sample bound (default {SAMPLES})")
 
 
 def add_options_for_files(parser: Parser) -> None:
@@ -180,6 +205,7 @@ def opened_with_rows(options: Namespace, voice: Voice) -> tuple[Path, Fitted, En
         encoded = larger.given(fitted.modality, options.data, options.split, options.resize, path.parent, voice)
     else:
         encoded = recorded(fitted, options.split, path.parent, voice)
+        voice.note(which(encoded, options.split))
     _note_notices(encoded, voice)
     return path, fitted, encoded
 
@@ -197,9 +223,23 @@ def recorded(fitted: Fitted, split: str | None, folder: Path, voice: Voice) -> E
     return encoded
 
 
+def which(encoded: Encoded | OnDisk, split: str | None) -> str:
+    """Which rows of which data a run's own are."""
+    source = encoded.source
+    data = source.get("name") or source.get("path") or "the data"
+    part = source.get("part")
+    words = {None: "test", "train": "training"}
+    told = f"the {len(encoded):,} {words.get(split, split)} rows of {data}"
+    return (
+        told if part is None else f"{told}, {KEPT[part['side']]} its {part['of']:,}; `row` is the number there, from 0"
+    )
+
+
 def lead_of(encoded: Encoded) -> dict[str, Any]:
-    """The number of every row, and its label where there is one: columns to stand first."""
-    lead: dict[str, Any] = {"row": np.arange(len(encoded))}
+    """The number of every row in its data, its file and its label where there are any: columns to stand first."""
+    lead: dict[str, Any] = {"row": np.arange(len(encoded)) if encoded.numbers is None else encoded.numbers}
+    if encoded.files is not None:
+        lead["file"] = encoded.files
     if encoded.labels is not None:
         names = encoded.label_names
         known = (

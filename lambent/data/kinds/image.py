@@ -168,7 +168,8 @@ class Image(Modality):
         if raw.labels is not None and raw.label_names is not None:
             # By name: a folder that lacks a class must not shift the codes of the others.
             labels, names = as_labels(np.array(raw.label_names, object)[raw.labels[kept]], self.label_names)
-        return Encoded(x, self, labels, names, source=_facts(x, notices + raw.notices))
+        files = [str(raw.files[row]) for row in kept]
+        return Encoded(x, self, labels, names, source=_facts(x, notices + raw.notices), files=files, numbers=kept)
 
     def decode(self, x: Tensor) -> np.ndarray:
         """[N, C, H, W] → [N, H, W] or [N, H, W, C] in the units that pixels came in; takes 0…white, or 0…1 when binary.

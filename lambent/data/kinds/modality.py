@@ -132,6 +132,7 @@ class Encoded:
     factors: [rows, K] ground-truth classes of K known generative factors, for disentanglement metrics; or None.
     source: plain JSON: name, path, split, rows, sha256 of the encoded array, licence, notices (what was converted).
     beside: columns [rows] that may condition a model, by name. context: [rows, width], what conditions one; or None.
+    files: the file of each row, its path within the folder. numbers: of each row in the data that it was taken from; None: 0, 1 …
     """
 
     x: Tensor
@@ -143,6 +144,8 @@ class Encoded:
     source: dict[str, Any] = field(default_factory=dict)
     beside: dict[str, np.ndarray] = field(default_factory=dict)
     context: Tensor | None = None
+    files: list[str] | None = None
+    numbers: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.x)

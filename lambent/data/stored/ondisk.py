@@ -105,6 +105,8 @@ class OnDisk:
             "source": dict(self.source),
             "beside": self._beside(numbers),
             "context": self.context(every),
+            "files": None if self.store.files is None else [self.store.files[row] for row in numbers],
+            "numbers": None if self.index is None else numbers,
         }
         return Encoded(self.read(every), self.modality, labels, self.label_names, **facts)
 

@@ -149,7 +149,7 @@ def _pictures(
     labels, names = _labels(found, modality)
     notices = dict(getattr(modality, "notices", {}))
     source = {"split": split, "path": str(inner), "rows": len(found), "notices": notices, **identity}
-    store = PictureFiles(found, modality, identity["sha256"])
+    store = PictureFiles(found, modality, identity["sha256"], inner)
     whole = OnDisk(store, modality, None, labels, names, source, manifest, tell)
     return whole, np.array(manifest.content.get("left_out") or [], np.int64)
 

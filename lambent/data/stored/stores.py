@@ -23,6 +23,7 @@ class Store(ABC):
 
     readers: ClassVar[int] = 1  # threads that may read at once
     digest: str | None = None  # stands for the rows where to go through all of them would take long
+    files: list[str] | None = None  # the file of each row, its path within the folder, where each has its own
     rows: int
     event: Shape
     dtype: np.dtype
@@ -118,8 +119,9 @@ class PictureFiles(Store):
     digest: SHA-256 over the files' names, sizes and times of change.
     """
 
-    def __init__(self, pictures: Pictures, modality: Modality, digest: str) -> None:
+    def __init__(self, pictures: Pictures, modality: Modality, digest: str, folder: Path) -> None:
         self.digest = digest
+        self.files = [os.path.relpath(path, folder) for path in pictures.files]
         self.pictures, self.rows, self.event = pictures, len(pictures), modality.event
         self.dtype = np.dtype(np.uint8 if modality.white == 255 else np.uint16)
         # A row that fell out would shift those behind it: files that cannot be decoded were left out before.

@@ -88,6 +88,10 @@ class Latent(Part):
     def origin(self) -> str:
         """What p(z) of the top level is, as a name for sentences."""
 
+    def start(self, weight: Tensor, location: Tensor, scale: Tensor) -> bool:
+        """Begin with a posterior that is linear in the first features, as `Posterior.start`; whether it can."""
+        return False
+
     def refusal(self, whole: Part) -> str | None:
         network = getattr(whole, "network", None)
         if self.takes == "maps" and network is not None and not network.convolutional:

@@ -38,6 +38,9 @@ class Flat(Variational):
         node.z = draw(node, 0)
         return node.z.flatten(0, 1), [node]
 
+    def start(self, weight: Tensor, location: Tensor, scale: Tensor) -> bool:
+        return self.posterior.start(weight, location, scale)
+
     @property
     def shapes_of_levels(self) -> tuple[Shape, ...]:
         return ((self.size,),)

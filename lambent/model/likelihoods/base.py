@@ -107,6 +107,13 @@ class Likelihood(Part):
         """The raw output, [*raw], that suits these observed rows on the whole: where a decoder starts. None: anywhere."""
         return None
 
+    def start_around(self, location: Tensor, scale: Tensor) -> Tensor | None:
+        """The raw output, [*raw], of which p(x | z) has this location and this deviation, both [*event].
+
+        A learned scale starts there, too. None, and nothing done, where the raw output is no location in the data's own units.
+        """
+        return None
+
     def check(self, x: Tensor, transform: Transform | None = None, generator: torch.Generator | None = None) -> None:
         """Refuse rows outside the support, saying what was found and which likelihood would hold them.
 

@@ -38,6 +38,9 @@ class Gaussian(Likelihood):
         location, scale = self.width.floored(raw, self.floor)
         return self.over(constructed(Normal, location, scale))
 
+    def start_around(self, location: Tensor, scale: Tensor) -> Tensor:
+        return self.width.start_around(location, scale)
+
     def calibrated(self, px: Distribution, x: Tensor) -> Distribution | None:
         """One shared scale: N(μ, floor² + σ*²), σ*² the mean squared error of the batch, the maximum of the likelihood.
 
@@ -92,6 +95,9 @@ class StudentT(Likelihood):
         degrees = 2 + functional.softplus(self.log_degrees)  # above 2, so that a variance exists
         return self.over(constructed(TorchStudentT, degrees, location, scale))
 
+    def start_around(self, location: Tensor, scale: Tensor) -> Tensor:
+        return self.width.start_around(location, scale)
+
 
 class JohnsonSU(Likelihood):
     """x with asinh x ~ N(μ(z), σ²): near nought a Gaussian, far out one of log |x|; what the robust scale of a table suggests.
@@ -139,6 +145,9 @@ class Laplace(Likelihood):
     def forward(self, raw: Tensor, context: Tensor | None = None) -> Distribution:
         location, scale = self.width.floored(raw, self.floor)
         return self.over(constructed(TorchLaplace, location, scale))
+
+    def start_around(self, location: Tensor, scale: Tensor) -> Tensor:
+        return self.width.start_around(location, scale)
 
 
 class ContinuousBernoulli(Likelihood):

@@ -12,6 +12,8 @@ from lambent.model.likelihoods.base import Likelihood
 from lambent.part import Shape, option
 
 COUPLED = 8  # channels up to which each is conditioned on those before it: of C there are C (C − 1) / 2 couplings
+FITTING = 300
+BINS = 1024  # in which the levels of deeper pictures are counted for a start
 
 
 class DiscretizedLogistics(Likelihood):
@@ -38,6 +40,7 @@ class DiscretizedLogistics(Likelihood):
         self.event = event
         self.couplings = event[0] * (event[0] - 1) // 2 if event[0] <= COUPLED else 0
         per_component = (1 if self.components > 1 else 0) + 2 * event[0] + self.couplings
+        self.raw_channels = per_component
         return (self.components * per_component, *event[1:])
 
     def forward(self, raw: Tensor, context: Tensor | None = None) -> Distribution:
@@ -47,13 +50,29 @@ class DiscretizedLogistics(Likelihood):
         if self.components > 1:
             logits, raw = raw[..., 0, :, :], raw[..., 1:, :, :]
         location, log_scale, coupling = raw.split([channels, channels, self.couplings], -3)
-        # Started at a tenth of the range, the scale learns at once; the floor is a ninth of a grey level.
-        floor = -7.0 - math.log((self.levels - 1) / 255)
-        scale = limited(log_scale - 2, floor, 3.0)
-        return LogisticPixels(logits, location, scale, coupling.tanh(), self.event, self.levels)
+        return LogisticPixels(
+            logits, location, _log_scale(log_scale, self.levels), coupling.tanh(), self.event, self.levels
+        )
 
     def embed(self, x: Tensor) -> Tensor:
         return x / ((self.levels - 1) / 2) - 1
+
+    def start(self, observed: Tensor) -> Tensor:
+        """The logistics that suit the grey levels of each channel best, wherever in the picture these occur.
+
+        Of flat pictures they lie so far from nought that Adam's steps would take thousands to get there, with nothing learned
+        on the way.
+        """
+        bins = min(self.levels, BINS)
+        binned = (observed.long() * bins).div(self.levels, rounding_mode="floor").unbind(1)
+        counts = torch.stack([torch.bincount(x.flatten(), minlength=bins) for x in binned])
+        location, log_scale = _suited(counts / counts.sum(1, keepdim=True), self.components)
+        raw = torch.zeros(self.components, self.raw_channels, *self.event[1:], device=observed.device)
+        first = 1 if self.components > 1 else 0
+        for values in (location, log_scale):
+            raw[:, first : first + self.event[0]] = values[..., None, None]
+            first += self.event[0]
+        return raw.flatten(0, 1)
 
     def admit(self, x: Tensor) -> None:
         if x.dtype == torch.uint8 and self.levels >= 256:
@@ -73,3 +92,36 @@ class DiscretizedLogistics(Likelihood):
                 f"images of 0 … {self.levels - 1} (these look like numbers in [0, 1]: multiply by {self.levels - 1}), or the "
                 "Bernoulli likelihood",
             )
+
+
+def _log_scale(raw: Tensor, levels: int) -> Tensor:
+    """Started at a tenth of the range, a scale learns at once; the floor is a ninth of a grey level."""
+    return limited(raw - 2, -7.0 - math.log((levels - 1) / 255), 3.0)
+
+
+@torch.enable_grad()
+def _suited(shares: Tensor, components: int) -> tuple[Tensor, Tensor]:
+    """Locations and raw log scales, [components, channels], of equal logistics for levels with shares [channels, levels]."""
+    channels, levels = shares.shape
+    at = torch.searchsorted(
+        shares.cumsum(1), ((torch.arange(components) + 0.5) / components).expand(channels, -1).contiguous()
+    )
+    location = (at.clamp_max(levels - 1) / ((levels - 1) / 2) - 1).requires_grad_()
+    log_scale = torch.zeros(channels, components).requires_grad_()
+    adam = torch.optim.Adam([location, log_scale], 0.05)
+    values = torch.arange(levels).float()[:, None, None, None, None]
+    logits = torch.zeros(channels, components, 1, 1)
+    for _ in range(FITTING):
+        adam.zero_grad()
+        scale = _log_scale(log_scale, levels)
+        px = LogisticPixels(
+            logits,
+            location[..., None, None, None],
+            scale[..., None, None, None],
+            location.new_zeros(0),
+            (1, 1, 1),
+            levels,
+        )
+        (-(px.log_prob(values).T * shares).sum()).backward()
+        adam.step()
+    return location.detach().T, log_scale.detach().T

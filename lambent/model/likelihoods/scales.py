@@ -61,6 +61,16 @@ class Scaled(nn.Module):
         scale = log_scale.exp()
         return location, scale if self.how == "fixed" else torch.hypot(scale, scale.new_full((), floor))
 
+    @torch.no_grad()
+    def start_around(self, location: Tensor, scale: Tensor) -> Tensor:
+        """The raw output of this location and scale, [*event]; a scale that is learned, and not predicted, is set to it."""
+        log_scale = scale.log()
+        if self.how == "predicted":
+            return torch.cat((location, log_scale), -len(self.event))
+        if self.how != "fixed":
+            self.log_scale.copy_(log_scale if self.log_scale.dim() else log_scale.mean())
+        return location
+
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any) -> None:
         """Weights from when columns of equal description shared one scale give it to each of them."""
         kept, own = state_dict.get(f"{prefix}log_scale"), getattr(self, "log_scale", None)

@@ -34,6 +34,34 @@ GAINS: dict[type[nn.Module], float] = {
 }
 
 
+class Beside(nn.Module):
+    """L h + b + f(h): a linear map beside layers that begin at nought, so that the whole begins linear."""
+
+    def __init__(self, layers: nn.Sequential, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.layers = layers
+        self.linear = nn.Linear(inputs, outputs)
+        last = layers[-1]
+        assert isinstance(last, nn.Linear)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        whole: Tensor = self.linear(hidden) + self.layers(hidden)
+        return whole
+
+
+class Along(nn.Module):
+    """(x, f(x)): the input itself as the first of the features."""
+
+    def __init__(self, layers: nn.Sequential) -> None:
+        super().__init__()
+        self.layers = layers
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat((x, self.layers(x)), -1)
+
+
 class Half(nn.Sequential):
     """One half of a network; `shape` is what it emits for one row."""
 
@@ -43,11 +71,21 @@ class Half(nn.Sequential):
 
     @torch.no_grad()
     def start(self, raw: Tensor) -> None:
-        """Let a decoder begin near `raw`, [*shape], if its last layer has a bias for each element; else nothing changes."""
+        """Let a decoder begin near `raw`, [*shape], as far as the biases of its last layer can: one for each element, or one for
+        each channel, where `raw` is the same at every place. Else nothing changes.
+        """
         layers = [layer for layer in self if not isinstance(layer, (nn.Flatten, nn.Unflatten))]
         last = layers[-1] if layers else None
+        last = last.linear if isinstance(last, Beside) else last
         if isinstance(last, nn.Linear) and last.bias is not None and last.bias.numel() == raw.numel():
             last.bias.copy_(raw.flatten())
+        elif isinstance(last, nn.Conv2d) and last.bias is not None and bool((raw == raw[:, :1, :1]).all()):
+            last.bias.copy_(raw[:, 0, 0])
+
+    @property
+    def linear(self) -> nn.Linear | None:
+        """A decoder's linear map from code to raw output, where there is one beside its layers."""
+        return next((layer.linear for layer in self if isinstance(layer, Beside)), None)
 
 
 class Pyramid(nn.Module):

@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from lambent.model.networks.base import ACTIVATIONS, Activation, Half, Network, initialized
+from lambent.model.networks.base import ACTIVATIONS, Activation, Along, Beside, Half, Network, initialized
 from lambent.part import Shape, elements, option
 
 
@@ -15,13 +15,26 @@ class Mlp(Network):
     depth: int = option("hidden layers in each half", default=2, minimum=1, maximum=1000)
     activation: Activation = option("non-linearity", default="silu")
 
+    linear: bool = option(
+        "a linear map beside the layers of each half, which starts from the principal components of the rows where these are "
+        "vectors of real numbers: what is linear need not be learned, and few rows are enough for it",
+        default=False,
+        papers={True: "tipping1999probabilistic"},
+    )
+
     def encoder(self, event: Shape) -> Half:
-        return Half(nn.Flatten(), *initialized(self._layers(elements(event))), shape=(self.width,))
+        layers = initialized(self._layers(elements(event)))
+        if self.linear:
+            return Half(nn.Flatten(), Along(nn.Sequential(*layers)), shape=(elements(event) + self.width,))
+        return Half(nn.Flatten(), *layers, shape=(self.width,))
 
     def decoder(self, hidden: Shape, raw: Shape) -> Half:
         last = nn.Linear(self.width, elements(raw))
         shaped = [nn.Unflatten(1, raw)] if len(raw) > 1 else []
-        return Half(nn.Flatten(), *initialized([*self._layers(elements(hidden)), last]), *shaped, shape=raw)
+        layers = initialized([*self._layers(elements(hidden)), last])
+        if self.linear:
+            layers = [Beside(nn.Sequential(*layers), elements(hidden), elements(raw))]
+        return Half(nn.Flatten(), *layers, *shaped, shape=raw)
 
     def _layers(self, inputs: int) -> list[nn.Module]:
         layers: list[nn.Module] = []

@@ -122,8 +122,12 @@ class Fitted:
         return Rows(x, self._context(encoded, len(x), given or {}, context), encoded)
 
     def raw(self, x: Tensor) -> Any:
-        """Rows as the model has them, in the units that the data came in: pictures as bytes, tables as frames."""
+        """Rows as the model has them, in the units that the data came in: pictures as arrays, tables as frames."""
         return x.detach().cpu().numpy() if self.modality is None else self.modality.decode(x)
+
+    def pictures(self, x: Tensor) -> Any:
+        """Rows as the model has them as bytes to be looked at, [rows, H, W(, 3)]; None where they are no pictures."""
+        return None if self.modality is None else self.modality.pictures(x)
 
     def given(self, values: Mapping[str, Any] | None, rows: int) -> Tensor | None:
         """Values of the conditions for so many new rows, [rows, width]; None for a model that takes none.

@@ -234,7 +234,8 @@ def coerced(value: Any, hint: Any) -> Any:
     """`value` as the annotation wants it: fields of parts, settings of a run and flags are all brought to theirs by this.
 
     A list becomes a tuple, the description of a part that part, a whole number a float where one is wanted; of a union the
-    first member that takes the value counts, so that "auto" is not tried as a number and 3 stays an int.
+    first member that takes the value counts, so that "auto" is not tried as a number and 3 stays an int. Where several numbers
+    of one kind are wanted, as for a size, one stands for all of them, and text such as "32,48" for a list.
 
     Raises TypeError for what the annotation does not take, `UsageError` for a part described wrongly.
     """
@@ -265,13 +266,28 @@ def _first(value: Any, hints: tuple[Any, ...]) -> Any:
 
 
 def _entries(value: Any, hints: tuple[Any, ...]) -> tuple[Any, ...]:
+    several = Ellipsis not in hints and set(hints) in ({int}, {float})
+    if several and isinstance(value, (Real, str)) and not isinstance(value, bool):
+        value = _numbers(value) if isinstance(value, str) else (value,)
     if not isinstance(value, (list, tuple)):
         raise TypeError
     if len(hints) == 2 and hints[1] is Ellipsis:
         return tuple(coerced(v, hints[0]) for v in value)
+    if several and len(value) == 1:
+        value = value * len(hints)
     if len(value) != len(hints):
         raise TypeError
     return tuple(coerced(v, hint) for v, hint in zip(value, hints, strict=True))
+
+
+def _numbers(text: str) -> list[Any]:
+    """Numbers between commas, in brackets or not; TypeError for other text."""
+    inner = text.strip()
+    inner = inner[1:-1] if inner.startswith("[") and inner.endswith("]") else inner
+    try:
+        return [float(item) if set(item) & set(".eE") else int(item) for item in inner.split(",")]
+    except ValueError:
+        raise TypeError from None
 
 
 def _scalar(value: Any, hint: Any) -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lambent.cli.png import sixteen_bits
 from lambent.disk.whole import write_bytes, write_whole
 from lambent.errors import MachineError, UsageError
 
@@ -56,14 +57,14 @@ def _same(path: Path, other: Path) -> bool:
     return False
 
 
-def write(path: Path, arrays: NamedArrays, lead: NamedArrays, grid: Array | None) -> Path:
+def write(path: Path, arrays: NamedArrays, lead: NamedArrays, grid: Array | None, white: int = 255) -> Path:
     """Write by suffix: `grid` [rows, columns, H, W(, 3)] as a picture, else `lead` (a column per name) beside `arrays`.
 
     arrays: named arrays [rows, …], numbers for npz as they are; for tables each becomes one column per element.
     """
     suffix = path.suffix.lower()
     if suffix == ".png":
-        return write_grid(path, grid)
+        return write_grid(path, grid, white)
     if suffix == ".npz":
         return write_bytes(path, _npz(lead | arrays))
     columns = lead | flat(arrays)
@@ -129,8 +130,8 @@ def _write_parquet(path: Path, columns: NamedArrays) -> Path:
     return write_whole(path, lambda p: parquet.write_table(pyarrow.table(arrays), p))
 
 
-def write_grid(path: Path, grid: Array | None) -> Path:
-    """Pictures [rows, columns, H, W(, 3)] on a white sheet."""
+def write_grid(path: Path, grid: Array | None, white: int = 255) -> Path:
+    """Pictures [rows, columns, H, W(, 3)] on a white sheet; uint16 in 16 bits, their levels as they are."""
     from PIL import Image
 
     if grid is None:
@@ -140,25 +141,27 @@ def write_grid(path: Path, grid: Array | None) -> Path:
         raise UsageError(
             f"--out {path}: {rows * columns:,} pictures make a sheet too large; ask for fewer, or write .npz"
         )
-    sheet = np.full((rows * (high + GAP) + GAP, columns * (wide + GAP) + GAP, *grid.shape[4:]), 255, np.uint8)
+    sheet = np.full((rows * (high + GAP) + GAP, columns * (wide + GAP) + GAP, *grid.shape[4:]), white, grid.dtype)
     for row in range(rows):
         for column in range(columns):
             top, left = GAP + row * (high + GAP), GAP + column * (wide + GAP)
             sheet[top : top + high, left : left + wide] = grid[row, column]
+    if sheet.dtype == np.uint16:
+        return write_bytes(path, sixteen_bits(sheet))
     buffer = io.BytesIO()
     Image.fromarray(sheet).save(buffer, "PNG", optimize=True)
     return write_bytes(path, buffer.getvalue())
 
 
-def sheet_of(pictures: Array, columns: int | None = None) -> Array:
+def sheet_of(pictures: Array, columns: int | None = None, white: int = 255) -> Array:
     """Pictures [n, H, W(, 3)] as a grid, about square unless told, filled up with white."""
     columns = min(len(pictures), columns or max(1, round(len(pictures) ** 0.5)))
     missing = -len(pictures) % columns
-    blank = np.full((missing, *pictures.shape[1:]), 255, np.uint8)
+    blank = np.full((missing, *pictures.shape[1:]), white, pictures.dtype)
     return np.concatenate([pictures, blank]).reshape(-1, columns, *pictures.shape[1:])
 
 
-def paired(above: Array, below: Array, columns: int = 10) -> Array:
+def paired(above: Array, below: Array, columns: int = 10, white: int = 255) -> Array:
     """Pictures, each above its counterpart."""
-    first, second = sheet_of(above, columns), sheet_of(below, columns)
+    first, second = sheet_of(above, columns, white), sheet_of(below, columns, white)
     return np.stack([first, second], 1).reshape(-1, *first.shape[1:])

@@ -182,6 +182,8 @@ def as_tensor(x: Any) -> Tensor:
         tensor = torch.from_numpy(np.ascontiguousarray(array) if array.flags.writeable else array.copy())
     if tensor.dtype.is_floating_point:
         return tensor.float()
+    if tensor.dtype == torch.uint16:  # on which torch computes little
+        return tensor.to(torch.int32)
     return tensor.to(torch.uint8) if tensor.dtype == torch.bool else tensor
 
 

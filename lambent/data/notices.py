@@ -79,7 +79,8 @@ def _sentence(what: str, count: int, names: list[str]) -> str:
     listed = apart.join(names[:SHOWN]) + (f" and {count - SHOWN:,} more" if len(names) > SHOWN else "")
     if what in SENTENCES and (names or "{names}" not in SENTENCES[what][0]):
         return SENTENCES[what][count != 1].format(n=f"{count:,}", names=listed)
-    return f"{what.replace('_', ' ')}: {count:,}" + (f" ({listed})" if names else "")
+    said = what if " " in what else what.replace("_", " ")  # one in words already may name files
+    return f"{said}: {count:,}" + (f" ({listed})" if names else "")
 
 
 def warned(source: Mapping[str, Any]) -> None:

@@ -9,69 +9,103 @@ from lambent.part import Shape
 
 
 class LogisticPixels(Explicit):
-    """The distribution of DiscretizedLogistics over [channels, height, width].
+    """The distribution of DiscretizedLogistics over [channels, height, width], of whole numbers 0 … levels − 1.
 
     logits: [*batch, mixture, height, width] or None for one component; location, log_scale: [*batch, mixture, channels, height,
-    width] on the scale −1 … 1; coupling: [*batch, mixture, channels·(channels−1)/2, height, width] in −1 … 1.
+    width] on the scale −1 … 1; coupling: [*batch, mixture, channels·(channels−1)/2, height, width] in −1 … 1, of each channel
+    to those before it in turn; none: channels are independent.
     """
 
     has_rsample = False
 
     def __init__(
-        self, logits: Tensor | None, location: Tensor, log_scale: Tensor, coupling: Tensor, event: Shape
+        self,
+        logits: Tensor | None,
+        location: Tensor,
+        log_scale: Tensor,
+        coupling: Tensor,
+        event: Shape,
+        levels: int = 256,
     ) -> None:
         super().__init__(location.shape[:-4], Size(event))
         self.log_weights = None if logits is None else functional.log_softmax(logits, -3)
         self.location = location
         self.log_scale = log_scale
         self.coupling = coupling
+        self.levels = levels
+        self.half = (levels - 1) / 2  # levels in one of the two units of the scale −1 … 1
 
     def _locations(self, x: Tensor) -> Tensor:
         """Locations given the channels before: x [*, 1 or mixture, channels, height, width] on the scale −1 … 1."""
-        if self.location.shape[-3] == 1:
+        if self.location.shape[-3] == 1 or not self.coupling.numel():
             return self.location
-        red, green, blue = self.location.unbind(-3)
-        first, second, third = self.coupling.unbind(-3)
-        green = green + first * x[..., 0, :, :]
-        blue = blue + second * x[..., 0, :, :] + third * x[..., 1, :, :]
-        return torch.stack(torch.broadcast_tensors(red, green, blue), -3)
+        couplings = iter(self.coupling.unbind(-3))
+        shifted = []
+        for channel, location in enumerate(self.location.unbind(-3)):
+            for before in range(channel):
+                location = location + next(couplings) * x[..., before, :, :]
+            shifted.append(location)
+        return torch.stack(torch.broadcast_tensors(*shifted), -3)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        bytes_ = value.unsqueeze(-4)
-        x = bytes_ / 127.5 - 1
-        inverse = (-self.log_scale).exp()
-        centred = (x - self._locations(x)) * inverse
-        half = HALF * inverse
-        upper, lower = centred + half, centred - half
+        value = value.unsqueeze(-4)
+        location = self._locations(value / self.half - 1)
+        # In levels from here on: there the edges between levels are exact, however many levels there are.
+        centred, inverse = value - (location + 1) * self.half, (-self.log_scale).exp() / self.half
+        upper, lower = (centred + 0.5) * inverse, (centred - 0.5) * inverse
         # σ(a) − σ(b) = σ(a) σ(−b) (1 − e^{b−a}) : no difference of nearly equal numbers, exact at every scale
-        log_upper = torch.where(bytes_ == LEVELS - 1, 0.0, functional.logsigmoid(upper))
-        log_lower = torch.where(bytes_ == 0, 0.0, functional.logsigmoid(-lower))
-        inside = (bytes_ > 0) & (bytes_ < LEVELS - 1)
-        log_step = torch.where(inside, torch.log(-torch.expm1(-2 * half)), 0.0)
+        log_upper = torch.where(value == self.levels - 1, 0.0, functional.logsigmoid(upper))
+        log_lower = torch.where(value == 0, 0.0, functional.logsigmoid(-lower))
+        inside = (value > 0) & (value < self.levels - 1)
+        log_step = torch.where(inside, torch.log(-torch.expm1(-inverse)), 0.0)
         each = (log_upper + log_lower + log_step).sum(-3)
         each = each.squeeze(-3) if self.log_weights is None else torch.logsumexp(each + self.log_weights, -3)
         return each.sum((-2, -1))
 
     @property
     def mean(self) -> Tensor:
-        """E[x] in grey levels, exact for one channel; later channels take the earlier ones at their means."""
+        """E[x] in levels, exact for one channel; later channels take the earlier ones at their means."""
         x = torch.zeros_like(self.location)
         for channel in range(self.location.shape[-3]):
             location = self._locations(x)[..., channel, :, :]
             grey = self._expected(location, self.log_scale[..., channel, :, :])
-            x = torch.cat((x[..., :channel, :, :], (grey / 127.5 - 1).unsqueeze(-3), x[..., channel + 1 :, :, :]), -3)
+            x = torch.cat(
+                (x[..., :channel, :, :], (grey / self.half - 1).unsqueeze(-3), x[..., channel + 1 :, :, :]), -3
+            )
         if self.log_weights is not None:
             x = x * self.log_weights.exp().unsqueeze(-3)
-        return (x.sum(-4) + 1) * 127.5
+        return (x.sum(-4) + 1) * self.half
 
-    @staticmethod
-    def _expected(location: Tensor, log_scale: Tensor) -> Tensor:
-        """E[x] = Σ_{v<255} P(x > v)."""
-        inverse = (-log_scale).exp()
-        total = torch.zeros_like(location)
-        for level in range(LEVELS - 1):
-            total += torch.sigmoid((location - ((level + 0.5) / 127.5 - 1)) * inverse)
+    def _expected(self, location: Tensor, log_scale: Tensor) -> Tensor:
+        """E[x] = Σ_v P(x > v), over v < levels − 1; of many levels nearly all terms are 0 or 1, or they vary slowly."""
+        inverse = (-log_scale).exp() / self.half
+        centre = (location + 1) * self.half
+        if self.levels <= MANY:
+            total = torch.zeros_like(location)
+            for level in range(self.levels - 1):
+                total += torch.sigmoid((centre - (level + 0.5)) * inverse)
+            return total
+        return torch.where(inverse > 1, self._summed(centre, inverse), self._integrated(centre, inverse))
+
+    def _summed(self, centre: Tensor, inverse: Tensor) -> Tensor:
+        """The sum where a scale is less than a level: the terms next to the centre; those below are 1, those above 0."""
+        near = centre.floor().clamp(0, self.levels - 1)
+        total = (near - NEAR).clamp_min(0)
+        for step in range(-NEAR, NEAR):
+            level = near + step
+            term = torch.sigmoid((centre - (level + 0.5)) * inverse)
+            total = total + torch.where((level >= 0) & (level < self.levels - 1), term, 0.0)
         return total
+
+    def _integrated(self, centre: Tensor, inverse: Tensor) -> Tensor:
+        """The sum where a scale is a level or more: its integral over v from 0 to levels − 1, less f′/24 at the two ends.
+
+        By Euler and Maclaurin's formula; the next term is below a thousandth of a level, and what remains inside e^{−2π²}.
+        """
+        below, above = centre * inverse, (centre - (self.levels - 1)) * inverse
+        area = (functional.softplus(below) - functional.softplus(above)) / inverse
+        slopes = (_slope(above) - _slope(below)) * inverse
+        return area + slopes / 24
 
     def rsample(
         self, sample_shape: Axes = Size(), generator: torch.Generator | None = None, temperature: float = 1.0
@@ -81,7 +115,7 @@ class LogisticPixels(Explicit):
         tiny = torch.finfo(uniform.dtype).eps
         noise = torch.logit(uniform.clamp(tiny, 1 - tiny)) * temperature
         chosen = LogisticPixels(
-            None, location.unsqueeze(-4), log_scale.unsqueeze(-4), coupling.unsqueeze(-4), self.event_shape
+            None, location.unsqueeze(-4), log_scale.unsqueeze(-4), coupling.unsqueeze(-4), self.event_shape, self.levels
         )
         x = torch.zeros_like(location).unsqueeze(-4)
         for channel in range(location.shape[-3]):
@@ -89,10 +123,10 @@ class LogisticPixels(Explicit):
                 chosen._locations(x)[..., 0, channel, :, :]
                 + log_scale[..., channel, :, :].exp() * noise[..., channel, :, :]
             )
-            grey = ((drawn + 1) * 127.5).round().clamp(0, LEVELS - 1)
+            grey = ((drawn + 1) * self.half).round().clamp(0, self.levels - 1)
             x = x.clone()
-            x[..., 0, channel, :, :] = grey / 127.5 - 1
-        return ((x.squeeze(-4) + 1) * 127.5).round()
+            x[..., 0, channel, :, :] = grey / self.half - 1
+        return ((x.squeeze(-4) + 1) * self.half).round()
 
     def _chosen(self, sample_shape: Axes, generator: torch.Generator | None) -> tuple[Tensor, Tensor, Tensor]:
         """Parameters of one component per pixel, drawn by weight: [*sample, *batch, …, height, width]."""
@@ -112,7 +146,10 @@ class LogisticPixels(Explicit):
         return pick(self.location), pick(self.log_scale), pick(self.coupling)
 
 
-LEVELS = 256
+def _slope(x: Tensor) -> Tensor:
+    """σ′(x)."""
+    return torch.sigmoid(x) * torch.sigmoid(-x)
 
 
-HALF = 1 / (LEVELS - 1)  # half a grey level, on the scale where 0 … 255 is −1 … 1
+MANY = 256  # levels up to which a mean is summed over all of them
+NEAR = 20  # levels about a centre beyond which a term differs from 0 or 1 by less than e^−20

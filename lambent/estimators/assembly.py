@@ -36,7 +36,8 @@ def chosen_modality(given: Any, condition: Any, X: Any, likelihood: Any = None) 
 def assembled(modality: Modality, latent: Callable[[Spec | None], Spec], likelihood: Any, network: Any) -> LatentModel:
     """The model of the given parts, or of those that suit the data."""
     defaults = modality.defaults()
-    spec: Spec = {"type": "LatentModel", "latent": latent(defaults.get("latent")), "context": modality.conditions.width}
+    spec: Spec = {"type": "LatentModel", "latent": latent(defaults.get("latent"))}
+    spec |= {"context": modality.conditions.width, "white": modality.white}
     kinds: tuple[tuple[str, type[Part], Any], ...] = (
         ("likelihood", Likelihood, likelihood),
         ("network", Network, network),

@@ -33,6 +33,12 @@ class LatentModel(Part):
     gaps: bool = option(
         "whether values may be missing (NaN): left out of p(x|z), shown to the encoder by a mask", default=False
     )
+    white: int = option(
+        "the stored level that likelihoods of numbers in [0, 1] read as 1: 255 of bytes, 4095 of images of 12 bits",
+        default=255,
+        minimum=1,
+        maximum=65535,
+    )
 
     def setup(self, event: Shape, examples: Tensor | None = None, seed: int = 0) -> Self:
         """Make all weights for rows of shape `event`; `examples` are stored rows, for priors that start from data.
@@ -44,7 +50,7 @@ class LatentModel(Part):
         if not event or min(event) < 1:
             raise UsageError(f"rows of shape {list(event)} hold nothing to learn from")
         with seeded(torch.Generator().manual_seed(seed)):
-            self.likelihood.gaps = self.gaps
+            self.likelihood.gaps, self.likelihood.white = self.gaps, self.white
             raw = self.likelihood.setup(event)
             rows = torch.zeros(1, *event) if examples is None else examples[:1000].cpu()
             observed = self.likelihood.observe(rows)
@@ -59,6 +65,7 @@ class LatentModel(Part):
             self.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # the faster order in memory for images; the same numbers
         self.register_buffer("anchor", torch.zeros(0), persistent=False)  # knows the device and the dtype
         self.raw_shape = raw
+        self.read_shape = joined_shape(hidden, self.context)  # of what the decoder reads
         self.event_shape = event
         self.low_precision: torch.dtype | None = None  # set by the loop for its own duration
         return self

@@ -18,6 +18,7 @@ from lambent.training.loop import Loop
 from lambent.training.measuring import left_open
 from lambent.training.pace import watched
 from lambent.training.precision import Precision, device_of, resolved
+from lambent.training.room import Room
 from lambent.training.run import History, Run
 from lambent.training.settings import Training
 from lambent.training.threads import AUTO
@@ -117,12 +118,12 @@ def prepared(
     batches, seed = intake.train, settings.seed
     settings = settings.settled(batches.steps, batches.rows, intake.held_out is not None or bool(settings.validation))
     stored, met = examples_of(batches, transform, seed)
-    if not model.ready:
-        model.setup(tuple(stored.shape[1:]), met, seed)
-    elif tuple(stored.shape[1:]) != model.event_shape:
+    if model.ready and tuple(stored.shape[1:]) != model.event_shape:
         raise DataError(
             f"this model was set up for rows of shape {list(model.event_shape)}; these have {list(stored.shape[1:])}"
         )
+    room = Room.of(settings, objective, batches, intake.held_out is not None, where)
+    room.set_up(model, tuple(stored.shape[1:]), met, seed)
     check(model, objective)
     if objective.needs_rows and not batches.rows:
         name = type(objective).__name__
@@ -134,6 +135,12 @@ def prepared(
         raise UsageError(
             f"these rows are read to be conditioned on {', '.join(conditions.names)}, and this model takes no context: build it "
             f"with LatentModel(context={conditions.width}), or read them without condition"
+        )
+    white = model.white if intake.modality is None else intake.modality.white
+    if white != model.white and model.likelihood.unit_bytes:
+        raise UsageError(
+            f"these pictures have levels up to {white:,}, and this model reads {model.white:,} as white: build it with "
+            f"LatentModel(white={white})"
         )
     check_rows(model, intake, transform, seed)
     model.to(where)

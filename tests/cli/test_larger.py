@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from lambent import memory
 from lambent.cli.reading import larger
 from lambent.cli.reading.larger import Waiting, beyond
 from lambent.cli.voice import Voice
 from lambent.data import Image, Table
-from lambent.data.stored import memory
-from lambent.data.stored.memory import free_memory, needed, shown, size_of
+from lambent.data.stored.memory import needed
 from lambent.errors import DataError, UsageError
+from lambent.memory import free_memory, shown, size_of
 
 Run = Callable[..., Any]
 ROW = {

@@ -169,3 +169,14 @@ def test_json_holds_no_number_that_is_none(lambent: Run) -> None:
     assert found["columns"][1] | {"use": ""} == {
         "name": "b", "type": "empty", "least": None, "most": None, "gaps": 2, "values": 0, "use": "",
     }  # fmt: skip
+
+
+def test_what_suits_pictures_is_chosen_by_what_is_found_in_them(lambent: Run) -> None:
+    """Their depth, and whether they have but two levels, as train finds it."""
+    rng = np.random.default_rng(0)
+    np.save("deep.npy", rng.integers(0, 4096, (40, 8, 8), dtype=np.uint16))
+    np.save("bits.npy", rng.integers(0, 2, (40, 8, 8), dtype=np.uint8))
+    found = looked(lambent, "deep.npy")
+    assert found["train"]["likelihood"] == {"type": "DiscretizedLogistics", "components": 1, "levels": 4096}
+    assert found["notices"] == {"kept at 12 bits": 40}
+    assert looked(lambent, "bits.npy")["train"]["likelihood"] == {"type": "Bernoulli"}

@@ -9,7 +9,9 @@ import pytest
 from lambent import Elbo, Flat, Mlp
 from lambent.cli.reading.settings import Setting, checked
 from lambent.cli.reading.specs import read_typed
+from lambent.cli.reading.strict import parsed
 from lambent.cli.reading.trees import Typed
+from lambent.data.kinds.image import Image
 from lambent.errors import UsageError
 from lambent.model.networks import Network
 from lambent.part import coerced, named
@@ -20,13 +22,16 @@ TAKEN: list[tuple[Any, Any, Any]] = [
     ("auto", float | Literal["auto"], "auto"), ("auto", Literal["auto"] | float, "auto"), (2, Literal["auto"] | float, 2.0),
     (3, int | float, 3), (0.1, str | float, 0.1), ("0.1", str | float, "0.1"), ("0.1", float | str, 0.1),
     ([8, 4], tuple[int, ...], (8, 4)), ((), tuple[int, ...], ()), ([8, 0.5], tuple[int, float], (8, 0.5)),
+    (8, tuple[int, int], (8, 8)), ([8], tuple[int, int] | None, (8, 8)), ("8", tuple[int, int], (8, 8)),
+    ("8,4", tuple[int, int], (8, 4)), ("[8, 4]", tuple[int, int] | None, (8, 4)), (0.5, tuple[float, float], (0.5, 0.5)),
     (["a"], tuple[str, ...] | None, ("a",)), (None, tuple[str, ...] | None, None),
 ]  # fmt: skip
 REFUSED: list[tuple[Any, Any]] = [
     (True, int), (2.0, int), ("3", int), (None, int), (True, float), (math.nan, float), ("inf", float), (10**400, float),
     ("9" * 400, float), ("x", float), ([1.0], float), (1, bool), ("true", bool), (3, str), (3, Literal["auto"]),
     ("Auto", Literal["auto"]), (True, Literal["auto"] | float), ("84", tuple[int, ...]), (b"84", tuple[int, ...]),
-    ([8, "4"], tuple[int, ...]), ([8], tuple[int, int]), ([8, 4, 2], tuple[int, int]), ({}, tuple[int, ...]), (3, Network),
+    ([8, "4"], tuple[int, ...]), ([], tuple[int, int]), ("8x4", tuple[int, int]), (True, tuple[int, int]), (8, tuple[int, float]),
+    ("8,4,2", tuple[int, int]), ([8, 4, 2], tuple[int, int]), ({}, tuple[int, ...]), (3, Network),
 ]  # fmt: skip
 
 
@@ -90,3 +95,14 @@ def test_annotations_in_words() -> None:
     assert named(int | None) == "a whole number or null"
     assert named(float | Literal["auto"]) == "a finite number or 'auto'"
     assert named(Network).startswith("a Network (")
+
+
+@pytest.mark.parametrize("given", [32, [32], "32", "32,32", "[32,32]", "[32, 32]", (32, 32)], ids=repr)
+def test_a_size_is_said_in_any_of_these_ways(given: Any) -> None:
+    """In Python, in YAML (where 32,32 is text) and after a flag, where all is text."""
+    assert Image(size=given).size == (32, 32)
+    if isinstance(given, str):
+        typed = read_typed(Typed(given), tuple[int, int] | None)
+        assert Image(size=typed).size == (32, 32)
+        read = parsed(f"size: {given}", "a file")["size"]
+        assert Image(size=read).size == (32, 32)

@@ -35,7 +35,7 @@ def pictures(draw: st.DrawFn, channels: tuple[int, ...] = (1, 3)) -> np.ndarray:
 
 @given(pictures(), st.sampled_from(TYPES), st.sampled_from(sorted(LAYOUTS)), st.sampled_from("CFS"))
 def test_any_array_gives_its_pixels_and_comes_back(values: np.ndarray, dtype: str, layout: str, order: str) -> None:
-    """Whatever its number type, byte order, layout and strides, an array is decoded to the bytes that it stands for."""
+    """Whatever its number type, byte order, layout and strides, an array is decoded to what it stands for, in its own units."""
     kind = np.dtype(dtype).kind
     if kind == "b":
         values = values > 127 if values.max() > 1 else values > 0
@@ -60,7 +60,11 @@ def test_any_array_gives_its_pixels_and_comes_back(values: np.ndarray, dtype: st
     x = image.encode(raw)
     assert x.dtype == torch.uint8
     assert tuple(x.shape) == (len(values), values.shape[3], *values.shape[1:3])
-    assert np.array_equal(image.decode(x), meant[..., 0] if values.shape[3] == 1 else meant)
+    back = values if kind in "biu" else meant.astype(np.float32) / 255  # in the units that came in
+    expected = back[..., 0] if values.shape[3] == 1 else back
+    assert image.decode(x).dtype == {"b": bool, "f": np.float32}.get(kind, np.uint8)
+    assert np.array_equal(image.decode(x), expected)
+    assert np.array_equal(image.levels(x), meant[..., 0] if values.shape[3] == 1 else meant)
     assert torch.equal(image.encode(image.decode(x)), x)
     assert np.array_equal(raw, before)
     twin = Image.from_spec(image.spec()).restore(image.state())

@@ -147,7 +147,7 @@ def test_D18_transparency_is_laid_on_white(draw: Draw) -> None:
 
 
 def test_D18_palette_cmyk_and_sixteen_bits(tmp_path: Path, draw: Draw) -> None:
-    """Palettes and CMYK become RGB, or grey where all entries are; 16-bit grey is divided by 257; each is counted."""
+    """Palettes and CMYK become RGB, or grey where all entries are; 16 bits are kept whole; each is counted."""
     from PIL import Image as Pil
 
     with Pil.open(draw("rgb.png")) as picture:
@@ -164,8 +164,11 @@ def test_D18_palette_cmyk_and_sixteen_bits(tmp_path: Path, draw: Draw) -> None:
     deep = np.arange(256, dtype=np.uint16).reshape(16, 16) * 257
     Pil.fromarray(deep).save(tmp_path / "deep.png")
     image = Image().fit([tmp_path / "deep.png"])
-    assert image.notices == {"sixteen_bit": 1}
-    assert np.array_equal(image.decode(image.encode([tmp_path / "deep.png"]))[0], deep // 257)
+    assert image.notices == {"kept at 16 bits": 1}
+    assert np.array_equal(image.decode(image.encode([tmp_path / "deep.png"]))[0], deep)
+    bytes_ = Image(depth=8).fit([tmp_path / "deep.png"])
+    assert bytes_.notices == {"brought from 16 to 8 bits": 1}
+    assert np.array_equal(bytes_.decode(bytes_.encode([tmp_path / "deep.png"]))[0], deep // 257)
 
 
 def test_D18_animation_gives_its_first_frame(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def values_of(spec: Spec, location: float) -> Support:
     if name in COUNTS:
         return whole_numbers(30_000)
     if name == "DiscretizedLogistics":
-        values, weight = whole_numbers(255)
+        values, weight = whole_numbers(spec.get("levels", 256) - 1)
         return values.reshape(-1, 1, 1, 1), weight
     raise AssertionError(f"{name} has no support listed in this test: add it")
 
@@ -312,6 +312,61 @@ def test_cut_logistics_sum_to_one_in_float32_at_every_scale(scale: float, locati
     torch.testing.assert_close(total, torch.tensor(1.0), rtol=0, atol=2e-5)
 
 
+@pytest.mark.parametrize("bits", [10, 12, 16])
+@pytest.mark.parametrize("scale", [-20.0, -4.0, 0.0, 9.0])
+@pytest.mark.parametrize("location", [-3.0, 0.1234567, 0.999])
+def test_logistics_of_many_levels_sum_to_one_in_float32_and_have_the_mean_of_their_sum(
+    bits: int, scale: float, location: float
+) -> None:
+    """Of 2^10 … 2^16 levels, and scales from a ninth of a level to twenty times the range."""
+    likelihood = DiscretizedLogistics(levels=2**bits)
+    likelihood.setup((1, 1, 1))
+    px = likelihood(torch.tensor([location, scale]).reshape(2, 1, 1))
+    levels = torch.arange(float(2**bits))
+    mass = px.log_prob(levels.reshape(-1, 1, 1, 1)).exp().double()
+    assert abs(float(mass.sum()) - 1) < 5e-5
+    assert abs(float((mass / mass.sum() * levels).sum()) - float(px.mean)) < 2e-5 * 2**bits + 1e-3
+
+
+def test_a_pixel_of_12_bits_has_the_probability_of_its_formula() -> None:
+    """F(x + ½) − F(x − ½) with the mean at level 1000 and a scale of 50 levels, by scipy in float64."""
+    likelihood = DiscretizedLogistics(levels=4096)
+    likelihood.setup((1, 1, 1))
+    raw = torch.tensor([1000 / 2047.5 - 1, math.log(50 / 2047.5) + 2], dtype=torch.float64).reshape(2, 1, 1)
+    px = likelihood(raw)
+    spread = float(px.log_scale.exp()) * 2047.5
+    assert abs(spread - 50) < 0.5  # the smooth limits move it by a little
+    for level in (0, 1, 700, 1000, 1049, 3000, 4095):
+        low, high = (stats.logistic(1000, spread).cdf(level + side) for side in (-0.5, 0.5))
+        wanted = (1.0 if level == 4095 else high) - (0.0 if level == 0 else low)
+        found = float(px.log_prob(torch.full((1, 1, 1), float(level), dtype=torch.float64)).exp())
+        assert abs(found - wanted) < 1e-12
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+def test_bands_are_conditioned_on_those_before_them(channels: int) -> None:
+    """Σ over all values of the other bands gives the first band's own probability; of 4 levels, so that all can be summed."""
+    likelihood = DiscretizedLogistics(levels=4)
+    raw = torch.randn(
+        likelihood.setup((channels, 1, 1)), generator=torch.Generator().manual_seed(3), dtype=torch.float64
+    )
+    px, alone = likelihood(raw), DiscretizedLogistics(levels=4)
+    alone.setup((1, 1, 1))
+    assert likelihood.couplings == channels * (channels - 1) // 2
+    first = alone(raw[[0, channels]])
+    rest = torch.tensor(list(itertools.product(range(4), repeat=channels - 1)), dtype=torch.float64)
+    for level in range(4):
+        pixels = torch.cat((torch.full((len(rest), 1), float(level)), rest), 1).reshape(-1, channels, 1, 1)
+        wanted = first.log_prob(torch.full((1, 1, 1), float(level))).exp()
+        torch.testing.assert_close(px.log_prob(pixels).exp().sum(), wanted.double(), rtol=1e-9, atol=1e-12)
+
+
+def test_bands_beyond_eight_stand_by_themselves() -> None:
+    likelihood = DiscretizedLogistics()
+    assert likelihood.setup((8, 2, 2)) == (16 + 28, 2, 2)
+    assert likelihood.setup((9, 2, 2)) == (18, 2, 2)
+
+
 def mixed() -> tuple[Likelihood, Tensor]:
     likelihood = Likelihood.from_spec({"type": "Mixed", "columns": COLUMNS})
     raw = torch.randn(likelihood.setup((3,)), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
@@ -378,3 +433,13 @@ def test_calibration_survives_a_perfect_reconstruction() -> None:
     log_px = likelihood.calibrated(likelihood(raw), torch.zeros(5, 4)).log_prob(torch.zeros(5, 4))
     log_px.sum().backward()
     assert torch.isfinite(raw.grad).all()
+
+
+@pytest.mark.parametrize("bits", [8, 12, 16])
+def test_logistics_start_at_the_levels_of_the_data_whatever_their_number(bits: int) -> None:
+    """Pictures of one level, a quarter of white: there the mean of the start lies, to a thousandth of the range."""
+    likelihood = DiscretizedLogistics(levels=2**bits)
+    likelihood.setup((1, 4, 4))
+    level = float(2 ** (bits - 2))
+    px = likelihood(likelihood.start(torch.full((5, 1, 4, 4), level)))
+    assert abs(float(px.mean.mean()) - level) < max(0.5, 2**bits / 1000)

@@ -13,10 +13,11 @@ from lambent.cli.voice import Voice
 from lambent.data import Encoded, Modality
 from lambent.data.catalog.entries import CATALOG
 from lambent.data.readers.arrays import divided
-from lambent.data.stored.memory import free_memory, needed, shown, size_of
+from lambent.data.stored.memory import needed
 from lambent.data.stored.ondisk import OnDisk
 from lambent.data.stored.opening import guess_of, on_disk_like, on_disk_parted, parted
 from lambent.errors import DataError
+from lambent.memory import free_memory, shown, size_of
 from lambent.progress import Display, Meter
 
 CACHE = ".cache"  # beside the runs, so that they share it

@@ -61,8 +61,10 @@ def carry_out(plan: Plan, folder: Path, job: Job, resume: bool = False) -> int:
     plan.rows, plan.fit["validation"] = rows.request, rows.validation
     parts = plan.described(rows.train.modality.defaults())
     own = {k: v for k, v in parts.items() if k != "objective"}
-    width = rows.train.modality.conditions.width
-    model = LatentModel.from_spec({"type": "LatentModel", **own, "context": width})
+    modality = rows.train.modality
+    model = LatentModel.from_spec(
+        {"type": "LatentModel", **own, "context": modality.conditions.width, "white": modality.white}
+    )
     objective = Objective.from_spec(parts["objective"])
     start = _Start(plan, parts, rows, folder, resume, job.voice)
     watchers = [start, Journal(folder / run_folder.HISTORY), *_progress(job.voice), *trackers]

@@ -42,7 +42,10 @@ class Look:
         modality = Modality.from_spec(completed(Modality, fields or None, guess(raw.rows).spec(), "data"))
         raw = replace(raw, rows=modality.open(raw.rows))
         try:
-            return cls(raw, modality, encode(raw, split, modality))
+            encoded = encode(raw, split, modality)
+            return cls(
+                raw, encoded.modality, encoded
+            )  # fitted, for what suits the data is chosen by what was found in them
         except DataError as error:
             if not isinstance(raw.rows, Columns):
                 raise

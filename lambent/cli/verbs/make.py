@@ -88,7 +88,8 @@ def reconstruct(arguments: Sequence[str]) -> int:
     encoded = leading(encoded, options.limit or (SHOWN if picture else None))
     taken, under = explore.rows_under(fitted, encoded, named(options.given), options.seed)
     again = explore.reconstruct(fitted, taken.x, taken.context, under=under)
-    grid = output.paired(fitted.raw(taken.x), fitted.raw(again)) if picture and _pictures(fitted) else None
+    pairs = picture and _pictures(fitted)
+    grid = output.paired(_levels(fitted, taken.x), _levels(fitted, again), white=_white(fitted)) if pairs else None
     _write(path, fitted, again, lead_of(encoded), grid, voice)
     return 0
 
@@ -233,21 +234,30 @@ def _pictures(fitted: Fitted) -> bool:
     return fitted.modality is not None and are_pictures(fitted.modality)
 
 
+def _levels(fitted: Fitted, x: Tensor) -> Any:
+    """Rows as pictures of levels 0 … white, which a PNG holds."""
+    assert fitted.modality is not None
+    return fitted.modality.levels(x)
+
+
+def _white(fitted: Fitted) -> int:
+    return 255 if fitted.modality is None else fitted.modality.white
+
+
 def _grid(fitted: Fitted, strips: Tensor) -> Any:
     """[strips, steps, *event] as a grid of pictures, or None where they are none."""
     if not _pictures(fitted):
         return None
-    flat = fitted.raw(strips.flatten(0, 1))
+    flat = _levels(fitted, strips.flatten(0, 1))
     return flat.reshape(*strips.shape[:2], *flat.shape[1:])
 
 
 def _write(path: Path, fitted: Fitted, x: Tensor, lead: dict[str, Any], grid: Any, voice: Voice) -> None:
     """Rows to a file of the suffix's kind."""
     if _pictures(fitted):
-        pictures = fitted.raw(x)
-        suffix = path.suffix.lower()
-        grid = output.sheet_of(pictures) if grid is None and suffix == ".png" else grid
-        output.write(path, {"x": pictures}, lead, grid)
+        if grid is None and path.suffix.lower() == ".png":
+            grid = output.sheet_of(_levels(fitted, x), white=_white(fitted))
+        output.write(path, {"x": fitted.raw(x)}, lead, grid, _white(fitted))
     elif fitted.modality is None:
         output.write(path, {"x": x.numpy()}, lead, None)
     else:

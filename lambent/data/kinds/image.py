@@ -1,20 +1,18 @@
-"""Image: pictures of one size as bytes [N, C, H, W]."""
+"""Image: pictures of one size as levels [N, C, H, W], bytes or whole numbers of more bits."""
 
-import os
 from collections import Counter
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from lambent.data.kinds import filed, tensors
 from lambent.data.kinds import planes as pixels
+from lambent.data.kinds.depth import Depth, Scale, spread
 from lambent.data.kinds.modality import Encoded, Modality
-from lambent.data.readers import arrays, idx, pictures
-from lambent.data.readers import regular as files
+from lambent.data.readers import pictures
 from lambent.data.readers.pictures import Pictures
 from lambent.data.splitting import as_labels, digest
 from lambent.errors import ArtifactError, DataError, UsageError
@@ -22,11 +20,12 @@ from lambent.part import Shape, Spec, option
 
 
 class Image(Modality):
-    """Grey or colour images, uint8 [N, C, H, W] with C of 1 or 3; binary ones hold 0 and 1.
+    """Images [N, C, H, W] of levels 0 … `white`: 255 of bytes, 1023, 4095 or 65535 of 10, 12 or 16 bits; 0 and 1 if binary.
 
-    Takes a folder (png, jpg, bmp, gif, webp, tiff at any depth), a list of files, or an array: uint8 0…255, floats in
-    [0, 1] (kept as round(255·x)), truth values or {0, 1} (binary), laid out [N,H,W], [N,H,W,C], [N,C,H,W] or, with
-    `size`, flat. Dynamic binarization draws each pixel anew with P(1) = x/255 (Salakhutdinov & Murray 2008).
+    Takes a folder (png, jpg, bmp, gif, webp, tiff at any depth), a list of files, or an array: whole numbers 0…65535, floats
+    in [0, 1] (kept as round(255·x)), truth values or {0, 1} (binary), laid out [N,H,W], [N,H,W,C], [N,C,H,W] or, with `size`,
+    flat. C is 1 or 3, or with `bands` any number. `decode` gives back the units that an array came in. Encoded rows are uint8,
+    or int32 of more than 8 bits. Dynamic binarization draws each pixel anew with P(1) = x/white (Salakhutdinov & Murray 2008).
     """
 
     no_paper = "a kind of data; drawing pixels anew has one"
@@ -41,8 +40,16 @@ class Image(Modality):
         "how another aspect ratio is brought to the size: cut about the centre, add black, or distort", default="crop"
     )
     colour: Literal["auto", "grey", "rgb"] = option("channels to keep; auto: grey if all images are", default="auto")
+    bands: Literal["auto", "all"] = option(
+        "auto: images are grey or RGB, and others are refused; all: every band is data, however many there are",
+        default="auto",
+    )
+    depth: Depth = option(
+        "bits of a pixel; auto: the least of 8, 10, 12, 16 that holds the data's whole numbers; 8 brings all to bytes",
+        default="auto",
+    )
     binarize: Literal["none", "threshold", "dynamic"] = option(
-        "make pixels 0 or 1: above 127, or drawn anew for every batch with probability value/255",
+        "make pixels 0 or 1: above half of white, or drawn anew for every batch with probability value/white",
         default="none",
         papers={"dynamic": "salakhutdinov2008quantitative"},
     )
@@ -55,6 +62,7 @@ class Image(Modality):
         self.label_names: list[str] | None = None
         self._event: Shape | None = None
         self._two_level = False
+        self._scale = Scale()
         self._came: Shape | None = None  # C, H, W of the array that it was fitted on; files come in any size
 
     @property
@@ -65,30 +73,18 @@ class Image(Modality):
         return self._event
 
     @property
+    def white(self) -> int:
+        """The greatest level of an encoded pixel that is not binary."""
+        return self._scale.white
+
+    @property
     def binary(self) -> bool:
         """Whether a pixel is 0 or 1 by the time a model sees it."""
         return self.binarize != "none" or self._two_level
 
     def open(self, raw: Any) -> Pictures | np.ndarray:
         """Any accepted raw form → pictures on disk, or one array."""
-        if isinstance(raw, Pictures):
-            return raw
-        if isinstance(raw, (str, Path)):
-            if arrays.is_array_file(raw):
-                return arrays.read(raw).array
-            return idx.read_idx(raw) if idx.is_idx_file(raw) else pictures.pictures_in(raw)
-        if isinstance(raw, (list, tuple)) and (not raw or isinstance(raw[0], (str, Path))):
-            return pictures.pictures_in(raw)
-        if isinstance(raw, Tensor):
-            raw = raw.detach().cpu()
-            raw = (raw.float() if raw.dtype == torch.bfloat16 else raw).numpy()
-        if isinstance(raw, np.ma.MaskedArray) and np.ma.is_masked(raw):
-            raise DataError("an array with masked pixels; fill them, array.filled(value)")
-        try:
-            return np.asarray(raw)
-        except (ValueError, TypeError):
-            kind = type(raw).__name__
-            raise DataError(f"a {kind} holds no images; give a folder, a list of files, or an array") from None
+        return filed.opened(raw)
 
     def fit(self, raw: Any) -> Self:
         """Learn the size, the number of channels, and whether the data are binary as they stand."""
@@ -102,36 +98,42 @@ class Image(Modality):
         return self
 
     def learn(self, pieces: Iterable[Any]) -> Self:
-        """`fit` on images in pieces, which must be of one form."""
+        """`fit` on images in pieces, which must be of one form; the deepest piece says how deep all are."""
         notices: Counter[str] = Counter()
-        two_level, first = True, None
+        two_level, first, scale, rows = True, None, None, 0
         for raw in pieces:
             self.fit(raw)
-            first = first or self.event
+            first, rows = first or self.event, rows + len(raw)
             if self.event != first:
                 raise DataError(f"images of {self.event} follow such of {first} (channels, height, width)")
-            notices.update(self.notices)
+            notices.update({name: n for name, n in self.notices.items() if name not in self._scale.told(rows)})
+            scale = self._scale if scale is None else scale.joined(self._scale)
             two_level = two_level and self._two_level
             if not two_level and isinstance(raw, np.ndarray) and raw.dtype == np.uint8:
                 break  # of bytes on more than two levels nothing is left to learn
-        if first is None:
+        if scale is None:
             raise DataError("there are no images to learn from")
-        self._two_level, self.notices = two_level, dict(notices)
+        self._two_level, self.notices, self._scale = two_level, dict(notices) | scale.told(rows), scale
         return self
 
     def unchanging(self, shape: Shape, dtype: np.dtype) -> bool:
-        """Whether an array's images are their own encoding: bytes [C, H, W] or [H, W] that are kept as they are."""
-        planar = len(shape) == 2 or shape[-1] not in (1, 3, 4)  # else the channels may come last
-        same = planar and shape in (self.event, self.event[1:] if self.event[0] == 1 else self.event)
+        """Whether an array's images are their own encoding: levels [C, H, W] or [H, W] that are kept as they are."""
+        if self._scale.deep is not None or dtype != self._scale.dtype:
+            return False
+        try:
+            laid = pixels.layout(np.empty((0, *shape), dtype), self.size, self.bands == "all").shape[1:]
+        except DataError:
+            return False
+        planar = laid == (shape if len(shape) == 3 else (1, *shape))  # else the channels come last
         kept = self.binarize == "none" or (self.binarize == "dynamic" and not self._two_level)
-        return dtype == np.uint8 and same and kept
+        return planar and laid == self.event and kept
 
     def foreign(self, raw: Any) -> str | None:
         """Arrays of another shape are told; pictures in files are of any size, and are resized as they were for training."""
         raw = self.open(raw)
         if isinstance(raw, Pictures):
             return None
-        found = pixels.form(pixels.layout(raw, self.size or (self.event[1], self.event[2])))
+        found = pixels.form(self._laid(raw))
         if found in (self.event, self._came):
             return None
         shown = ["×".join(map(str, shape)) for shape in (found, self._came or self.event)]
@@ -148,7 +150,7 @@ class Image(Modality):
         return other
 
     def encode(self, raw: Any) -> Tensor:
-        """Raw images → uint8 [N, C, H, W]; 0 and 1 for binary data and `threshold`, bytes for `dynamic`."""
+        """Raw images → levels [N, C, H, W], uint8 or int32; 0 and 1 for binary data and `threshold`, levels for `dynamic`."""
         return self.read(raw).x
 
     def read(self, raw: Any) -> Encoded:
@@ -158,10 +160,10 @@ class Image(Modality):
         if not isinstance(raw, Pictures):
             values = self._pixels(raw, notices)
             # Later changes to the caller's own array must not reach the data set.
-            x = self._levels(values.copy() if np.may_share_memory(values, raw) else values, "the array")
+            x = self._as_rows(values.copy() if np.may_share_memory(values, raw) else values, "the array")
             return Encoded(x, self, source=_facts(x, notices))
         values, kept = self._decoded(raw, notices)
-        x = self._levels(values, str(raw.files[0].parent))
+        x = self._as_rows(values, str(raw.files[0].parent))
         labels, names = None, None
         if raw.labels is not None and raw.label_names is not None:
             # By name: a folder that lacks a class must not shift the codes of the others.
@@ -170,18 +172,29 @@ class Image(Modality):
         return Encoded(x, self, labels, names, source=_facts(x, notices + raw.notices), files=files, numbers=kept)
 
     def decode(self, x: Tensor) -> np.ndarray:
-        """[N, C, H, W] → uint8 [N, H, W] or [N, H, W, 3]; takes 0…255, or 0…1 when binary; clamped and rounded."""
-        if x.ndim != 4 or tuple(x.shape[1:]) != self.event:
-            raise DataError(
-                f"images to decode have shape {tuple(x.shape)}; [N, {', '.join(map(str, self.event))}] fits"
-            )
-        x = x.detach().cpu()
-        as_encoded = x.dtype == torch.uint8 and self.binarize == "dynamic" and bool((x > 1).any())
-        x = x.double() * (255.0 if self.binary and not as_encoded else 1.0)
-        if not torch.isfinite(x).all():
-            raise DataError("images to decode hold NaN or infinite pixels")
-        values = x.round().clamp(0, 255).to(torch.uint8).numpy()
-        return np.ascontiguousarray(values[:, 0] if self.event[0] == 1 else values.transpose(0, 2, 3, 1))
+        """[N, C, H, W] → [N, H, W] or [N, H, W, C] in the units that pixels came in; takes 0…white, or 0…1 when binary.
+
+        Levels come back rounded in uint8, or in uint16 of more than 8 bits; floats in [0, 1] in float32; truth values and whole
+        numbers 0 and 1 as what is likelier. All are clamped.
+        """
+        return self._scale.returned(self._shown(x))
+
+    def levels(self, x: Tensor) -> np.ndarray:
+        """`decode` to levels, uint8 or uint16, whatever pixels came as; of more than 3 bands the first 3, of 2 the first."""
+        values: np.ndarray = np.rint(self._shown(x)).astype(self._scale.dtype)
+        if self.event[0] in (1, 3):
+            return values
+        return np.ascontiguousarray(values[..., 0] if self.event[0] == 2 else values[..., :3])
+
+    def pictures(self, x: Tensor) -> np.ndarray:
+        """`levels` as bytes, to be looked at: uint8 [N, H, W] or [N, H, W, 3]."""
+        found = self.levels(x)
+        return found if self.white == 255 else spread(found, self.white, 255)
+
+    def _shown(self, x: Tensor) -> np.ndarray:
+        """Numbers 0 … white, [N, H, W] or [N, H, W, C]."""
+        drawn = x.dtype.is_floating_point or self.binarize != "dynamic" or not bool((x > 1).any())
+        return tensors.shown(x, self.event, self.white, of_one=self.binary and drawn)
 
     @property
     def drawn(self) -> bool:
@@ -190,8 +203,9 @@ class Image(Modality):
     def transform(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """A fresh view of encoded rows [N, C, H, W]: drawn to 0 and 1 with `dynamic`."""
         if self.drawn:
-            # r is uniform on the 255 bytes 0…254, so P(r < x) is exactly x/255, for black and for white too.
-            r = torch.randint(0, 255, x.shape, generator=generator, device=x.device, dtype=torch.uint8)
+            # r is uniform on the levels below white, so P(r < x) is exactly x/white, for black and for white too.
+            kind = torch.uint8 if self.white == 255 else torch.int32
+            r = torch.randint(0, self.white, x.shape, generator=generator, device=x.device, dtype=kind)
             x = (r < x).to(torch.uint8)
         return x
 
@@ -203,11 +217,13 @@ class Image(Modality):
         return torch.where(mirrored, x.flip(-1), x)
 
     def defaults(self) -> dict[str, Spec]:
-        """Bernoulli pixels for binary images, discretized logistics for bytes; 32 units, of which an image seldom needs more;
-        a mixture of Gaussians as their prior, which keeps them in use and costs little; a convolutional network.
+        """Bernoulli pixels for binary images, discretized logistics of as many levels for others; 32 units, of which an image
+        seldom needs more; a mixture of Gaussians as their prior, which keeps them in use and costs little; a convolutional
+        network.
         """
+        logistics: Spec = {"type": "DiscretizedLogistics"} | ({"levels": self.white + 1} if self.white != 255 else {})
         return {
-            "likelihood": {"type": "Bernoulli" if self.binary else "DiscretizedLogistics"},
+            "likelihood": {"type": "Bernoulli"} if self.binary else logistics,
             "latent": {
                 "type": "Flat",
                 "size": 32,
@@ -217,10 +233,11 @@ class Image(Modality):
         }
 
     def state(self) -> dict[str, Any]:
-        """{"event": [C, H, W], "two_level": …, "label_names": …, "notices": conversions in the data it was fitted on}."""
+        """{"event": [C, H, W], "two_level": …, "scale": …, "label_names": …, "notices": conversions in what it was fitted on}."""
         return {
             "event": list(self.event),
             "two_level": self._two_level,
+            "scale": self._scale.state(),
             "label_names": self.label_names,
             "notices": dict(self.notices),
             "came": None if self._came is None else list(self._came),
@@ -235,112 +252,84 @@ class Image(Modality):
             label_names = None if names is None else [str(name) for name in names]
             came = state.get("came")
             came = None if came is None else tuple(int(n) for n in came)
+            scale = Scale.restored(dict(state.get("scale") or {}))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ArtifactError(f"the stored state of Image is damaged ({error!r})") from None
-        if channels not in (1, 3) or not (0 < height <= 16384 and 0 < width <= 16384):
+        fits = 0 < channels <= pixels.MOST_BANDS if self.bands == "all" else channels in (1, 3)
+        if not fits or not (0 < height <= 16384 and 0 < width <= 16384):
             raise ArtifactError(f"the stored state of Image gives the shape {channels}×{height}×{width}")
         self._event, self._two_level = (channels, height, width), two_level
-        self.label_names, self.notices, self._came = label_names, notices, came
+        self.label_names, self.notices, self._came, self._scale = label_names, notices, came, scale
         return self
 
-    def _channels(self, grey: bool) -> int:
-        return {"auto": 1 if grey else 3, "grey": 1, "rgb": 3}[self.colour]
-
-    def _fit_pictures(self, found: Pictures) -> None:
-        notices, sizes = Counter(found.notices), Counter[pixels.Size]()
-        grey = two_level = True
-        with pictures.decoding():
-            for path in found.files:
-                try:
-                    header = pictures.look(path)
-                except DataError:
-                    if not self.skip_bad:
-                        raise
-                    notices["skipped_bad"] += 1
-                    continue
-                sizes[header.size] += 1
-                grey, two_level = grey and header.grey, two_level and header.two_level
-                notices.update(header.conversions)
-        if not sizes:
-            raise DataError(f"none of the {len(found.files)} files could be decoded")
-        if len(sizes) > 1 and self.size is None:
-            shown = ", ".join(f"{h}×{w} ({n})" for (h, w), n in sizes.most_common(4))
-            raise DataError(
-                f"the images have {len(sizes)} sizes, height × width: {shown}; set size to bring them to one"
-            )
-        height, width = self.size or next(iter(sizes))
-        self._event = (self._channels(grey), height, width)
-        self._two_level = two_level and self.colour != "rgb"
-        self.notices = dict(notices)
-
-    def _fit_array(self, array: np.ndarray) -> None:
-        planes = pixels.layout(array, self.size)
+    def _laid(self, array: np.ndarray) -> np.ndarray:
+        """An array as [N, C, H, W], read by the size that was fitted."""
+        planes = pixels.layout(array, self.size or (self.event[1], self.event[2]), self.bands == "all")
         if not planes.size:
             raise DataError(f"no images in an array of shape {array.shape}")
-        notices: Counter[str] = Counter()
-        channels = self._channels(planes.shape[1] == 1)
+        return planes
+
+    def _channels(self, bands: int) -> int:
+        if self.colour == "auto":
+            return bands
+        if bands not in (1, 3):
+            raise UsageError(
+                f"colour={self.colour!r} is for grey and RGB images, not for {bands} bands: leave it at auto"
+            )
+        return {"grey": 1, "rgb": 3}[self.colour]
+
+    def _fit_pictures(self, found: Pictures) -> None:
+        seen = filed.looked(found.files, self.bands == "all", self.skip_bad)
+        self._event = (self._channels(seen.bands), *seen.size(self.size))
+        self._two_level = seen.two_level and self.colour != "rgb"
+        self._scale = seen.scale(self.depth)
+        deep = self._scale.told(len(seen.deep))
+        self.notices = dict(found.notices + seen.notices + Counter(deep))
+
+    def _fit_array(self, array: np.ndarray) -> None:
+        planes = pixels.layout(array, self.size, self.bands == "all")
+        if not planes.size:
+            raise DataError(f"no images in an array of shape {array.shape}")
+        channels = self._channels(planes.shape[1])
         height, width = self.size or planes.shape[2:]
-        two_level = pixels.as_bytes(planes, notices).two_level
+        self._scale, two_level = pixels.scale_of(planes, self.depth)
         self._two_level = two_level and channels == planes.shape[1]
         self._event = (channels, int(height), int(width))
         self._came = pixels.form(planes)
+        notices = Counter(self._scale.told(len(planes)))
+        if self._scale.unit == "fractions":
+            self._scale.fractions(planes, notices)  # which counts what is rounded
         self.notices = {name: n for name, n in notices.items() if n}
 
     def _pixels(self, array: np.ndarray, notices: Counter[str]) -> np.ndarray:
-        """Bytes 0…255 of the fitted shape, whatever numbers came."""
+        """Levels of the fitted shape, whatever numbers came."""
         channels, *size = self.event
-        planes = pixels.layout(array, self.size or (size[0], size[1]))
-        if not planes.size:
-            raise DataError(f"no images in an array of shape {array.shape}")
-        found = pixels.as_bytes(planes, notices)
-        values = found.values
-        if self._two_level and not found.unit and found.two_level:
-            values = values * np.uint8(255)
+        values = pixels.as_levels(self._laid(array), self._scale, self._two_level, notices)
         if self.size is None and list(values.shape[2:]) != size:
             height, width = values.shape[2:]
             raise DataError(f"images of {height}×{width}, not {size[0]}×{size[1]} as fitted; set size to resize images")
         values = pixels.with_channels(values, channels, notices)
-        return pixels.resized(values, (size[0], size[1]), self.fit_to, self._two_level, notices)
+        return pixels.resized(values, (size[0], size[1]), self.fit_to, self._two_level, notices, self.white)
 
     def _decoded(self, found: Pictures, notices: Counter[str]) -> tuple[np.ndarray, np.ndarray]:
-        """(bytes [kept, C, H, W], the indices kept); files are decoded in parallel, for decoders let go of the lock."""
+        """(levels [kept, C, H, W], the indices kept)."""
         channels, height, width = self.event
         fit_to = None if self.size is None else self.fit_to
-        target = pictures.Target((height, width), channels, fit_to, self._two_level)
-        out = files.empty((len(found.files), *self.event), np.dtype(np.uint8), f"{len(found.files)} images")
+        target = pictures.Target((height, width), channels, fit_to, self._two_level, self._scale)
+        return filed.decoded(found.files, target, self.skip_bad, notices)
 
-        def one(row: int) -> list[str] | None:
-            try:
-                out[row], conversions = pictures.decode(found.files[row], target)
-            except DataError:
-                if self.skip_bad:
-                    return None
-                raise
-            return conversions
-
-        outcomes: list[list[str] | None] = []
-        with pictures.decoding(), ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
-            for start in range(0, len(out), 256):  # in pieces, so that a bad file stops the rest
-                outcomes += pool.map(one, range(start, min(start + 256, len(out))))
-        kept = np.array([row for row, outcome in enumerate(outcomes) if outcome is not None], np.int64)
-        for outcome in outcomes:
-            notices.update(["skipped_bad"] if outcome is None else outcome)
-        if not len(kept):
-            raise DataError(f"none of the {len(out)} files could be decoded")
-        return (out if len(kept) == len(out) else out[kept]), kept
-
-    def _levels(self, values: np.ndarray, where: str) -> Tensor:
-        """Bytes → what `encode` returns; refuses grey pixels where binary ones were fitted."""
+    def _as_rows(self, values: np.ndarray, where: str) -> Tensor:
+        """Levels → what `encode` returns; refuses grey pixels where binary ones were fitted."""
         if self._two_level and not pixels.only(values, 255):
             raise DataError(
                 f"{where}: holds pixels between black and white, but Image was fitted on two-level images; "
                 "threshold them first, or fit with binarize='threshold' on images of many levels"
             )
         if self.binarize == "threshold":
-            values = (values > 127).view(np.uint8)
+            values = (values > self.white // 2).view(np.uint8)
         elif self.binarize == "none" and self._two_level:
             values = values // np.uint8(255)
-        return torch.from_numpy(np.ascontiguousarray(values))
+        return tensors.rows_of(np.ascontiguousarray(values))
 
 
 def _facts(x: Tensor, notices: Counter[str]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ class Modality(Part):
     """
 
     counts_rows: ClassVar[bool] = False  # whether its notices count rows, and not columns
-    of_bytes: ClassVar[bool] = False  # encoded rows are bytes 0 … 255, whatever scale a likelihood reads them on
+    of_bytes: ClassVar[bool] = False  # encoded rows are levels 0 … white, whatever scale a likelihood reads them on
 
     condition: tuple[str, ...] = option(
         "what the model is conditioned on, p(x | c): label, or columns of a table; they are not modelled themselves",
@@ -50,6 +50,19 @@ class Modality(Part):
     @abstractmethod
     def event(self) -> Shape:
         """The shape of one encoded row; known after `fit`."""
+
+    @property
+    def white(self) -> int:
+        """The encoded level that a likelihood of numbers in [0, 1] reads as 1; 255 of bytes."""
+        return 255
+
+    def levels(self, x: Tensor) -> np.ndarray | None:
+        """Rows in the likelihood's units as pictures of levels 0 … white, [rows, H, W(, 3)]; None of other kinds."""
+        return None
+
+    def pictures(self, x: Tensor) -> np.ndarray | None:
+        """The same as bytes, to be looked at."""
+        return None
 
     @abstractmethod
     def state(self) -> dict[str, Any]:

@@ -1,50 +1,49 @@
-"""Arrays of pixels: any common layout and number type → bytes [N, C, H, W]."""
+"""Arrays of pixels: any common layout and number type → levels [N, C, H, W], bytes or whole numbers of more bits."""
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import numpy as np
 
+from lambent.data.kinds.depth import CHUNK, DEEPEST, Depth, Scale, Unit
 from lambent.errors import DataError
 
 Size = tuple[int, int]
 FitTo = Literal["crop", "pad", "stretch"]
-CHUNK = 2**24  # values converted at a time, so that float arrays cost little extra memory
+MOST_BANDS = 1024
+LAYOUTS = "images are [N,H,W], [N,H,W,C], [N,C,H,W] with C of 1 or 3, or flat [N,H·W] with size set"
+KEEP = "keep all bands as data with --data.bands all (in Python: Image(bands='all'))"
 
 
 @dataclass
-class Bytes:
-    """Pixels as uint8 [N, C, H, W]; `unit`: they came as truth values or as numbers in [0, 1], times 255 here."""
+class Found:
+    """What an array holds: its unit, its greatest whole number (255 of floats and truth values), and whether all are 0 or 1."""
 
-    values: np.ndarray
-    unit: bool = False
-
-    @property
-    def two_level(self) -> bool:
-        """Whether the raw values were all 0 or 1."""
-        return only(self.values, 255 if self.unit else 1)
+    unit: Unit
+    highest: int
+    two_level: bool
 
 
 def only(values: np.ndarray, high: int) -> bool:
-    """Whether every byte is 0 or `high`."""
+    """Whether every value is 0 or `high`."""
     flat = values.reshape(-1)
     return all(bool(((c == 0) | (c == high)).all()) for c in np.array_split(flat, max(1, flat.size // CHUNK)))
 
 
-def layout(array: np.ndarray, size: Size | None) -> np.ndarray:
-    """[N,H,W], [N,H,W,C], [N,C,H,W] or, with a size, flat [N, C·H·W] → a view [N, C, H, W] with C of 1, 3 or 4."""
-    allowed = "images are [N,H,W], [N,H,W,C], [N,C,H,W] with C of 1, 3 or 4, or flat [N,H·W] with size set"
+def layout(array: np.ndarray, size: Size | None, every: bool = False) -> np.ndarray:
+    """[N,H,W], [N,H,W,C], [N,C,H,W] or, with a size, flat [N, C·H·W] → a view [N, C, H, W].
+
+    C is 1 or 3; with `every`, any number that is less than height and width, or that a size tells. Raises `DataError`, which
+    says of other bands how to keep them.
+    """
     if array.ndim == 2 and size is not None:
-        for channels in (1, 3):
-            if array.shape[1] == channels * size[0] * size[1]:
-                return array.reshape(len(array), channels, *size)
-        raise DataError(f"rows of {array.shape[1]} values are no images of {size[0]}×{size[1]}; {allowed}")
+        return _unfolded(array, size, every)
     if array.ndim == 3:
         return array[:, None]
     if array.ndim != 4:
-        raise DataError(f"an array of shape {array.shape} holds no images; {allowed}")
-    last, first = array.shape[3] in (1, 3, 4), array.shape[1] in (1, 3, 4)
+        raise DataError(f"an array of shape {array.shape} holds no images; {LAYOUTS}")
+    last, first = _bands_at(array.shape, 3, size, every), _bands_at(array.shape, 1, size, every)
     if last and first:  # only a size can tell; where it fits both, channels come last
         last, first = array.shape[1:3] == size, array.shape[2:4] == size
         if not last and not first:
@@ -52,37 +51,88 @@ def layout(array: np.ndarray, size: Size | None) -> np.ndarray:
                 f"shape {array.shape} can be read as [N,H,W,C] and as [N,C,H,W]; set size to (height, width)"
             )
     if not last and not first:
-        raise DataError(f"an array of shape {array.shape} holds no images; {allowed}")
-    return array.transpose(0, 3, 1, 2) if last else array
+        _refused(array.shape)
+    planes: np.ndarray = array.transpose(0, 3, 1, 2) if last else array
+    if not every and planes.shape[1] == 4:
+        raise DataError(
+            f"an array of shape {array.shape} has 4 channels, and whether the fourth is transparency an array cannot say: "
+            f"{KEEP}, or give three channels, with transparency laid on a ground"
+        )
+    return planes
+
+
+def _bands_at(shape: tuple[int, ...], axis: int, size: Size | None, every: bool) -> bool:
+    """Whether that axis, the first or the last of a picture's, can be the one of the bands."""
+    bands, others = shape[axis], shape[1:3] if axis == 3 else shape[2:4]
+    if not every:
+        return bands in (1, 3, 4)
+    return 0 < bands <= MOST_BANDS and (others == size or bands < min(others))
+
+
+def _unfolded(array: np.ndarray, size: Size, every: bool) -> np.ndarray:
+    channels, rest = divmod(array.shape[1], size[0] * size[1])
+    if rest or not channels or not (every or channels in (1, 3)):
+        raise DataError(f"rows of {array.shape[1]} values are no images of {size[0]}×{size[1]}; {LAYOUTS}")
+    return array.reshape(len(array), channels, *size)
+
+
+def _refused(shape: tuple[int, ...]) -> NoReturn:
+    bands = min(shape[1], shape[3])
+    few = 0 < bands < min(shape[2], max(shape[1], shape[3]))
+    hint = f"; {KEEP} if these are {bands} bands" if few else ""
+    raise DataError(f"an array of shape {shape} holds no images; {LAYOUTS}{hint}")
 
 
 def form(planes: np.ndarray) -> tuple[int, int, int]:
-    """C, H, W of an array [N, C, H, W], transparency left out."""
+    """C, H, W of an array [N, C, H, W]."""
     channels, height, width = planes.shape[1:]
-    return 3 if channels == 4 else int(channels), int(height), int(width)
+    return int(channels), int(height), int(width)
 
 
-def as_bytes(array: np.ndarray, notices: Counter[str]) -> Bytes:
-    """Numbers → bytes: integers 0…255 as they are, truth values and floats in [0, 1] as round(255·x).
-
-    Raises `DataError` with the range found when it is another one.
-    """
+def surveyed(array: np.ndarray) -> Found:
+    """What kind of numbers an array holds; `DataError` with the range found for those that are no pixels."""
     kind = array.dtype.kind
     if kind not in "biuf":
-        raise DataError(f"pixels of type {array.dtype}; truth values, integers 0…255 or floats in [0, 1] are taken")
+        raise DataError(f"pixels of type {array.dtype}; truth values, whole numbers or floats in [0, 1] are taken")
     if kind == "b":
-        return Bytes(array.astype(np.uint8) * np.uint8(255), unit=True)
-    if array.dtype == np.uint8:
-        return Bytes(array)
+        return Found("truth", 255, True)
     low, high = _range(array)
     if kind == "f":
         if low < 0 or high > 1:
             raise DataError(f"pixel values from {low:g} to {high:g}; floats must lie in [0, 1]. {_remedy(low, high)}")
-        return Bytes(_rounded(array, notices), unit=True)
-    if low < 0 or high > 255:
-        hint = "divide 16-bit values by 257" if array.dtype.itemsize > 1 and high <= 65535 else "rescale them"
-        raise DataError(f"pixel values from {low:g} to {high:g}; integers must lie in 0…255: {hint}")
-    return Bytes(array.astype(np.uint8))
+        return Found("fractions", 255, only(array, 1))
+    if low < 0 or high > DEEPEST:
+        raise DataError(f"pixel values from {low:g} to {high:g}; integers must lie in 0…{DEEPEST}: rescale them")
+    two_level = high <= 1
+    return Found("bits" if two_level else "levels", int(high), two_level)
+
+
+def scale_of(array: np.ndarray, depth: Depth) -> tuple[Scale, bool]:
+    """The scale of an array's pixels, and whether they have but two levels."""
+    found = surveyed(array)
+    if found.two_level:
+        return Scale(unit=found.unit), True
+    if found.unit == "fractions" or array.dtype == np.uint8:
+        return Scale.found(255, depth, "the array", found.unit), False
+    return Scale.found(found.highest, depth, "the array"), False
+
+
+def as_levels(array: np.ndarray, scale: Scale, two_level: bool, notices: Counter[str]) -> np.ndarray:
+    """Numbers → levels of a scale: whole numbers as they are, truth values and floats in [0, 1] as round(white · x).
+
+    two_level: whole numbers 0 and 1 are black and white.
+    """
+    found = surveyed(array)
+    if found.unit == "fractions":
+        return scale.fractions(array, notices)
+    if found.unit == "truth" or (two_level and found.two_level):
+        white: np.ndarray = array.astype(scale.dtype) * scale.dtype.type(scale.white)
+        return white
+    if array.dtype == np.uint8 and scale.white != 255:
+        notices["spread from 8 bits"] += len(array)
+    if array.dtype != np.uint8 and found.highest <= 255 and scale.white == 255 and scale.deep is None:
+        array = array.astype(np.uint8)
+    return scale.levels(array, "the array")
 
 
 def _range(array: np.ndarray) -> tuple[float, float]:
@@ -105,55 +155,49 @@ def _remedy(low: float, high: float) -> str:
     return "Rescale them."
 
 
-def _rounded(array: np.ndarray, notices: Counter[str]) -> np.ndarray:
-    values = np.empty(array.shape, np.uint8)
-    step = max(1, CHUNK // max(1, int(np.prod(array.shape[1:]))))
-    for start in range(0, len(array), step):
-        scaled = array[start : start + step].astype(np.float64) * 255
-        whole = np.rint(scaled)
-        off_grid = (np.abs(scaled - whole) > 1e-2).reshape(len(whole), -1).any(axis=1)
-        notices["rounded_to_bytes"] += int(off_grid.sum())
-        values[start : start + step] = whole
-    return values
-
-
-def on_white(values: np.ndarray) -> np.ndarray:
-    """RGBA bytes [N, 4, H, W] → RGB over a white ground: round((α·v + (255 − α)·255) / 255)."""
-    alpha = values[:, 3:].astype(np.uint32)
-    mixed = alpha * values[:, :3] + (255 - alpha) * 255
-    whole: np.ndarray = (mixed + 127) // 255
-    return whole.astype(np.uint8)
+def on_white(values: np.ndarray, alpha: np.ndarray, white: int, opaque: int) -> np.ndarray:
+    """Levels [C, H, W] over a white ground: round((α·v + (opaque − α)·white) / opaque), α of 0 … opaque, [H, W]."""
+    share = alpha.astype(np.float64) / opaque
+    mixed: np.ndarray = np.rint(share * values + (1 - share) * white)
+    return mixed.astype(values.dtype)
 
 
 def grey(values: np.ndarray) -> np.ndarray:
-    """RGB bytes [N, 3, H, W] → luma [N, 1, H, W], 0.299 R + 0.587 G + 0.114 B in Pillow's fixed point (ITU-R 601-2)."""
+    """RGB [N, 3, H, W] → luma [N, 1, H, W], 0.299 R + 0.587 G + 0.114 B in Pillow's fixed point (ITU-R 601-2)."""
     red, green, blue = (values[:, i : i + 1].astype(np.uint32) for i in range(3))
     luma: np.ndarray = (red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16
-    return luma.astype(np.uint8)
+    return luma.astype(values.dtype)
 
 
 def with_channels(values: np.ndarray, channels: int, notices: Counter[str]) -> np.ndarray:
-    """Bytes [N, 1, 3 or 4, H, W] → exactly `channels` (1 or 3); what was converted is counted."""
-    if values.shape[1] == 4:
-        notices["alpha_on_white"] += len(values)
-        values = on_white(values)
-    if values.shape[1] == channels:
+    """Levels [N, C, H, W] → exactly `channels`; grey to colour or back, which is counted. Other bands must be as many."""
+    found = values.shape[1]
+    if found == channels:
         return values
+    if {found, channels} != {1, 3}:
+        hint = f"; {KEEP}" if channels in (1, 3) else ""
+        raise DataError(f"images of {found} bands, not {channels} as fitted{hint}")
     notices["colour_to_grey" if channels == 1 else "grey_to_colour"] += len(values)
     return grey(values) if channels == 1 else np.repeat(values, 3, axis=1)
 
 
-def resized(values: np.ndarray, size: Size, fit_to: FitTo, exact: bool, notices: Counter[str]) -> np.ndarray:
-    """Bytes [N, C, H, W] at another size; `exact` takes the nearest pixel, so that two levels stay two."""
+def resized(
+    values: np.ndarray, size: Size, fit_to: FitTo, exact: bool, notices: Counter[str], white: int = 255
+) -> np.ndarray:
+    """Levels [N, C, H, W] at another size; `exact` takes the nearest pixel, so that two levels stay two."""
     if values.shape[2:] == size:
         return values
     from PIL import Image as Pil
 
     notices["resized"] += len(values)
-    out = np.empty((*values.shape[:2], *size), np.uint8)
+    out = np.empty((*values.shape[:2], *size), values.dtype)
     for row, image in enumerate(values):
         for channel, plane in enumerate(image):
-            out[row, channel] = np.asarray(resample(Pil.fromarray(np.ascontiguousarray(plane)), size, fit_to, exact))
+            plane = np.ascontiguousarray(plane)
+            if plane.dtype != np.uint8:  # Pillow resamples 16 bits as floats only
+                plane = plane.astype(np.float32)
+            made = np.asarray(resample(Pil.fromarray(plane), size, fit_to, exact))
+            out[row, channel] = made if made.dtype == np.uint8 else np.rint(made).clip(0, white)
     return out
 
 

@@ -1,12 +1,10 @@
-"""Picture files: found in a folder, looked at by their headers, decoded to bytes by stated rules.
+"""Picture files: found in a folder, looked at by their headers, decoded to levels by stated rules.
 
-The rules: EXIF rotation is applied; transparency is laid on white; palettes and CMYK become RGB; 16-bit grey is divided
-by 257 (16-bit colour loses its low byte in Pillow); of an animation the first frame counts. Only the formats of
-`SUFFIXES` are opened, whatever a file claims to be: Pillow's rarer readers run interpreters.
+The rules: EXIF rotation is applied; transparency, where a file says that it has any, is laid on white; palettes and CMYK
+become RGB; samples of 16 bits are kept whole; of an animation the first frame counts. Only the formats of `SUFFIXES` are
+opened, whatever a file claims to be: Pillow's rarer readers run interpreters.
 """
 
-import os
-import stat
 import warnings
 from collections import Counter
 from collections.abc import Iterator
@@ -17,9 +15,13 @@ from typing import Any
 
 import numpy as np
 
+from lambent.data.kinds import planes
+from lambent.data.kinds.depth import Scale
 from lambent.data.kinds.planes import FitTo, Size, resample
+from lambent.data.readers import folders, samples, tiff
 from lambent.data.readers import regular as files
 from lambent.errors import DataError, LambentError
+from lambent.part import elements
 
 SUFFIXES = {".png": "PNG", ".bmp": "BMP", ".gif": "GIF", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
 SUFFIXES |= dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif"), "JPEG")
@@ -47,12 +49,17 @@ class Pictures:
 
 @dataclass
 class Header:
-    """What a file says of its picture: size after rotation, whether it is grey, whether it has but two levels."""
+    """What a file says of its picture: size after rotation, whether it is grey, whether it has but two levels.
+
+    bands: how many are data, transparency left out. deep: whether a sample has more than 8 bits.
+    """
 
     size: Size
     grey: bool
     two_level: bool
     conversions: list[str]
+    bands: int = 3
+    deep: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,6 +70,7 @@ class Target:
     channels: int
     fit_to: FitTo | None
     exact: bool
+    scale: Scale = field(default_factory=Scale)
 
 
 def pictures_in(source: str | Path | list[Any] | tuple[Any, ...]) -> Pictures:
@@ -72,56 +80,15 @@ def pictures_in(source: str | Path | list[Any] | tuple[Any, ...]) -> Pictures:
     root = Path(source)
     if not root.is_dir():
         return Pictures([files.regular(root)])
-    found = Pictures([])
-    _walk(root, found)
-    found.files.sort(key=lambda path: path.relative_to(root).parts)
-    _label(found, root)
-    return _nonempty(found, str(root))
+    found, notices = folders.files_below(root, SUFFIXES)
+    labels, names, told = folders.classes([path.relative_to(root).parts for path in found])
+    return _nonempty(Pictures(found, labels, names, notices + told), str(root))
 
 
 def _nonempty(found: Pictures, where: str) -> Pictures:
     if not found.files:
         raise DataError(f"{where}: no images; files ending in {', '.join(SUFFIXES)} are looked for at every depth")
     return found
-
-
-def _walk(root: Path, found: Pictures) -> None:
-    """Collect regular files by suffix; each folder is entered once, so a loop of links ends, and no pipe is opened."""
-    pending, entered = [root], set()
-    while pending:
-        folder = pending.pop()
-        try:
-            here = folder.stat()
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-        except OSError as error:
-            raise DataError(f"{folder}: cannot be listed ({error.strerror})") from None
-        if (here.st_dev, here.st_ino) in entered:
-            found.notices["ignored_special"] += 1
-            continue
-        entered.add((here.st_dev, here.st_ino))
-        for entry in entries:
-            try:
-                mode = entry.stat().st_mode
-            except OSError:  # a dangling link, or one that points to itself
-                mode = 0
-            if stat.S_ISDIR(mode):
-                pending.append(Path(entry.path))
-            elif not stat.S_ISREG(mode):
-                found.notices["ignored_special"] += 1
-            elif Path(entry.name).suffix.lower() in SUFFIXES:
-                found.files.append(Path(entry.path))
-            else:
-                found.notices["ignored_files"] += 1
-
-
-def _label(found: Pictures, root: Path) -> None:
-    """Folder names become labels where every picture lies one level deep, in at least two folders."""
-    parts = [path.relative_to(root).parts for path in found.files]
-    names = sorted({p[0] for p in parts})
-    if parts and all(len(p) == 2 for p in parts) and len(names) >= 2:
-        codes = {name: code for code, name in enumerate(names)}
-        found.labels = np.array([codes[p[0]] for p in parts], np.int64)
-        found.label_names = names
 
 
 @contextmanager
@@ -137,41 +104,129 @@ def decoding() -> Iterator[None]:
 
 def look(path: Path) -> Header:
     """Size and kind of a picture from its header alone; `DataError` naming the file if it is none."""
+    if (found := _banded(path)) is not None:
+        turn = found.number(0x0112, 1)
+        size = found.size[::-1] if turn in (5, 6, 7, 8) else found.size
+        return Header(size, False, False, _said(_noticed(found)), found.bands, found.bits > 8)
     with _opened(path) as picture:
-        mode, turn = picture.mode, _orientation(picture)
-        conversions = [name for name, applies in _conversions(picture, turn) if applies]
+        # First: to ask a PNG for its EXIF data may load it, and how its samples are packed is then forgotten.
+        deep, grey = samples.is_deep(picture), _is_grey(picture)
+        turn = _orientation(picture)
         height, width = picture.size[::-1]
         size = (width, height) if turn >= 5 else (height, width)
-        return Header(size, _is_grey(picture), mode == "1", conversions)
+        return Header(size, grey, picture.mode == "1", _said(_conversions(picture, turn)), 1 if grey else 3, deep)
+
+
+def highest(path: Path) -> int:
+    """The greatest level in a picture, transparency left out."""
+    return int(_values(path)[0].max())
 
 
 def decode(path: Path, wanted: Target) -> tuple[np.ndarray, list[str]]:
-    """One picture as bytes [C, H, W], and the names of the conversions that it took.
+    """One picture as levels [C, H, W] of the scale that is wanted, and the names of the conversions that it took.
 
-    Raises `DataError` naming the file if it is damaged, cut short, or of another size where none is to be changed.
+    Raises `DataError` naming the file if it is damaged, cut short, of another number of bands, or of another size where none
+    is to be changed.
     """
+    with files.unchanged(path):
+        if _banded(path) is None:
+            with _opened(path) as picture:
+                if wanted.scale.white == 255 and wanted.channels in (1, 3) and not samples.is_deep(picture):
+                    return _bytes(picture, path, wanted)
+        values, alpha, conversions = _values(path)
+    return _levelled(values, alpha, path, wanted, conversions)
+
+
+def _bytes(picture: Any, path: Path, wanted: Target) -> tuple[np.ndarray, list[str]]:
+    """A picture of bytes as Pillow converts it."""
     from PIL import Image as Pil
 
-    with files.unchanged(path), _opened(path) as picture:
-        turn = _orientation(picture)
-        conversions = [name for name, applies in _conversions(picture, turn) if applies]
-        picture.seek(0)
-        picture.load()
-        plain = _plain(picture, path)
-        plain = plain.transpose(Pil.Transpose[_TURNS[turn]]) if turn > 1 else plain
-        if plain.size != wanted.size[::-1]:
-            if wanted.fit_to is None:
-                found, expected = "×".join(map(str, plain.size[::-1])), "×".join(map(str, wanted.size))
-                raise DataError(
-                    f"{path}: is {found} (height × width), not {expected}; set size, or give --resize, to resize images"
-                )
-            conversions.append("resized")
-        mode = "L" if wanted.channels == 1 else "RGB"
-        if plain.mode != mode:
-            conversions.append("colour_to_grey" if mode == "L" else "grey_to_colour")
-        plain = plain.convert(mode)
-        values = np.asarray(resample(plain, wanted.size, wanted.fit_to or "crop", wanted.exact), np.uint8)
+    turn = _orientation(picture)
+    conversions = _said(_conversions(picture, turn))
+    picture.seek(0)
+    picture.load()
+    plain = _plain(picture, path)
+    plain = plain.transpose(Pil.Transpose[_TURNS[turn]]) if turn > 1 else plain
+    if _resizing(path, plain.size[::-1], wanted):
+        conversions.append("resized")
+    mode = "L" if wanted.channels == 1 else "RGB"
+    if plain.mode != mode:
+        conversions.append("colour_to_grey" if mode == "L" else "grey_to_colour")
+    plain = plain.convert(mode)
+    values = np.asarray(resample(plain, wanted.size, wanted.fit_to or "crop", wanted.exact), np.uint8)
     return values[None] if wanted.channels == 1 else values.transpose(2, 0, 1), conversions
+
+
+def _values(path: Path) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
+    """(samples [bands, H, W] upright, transparency [H, W] or None, conversions); bytes, or uint16 as the file has them."""
+    if (found := _banded(path)) is not None:
+        whole = samples.turned(tiff.read(found), found.number(0x0112, 1))
+        values, alpha = (whole[:-1], whole[-1]) if found.alpha else (whole, None)
+        return values, alpha, _said(_noticed(found))
+    with _opened(path) as picture:
+        picture.seek(0)
+        kept = samples.deep(picture, path) if samples.is_deep(picture) else None
+        turn = _orientation(picture)
+        conversions = _said(_conversions(picture, turn))
+        if kept is not None:
+            values, alpha = kept
+            return samples.turned(values, turn), None if alpha is None else samples.turned(alpha, turn), conversions
+        picture.load()
+        plain = np.asarray(_plain(picture, path))
+    whole = plain[None] if plain.ndim == 2 else plain.transpose(2, 0, 1)
+    return samples.turned(whole, turn), None, conversions
+
+
+def _levelled(
+    values: np.ndarray, alpha: np.ndarray | None, path: Path, wanted: Target, conversions: list[str]
+) -> tuple[np.ndarray, list[str]]:
+    """Samples → levels of the scale that is wanted, on white, at the size and with the channels that are wanted."""
+    notices: Counter[str] = Counter()
+    scale = wanted.scale
+    if values.dtype == np.uint8 and scale.white != 255:
+        notices["spread from 8 bits"] += 1
+    opaque = np.iinfo(values.dtype).max
+    values = scale.levels(values, str(path))
+    if alpha is not None:
+        values = planes.on_white(values, alpha, scale.white, opaque)
+    _resizing(path, values.shape[1:], wanted)
+    try:
+        whole = planes.with_channels(values[None], wanted.channels, notices)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
+    whole = planes.resized(whole, wanted.size, wanted.fit_to or "crop", wanted.exact, notices, scale.white)
+    return whole[0], [*conversions, *notices]
+
+
+def _resizing(path: Path, size: tuple[int, ...], wanted: Target) -> bool:
+    """Whether a picture is of another size than is wanted; `DataError` where it must not be."""
+    if tuple(size) == wanted.size:
+        return False
+    if wanted.fit_to is None:
+        found, expected = "×".join(map(str, size)), "×".join(map(str, wanted.size))
+        raise DataError(
+            f"{path}: is {found} (height × width), not {expected}; set size, or give --resize, to resize images"
+        )
+    return True
+
+
+def _banded(path: Path) -> tiff.Heading | None:
+    """The heading of a TIFF whose bands no colour model names; None of every other file."""
+    found = tiff.heading(path)
+    if found is None or found.plain:
+        return None
+    if elements(found.size) > LIMIT_PIXELS:
+        raise DataError(f"{path}: refused as a decompression bomb, over {LIMIT_PIXELS:,} pixels")
+    return found
+
+
+def _noticed(found: tiff.Heading) -> list[tuple[str, bool]]:
+    turn = found.number(0x0112, 1)
+    return [("exif_rotated", turn in _TURNS), ("alpha_on_white", found.alpha), ("first_frame", found.more)]
+
+
+def _said(conversions: list[tuple[str, bool]]) -> list[str]:
+    return [name for name, applies in conversions if applies]
 
 
 @contextmanager
@@ -215,15 +270,12 @@ def _orientation(picture: Any) -> int:
 
 
 def _conversions(picture: Any, turn: int) -> list[tuple[str, bool]]:
-    deep = picture.mode in ("I", "F") or picture.mode.startswith("I;16")
-    deep = deep or any(";16" in str(tile[3]) for tile in picture.tile)
     return [
         ("exif_rotated", turn > 1),
         ("exif_damaged", turn == 0),
         ("alpha_on_white", bool(picture.has_transparency_data)),
         ("palette", picture.mode in ("P", "PA")),
         ("cmyk", picture.mode == "CMYK"),
-        ("sixteen_bit", deep),
         ("first_frame", bool(getattr(picture, "is_animated", False))),
     ]
 
@@ -232,24 +284,25 @@ def _is_grey(picture: Any) -> bool:
     if picture.mode in ("P", "PA"):
         table = np.array(picture.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
         return bool((table == table[:, :1]).all())
-    return picture.mode in ("1", "L", "LA", "La", "I", "F") or picture.mode.startswith("I;16")
+    return (
+        picture.mode in ("1", "L", "LA", "La", "I", "F") or picture.mode.startswith("I;16") or samples.is_pair(picture)
+    )
 
 
 def _plain(picture: Any, path: Path) -> Any:
-    """Any mode → "L" or "RGB"."""
+    """Any mode of bytes, and floats in [0, 1] → "L" or "RGB"."""
     from PIL import Image as Pil
 
-    if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
-        return Pil.fromarray(_to_eight_bits(np.asarray(picture), path))
+    if picture.mode == "F":
+        return Pil.fromarray(_to_bytes(np.asarray(picture), path))
     if picture.has_transparency_data:
         white = Pil.new("RGBA", picture.size, "white")
         return Pil.alpha_composite(white, picture.convert("RGBA")).convert("RGB")
     return picture.convert("L" if picture.mode in ("1", "L") else "RGB")
 
 
-def _to_eight_bits(values: np.ndarray, path: Path) -> np.ndarray:
+def _to_bytes(values: np.ndarray, path: Path) -> np.ndarray:
     low, high = float(values.min()), float(values.max())
-    limit = 1.0 if values.dtype.kind == "f" else 65535.0
-    if not (low >= 0 and high <= limit):
-        raise DataError(f"{path}: its pixels go from {low:g} to {high:g}; 0…{limit:g} is what such a file may hold")
-    return np.rint(values * (255.0 / limit)).astype(np.uint8)
+    if not (low >= 0 and high <= 1):
+        raise DataError(f"{path}: its pixels go from {low:g} to {high:g}; 0…1 is what such a file may hold")
+    return np.rint(values * 255.0).astype(np.uint8)

@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from lambent.errors import DataError, MachineError
+from lambent.memory import free_memory, shown
 
+WORTH_ASKING = 2**26  # bytes of an array from which on it is asked whether there is room
 LIMIT_BYTES = 16 * 2**30  # the most that one array or one file may take in memory
 
 
@@ -57,10 +59,15 @@ def empty(shape: tuple[int, ...], dtype: np.dtype, what: str) -> np.ndarray:
         size *= int(length)
     if size > LIMIT_BYTES:
         raise DataError(f"{what}: would take {size:,} bytes in memory; at most {LIMIT_BYTES:,} are read at once")
+    # Where memory is given before it is there, a process that takes too much is not told, but ended.
+    free = free_memory() if size > WORTH_ASKING else None
     try:
+        if free is not None and size > free:
+            raise MemoryError
         return np.empty(shape, dtype)
     except MemoryError:
-        raise MachineError(f"{what}: needs {size:,} bytes, more memory than this machine has free") from None
+        there = "than this machine has free" if free is None else f"than the {shown(free)} that are free"
+        raise MachineError(f"{what}: needs {shown(size)} of memory, more {there}") from None
 
 
 def digest(path: Path) -> str:

@@ -96,7 +96,7 @@ class Conversion:
             content = self.manifest.content
             modality = restored(content["modality"])
             shape = (int(content["rows"]), *modality.event)
-            kind = np.dtype({"uint8": np.uint8, "float32": np.float32}[content["dtype"]])
+            kind = np.dtype({"uint8": np.uint8, "uint16": np.uint16, "float32": np.float32}[content["dtype"]])
             in_place = content["place"] == "source"
             place, start = (self.pieces.path, int(content["start"])) if in_place else (self._file("rows"), 0)
             store = FlatFile(place, shape, kind, start)
@@ -134,6 +134,7 @@ class Conversion:
             _name(self.modality, names)  # so that a label has one code in all pieces
             found = encoded(self.modality, raw)
             values = found.x.numpy()
+            values = values.astype(np.uint16) if values.dtype == np.int32 else values  # levels of more than 8 bits
             file.write(values.reshape(-1).view(np.uint8).data)
             if found.labels is not None:
                 labels.write(np.ascontiguousarray(found.labels, np.int64).data)

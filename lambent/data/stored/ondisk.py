@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lambent.data.kinds.modality import Encoded, Modality
+from lambent.data.kinds.tensors import rows_of
 from lambent.data.loading import named_labels
 from lambent.data.stored.manifest import Manifest
 from lambent.data.stored.stores import Store
@@ -46,12 +47,12 @@ class OnDisk:
 
     @property
     def dtype(self) -> torch.dtype:
-        return torch.uint8 if self.store.dtype == np.uint8 else torch.float32
+        return {"uint8": torch.uint8, "uint16": torch.int32}.get(self.store.dtype.name, torch.float32)
 
     @property
     def nbytes(self) -> int:
         """What the rows would take in memory."""
-        return len(self) * self.store.row_bytes
+        return len(self) * self.store.row_bytes // self.store.dtype.itemsize * self.dtype.itemsize
 
     def view(self, index: np.ndarray, **facts: object) -> "OnDisk":
         """The rows at `index`, of which nothing is copied; `facts` are added to the source."""
@@ -67,7 +68,7 @@ class OnDisk:
 
     def read(self, positions: np.ndarray) -> Tensor:
         """The rows at these positions, in their order."""
-        return torch.from_numpy(self.store.read(self._numbers(positions)))
+        return rows_of(self.store.read(self._numbers(positions)))
 
     def context(self, positions: np.ndarray) -> Tensor | None:
         """What conditions a model at these positions, [n, width]; None where the modality has no conditions."""

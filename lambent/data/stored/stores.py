@@ -19,7 +19,7 @@ DENSE = 4  # how many times the rows wanted a read may cover
 
 
 class Store(ABC):
-    """Encoded rows [rows, *event] of one type, uint8 or float32."""
+    """Encoded rows [rows, *event] of one type: uint8, uint16 (which are int32 in memory) or float32."""
 
     readers: ClassVar[int] = 1  # threads that may read at once
     digest: str | None = None  # stands for the rows where to go through all of them would take long
@@ -122,7 +122,8 @@ class PictureFiles(Store):
     def __init__(self, pictures: Pictures, modality: Modality, digest: str, folder: Path) -> None:
         self.digest = digest
         self.files = [os.path.relpath(path, folder) for path in pictures.files]
-        self.pictures, self.rows, self.event, self.dtype = pictures, len(pictures), modality.event, np.dtype(np.uint8)
+        self.pictures, self.rows, self.event = pictures, len(pictures), modality.event
+        self.dtype = np.dtype(np.uint8 if modality.white == 255 else np.uint16)
         # A row that fell out would shift those behind it: files that cannot be decoded were left out before.
         strict = {**modality.spec(), "skip_bad": False}
         self.modality = type(modality).from_spec({**strict, "condition": ()}).restore(modality.state())
@@ -130,4 +131,4 @@ class PictureFiles(Store):
     def read(self, numbers: np.ndarray) -> np.ndarray:
         if not len(numbers):
             return np.empty((0, *self.event), self.dtype)
-        return self.modality.encode(self.pictures[numbers]).numpy()
+        return self.modality.encode(self.pictures[numbers]).numpy().astype(self.dtype, copy=False)

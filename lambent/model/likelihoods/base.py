@@ -25,7 +25,7 @@ class Likelihood(Part):
     discrete: ClassVar[bool] = False  # True: probabilities (bits are meaningful); False: densities
     domain: ClassVar[str] = "finite numbers"
     planar: ClassVar[bool] = True  # of images it takes images, so that convolutions can emit what it reads
-    unit_bytes: ClassVar[bool] = True  # bytes are read as 255ths
+    unit_bytes: ClassVar[bool] = True  # bytes are read as 255ths, levels of deeper pictures as parts of their white
     elementwise: ClassVar[bool] = (
         False  # its log-probability is a sum over elements, made by `over`: some may be missing
     )
@@ -34,6 +34,7 @@ class Likelihood(Part):
         super().__post_init__()
         self.gaps = False  # values may be missing (NaN); the model says so before setup
         self.apart = False  # the elements are columns by themselves and share no weights; Mixed says so before setup
+        self.white = 255  # the stored level that is read as 1; the model says so before setup
         self.low_precision: torch.dtype | None = None  # what networks compute in; set by the loop for its own duration
 
     @abstractmethod
@@ -62,13 +63,18 @@ class Likelihood(Part):
 
     def observe(self, x: Tensor) -> Tensor:
         """Stored rows → values in the support, floating-point but for tokens."""
-        if x.dtype == torch.uint8 and self.unit_bytes:
-            return x.float() / 255
+        if self.reads_levels(x):
+            return x.float() / self.white
         return x if x.dtype.is_floating_point else x.float()
 
+    def reads_levels(self, x: Tensor) -> bool:
+        """Whether stored rows are levels 0 … white that are read as numbers in [0, 1]: bytes, or what the model was told of."""
+        deep = self.white != 255 and not x.dtype.is_floating_point
+        return self.unit_bytes and (deep or x.dtype == torch.uint8)
+
     def stored(self, x: Tensor, of_bytes: bool) -> Tensor:
-        """The inverse of `observe`, for rows that are stored as bytes or not; still floating-point."""
-        return x * 255 if of_bytes and self.unit_bytes else x
+        """The inverse of `observe`, for rows that are stored as levels or not; still floating-point."""
+        return x * self.white if of_bytes and self.unit_bytes else x
 
     def embed(self, x: Tensor) -> Tensor:
         """Observed values → numbers of about unit scale, for a network to read."""

@@ -169,5 +169,6 @@ class ContinuousBernoulli(Likelihood):
         return 2 * x - 1
 
     def admit(self, x: Tensor) -> None:
-        if x.dtype != torch.uint8 and (float(x.min()) < 0 or float(x.max()) > 1):
+        top = self.white if self.reads_levels(x) else 1
+        if float(x.min()) < 0 or float(x.max()) > top:
             self.refuse(x, "the Gaussian likelihood, or bring the data to [0, 1]")

@@ -91,7 +91,7 @@ def _training(provenance: dict[str, Any]) -> dict[str, Any]:
 
 def are_pictures(modality: Modality) -> bool:
     """Whether rows decode to pictures."""
-    return len(modality.event) == 3 and modality.event[0] in (1, 3) and modality.of_bytes
+    return len(modality.event) == 3 and modality.of_bytes
 
 
 def pictures_of(fitted: Fitted, rows: Rows, levels: list[UnitUsage], seed: int = 0) -> Pictures | None:
@@ -104,9 +104,11 @@ def pictures_of(fitted: Fitted, rows: Rows, levels: list[UnitUsage], seed: int =
     first = rows.at(torch.tensor([0]))
     moved = explore.traverse(fitted, first.x, units, REACH, first.context, [level.directions for level in levels])
     return Pictures(
-        originals=fitted.raw(chosen.x),
-        reconstructions=fitted.raw(explore.reconstruct(fitted, chosen.x, chosen.context)),
-        samples=fitted.raw(explore.generate(fitted, SAMPLES, seed, context=new_context(fitted, rows, SAMPLES, seed))),
+        originals=fitted.pictures(chosen.x),
+        reconstructions=fitted.pictures(explore.reconstruct(fitted, chosen.x, chosen.context)),
+        samples=fitted.pictures(
+            explore.generate(fitted, SAMPLES, seed, context=new_context(fitted, rows, SAMPLES, seed))
+        ),
         interpolation=_strips(fitted, _walked(fitted, ends)) if len(ends) else None,
         traversals=_strips(fitted, moved),
         traversal_units=[unit_name(unit, levels) for unit in units],
@@ -143,7 +145,7 @@ def _walked(fitted: Fitted, ends: Rows) -> Tensor:
 
 def _strips(fitted: Fitted, rows: Tensor) -> NDArray[np.uint8]:
     """[strips, steps, *event] → [strips, steps, H, W(, 3)]."""
-    flat: NDArray[np.uint8] = fitted.raw(rows.flatten(0, 1))
+    flat: NDArray[np.uint8] = fitted.pictures(rows.flatten(0, 1))
     return flat.reshape(*rows.shape[:2], *flat.shape[1:])
 
 

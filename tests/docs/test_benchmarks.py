@@ -25,6 +25,7 @@ SCRIPTS = (
     "scoring",
     "speed",
     "startup",
+    "tables",
 )
 
 

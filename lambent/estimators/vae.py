@@ -40,7 +40,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
     """A variational autoencoder with scikit-learn's verbs, for tables, images, files and folders.
 
     Args:
-        latent: number of units, or a Latent part; by default what suits the data: 32 units for images, for tables one a column, 16 at most.
+        latent: number of units, or a Latent part; by default what suits the data: 32 units for images, for tables one
+            for each column, 16 at most.
         prior, posterior: parts or their names; put into `latent`. Unless that is a part, what suits the data: a Mixture
             prior, unless the posterior is Point or the objective was made for N(0, I), such as BetaTc.
         likelihood, network: parts or their names; by default what suits the data.

@@ -31,7 +31,8 @@ PROTOCOL = (
     "brought to mean 0 and deviation 1 by the former. `VAE()` with nothing chosen, which sets a tenth of its rows aside to "
     f"choose the best weights by: the K-sample bound, K = {SAMPLES}. Principal components (probabilistic; as many of 1, 2, 3, 5, "
     "8, 12, 16, 24, 32 as are best on a ninth set aside) and a mixture of ten Gaussians with full covariances, both by "
-    "scikit-learn, on all nine tenths: log p(x), which is exact. Nats per held-out row, the mean over seeds; the error is that of the mean "
+    "scikit-learn, on all nine tenths: "
+    "log p(x), which is exact. Nats per held-out row, the mean over seeds; the error is that of the mean "
     "difference between ours and the better of the two. The defaults were chosen on these tables in another split. Columns of a "
     "few values have no density: there the numbers say how far a deviation may shrink, which is 0.001 in all three."
 )

@@ -316,7 +316,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         """What to validate on: as asked for; by itself a tenth of rows that are few, but not too few to spare any."""
         if not (isinstance(self.validation, str) and self.validation == "auto"):
             return self.validation
-        rows = len(X) if hasattr(X, "__len__") and not isinstance(X, str) else 0
+        rows = len(X) if hasattr(X, "__len__") and not isinstance(X, str) and not hasattr(X, "nnz") else 0
         return 0.1 if SPARING <= rows <= FEW else 0.0
 
     def _told(self, encoded: Encoded) -> Encoded:

@@ -213,7 +213,7 @@ def test_G11_a_later_version(refuses: Refuses, text: str, words: str) -> None:
     [
         ("objective: {beta: -1}", "objective: Elbo.beta must be at least 0"),
         ("objective: {free_bits: -1}", "objective: Elbo.free_bits must be at least 0"),
-        ("objective: {free_bits: 1, capacity: 3}", "Elbo cannot steer the KL to 3 nats with 1 free nats for each of 16 units"),
+        ("objective: {free_bits: 2, capacity: 3}", "Elbo cannot steer the KL to 3 nats with 2 free nats for each of 3 units"),
         ("likelihood: {type: Gaussian, value: 1e-300}", "likelihood: Gaussian.value must be at least 1e-12"),
         ("likelihood: {type: NegativeBinomial, value: 1e300}", "NegativeBinomial.value must be at most 1"),
         ("objective: {type: Iwae, samples: 0}", "objective: Iwae.samples must be at least 1"),

@@ -112,7 +112,16 @@ def test_validation_without_such_a_split_takes_a_share(lambent: Run, small: Smal
 def test_few_rows_are_told_to_end_with_their_best_weights(lambent: Run, small: Small) -> None:
     """Six columns of noise and forty rows: more epochs than are good. The note says what will happen, the end what did."""
     np.save("x.npy", np.random.default_rng(0).normal(size=(60, 6)))
-    arguments = ("train", "x.npy", "--epochs=60", "--learning-rate=0.03", "--average=0", *small, "--network.width=64")
+    arguments = (
+        "train",
+        "x.npy",
+        "--epochs=60",
+        "--learning-rate=0.03",
+        "--average=0",
+        *small,
+        "--network.width=64",
+        "--batch=2",
+    )
     done = lambent(*arguments, "--out=r")
     assert done.status == 0, done.err
     assert "49 rows are few: the weights that are best on the validation rows are kept" in done.err

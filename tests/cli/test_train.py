@@ -84,7 +84,7 @@ def test_every_field_is_written_down(table_run: Path) -> None:
     assert tree["data"]["label"] == "kind"
     assert tree["data"]["test"] == 0.1
     assert tree["latent"]["posterior"] == {"type": "Diagonal"}
-    assert tree["likelihood"] == {"type": "Gaussian", "scale": "each", "value": 1.0, "floor": 0.001}
+    assert tree["likelihood"] == {"type": "Gaussian", "scale": "predicted", "value": 1.0, "floor": 0.001}
     assert tree["fit"]["precision"] == "fp32"
     assert tree["fit"]["validation"] == 0.1
 
@@ -334,7 +334,16 @@ def test_L15_two_runs_in_one_folder(lambent: Run, table: Path) -> None:
 def test_the_verdict_is_said_at_the_end(lambent: Run, small: Small) -> None:
     generator = np.random.default_rng(0)
     np.savetxt("noise.csv", generator.normal(size=(200, 3)), delimiter=",", header="a,b,c", comments="")
-    wild = ("train", "noise.csv", "--learning-rate=10", "--epochs=6", "--out=wild", *small)
+    wild = (
+        "train",
+        "noise.csv",
+        "--learning-rate=10",
+        "--likelihood.scale=each",
+        "--latent.prior=Standard",
+        "--epochs=6",
+        "--out=wild",
+        *small,
+    )
     done = lambent(*wild)
     assert done.status == 0, done.err
     lines = done.out.splitlines()

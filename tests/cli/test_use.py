@@ -81,7 +81,7 @@ def test_temperature_narrows(lambent: Run, table_run: Path) -> None:
         arguments = ("--noise=no", "--n=200", f"--temperature={temperature}", f"--out={temperature}.npz")
         assert lambent("sample", table_run, *arguments).status == 0
     cold, warm = (np.load(f"{t}.npz")["a"].std() for t in (0.01, 1))
-    assert cold < 0.1 * warm
+    assert cold < 0.5 * warm  # what is left is how far the Gaussians of the prior lie apart
 
 
 def test_reconstruct(lambent: Run, table_run: Path, image_run: Path, table: Path) -> None:
@@ -301,7 +301,7 @@ def test_citation_of_a_model_file(lambent: Run, table_run: Path) -> None:
 def test_info(lambent: Run, table_run: Path) -> None:
     shown = lambent("info", table_run)
     assert shown.status == 0
-    assert "Flat(size=2, prior=Standard(), posterior=Diagonal())" in shown.out
+    assert "Flat(size=2, prior=Mixture(" in shown.out
     assert "lambent train" in shown.out
     said = json.loads(lambent("info", table_run, "--json").out)
     assert said["provenance"]["fit"]["epochs"] == 2

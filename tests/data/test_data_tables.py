@@ -48,8 +48,11 @@ def test_arrays_are_scaled_and_come_back(scale: str) -> None:
     assert isinstance(back, np.ndarray)
     assert back.dtype == np.float64
     assert np.abs((back - X) / X.std(0)).max() < (1e-4 if scale == "none" else 1e-6) * 1e3
-    likelihood = {"type": "JohnsonSU"} if scale == "robust" else {"type": "Gaussian", "scale": "each"}
-    assert table.defaults() == {"likelihood": likelihood, "network": {"type": "Mlp"}}
+    likelihood = {"type": "JohnsonSU"} if scale == "robust" else {"type": "Gaussian", "scale": "predicted"}
+    found = table.defaults()
+    assert found["likelihood"] == likelihood
+    assert found["latent"]["size"] == 3
+    assert found["network"] == {"type": "Mlp", "width": 128, "linear": True}
 
 
 def test_statistics_are_those_of_float64() -> None:

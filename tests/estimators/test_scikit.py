@@ -104,7 +104,7 @@ def noted() -> Iterator[list[tuple[float, float]]]:
 def test_partial_fit_is_one_training(table: np.ndarray, noted: list[tuple[float, float]]) -> None:
     """Calls over the same rows end in the bits of one fit of as many epochs: λ, moments, averages and orders go on."""
     objective = {"type": "Diary", "beta": "auto", "anneal": "linear"}
-    settings = {"objective": objective, "likelihood": "Laplace", "epochs": 4, "precision": "fp32"}
+    settings = {"objective": objective, "likelihood": "Laplace", "epochs": 4, "precision": "fp32", "validation": 0}
     whole = VAE(2, **settings).fit(table)
     at_once, noted[:] = list(noted), []
     bit_by_bit = VAE(2, **settings)
@@ -125,7 +125,12 @@ def test_partial_fit_is_one_training(table: np.ndarray, noted: list[tuple[float,
 
 def test_partial_fit_keeps_the_opponent(table: np.ndarray) -> None:
     """The rival of FactorVAE goes on from its weights: four calls are one fit of four epochs."""
-    settings = {"objective": {"type": "Factor", "width": 8, "depth": 1}, "epochs": 4, "precision": "fp32"}
+    settings = {
+        "objective": {"type": "Factor", "width": 8, "depth": 1},
+        "epochs": 4,
+        "precision": "fp32",
+        "validation": 0,
+    }
     whole, bit_by_bit = VAE(2, **settings).fit(table), VAE(2, **settings)
     for _ in range(4):
         bit_by_bit.partial_fit(table)
@@ -133,11 +138,11 @@ def test_partial_fit_keeps_the_opponent(table: np.ndarray) -> None:
 
 
 def test_partial_fit_counts_over_the_first_rows_and_takes_others(table: np.ndarray, noted) -> None:
-    """Without `epochs`, progress runs over the steps that `fit` would make with the first rows: 300 epochs of one."""
+    """Without `epochs`, progress runs over the steps that `fit` would make with the first rows: 1,000 epochs of one."""
     vae = VAE(2, objective="Diary")
     for rows in (table[:100], table[100:], table[:50]):
         vae.partial_fit(rows)
-    assert [progress for progress, _ in noted] == pytest.approx([k / 300 for k in range(1, 5)])
+    assert [progress for progress, _ in noted] == pytest.approx([k / 1000 for k in range(1, 5)])
     assert vae.history_["step"] == [1, 3, 4]
 
 
@@ -213,7 +218,7 @@ def test_what_the_data_suggest_includes_the_number_of_units(table: np.ndarray) -
     small = {"network": {"type": "Conv", "channels": [4, 8]}, "epochs": 1}
     assert VAE(**small).fit(images).model_.latent.size == 32
     assert VAE(posterior="Point", **small).fit(images).model_.latent.size == 32
-    assert VAE(network={"type": "Mlp", "width": 8}, epochs=1).fit(table).model_.latent.size == 16
+    assert VAE(network={"type": "Mlp", "width": 8}, epochs=1).fit(table).model_.latent.size == 6
 
 
 def test_levels_side_by_side(table: np.ndarray) -> None:

@@ -68,6 +68,8 @@ def test_the_keywords_of_fit_are_the_fields_with_their_types_and_defaults() -> N
 def test_the_estimators_own_settings_have_the_same_defaults() -> None:
     shared = set(inspect.signature(VAE).parameters) & {field.name for field in dataclasses.fields(Training)}
     assert shared == {"epochs", "batch", "learning_rate", "validation", "patience", "precision", "threads", "device"}
+    assert VAE().validation == "auto", "it alone holds rows out by itself"
+    shared -= {"validation"}
     assert {name: getattr(VAE(), name) for name in shared} == {name: getattr(Training(), name) for name in shared}
 
 
@@ -99,7 +101,7 @@ def test_the_identity_holds_what_changes_the_result(x: Tensor, small_model: Smal
     fit(small_model(), Elbo(), x, **FAST | {"epochs": None, "batch": 40}, validation=0.25, callbacks=[start])
     told = identity(start.run)
     assert {field.name for field in dataclasses.fields(Training)} <= set(told)
-    assert (told["epochs"], told["patience"], told["precision"], told["device"]) == (300, 60, "fp32", "cpu")
+    assert (told["epochs"], told["patience"], told["precision"], told["device"]) == (1000, 200, "fp32", "cpu")
     assert (told["steps"], told["batch"]) == (1, 30)
 
 

@@ -157,7 +157,9 @@ def validation_on_other_rows() -> Findings:
 
 
 def too_many_bits() -> Findings:
-    return trained(pictures(200), likelihood=DiscretizedLogistics(), network=Conv(), epochs=8, learning_rate=1e-7)
+    return trained(
+        pictures(200), likelihood=DiscretizedLogistics(), network=Conv(), epochs=8, learning_rate=3.0, spike=0
+    )
 
 
 def a_few_bits_too_many() -> Findings:

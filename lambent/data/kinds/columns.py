@@ -16,6 +16,7 @@ from lambent.data.readers.frames import Columns, numbers
 from lambent.errors import ArtifactError, DataError
 
 Scale = Literal["auto", "standard", "robust", "none"]
+FURTHEST = 1e30  # scales that a value may lie out, well within float32
 ALIKE = 10 * np.finfo(np.float64).eps  # relative difference up to which values are the same but for rounding
 
 
@@ -147,7 +148,7 @@ class Learner:
             low, median, high = self.quartiles.values()
             spread = (high - low) / IQR_OF_GAUSSIAN
             # Where half of the values coincide the quartiles do too, and say nothing of the rest.
-            apart = spread > ALIKE * max(abs(low), abs(high))
+            apart = spread > max(ALIKE * max(abs(low), abs(high)), deviation / FURTHEST)
             return Numeric(self.name, median, spread if apart else deviation)
         return Numeric(self.name, mean, 1.0 if constant else deviation, constant)
 

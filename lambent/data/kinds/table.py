@@ -213,7 +213,11 @@ class Table(Modality):
             likelihood = {"type": "NegativeBinomial"}
         elif self.scale == "robust":
             likelihood = {"type": "JohnsonSU"}
-        latent = {"type": "Flat", "size": min(MOST_UNITS, *self.event), "prior": dict(PRIOR)}
+        latent = {
+            "type": "Flat",
+            "size": min(MOST_UNITS, *self.event) if self.columns else MOST_UNITS,
+            "prior": dict(PRIOR),
+        }
         network = {"type": "Mlp", "width": 128 if self._rows <= FEW else 256, "linear": True}
         return {"likelihood": likelihood, "latent": latent, "network": network}
 

@@ -89,8 +89,18 @@ def margin(findings: Findings) -> float:
 
 
 def _beneath(findings: Findings, elbo: float) -> bool:
-    """Also where more bits are spent on an element than its values need, however few more."""
-    return beneath_chance(findings, elbo) or (_wasted_bits(findings) and not _collapsed(findings))
+    """Also where more bits are spent on an element than its values need, however few more; and where the test rows differ so
+    much that they prove nothing, but the rows that were trained on lie beneath, too.
+    """
+    wasted = _wasted_bits(findings) and not _collapsed(findings)
+    return beneath_chance(findings, elbo) or wasted or _trained_beneath(findings, elbo)
+
+
+def _trained_beneath(findings: Findings, elbo: float) -> bool:
+    own, chance = last(curves(findings).train), findings.chance
+    if own is None or chance is None or _collapsed(findings):
+        return False
+    return max(own, elbo) < chance.nats - max(MARGIN * abs(chance.nats), 1.0)
 
 
 def _wasted_bits(findings: Findings) -> bool:

@@ -317,6 +317,8 @@ def named(hint: Any) -> str:
     if origin is Literal:
         return " or ".join(repr(a) for a in arguments)
     if origin is tuple:
+        if len(arguments) == 2 and arguments[0] is arguments[1] is int:
+            return "two whole numbers, such as 64,48"
         return f"a list of {named(arguments[0])}" if arguments else "a list"
     if inspect.isclass(hint) and issubclass(hint, Part):
         return f"a {hint.__name__} ({', '.join(registered(hint))})"

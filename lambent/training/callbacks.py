@@ -8,6 +8,7 @@ from lambent.disk.whole import write_text
 from lambent.errors import MachineError
 from lambent.progress import Display
 from lambent.training.run import Run
+from lambent.training.sparing import Sparing
 
 
 @runtime_checkable
@@ -66,17 +67,28 @@ class Progress(Quiet):
 
 
 class Journal(Quiet):
-    """`history.jsonl`: one JSON object per epoch, rewritten whole so that a kill leaves no half line."""
+    """`history.jsonl`: one JSON object per epoch, rewritten whole so that a kill leaves no half line, in at most 3 % of the time."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self.sparing = Sparing()
 
     def on_start(self, run: Run) -> None:
         """A run that is gone on with may have been killed after its checkpoint and before this file was written."""
         if run.history:
-            self.on_epoch(run)
+            self.write(run)
 
     def on_epoch(self, run: Run) -> None:
+        self.sparing.do(lambda: self.write(run))
+
+    def on_end(self, run: Run) -> None:
+        self.write(run)
+
+    def on_interrupt(self, run: Run) -> None:
+        if run.history:
+            self.write(run)
+
+    def write(self, run: Run) -> None:
         names = list(run.history)
         rows = zip(*(run.history[name] for name in names), strict=True)
         write_text(self.path, "".join(json.dumps(dict(zip(names, row, strict=True))) + "\n" for row in rows))

@@ -15,11 +15,11 @@ from lambent.training.optimizers import clear, drop_subnormals, scheduled
 from lambent.training.pace import Pace
 from lambent.training.precision import computing
 from lambent.training.run import History, Run
+from lambent.training.settings import SHORTEST
 from lambent.training.signals import Stop, stopping
 from lambent.training.threads import put_back
 from lambent.training.validating import validated
 
-SHORTEST = 20  # steps that an epoch of patience is waited for at least: in fewer, little can change
 FLUSH = 256  # steps between sums of the per-example records; bounds their memory
 
 

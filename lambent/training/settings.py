@@ -9,6 +9,7 @@ from lambent.training.precision import Precision
 from lambent.training.threads import MOST, checked
 
 LARGE = 10**7
+SHORTEST = 20  # steps that an epoch of patience is waited for at least: in fewer, little can change
 FEW = 10_000  # rows up to which patience is on by itself: beyond, an epoch is long and a run has few of them
 
 
@@ -57,7 +58,7 @@ class Training(Part):
     patience: int | Literal["auto"] = option(
         "epochs, of 20 steps at least, without a better validation loss after which training stops, keeping the best "
         "weights; 0 to go on; auto: "
-        f"a fifth of the epochs, at least 10, where up to {FEW:,} rows are trained on and some are held out, else 0",
+        f"a fifth of all steps, and at least 10 epochs, where up to {FEW:,} rows are trained on and some are held out, else 0",
         default="auto",
         minimum=0,
         maximum=10**9,
@@ -106,7 +107,7 @@ class Training(Part):
         epochs = self.epochs or usual_epochs(steps)
         patience = self.patience
         if patience == "auto":
-            patience = usual_patience(epochs) if watched and 0 < rows <= FEW else 0
+            patience = usual_patience(epochs, steps) if watched and 0 < rows <= FEW else 0
         elif patience and not watched:
             raise UsageError("patience waits for a better validation loss: give validation=0.1 or rows, or patience=0")
         return self.changed(epochs=epochs, patience=patience)
@@ -126,6 +127,11 @@ def usual_epochs(steps: int) -> int:
     return min(1000, max(10, -(-10_000 // steps)))
 
 
-def usual_patience(epochs: int) -> int:
-    """Epochs to wait for a better validation loss where rows are few: a good while, for few rows judge noisily."""
-    return max(10, epochs // 5)
+def usual_patience(epochs: int, steps: int) -> int:
+    """A fifth of all epochs, counted in epochs of 20 steps where they have fewer; at least 10: few rows judge noisily."""
+    return max(10, epochs * min(steps or SHORTEST, SHORTEST) // (5 * SHORTEST))
+
+
+def waited_for(patience: int, steps: int) -> int:
+    """The epochs of so many steps that make so much patience."""
+    return max(patience, -(-patience * SHORTEST // (steps or SHORTEST)))

@@ -193,3 +193,15 @@ def test_arrays_of_another_shape_are_refused_unless_resizing_is_asked_for(lamben
     assert "note: data: resized: 3" in said.err
     assert "--resize" in lambent("evaluate", "plain", "files", "--samples=1").complaint
     assert lambent("evaluate", "plain", "files", "--samples=1", "--resize").status == 0
+
+
+def test_the_kind_of_data_may_be_named_as_the_question_says(lambent: Run) -> None:
+    """Windows of a series are asked about, and both `train` and `data` take the answer."""
+    np.save("windows.npy", np.random.default_rng(0).random((40, 24, 3)))
+    for verb in (("data", "windows.npy"), ("train", "windows.npy", "--out=r", "--epochs=1")):
+        asked = lambent(*verb)
+        assert asked.status == 3
+        assert "pictures by naming the kind of data" in asked.complaint
+        named = lambent(*verb, "--data", "Image")
+        assert named.status == 0, named.err
+    assert store.read_header("r/model.safetensors")["event"] == [1, 24, 3]

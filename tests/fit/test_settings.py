@@ -29,7 +29,7 @@ from lambent.training.checkpoint import identity
 from lambent.training.fitting import fit
 from lambent.training.optimizers import grouped
 from lambent.training.run import Run
-from lambent.training.settings import Training
+from lambent.training.settings import Training, usual_patience, waited_for
 from lambent.training.validating import validated
 
 Small = Callable[..., LatentModel]
@@ -101,7 +101,7 @@ def test_the_identity_holds_what_changes_the_result(x: Tensor, small_model: Smal
     fit(small_model(), Elbo(), x, **FAST | {"epochs": None, "batch": 40}, validation=0.25, callbacks=[start])
     told = identity(start.run)
     assert {field.name for field in dataclasses.fields(Training)} <= set(told)
-    assert (told["epochs"], told["patience"], told["precision"], told["device"]) == (1000, 200, "fp32", "cpu")
+    assert (told["epochs"], told["patience"], told["precision"], told["device"]) == (1000, 10, "fp32", "cpu")
     assert (told["steps"], told["batch"]) == (1, 30)
 
 
@@ -110,7 +110,14 @@ def test_the_identity_holds_what_changes_the_result(x: Tensor, small_model: Smal
 
 @pytest.mark.parametrize(
     ("rows", "epochs", "validation", "patience"),
-    [(40, 300, 0.1, 60), (40, 20, 0.1, 10), (11_112, 2, 0.1, 0), (11_111, 2, 0.1, 10), (40, 300, 0.0, 0)],
+    [
+        (40, 300, 0.1, 15),
+        (40, 1200, 0.1, 60),
+        (40, 20, 0.1, 10),
+        (11_112, 2, 0.1, 0),
+        (11_111, 2, 0.1, 10),
+        (40, 300, 0.0, 0),
+    ],
 )
 def test_patience_is_on_by_itself_where_rows_are_few_and_some_held_out(
     rows: int, epochs: int, validation: float, patience: int, small_model: Small
@@ -131,6 +138,24 @@ def test_patience_is_on_by_itself_where_rows_are_few_and_some_held_out(
             callbacks=[look],
         )
     assert look.run.settings.patience == patience
+
+
+@pytest.mark.parametrize(
+    ("epochs", "steps", "patience", "waited"),
+    [
+        (1000, 1, 10, 200),
+        (1000, 3, 30, 200),
+        (769, 13, 99, 153),
+        (60, 2, 10, 100),
+        (500, 20, 100, 100),
+        (127, 79, 25, 25),
+        (24, 71, 10, 10),
+    ],
+)
+def test_the_usual_patience_lasts_a_fifth_of_all_steps(epochs: int, steps: int, patience: int, waited: int) -> None:
+    assert usual_patience(epochs, steps) == patience
+    assert waited_for(patience, steps) == waited
+    assert waited_for(patience, steps) * steps >= 200, "ten epochs of twenty steps at least"
 
 
 def test_few_rows_end_with_the_best_weights_by_default(x: Tensor, small_model: Small) -> None:

@@ -423,7 +423,7 @@ def test_map_thins_drops_and_groups() -> None:
     outline(page)
     assert sum(d.count("M") for d in re.findall(r'class="dots [^"]*" data-name="[^"]*" d="([^"]*)"', page)) == 3000
     assert "4 other labels" in page
-    assert "3,000 of 4,999 examples" in page
+    assert "3,000 of 4,999 rows" in page
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from lambent.report import Findings, Remark, summary, verdict
+from lambent.report.run.learning_rules import chance_gap, over_fitting
 from lambent.tasks.evaluate import UnitUsage
 
 Column = list[float | None]
@@ -314,3 +315,18 @@ def test_strange_values_never_crash(value: Any) -> None:
         levels=[level(value, active=[False]), level()],
     )
     assert isinstance(summary(verdict(findings)), str)
+
+
+@pytest.mark.parametrize(("held", "told"), [(10, False), (1000, True)])
+def test_a_gap_within_the_noise_of_few_rows_is_none(held: int, told: bool) -> None:
+    """Test rows spread by 0.66 · √11 = 2.2 nats: ten lie 1.4 nats apart by chance, twice; a thousand, 0.14."""
+    findings = Findings(
+        "few",
+        data={"part": {"fraction": 0.1, "of": 10 * held}, "tested_on": 11},
+        history={"elbo": [-3.5, -3.4, -3.4, -3.4, -3.4, -3.4], "validation_elbo": [-3.9] * 6},
+        metrics={"elbo": {"value": -4.3, "standard_error": 0.66}, "kl": {"value": 8.0}},
+    )
+    assert chance_gap(findings) == pytest.approx(2 * 0.66 * (11 / held) ** 0.5)
+    remark = over_fitting(findings)
+    assert remark is not None
+    assert ("A gap" in remark.title) is told

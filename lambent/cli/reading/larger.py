@@ -49,11 +49,13 @@ def cache_of(folder: Path) -> Path:
 
 def _modality(source: str, split: str, fields: Tree, discrete: bool | None = None) -> Modality | None:
     """The modality of a path whose rows could be read from disk; None for all else, and for what loading will refuse."""
+    if not _is_path(source):
+        return None
     try:
-        default = guess_of(source, split).spec() if _is_path(source) else None
+        default = None if "type" in fields else guess_of(source, split).spec()
     except DataError:
         return None
-    return None if default is None else sources.modality_of(fields, default, discrete)
+    return sources.modality_of(fields, default, discrete)
 
 
 def _is_path(source: str) -> bool:

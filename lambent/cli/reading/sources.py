@@ -53,7 +53,7 @@ def load_rows(
         )
     request = request | {"source": settled(request["source"])}
     raw = raw_rows(request["source"], request["split"])
-    default = entry_named(request["source"])[0].modality if raw.facts.get("name") else guess(raw.rows).spec()
+    default = entry_named(request["source"])[0].modality if raw.facts.get("name") else guessed(raw.rows, fields)
     modality = modality_of(fields, default, discrete)
     request["test"] = split_to_test(request)
     validation = split_to_validate(request, validation)
@@ -67,7 +67,12 @@ def load_rows(
     return Splits(train, valid, test, request, validation)
 
 
-def modality_of(fields: Tree, default: Tree, discrete: bool | None) -> Modality:
+def guessed(rows: Any, fields: Tree) -> Tree | None:
+    """What the form of the rows suggests, unless the kind of data is named: then nothing is asked of them."""
+    return None if "type" in fields else guess(rows).spec()
+
+
+def modality_of(fields: Tree, default: Tree | None, discrete: bool | None) -> Modality:
     """The modality of these fields; where they leave its scale open, as it suits the likelihood that was chosen, if one was.
 
     The configuration of a run names the scale, and the run is repeated by it.

@@ -35,6 +35,7 @@ from lambent.training.fitting import fit
 from lambent.training.pace import SLOWER
 from lambent.training.precision import device_of
 from lambent.training.run import History, Run
+from lambent.training.settings import waited_for
 from lambent.training.threads import checked, scheduled, suit
 
 
@@ -142,7 +143,7 @@ class _Start(Quiet):
         if run.settings.patience and self.plan.fit["patience"] == "auto":
             self.voice.note(
                 f"{count:,} rows are few: the weights that are best on the validation rows are kept, and training stops after "
-                f"{run.settings.patience} epochs without better ones (--patience 0: to the end)"
+                f"{waited_for(run.settings.patience, run.batches.steps):,} epochs without better ones (--patience 0: to the end)"
             )
         if self.resume:
             return
@@ -172,7 +173,7 @@ class _Start(Quiet):
         if run.kept is None:
             return
         self.kept_epoch = run.best_epoch
-        ended = f", {run.settings.patience} epochs without better ones" if run.epoch < run.epochs else ""
+        ended = f", {run.epoch - run.best_epoch:,} epochs without better ones" if run.epoch < run.epochs else ""
         self.voice.step(f"kept: the weights of epoch {run.best_epoch}, best on the validation rows{ended}")
 
 

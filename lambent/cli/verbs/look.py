@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from lambent.cli.reading.plan import Plan, sourced
-from lambent.cli.reading.sources import has_split, settled, split_to_test
+from lambent.cli.reading.sources import guessed, has_split, settled, split_to_test
 from lambent.cli.reading.specs import completed
 from lambent.cli.reading.trees import Tree
 from lambent.cli.reading.words import in_line
@@ -14,7 +14,7 @@ from lambent.cli.voice import Voice
 from lambent.data import Encoded, Modality
 from lambent.data import load as encode
 from lambent.data.kinds import columns
-from lambent.data.loading import guess, raw_rows
+from lambent.data.loading import raw_rows
 from lambent.data.notices import sentences, together
 from lambent.data.readers.frames import Columns, numbers
 from lambent.data.readers.raw import Raw
@@ -39,7 +39,7 @@ class Look:
     def at(cls, source: str, split: str, fields: Tree) -> "Look":
         """Read as train reads; a table that it refuses is kept with the reason, all other errors are those of train."""
         raw = raw_rows(source, split)
-        modality = Modality.from_spec(completed(Modality, fields or None, guess(raw.rows).spec(), "data"))
+        modality = Modality.from_spec(completed(Modality, fields or None, guessed(raw.rows, fields), "data"))
         raw = replace(raw, rows=modality.open(raw.rows))
         try:
             encoded = encode(raw, split, modality)

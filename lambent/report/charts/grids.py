@@ -72,12 +72,12 @@ def samples(pictures: Pictures) -> Sheet | None:
 
 
 def interpolation(pictures: Pictures) -> Sheet | None:
-    """Walks from one example to another, a row each."""
+    """Walks from one row to another, a line of pictures each."""
     walk = cells(pictures.interpolation, 2)
     if walk is None:
         return None
     walk = _strip(walk, 6)
-    return Sheet(walk, f"{count(len(walk), 'walk')} of {walk.shape[1]} steps from one example to another")
+    return Sheet(walk, f"{count(len(walk), 'walk')} of {walk.shape[1]} steps from one row to another")
 
 
 def traversals(pictures: Pictures) -> Sheet | None:

@@ -26,7 +26,7 @@ class Plan(NamedTuple):
     zero: bool = False
 
 
-BOUND = "nats per example"
+BOUND = "nats per row"
 CHARTS = (
     Plan(
         "elbo", "validation_elbo", "ELBO", BOUND, "Higher is better. Both lines should rise, then level off together."
@@ -41,7 +41,7 @@ CHARTS = (
     Plan(
         "kl", "validation_kl", "KL", BOUND, "What the latent code costs. It should settle well above zero.", zero=True
     ),
-    Plan("loss", "validation_loss", "Loss", "per example", "What training made smaller."),
+    Plan("loss", "validation_loss", "Loss", "per row", "What training made smaller."),
     Plan("learning_rate", "", "Learning rate", "", "The optimizer's step size.", zero=True),
 )
 

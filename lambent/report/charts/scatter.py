@@ -1,4 +1,4 @@
-"""The latent map: one dot per example, one colour per label."""
+"""The latent map: one dot per row, one colour per label."""
 
 from collections import Counter
 
@@ -115,12 +115,12 @@ def _captions(groups: list[Entry], points: Points, colours: NDArray[np.int64], a
 def _label(latent: LatentMap, size: int, groups: list[Entry]) -> str:
     by = f", coloured by {count(len(groups), 'label')}" if len(groups) > 1 else ""
     method = f" ({latent.method})" if latent.method else ""
-    return f"Latent map{method}: {count(size, 'example')}{by}; {latent.axes[0]} against {latent.axes[1]}."
+    return f"Latent map{method}: {count(size, 'row')}{by}; {latent.axes[0]} against {latent.axes[1]}."
 
 
 def _note(points: Points, across: Scale, up: Scale, dropped: int) -> str:
     beyond = sum(not (across.holds(x) and up.holds(y)) for x, y in points.tolist())
     notes = [f"{count(beyond, 'point')} outside the frame."] if beyond else []
     if dropped:
-        notes.append(f"{len(points):,} of {len(points) + dropped:,} examples are drawn.")
+        notes.append(f"{len(points):,} of {len(points) + dropped:,} rows are drawn.")
     return " ".join(notes)

@@ -49,7 +49,7 @@ class Tables:
 
 @dataclass
 class LatentMap:
-    """The examples in two dimensions: `points` [n, 2], a label for each or none, and how the plane was chosen."""
+    """The rows in two dimensions: `points` [n, 2], a label for each or none, and how the plane was chosen."""
 
     points: NDArray[np.floating[Any]]
     labels: list[str] | None = None
@@ -62,7 +62,7 @@ class Findings:
     """A run, as the report shows it; everything but the name may be missing.
 
     `history` holds columns of equal length: epoch, loss, elbo, reconstruction, kl, learning_rate, validation_loss,
-    validation_elbo, validation_reconstruction, validation_kl, step, skipped, seconds. Bounds are in nats per example,
+    validation_elbo, validation_reconstruction, validation_kl, step, skipped, seconds. Bounds are in nats per row,
     so that elbo = −(reconstruction + kl) with reconstruction = −E[log p(x | z)]; None and NaN are gaps.
     `levels` say what the units of each latent level carry, the top first (a flat latent has one level). `chance`: what knowing
     nothing gives on the rows tested on; `alike`: whether these are all equal.

@@ -171,7 +171,7 @@ def prior_gap(findings: Findings) -> Remark | None:
         return None
     prior = kind(findings.spec, "prior")
     richer = joined([p for p in ("Mixture", "Vamp", "Flow") if p != prior])
-    text = f"Codes of examples lie {show(gap, 3)} nats from the prior: samples come from places new to the decoder."
+    text = f"Codes of rows lie {show(gap, 3)} nats from the prior: samples come from places new to the decoder."
     return Remark(
         "notice",
         "The prior does not fit the codes",

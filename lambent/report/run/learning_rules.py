@@ -35,9 +35,22 @@ def over_fitting(findings: Findings) -> Remark | None:
     of_another_kind = gap > 4 * GAP * size and _from_the_start(found, 4 * GAP)
     if since >= 3 and drop > max(DECLINE * size, unrest) and _rose(found.train, at) and not of_another_kind:
         return _declined(findings, found.name, (best, end), at, drop / size)
-    if gap > max(GAP * size, unrest):
+    if gap > max(GAP * size, unrest, chance_gap(findings)):
         return _apart(findings, found, gap, gap / size)
     return None if len(present) < SHORT else _level(findings, found, best)
+
+
+def chance_gap(findings: Findings) -> float:
+    """Two standard errors of the validation ELBO, by the spread of the test rows and the number held out; 0 where unknown.
+
+    Ten rows of a spread of 2 nats lie 0.6 nats from the mean of their kind, whatever the model.
+    """
+    part, tested = findings.data.get("part"), finite(findings.data.get("tested_on"))
+    error = finite(findings.metrics["elbo"].get("standard_error")) if "elbo" in findings.metrics else None
+    if not isinstance(part, dict) or not tested or error is None:
+        return 0.0
+    held = (finite(part.get("of")) or 0.0) * (finite(part.get("fraction")) or 0.0)
+    return 2 * error * (tested / held) ** 0.5 if held >= 1 else 0.0
 
 
 def generalizes(findings: Findings) -> bool:

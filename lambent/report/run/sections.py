@@ -95,37 +95,34 @@ def samples(findings: Findings) -> Section | None:
 
 
 def latent_map(findings: Findings) -> Section | None:
-    """The codes of examples in two dimensions."""
+    """The codes of rows in two dimensions."""
     lead = (
-        "Each dot is one example, placed by its code. "
-        "In a good map, like lies near like, and the dots leave no wide holes."
+        "Each dot is one row, placed by its code. In a good map, like lies near like, and the dots leave no wide holes."
     )
     return _unless_empty("map", "Latent map", lead, scatter(findings.latent_map))
 
 
 LEADS = {
     "kl": (
-        "The KL of each unit of the code, largest first: what it costs, and the most that it can say about an example. "
+        "The KL of each unit of the code, largest first: what it costs, and the most that it can say about a row. "
         "A healthy code spreads its nats over several units."
     ),
     "matched": (
-        "How much each unit of the code says about an example, largest first. These are no parts of the KL: "
+        "How much each unit of the code says about a row, largest first. These are no parts of the KL: "
         "under this prior or posterior it has none by unit."
     ),
     "direction": (
-        "How much the code says about an example along each of its principal directions, largest first. Under this prior or "
+        "How much the code says about a row along each of its principal directions, largest first. Under this prior or "
         "posterior, with full covariances, the code may be turned, and a single unit means nothing alone. "
         "These are no parts of the KL."
     ),
-    None: "The KL of this code has no parts by unit. Shown is how far each unit moves from example to example.",
+    None: "The KL of this code has no parts by unit. Shown is how far each unit moves from row to row.",
 }
 MIXED = (
-    "How much each unit of the code says about an example, largest first. "
+    "How much each unit of the code says about a row, largest first. "
     "The KL has parts by unit at some levels only; what is drawn stands above the bars."
 )
-STILL = (
-    "A unit without use stands still: its KL is what it costs to lie off the prior, and says nothing about an example."
-)
+STILL = "A unit without use stands still: its KL is what it costs to lie off the prior, and says nothing about a row."
 
 
 def units(findings: Findings) -> Section | None:
@@ -158,7 +155,7 @@ def traversals(findings: Findings) -> Section | None:
     sheet = _sheet(grids.traversals, findings.pictures)
     noun = findings.noun
     lead = (
-        f"The code of one example, moved along one {noun} in each row, the others stand still. "
+        f"The code of one row, moved along one {noun} in each line of pictures, while the others stand still. "
         f"A good {noun} changes one thing, smoothly, and the picture stays plausible at both ends."
     )
     of = "standard deviations of the prior about its mean"
@@ -169,9 +166,9 @@ def traversals(findings: Findings) -> Section | None:
 
 
 def interpolation(findings: Findings) -> Section | None:
-    """Walks between the codes of two examples."""
+    """Walks between the codes of two rows."""
     lead = (
-        "A walk between the codes of two examples per row. "
+        "Each line of pictures walks from the code of one row to that of another. "
         "In a good space every step is a plausible picture, with no jump."
     )
     return _unless_empty("interpolation", "Interpolation", lead, _sheet(grids.interpolation, findings.pictures))

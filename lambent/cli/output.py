@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lambent.cli.png import sixteen_bits
+from lambent.data.kinds.depth import spread
 from lambent.disk.whole import write_bytes, write_whole
 from lambent.errors import MachineError, UsageError
 
@@ -131,7 +132,10 @@ def _write_parquet(path: Path, columns: NamedArrays) -> Path:
 
 
 def write_grid(path: Path, grid: Array | None, white: int = 255) -> Path:
-    """Pictures [rows, columns, H, W(, 3)] on a white sheet; uint16 in 16 bits, their levels as they are."""
+    """Pictures [rows, columns, H, W(, 3)] on a white sheet; uint16 in 16 bits, on which `white` is white.
+
+    12 bits as they are, in a file of 16, are nearly black to whoever looks.
+    """
     from PIL import Image
 
     if grid is None:
@@ -147,7 +151,7 @@ def write_grid(path: Path, grid: Array | None, white: int = 255) -> Path:
             top, left = GAP + row * (high + GAP), GAP + column * (wide + GAP)
             sheet[top : top + high, left : left + wide] = grid[row, column]
     if sheet.dtype == np.uint16:
-        return write_bytes(path, sixteen_bits(sheet))
+        return write_bytes(path, sixteen_bits(spread(sheet, white, 65535)))
     buffer = io.BytesIO()
     Image.fromarray(sheet).save(buffer, "PNG", optimize=True)
     return write_bytes(path, buffer.getvalue())

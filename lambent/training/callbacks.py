@@ -67,7 +67,7 @@ class Progress(Quiet):
 
 
 class Journal(Quiet):
-    """`history.jsonl`: one JSON object per epoch, rewritten whole so that a kill leaves no half line, in at most 3 % of the time."""
+    """`history.jsonl`: one JSON object per epoch, rewritten whole, for a kill leaves no half line, in at most 3 % of the time."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image as Pil
 
 from lambent import fitted as store
+from lambent.cli.output import write_grid
 from lambent.cli.reading.settings import of_rows
 from lambent.cli.reading.sources import load_rows, recorded
 from lambent.cli.voice import Voice
@@ -198,10 +199,19 @@ def test_arrays_of_another_shape_are_refused_unless_resizing_is_asked_for(lamben
 def test_the_kind_of_data_may_be_named_as_the_question_says(lambent: Run) -> None:
     """Windows of a series are asked about, and both `train` and `data` take the answer."""
     np.save("windows.npy", np.random.default_rng(0).random((40, 24, 3)))
-    for verb in (("data", "windows.npy"), ("train", "windows.npy", "--out=r", "--epochs=1")):
+    for verb in (("data", "windows.npy"), ("train", "windows.npy", "--out=r", "--epochs=1", "--precision=fp32")):
         asked = lambent(*verb)
         assert asked.status == 3
         assert "pictures by naming the kind of data" in asked.complaint
         named = lambent(*verb, "--data", "Image")
         assert named.status == 0, named.err
     assert store.read_header("r/model.safetensors")["event"] == [1, 24, 3]
+
+
+def test_a_sheet_of_deeper_pictures_is_as_bright_as_they_are(tmp_path: Path) -> None:
+    """Half of 12 bits is half of 16: as they are, the levels would be nearly black in a file of 16 bits."""
+    levels = np.array([[0, 2048], [4094, 4095]], np.uint16)
+    write_grid(tmp_path / "a.png", levels[None, None], white=4095)
+    shown = np.asarray(Pil.open(tmp_path / "a.png"))
+    np.testing.assert_array_equal(shown[2:4, 2:4], np.round(levels * (65535 / 4095)))
+    assert shown[0, 0] == 65535

@@ -311,7 +311,7 @@ def test_of_a_code_that_may_be_turned_directions_are_shown_and_no_units() -> Non
     assert data["of"] == "direction"
     assert [number for number, _, _ in data["units"]] == [1, 2, 3]
     moved = page[page.index('id="traversals"') : page.index('id="interpolation"')]
-    assert "moved along one direction in each row" in moved
+    assert "moved along one direction in each line of pictures" in moved
     assert "unit" not in moved
     assert "Active directions" in page
     assert "Active units" not in page

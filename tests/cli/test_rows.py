@@ -215,3 +215,9 @@ def test_a_sheet_of_deeper_pictures_is_as_bright_as_they_are(tmp_path: Path) -> 
     shown = np.asarray(Pil.open(tmp_path / "a.png"))
     np.testing.assert_array_equal(shown[2:4, 2:4], np.round(levels * (65535 / 4095)))
     assert shown[0, 0] == 65535
+
+
+def test_a_size_in_another_form_is_told_which_is_meant(lambent: Run) -> None:
+    done = lambent("train", "fashion", "--out=r", "--data.size", "32x32")
+    assert done.status == 2
+    assert "Image.size takes two whole numbers, such as 64,48 or null" in done.complaint

@@ -143,7 +143,7 @@ class _Start(Quiet):
         if run.settings.patience and self.plan.fit["patience"] == "auto":
             self.voice.note(
                 f"{count:,} rows are few: the weights that are best on the validation rows are kept, and training stops after "
-                f"{waited_for(run.settings.patience, run.batches.steps):,} epochs without better ones (--patience 0: to the end)"
+                f"{waited_for(int(run.settings.patience), run.batches.steps):,} epochs without better ones (--patience 0: to the end)"
             )
         if self.resume:
             return

@@ -319,8 +319,8 @@ def test_of_a_code_that_may_be_turned_directions_are_shown_and_no_units() -> Non
 
 def test_a_unit_that_costs_more_than_one_in_use_is_explained() -> None:
     costly = UnitUsage("kl", [0.93, 0.94], [0.5, 0.001], [True, False])
-    assert "says nothing about an example" in words(render(full(levels=[costly])))
-    assert "says nothing about an example" not in words(render(full()))
+    assert "says nothing about a row" in words(render(full(levels=[costly])))
+    assert "says nothing about a row" not in words(render(full()))
 
 
 def test_sections_of_tasks_stand_before_the_model() -> None:

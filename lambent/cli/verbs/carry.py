@@ -141,9 +141,10 @@ class _Start(Quiet):
                 f"a batch of {batch:,} was asked for; the rows to train on are {count:,}: each step takes all"
             )
         if run.settings.patience and self.plan.fit["patience"] == "auto":
+            waited = waited_for(int(run.settings.patience), run.batches.steps)
             self.voice.note(
                 f"{count:,} rows are few: the weights that are best on the validation rows are kept, and training stops after "
-                f"{waited_for(int(run.settings.patience), run.batches.steps):,} epochs without better ones (--patience 0: to the end)"
+                f"{waited:,} epochs without better ones (--patience 0: to the end)"
             )
         if self.resume:
             return

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lambent.errors import UsageError
-from lambent.model.networks import Mlp, Network
+from lambent.model.networks import Conv, Mlp, Network, ResNet
 from lambent.model.networks.base import ACTIVATIONS, GAINS, Convolutional
 from lambent.part import Shape, Spec
 
@@ -142,3 +142,22 @@ def test_every_map_of_a_pyramid_keeps_the_size_of_the_signal(name: str) -> None:
     assert [float(m.detach()[..., 1:-1, 1:-1].square().mean().sqrt()) for m in maps] == pytest.approx(
         [0.596] * 3, rel=0.15
     )
+
+
+@pytest.mark.parametrize("network", [Conv((8, 16, 32), width=16), ResNet((8, 16, 32), width=16, blocks=1)])
+@pytest.mark.parametrize("event", [(1, 24, 3), (1, 24, 1), (3, 2, 4), (1, 1, 1)])
+def test_gradients_of_narrow_pictures_in_bfloat16_are_near_those_of_float32(network: Conv, event: Shape) -> None:
+    encoder = network.encoder(event)
+    x = torch.rand(16, *event, generator=torch.Generator().manual_seed(0))
+    for parameter in encoder.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    encoder(x).square().sum().backward()
+    exact = [parameter.grad.clone() for parameter in encoder.parameters() if parameter.grad is not None]
+    for parameter in encoder.parameters():
+        parameter.grad = None
+    with torch.autocast("cpu", torch.bfloat16):
+        features = encoder(x)
+    features.float().square().sum().backward()
+    for parameter, expected in zip(encoder.parameters(), exact, strict=True):
+        assert parameter.grad is not None
+        assert float((parameter.grad - expected).norm()) <= 0.1 * float(expected.norm()) + 1e-3

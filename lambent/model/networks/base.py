@@ -199,6 +199,13 @@ def level_of(name: str, hidden: Shape, sizes: list[tuple[int, int]]) -> int:
     return sizes.index((hidden[1], hidden[2]))
 
 
+def halving(size: tuple[int, int]) -> tuple[int, int]:
+    """The stride that halves a map of a height and width. Along one column it is 1, which does the same: oneDNN's gradient of a
+    bfloat16 convolution that strides there is made of numbers that nobody has written (torch 2.13).
+    """
+    return (2, 2 if size[1] > 1 else 1)
+
+
 def halved(height: int, width: int, times: int, name: str) -> list[tuple[int, int]]:
     """The sizes of an image halved `times` over, rounding up; first the image's own."""
     sizes = [(height, width)]

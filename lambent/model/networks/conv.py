@@ -10,6 +10,7 @@ from lambent.model.networks.base import (
     Half,
     Pyramid,
     halved,
+    halving,
     image_shape,
     initialized,
     initialized_stages,
@@ -60,12 +61,12 @@ class Conv(Convolutional):
     def _down(self, event: Shape) -> tuple[list[list[nn.Module]], list[Shape]]:
         """The layers of each halving, and the shapes that they leave."""
         inputs, height, width = image_shape("Conv", event)
-        sizes = halved(height, width, len(self.channels), "Conv")[1:]
+        sizes = halved(height, width, len(self.channels), "Conv")
         stages: list[list[nn.Module]] = []
-        for channels in self.channels:
-            stages.append([nn.Conv2d(inputs, channels, 3, stride=2, padding=1), self._act()])
+        for channels, size in zip(self.channels, sizes, strict=False):
+            stages.append([nn.Conv2d(inputs, channels, 3, stride=halving(size), padding=1), self._act()])
             inputs = channels
-        return stages, [(channels, *size) for channels, size in zip(self.channels, sizes, strict=True)]
+        return stages, [(channels, *size) for channels, size in zip(self.channels, sizes[1:], strict=True)]
 
     def _act(self) -> nn.Module:
         return ACTIVATIONS[self.activation]()

@@ -11,6 +11,7 @@ from lambent.model.networks.base import (
     Half,
     Pyramid,
     halved,
+    halving,
     image_shape,
     initialized,
     initialized_stages,
@@ -67,7 +68,7 @@ class ResNet(Convolutional):
         sizes = halved(height, width, len(self.channels) - 1, "ResNet")
         stages: list[list[nn.Module]] = []
         for level, channels in enumerate(self.channels):
-            first = nn.Conv2d(inputs, channels, 3, stride=2 if level else 1, padding=1)
+            first = nn.Conv2d(inputs, channels, 3, stride=halving(sizes[level - 1]) if level else 1, padding=1)
             stages.append([first, *(Residual(channels, self.activation) for _ in range(self.blocks))])
             inputs = channels
         return stages, [(channels, *size) for channels, size in zip(self.channels, sizes, strict=True)]

@@ -145,7 +145,7 @@ def test_every_map_of_a_pyramid_keeps_the_size_of_the_signal(name: str) -> None:
 
 
 @pytest.mark.parametrize("network", [Conv((8, 16, 32), width=16), ResNet((8, 16, 32), width=16, blocks=1)])
-@pytest.mark.parametrize("event", [(1, 24, 3), (1, 24, 1), (3, 2, 4), (1, 1, 1)])
+@pytest.mark.parametrize("event", [(1, 24, 3), (1, 24, 1), (3, 8, 4), (1, 24, 8)])
 def test_gradients_of_narrow_pictures_in_bfloat16_are_near_those_of_float32(network: Conv, event: Shape) -> None:
     encoder = network.encoder(event)
     x = torch.rand(16, *event, generator=torch.Generator().manual_seed(0))

@@ -193,6 +193,23 @@ def test_what_is_left_open_is_measured_and_nothing_else(
     assert seen == tried
 
 
+def test_where_memory_is_short_nothing_is_copied_to_be_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A training that just fits must not end because every weight was held twice for a few seconds."""
+    weights = [0]
+
+    class Count:
+        def on_start(self, run: Run) -> None:
+            weights[0] = sum(p.nbytes for p in run.model.parameters())
+
+    seen = forced(monkeypatch, FOUR[1])
+    monkeypatch.setattr(measuring, "free_memory", lambda: 12 * weights[0])
+    CASES["plain"].run(threads="auto", callbacks=[Count()])
+    assert seen == [], "with nothing free"
+    monkeypatch.setattr(measuring, "free_memory", lambda: 12 * weights[0] + 1)
+    CASES["plain"].run(threads="auto")
+    assert seen == FOUR
+
+
 class Seen:
     """The threads at every step, and the run."""
 

@@ -1,10 +1,10 @@
 """Loading: any source → encoded rows, with the modality that suits it."""
 
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np

@@ -222,8 +222,7 @@ class Loop:
         if not patience or run.waited < patience:
             return False
         steps = [int(step or 0) for step in run.history["step"]]  # at the ends of epochs, and none in between
-        best = steps[run.best_epoch - 1] if run.best_epoch else 0  # none was best where no loss was a number
-        return steps[-1] - best >= patience * SHORTEST
+        return steps[-1] - steps[run.best_epoch - 1] >= patience * SHORTEST
 
     def _settle(self) -> None:
         """Leave the model with the weights to use: the best on validation, else the averaged, else the last."""

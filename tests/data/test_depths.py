@@ -15,8 +15,8 @@ from PIL import Image as Pil
 
 from lambent.cli.png import sixteen_bits
 from lambent.data import load, load_parted, on_disk
-from lambent.data.stored.opening import on_disk_parted
 from lambent.data.kinds.image import Image
+from lambent.data.stored.opening import on_disk_parted
 from lambent.errors import DataError, MachineError, UsageError
 
 Draw = Callable[..., Path]

@@ -113,7 +113,9 @@ def are_counts(columns: Sequence[tuple[Census, float, float]]) -> bool:
     held = [(one, mean, variance) for one, mean, variance in columns if one.most > 0]
     if not held or float(np.median([mean for _, mean, _ in held])) > LOW:
         return False
-    alike = [NEAR * one.least <= mean and variance > (1 - UNDER) * mean and not one.capped for one, mean, variance in held]
+    alike = [
+        NEAR * one.least <= mean and variance > (1 - UNDER) * mean and not one.capped for one, mean, variance in held
+    ]
     top = max(one.most for one, _, _ in held)
     present = sum(one.rows - one.zeros for one, _, _ in held)
     at_top = sum(one.at_most for one, _, _ in held if one.most == top)

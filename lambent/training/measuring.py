@@ -94,7 +94,8 @@ def chosen(
 ) -> tuple[Way, float]:
     """The fastest way, and the seconds of a step in it, or 0.0 where nothing was timed: then all threads, as ever.
 
-    Nothing is timed where memory is short. The run is as before, to the bit, and so are torch's generator and its number of threads.
+    Nothing is timed where memory is short. The run is as before, to the bit, and so are torch's generator and its number of
+    threads.
     """
     left = run.total - run.step
     usual = max((way for way in options if way.precision == run.precision), key=lambda way: way.threads)

@@ -218,7 +218,8 @@ def test_held_out_pictures_may_be_the_brightest(tmp_path: Path) -> None:
         for source in (values, tmp_path / "x.npy", tmp_path / "files"):
             parts = load_parted(source, (0.3, 0.3), seed, modality="Image")
             modality = parts[0].modality
-            assert modality.white == 4095 and modality.notices == {"kept at 12 bits": len(parts[0])}
+            assert modality.white == 4095
+            assert modality.notices == {"kept at 12 bits": len(parts[0])}
             assert max(int(part.x.max()) for part in parts) == 1030
             fell.add(int(np.argmax([int(part.x.max()) for part in parts])))
         for source in (tmp_path / "x.npy", tmp_path / "files"):

@@ -72,7 +72,7 @@ class Census:
 
     @property
     def capped(self) -> bool:
-        """Whether the greatest value, of whole numbers from 0 on, is about as common as the mean one: codes end so, counts do not."""
+        """Whether the greatest value, of whole numbers from 0 on, is about as common as any: codes end so, counts do not."""
         return self.at_most > max(2.0, 0.5 * self.rows / (self.most + 1))
 
     def quartiles(self) -> tuple[float, float, float]:

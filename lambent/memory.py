@@ -67,5 +67,6 @@ def _left_in_group() -> int | None:
 def _droppable(folder: Path) -> int:
     with suppress(OSError, ValueError):
         facts = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-        return int(facts.get("inactive_file") or facts.get("total_inactive_file") or 0)
+        whole = "total_" if "total_inactive_file" in facts else ""  # with the groups below, as the older way counts use
+        return sum(int(facts.get(f"{whole}{kind}_file", 0)) for kind in ("inactive", "active"))
     return 0

@@ -1,6 +1,7 @@
 """Loading: any source → encoded rows, with the modality that suits it."""
 
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -33,7 +34,7 @@ def load(source: Any, split: str = "train", modality: Modality | Spec | str | No
     tables. Raises `DataError` for what cannot be read, with the nearest name of the catalog.
     """
     raw, chosen = _opened(raw_rows(source, split), _unfitted(modality))
-    return _fitted(raw, chosen)
+    return _fitted(raw, chosen, ())
 
 
 def load_parted(
@@ -49,7 +50,7 @@ def load_parted(
     `lambent.data.split` would hold out. Raises `UsageError` unless 0 < fraction < 1, `DataError` if a part would be empty.
     """
     (kept, *held), chosen = _parted(raw_rows(source, split), _unfitted(modality), fractions, seed)
-    return _fitted(kept, chosen), *(encoded(chosen, part) for part in held)
+    return _fitted(kept, chosen, held), *(encoded(chosen, part) for part in held)
 
 
 def encode_like(modality: Modality, source: Any, split: str = "train", convert: bool = True) -> Encoded:
@@ -97,8 +98,9 @@ def _parted(
     return [opened.take(side.index, part=side.facts) for side in parts], chosen
 
 
-def _fitted(raw: Raw, chosen: Modality) -> Encoded:
-    found = encoded(chosen.fit(raw.rows), raw)
+def _fitted(raw: Raw, chosen: Modality, held: Sequence[Raw]) -> Encoded:
+    chosen.fit(raw.rows).allow(part.rows for part in held)
+    found = encoded(chosen, raw)
     if chosen.condition:
         chosen.conditions = Conditions.fit({name: named_beside(found.beside, name) for name in chosen.condition})
         found.context = chosen.conditions.encode(found.beside)

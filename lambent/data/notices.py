@@ -76,7 +76,8 @@ def sentences(source: Mapping[str, Any], but: Iterable[str] = ()) -> dict[str, s
 
 def _sentence(what: str, count: int, names: list[str]) -> str:
     apart = "; " if what in ("changed", "far", "by_position") else ", "
-    listed = apart.join(names[:SHOWN]) + (f" and {count - SHOWN:,} more" if len(names) > SHOWN else "")
+    listed = apart.join(name or "one without a name" for name in names[:SHOWN])
+    listed += f" and {count - SHOWN:,} more" if len(names) > SHOWN else ""
     if what in SENTENCES and (names or "{names}" not in SENTENCES[what][0]):
         return SENTENCES[what][count != 1].format(n=f"{count:,}", names=listed)
     said = what if " " in what else what.replace("_", " ")  # one in words already may name files

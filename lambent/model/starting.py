@@ -71,5 +71,5 @@ def start(likelihood: Likelihood, latent: Latent, decoder: nn.Module, observed: 
         return
     decoder.start(around)
     kept, columns = found.directions.shape
-    linear.weight[:, :kept] = 0.0
+    linear.weight.zero_()  # of units beyond the components, and of what conditions: by chance they would drown a small noise
     linear.weight[:columns, :kept] = (found.sizes[:, None] * found.directions).T

@@ -19,10 +19,11 @@ from lambent.training.settings import Training
 
 @dataclass(frozen=True)
 class Kept:
-    """A training between two passes: its seed, its precision, and all the state that a checkpoint would hold."""
+    """A training between two passes: its seed, its precision, its setting of threads, and all that a checkpoint would hold."""
 
     seed: int
     precision: Precision
+    threads: int | str | None
     state: dict[str, Any]
     tensors: dict[str, Tensor]
 
@@ -41,7 +42,10 @@ def one_pass(
         settings = settings.changed(seed=before.seed, precision=before.precision)
     run = prepared(model, objective, data, settings)
     if before is not None:
+        asked = run.threads, run.options, run.watched
         refill(run, "the training so far", before.state, before.tensors)
+        if settings.threads != before.threads:  # other ones than at the pass before, which had made its choice
+            run.threads, run.options, run.watched = asked
         run.limit.fill_(torch.finfo(torch.float32).max)
     elif trained:
         run.total = 1
@@ -58,4 +62,4 @@ class _Keeper(Quiet):
     kept: Kept | None = None
 
     def on_epoch(self, run: Run) -> None:
-        self.kept = Kept(run.seed, run.settings.precision, *state_of(run))
+        self.kept = Kept(run.seed, run.settings.precision, run.settings.threads, *state_of(run))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lambent.errors import DataError, DivergedError, UsageError
+from lambent.memory import free_memory
 from lambent.training.precision import computing, has_bf16_units
 from lambent.training.run import Run
 from lambent.training.settings import Training
@@ -25,6 +26,7 @@ TINY = 0.002  # seconds of a step on so few rows below which one thread is taken
 SHORT = 0.01  # seconds of steps that are timed together
 SHARE, SECONDS, LONGEST = 0.03, 3.0, 30.0  # of the expected training, of rounds, and of all in a very long training
 ROUNDS = 7
+COPIES = 6  # of each weight in a trial: itself, its gradient, two moments, its average, and one in low precision
 FAULTS = (
     DataError,
     DivergedError,
@@ -92,17 +94,24 @@ def chosen(
 ) -> tuple[Way, float]:
     """The fastest way, and the seconds of a step in it, or 0.0 where nothing was timed: then all threads, as ever.
 
-    The run is as before, to the bit, and so are torch's generator and its number of threads.
+    Nothing is timed where memory is short. The run is as before, to the bit, and so are torch's generator and its number of
+    threads.
     """
     left = run.total - run.step
     usual = max((way for way in options if way.precision == run.precision), key=lambda way: way.threads)
-    if len(options) == 1 or left < FEWER:
+    if len(options) == 1 or left < FEWER or not _room(run):
         return usual, 0.0
     # Parts that cannot be copied, or whose first step ends in an error, are for the training itself to complain of.
     with suppress(*FAULTS), put_back(), torch.random.fork_rng(devices=[]):
         trial = Trial(run, take)
         return fastest(trial.seconds, options, usual, left)
     return usual, 0.0
+
+
+def _room(run: Run) -> bool:
+    """Whether copies of all weights surely fit beside a training that itself may take nearly all memory."""
+    free = free_memory()
+    return free is None or COPIES * sum(p.nbytes for p in run.model.parameters()) < free / 2
 
 
 def fastest(timer: Timer, options: Sequence[Way], usual: Way, steps: int) -> tuple[Way, float]:

@@ -181,7 +181,7 @@ def test_free_memory_is_what_the_group_leaves(tmp_path: Path, monkeypatch: pytes
     for folder, limit, used, dropped in ((tmp_path, "max", 5, 0), (tmp_path / "a", "1000", 700, 100)):
         (folder / "memory.max").write_text(limit)
         (folder / "memory.current").write_text(str(used))
-        (folder / "memory.stat").write_text(f"anon 3\ninactive_file {dropped}\n")
+        (folder / "memory.stat").write_text(f"anon 3\nactive_file {dropped // 2}\ninactive_file {dropped // 2}\n")
     monkeypatch.setattr(memory, "GROUPS", tmp_path)
     read = Path.read_text
     told = {"/proc/self/cgroup": "0::/a\n", "/proc/meminfo": "MemTotal: 9 kB\nMemAvailable:  8 kB\n"}

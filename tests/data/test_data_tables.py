@@ -18,6 +18,7 @@ from hypothesis.extra.numpy import arrays as any_array
 
 from lambent.data.kinds.modality import Modality
 from lambent.data.kinds.table import Table
+from lambent.data.loading import load
 from lambent.data.notices import sentences
 from lambent.errors import ArtifactError, DataError, UsageError
 
@@ -166,6 +167,8 @@ def test_a_saved_index_is_dropped_with_a_notice(index: str) -> None:
     table = Table().fit(frame)
     assert table.event == (3,)
     assert table.notices == {"dropped_index": 1}
+    told = sentences(load(frame, modality=Table()).source)["dropped_index"]
+    assert told == f"1 column is an index saved along, and left out: {index or 'one without a name'}"
     assert table.read(frame).source["notices"] == {"dropped_index": 1}
     kept = Table().fit(frame.assign(**{index: np.arange(50) // 2}))
     assert kept.event == (4,)

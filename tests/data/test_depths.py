@@ -14,8 +14,9 @@ import torch
 from PIL import Image as Pil
 
 from lambent.cli.png import sixteen_bits
-from lambent.data import load, on_disk
+from lambent.data import load, load_parted, on_disk
 from lambent.data.kinds.image import Image
+from lambent.data.stored.opening import on_disk_parted
 from lambent.errors import DataError, MachineError, UsageError
 
 Draw = Callable[..., Path]
@@ -202,6 +203,30 @@ def test_later_data_beyond_the_depth_are_refused_by_name(tmp_path: Path) -> None
         image.encode(tmp_path)
     with pytest.raises(DataError, match=r"deep\.png: pixels up to 4,095.*up to 255"):
         Image().fit(levels(8, (3, 6, 7)).astype(np.uint8)).encode(tmp_path)
+
+
+def test_held_out_pictures_may_be_the_brightest(tmp_path: Path) -> None:
+    """One pixel of 11 bits, in whichever part it falls: all parts are as deep as the data, and it comes back."""
+    values = levels(9, (24, 4, 4))
+    values[5, 1, 2] = 1030
+    np.save(tmp_path / "x.npy", values)
+    (tmp_path / "files").mkdir()
+    for i, picture in enumerate(values):
+        Pil.fromarray(picture).save(tmp_path / "files" / f"{i:02}.png")
+    fell = set()
+    for seed in range(12):
+        for source in (values, tmp_path / "x.npy", tmp_path / "files"):
+            parts = load_parted(source, (0.3, 0.3), seed, modality="Image")
+            modality = parts[0].modality
+            assert modality.white == 4095
+            assert modality.notices == {"kept at 12 bits": len(parts[0])}
+            assert max(int(part.x.max()) for part in parts) == 1030
+            fell.add(int(np.argmax([int(part.x.max()) for part in parts])))
+        for source in (tmp_path / "x.npy", tmp_path / "files"):
+            disk = on_disk_parted(source, tmp_path / f"cache{seed}", (0.3, 0.3), seed, modality="Image")
+            assert disk[0].modality.white == 4095
+            assert max(int(part[:].max()) for part in disk) == 1030
+    assert fell == {0, 1, 2}
 
 
 def test_resizing_and_grey_keep_the_scale(tmp_path: Path) -> None:

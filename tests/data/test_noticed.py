@@ -28,6 +28,19 @@ OTHERS = {
     "ages": DRAW.integers(18, 80, (200, 2)),
     "pixels": np.minimum(16, DRAW.negative_binomial(0.4, 0.05, (300, 9))),
     "incomes": DRAW.integers(0, 90_000, (200, 3)),
+    "ages, yes and no, and categories in codes": np.column_stack(
+        [
+            DRAW.integers(29, 78, 300),
+            *DRAW.integers(0, 2, (3, 300)),
+            *DRAW.integers(0, 4, (4, 300)),
+            DRAW.integers(94, 200, 300),
+        ]
+    ),
+    "many categories in codes": DRAW.integers(0, 30, (300, 3)),
+    "weeks, days and hours": np.column_stack(
+        [DRAW.integers(low, high, 300) for low, high in ((1, 53), (1, 32), (0, 24))]
+    ),
+    "numbers of rows, and codes": np.column_stack([np.arange(300), *DRAW.integers(0, 3, (2, 300))]),
     "counts beside a measurement": np.column_stack([DRAW.poisson(0.7, 300), DRAW.normal(size=300)]),
 }
 

@@ -193,6 +193,23 @@ def test_what_is_left_open_is_measured_and_nothing_else(
     assert seen == tried
 
 
+def test_where_memory_is_short_nothing_is_copied_to_be_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A training that just fits must not end because every weight was held twice for a few seconds."""
+    weights = [0]
+
+    class Count:
+        def on_start(self, run: Run) -> None:
+            weights[0] = sum(p.nbytes for p in run.model.parameters())
+
+    seen = forced(monkeypatch, FOUR[1])
+    monkeypatch.setattr(measuring, "free_memory", lambda: 12 * weights[0])
+    CASES["plain"].run(threads="auto", callbacks=[Count()])
+    assert seen == [], "with nothing free"
+    monkeypatch.setattr(measuring, "free_memory", lambda: 12 * weights[0] + 1)
+    CASES["plain"].run(threads="auto")
+    assert seen == FOUR
+
+
 class Seen:
     """The threads at every step, and the run."""
 
@@ -450,6 +467,26 @@ def test_passes_over_rows_are_measured_once(monkeypatch: pytest.MonkeyPatch) -> 
         given.partial_fit(table)
     assert seen == FOUR
     assert vae.history_["loss"] == given.history_["loss"]
+
+
+def test_other_threads_asked_for_between_passes_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, table = forced(monkeypatch, Way(1, "fp32")), rows().numpy()
+    monkeypatch.setattr(measuring, "FEWER", 1)
+    vae = VAE(2, network=Mlp(8, 1), batch=8, epochs=9, device="cpu", precision="fp32", threads=2).partial_fit(table)
+    used: list[int] = []
+    vae.model_.decoder.register_forward_hook(lambda *call: used.append(torch.get_num_threads()))
+    vae.partial_fit(table)
+    assert set(used) == {2}
+    used.clear()
+    vae.set_params(threads=1).partial_fit(table)
+    assert set(used) == {1}
+    used.clear()
+    vae.set_params(threads=2).partial_fit(table)
+    assert set(used) == {2}
+    vae.set_params(threads="auto").partial_fit(table)
+    assert seen == FOUR[:2]
+    assert vae._kept is not None
+    assert vae._kept.state["threads"] == "1"
 
 
 def test_an_estimator_scores_by_its_threads_and_puts_them_back(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,6 +42,27 @@ def test_with_all_directions_kept_the_start_is_the_gaussian_of_the_rows() -> Non
     assert float(bounds(model, x, 50, 0).bound.mean()) == pytest.approx(expected, abs=0.02)
 
 
+def test_units_without_a_direction_and_conditions_begin_without_effect() -> None:
+    """Rows on a line, with less noise than any random weight: the evidence is that of their one component."""
+    x = torch.randn(200, 1, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, -2.0, 0.5, 3.0, 1.0])
+    found = components(x, 4)
+    assert len(found.variances) == 1
+    spread = (found.sizes[:, None] * found.directions).T.double()
+    covariance = spread @ spread.T + found.noise**2 * torch.eye(5, dtype=torch.float64)
+    normal = torch.distributions.MultivariateNormal(found.mean.double(), covariance)
+    likelihood = Gaussian("predicted", floor=1e-6)
+    model = LatentModel(Flat(4), likelihood, Mlp(8, 1, linear=True)).setup((5,), x).eval()
+    assert float(bounds(model, x, 200, 0).bound.mean()) == pytest.approx(
+        float(normal.log_prob(x.double()).mean()), abs=0.5
+    )
+
+    x = correlated()
+    model = LatentModel(Flat(3), Gaussian("each"), Mlp(8, 1, linear=True), context=2).setup((6,), x).eval()
+    expected = PCA(3).fit(x.double().numpy()).score(x.double().numpy())
+    under = bounds(model, x, 50, 0, torch.randn(len(x), 2))
+    assert float(under.bound.mean()) == pytest.approx(expected, abs=0.01)
+
+
 @pytest.mark.parametrize("units", [2, 5])
 def test_components_are_those_of_scikit_learn(units: int) -> None:
     x = correlated()

@@ -13,6 +13,8 @@ FAR = 1e3  # robust scales from the median, beyond which a cell is told
 FEW = 3  # cells of a column at one end; where more lie far out, the column is like that
 LOW = 30.0  # the mean of a typical column, above which whole numbers are measurements as well
 MANY_ZEROS = 0.3
+NEAR = 4  # times as large as the least value the mean of counts is, or more
+UNDER = 0.3  # share by which the variance of counts may lie below their mean, by chance or as they are rare
 CEILING = 0.05  # of the cells that are not nought, at the greatest value: more, and it is the end of a scale
 
 
@@ -68,6 +70,11 @@ class Census:
     def most(self) -> float:
         return self._ends[-1][0]
 
+    @property
+    def capped(self) -> bool:
+        """Whether the greatest value, of whole numbers from 0 on, is about as common as any: codes end so, counts do not."""
+        return self.at_most > max(2.0, 0.5 * self.rows / (self.most + 1))
+
     def quartiles(self) -> tuple[float, float, float]:
         """Of a sample of the rows."""
         return self._quartiles.values()
@@ -95,17 +102,23 @@ def _outermost(ends: list[tuple[float, int]]) -> list[tuple[float, int]]:
 def are_counts(columns: Sequence[tuple[Census, float, float]]) -> bool:
     """Whether a table holds low counts, from what was seen of its columns with their means and variances.
 
-    All numbers are whole and none is negative; a typical column has a mean of at most 30; and at least half of the columns
-    that are not nought throughout have many zeros or a variance above their mean. Scales of a few steps (a grade from 0 to 4,
-    pixels) are none: they end where many rows are.
+    All numbers are whole and none is negative; a typical column has a mean of at most 30; at least three quarters of the
+    columns that are not nought throughout begin near nought and vary about as much as their mean or more; and at least half have
+    many zeros or a variance above their mean. Codes of categories, ages and marks of yes and no are none: they begin elsewhere,
+    or vary less. Nor are scales of a few steps (a grade from 0 to 4, pixels), and codes with as many rows at each: these end
+    where many rows are.
     """
     if not columns or not all(one.whole for one, _, _ in columns):
         return False
     held = [(one, mean, variance) for one, mean, variance in columns if one.most > 0]
     if not held or float(np.median([mean for _, mean, _ in held])) > LOW:
         return False
+    alike = [
+        NEAR * one.least <= mean and variance > (1 - UNDER) * mean and not one.capped for one, mean, variance in held
+    ]
     top = max(one.most for one, _, _ in held)
     present = sum(one.rows - one.zeros for one, _, _ in held)
     at_top = sum(one.at_most for one, _, _ in held if one.most == top)
     spread = [one.zeros > MANY_ZEROS * one.rows or variance > mean for one, mean, variance in held]
-    return top >= 3 and at_top <= CEILING * present and 2 * sum(spread) >= len(spread)
+    low = top >= 3 and at_top <= CEILING * present
+    return low and 4 * sum(alike) >= 3 * len(alike) and 2 * sum(spread) >= len(spread)

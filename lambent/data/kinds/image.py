@@ -116,6 +116,17 @@ class Image(Modality):
         self._two_level, self.notices, self._scale = two_level, dict(notices) | scale.told(rows), scale
         return self
 
+    def allow(self, pieces: Iterable[Any]) -> None:
+        """Take the depth of held-out pictures where these are the deeper: by chance a part may hold no bright pixel."""
+        before = self._scale
+        for raw in pieces if self.depth == "auto" and not self._two_level else ():
+            if isinstance(raw, np.ndarray) and raw.dtype == np.uint8:
+                break  # and so are all others
+            self._scale = self._scale.joined(self._depth_of(self.open(raw)))
+        if self._scale != before:
+            rows = sum(self.notices.pop(name, 0) for name in before.told(1))
+            self.notices |= self._scale.told(max(rows, 1))
+
     def unchanging(self, shape: Shape, dtype: np.dtype) -> bool:
         """Whether an array's images are their own encoding: levels [C, H, W] or [H, W] that are kept as they are."""
         if self._scale.deep is not None or dtype != self._scale.dtype:
@@ -248,10 +259,8 @@ class Image(Modality):
         try:
             channels, height, width = (int(n) for n in state["event"])
             two_level, notices = bool(state["two_level"]), {str(k): int(v) for k, v in state["notices"].items()}
-            names = state["label_names"]
-            label_names = None if names is None else [str(name) for name in names]
-            came = state.get("came")
-            came = None if came is None else tuple(int(n) for n in came)
+            label_names = None if (names := state["label_names"]) is None else [str(name) for name in names]
+            came = tuple(int(n) for n in state.get("came") or ()) or None
             scale = Scale.restored(dict(state.get("scale") or {}))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ArtifactError(f"the stored state of Image is damaged ({error!r})") from None
@@ -268,6 +277,11 @@ class Image(Modality):
         if not planes.size:
             raise DataError(f"no images in an array of shape {array.shape}")
         return planes
+
+    def _depth_of(self, raw: Pictures | np.ndarray) -> Scale:
+        if isinstance(raw, Pictures):
+            return filed.looked(raw.files, self.bands == "all", self.skip_bad).scale(self.depth)
+        return pixels.scale_of(self._laid(raw), self.depth)[0]
 
     def _channels(self, bands: int) -> int:
         if self.colour == "auto":

@@ -98,6 +98,12 @@ class Modality(Part):
         """`fit` on raw data that come in pieces, each in a form that `open` takes; default: refused."""
         raise UsageError(f"{type(self).__name__} cannot be learned from data in pieces; load them into memory")
 
+    def allow(self, pieces: Iterable[Any]) -> None:
+        """Once fitted, take in the form of held-out rows, in pieces, where theirs asks for more, such as deeper pixels.
+
+        Nothing is learned of what these hold. Default: they are not looked at.
+        """
+
     def unchanging(self, shape: Shape, dtype: np.dtype) -> bool:
         """Whether rows of an array, each of this shape and type, are byte for byte what `encode` makes of them."""
         return False

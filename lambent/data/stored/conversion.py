@@ -62,6 +62,8 @@ class Conversion:
         if self.training is not None:
             allowed = self.training(self.pieces.count())
             self.modality.learn(_picked(self._told("learning the scales"), allowed))
+            if not allowed.all():
+                self.modality.allow(_picked(self._told("looking at what is held out"), ~allowed))
             if self.pieces.labels is not None:
                 _name(self.modality, self._names(self.pieces.labels[allowed]))
             if self.modality.condition:

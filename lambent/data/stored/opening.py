@@ -143,7 +143,9 @@ def _pictures(
         modality = modality if fitted else restored(manifest.content["modality"])
     else:
         if not fitted:
-            _fit(modality, found[np.flatnonzero(_allowed(len(found), held_out))])
+            allowed = _allowed(len(found), held_out)
+            _fit(modality, found[np.flatnonzero(allowed)])
+            modality.allow([found[np.flatnonzero(~allowed)]] if not allowed.all() else [])
         told = {"modality": described(modality), "left_out": _bad(found, modality)}
         manifest.write({"identity": identity, **told})
     labels, names = _labels(found, modality)

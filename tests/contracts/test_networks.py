@@ -158,6 +158,6 @@ def test_gradients_of_narrow_pictures_in_bfloat16_are_near_those_of_float32(netw
     with torch.autocast("cpu", torch.bfloat16):
         features = encoder(x)
     features.float().square().sum().backward()
-    for parameter, expected in zip(encoder.parameters(), exact, strict=True):
-        assert parameter.grad is not None
-        assert float((parameter.grad - expected).norm()) <= 0.1 * float(expected.norm()) + 1e-3
+    found = [parameter.grad for parameter in encoder.parameters() if parameter.grad is not None]
+    apart = [one - other for one, other in zip(found, exact, strict=True)]
+    assert float(torch.nn.utils.get_total_norm(apart)) <= 0.1 * float(torch.nn.utils.get_total_norm(exact))

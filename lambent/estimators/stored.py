@@ -9,7 +9,8 @@ from lambent.data.kinds.modality import Modality
 from lambent.data.kinds.table import Table
 from lambent.errors import ArtifactError, LambentError
 from lambent.estimators.assembly import is_plain
-from lambent.estimators.vae import VAE, known_by_name
+from lambent.estimators.naming import known_by_name
+from lambent.estimators.vae import VAE
 from lambent.fitted import Fitted
 from lambent.fitted import load as load_fitted
 from lambent.objectives import Objective

@@ -20,6 +20,7 @@ from lambent.data.loading import raw_rows
 from lambent.data.notices import warned
 from lambent.errors import DataError, UsageError
 from lambent.estimators.assembly import assembled, chosen_modality, is_plain, latent_spec, refuse_unknown
+from lambent.estimators.naming import held_out_of, known_by_name
 from lambent.estimators.precise import Precise, threaded
 from lambent.fitted import Fitted, Rows
 from lambent.metrics.bound import SAMPLES, bounds
@@ -31,9 +32,7 @@ from lambent.seeds import stream
 from lambent.tasks.explore import decode, encode, generate, reconstruct, rows_under
 from lambent.training.continued import Kept, one_pass
 from lambent.training.fitting import fit
-from lambent.training.settings import FEW, Training
-
-SPARING = 50  # rows from which some are held out by themselves
+from lambent.training.settings import Training
 
 
 class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -283,7 +282,10 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         if isinstance(X, Encoded):
             return X
         encoded = load(X, modality=modality) if reset else encode_like(self.modality_, X)
-        return self._told(encoded) if reset else _warned(encoded)
+        if reset:
+            return self._told(encoded)
+        warned(encoded.source)
+        return encoded
 
     def _checked(self, X: Any, y: Any, reset: bool) -> tuple[Any, Modality | None]:
         """Raw data, with labels that condition the model beside them, and the modality to be fitted to them."""
@@ -297,7 +299,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
 
     def _parted(self, X: Any, y: Any, seed: int) -> tuple[Encoded, Any]:
         """Rows to train on, and those to validate on (or 0.0): a share is cut off before the modality is fitted."""
-        validation = self._share(X)
+        validation = held_out_of(X, self.validation)
         if not isinstance(validation, Real):
             encoded = self._encoded(X, y, reset=True)
             rows = validation
@@ -312,16 +314,9 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         kept, held_out = load_parted(X, share, stream(seed, "validation share"), modality=modality)
         return self._told(kept), held_out
 
-    def _share(self, X: Any) -> Any:
-        """What to validate on: as asked for; by itself a tenth of rows that are few, but not too few to spare any."""
-        if not (isinstance(self.validation, str) and self.validation == "auto"):
-            return self.validation
-        rows = len(X) if hasattr(X, "__len__") and not isinstance(X, str) and not hasattr(X, "nnz") else 0
-        return 0.1 if SPARING <= rows <= FEW else 0.0
-
     def _told(self, encoded: Encoded) -> Encoded:
         """Rows to learn from, once what is noticed of them is told, and the names of their columns are kept."""
-        _warned(encoded)
+        warned(encoded.source)
         known_by_name(self, encoded.modality)
         if isinstance(encoded.modality, Table) and len(encoded) < 2:
             raise DataError("there is 1 row to learn from (n_samples = 1), and at least 2 are needed for a scale")
@@ -344,20 +339,3 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         """The model in float64, where a row's result does not hang on how many rows stand beside it."""
         check_is_fitted(self)
         return self._exact.of(self.fitted_)
-
-
-def known_by_name(vae: VAE, modality: Modality) -> None:
-    """Give an estimator of tables the number of its columns and, as scikit-learn does where all are text, their names."""
-    if hasattr(vae, "feature_names_in_"):
-        del vae.feature_names_in_
-    if not isinstance(modality, Table):
-        return
-    names = [column.name for column in modality.columns]
-    vae.n_features_in_ = len(names)
-    if modality.named and names != [str(place) for place in range(len(names))]:
-        vae.feature_names_in_ = np.asarray(names, dtype=object)
-
-
-def _warned(encoded: Encoded) -> Encoded:
-    warned(encoded.source)
-    return encoded

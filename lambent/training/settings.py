@@ -77,7 +77,7 @@ class Training(Part):
     )
     device: str = option("cpu, cuda, mps; auto takes a GPU where there is one", default="auto")
     seed: int = option(
-        "of weights, order and noise; the same seed gives the same bits on the same machine with the same number of threads",
+        "of weights, order and noise; the same seed gives the same bits on the same machine with the same threads and precision",
         default=0,
         minimum=0,
         maximum=2**63 - 1,

@@ -221,3 +221,11 @@ def test_a_size_in_another_form_is_told_which_is_meant(lambent: Run) -> None:
     done = lambent("train", "fashion", "--out=r", "--data.size", "32x32")
     assert done.status == 2
     assert "Image.size takes two whole numbers, such as 64,48 or null" in done.complaint
+
+
+def test_many_epochs_are_told_in_about_fifty_lines(lambent: Run, small: Small) -> None:
+    np.save("x.npy", np.random.default_rng(0).normal(size=(40, 2)))
+    for epochs, told in ((5, [1, 2, 3, 4, 5]), (130, [1, *range(2, 131, 2)])):
+        done = lambent("train", "x.npy", f"--epochs={epochs}", "--patience=0", f"--out=r{epochs}", *small)
+        lines = [line for line in done.err.splitlines() if line.startswith("epoch ")]
+        assert [int(line.split()[1].partition("/")[0]) for line in lines] == told

@@ -178,13 +178,18 @@ class _Start(Quiet):
         self.voice.step(f"kept: the weights of epoch {run.best_epoch}, best on the validation rows{ended}")
 
 
+LINES = 50
+
+
 class _Lines(Quiet):
-    """A line for every epoch, where there is no terminal to draw a bar on."""
+    """A line for an epoch, where there is no terminal to draw a bar on: for every one, or of many for about fifty."""
 
     def __init__(self, voice: Voice) -> None:
         self.voice = voice
 
     def on_epoch(self, run: Run) -> None:
+        if run.epoch not in (1, run.epochs) and run.epoch % max(1, run.epochs // LINES):
+            return
         last = {name: values[-1] for name, values in run.history.items()}
         shown = {"loss": "loss", "elbo": "ELBO", "kl": "KL", "validation_elbo": "validation ELBO"}
         parts = [f"{title} {show(last[name])}" for name, title in shown.items() if last.get(name) is not None]

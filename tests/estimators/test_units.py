@@ -74,7 +74,8 @@ def test_a_model_built_for_bytes_is_told_of_deeper_pictures() -> None:
 def test_the_command_writes_pictures_of_16_bits(
     colour: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The originals above their reconstructions are the data to the level; samples are of 12 bits; the report is made."""
+    """The originals above their reconstructions are the data, with white as the file's white; samples are of 12 bits."""
+    from lambent.data.kinds.depth import spread
     from lambent.data.readers import pictures, samples
 
     array = np.stack([TWELVE] * 3, -1) if colour else TWELVE
@@ -90,8 +91,8 @@ def test_the_command_writes_pictures_of_16_bits(
         assert samples.is_deep(picture)
         sheet = samples.deep(picture, grid)[0]
     found = sheet.transpose(1, 2, 0) if colour else sheet[0]
-    assert np.array_equal(found[2:10, 2:10], array[0])
-    assert (found[:2] == 4095).all()
-    assert pictures.highest(grid) == 4095
+    assert np.array_equal(found[2:10, 2:10], spread(array[0], 4095, 65535))
+    assert (found[:2] == 65535).all()
+    assert pictures.highest(grid) == 65535
     assert main(["sample", run, "-n", "3", "--out", str(tmp_path / "s.npz")]) == 0
     assert np.load(tmp_path / "s.npz")["x"].dtype == np.uint16

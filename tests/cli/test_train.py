@@ -84,7 +84,7 @@ def test_every_field_is_written_down(table_run: Path) -> None:
     assert tree["data"]["label"] == "kind"
     assert tree["data"]["test"] == 0.1
     assert tree["latent"]["posterior"] == {"type": "Diagonal"}
-    assert tree["likelihood"] == {"type": "Gaussian", "scale": "predicted", "value": 1.0, "floor": 0.001}
+    assert tree["likelihood"] == {"type": "StudentT", "scale": "predicted", "value": 1.0, "floor": 0.001}
     assert tree["fit"]["precision"] == "fp32"
     assert tree["fit"]["validation"] == 0.1
 

@@ -49,7 +49,7 @@ def test_arrays_are_scaled_and_come_back(scale: str) -> None:
     assert isinstance(back, np.ndarray)
     assert back.dtype == np.float64
     assert np.abs((back - X) / X.std(0)).max() < (1e-4 if scale == "none" else 1e-6) * 1e3
-    likelihood = {"type": "JohnsonSU"} if scale == "robust" else {"type": "Gaussian", "scale": "predicted"}
+    likelihood = {"type": "JohnsonSU"} if scale == "robust" else {"type": "StudentT", "scale": "predicted"}
     found = table.defaults()
     assert found["likelihood"] == likelihood
     assert found["latent"]["size"] == 3

@@ -203,12 +203,12 @@ class Table(Modality):
         return nw.from_dict(decoded, backend=_installed(self._backend)).to_native()
 
     def defaults(self) -> dict[str, Spec]:
-        """A Gaussian whose scales the decoder predicts; of low counts a NegativeBinomial, under the robust scale a JohnsonSU.
+        """A Student's t with predicted scales; of low counts a NegativeBinomial, under the robust scale a JohnsonSU.
 
-        As many units as columns, 16 at most, under a mixture of ten Gaussians; a network that starts from principal components,
-        the narrower where rows are few. Chosen over small tables: see `benchmarks/tables.py`.
+        As many units as columns, 16 at most, under a mixture of ten Gaussians; a network that starts from principal components.
+        Under a Gaussian one far row may decide a whole bound. Chosen over small tables: see `benchmarks/tables.py`.
         """
-        likelihood: Spec = {"type": "Gaussian", "scale": "predicted"}
+        likelihood: Spec = {"type": "StudentT", "scale": "predicted"}
         if self.of_counts:
             likelihood = {"type": "NegativeBinomial"}
         elif self.scale == "robust":

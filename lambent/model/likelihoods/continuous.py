@@ -80,6 +80,10 @@ class StudentT(Likelihood):
     papers = ("takahashi2018student",)
     elementwise = True
 
+    pace = {
+        "log_degrees": 10.0
+    }  # from ten, near enough to a Gaussian, to two there are thousands of Adam's usual steps
+
     scale: ScaleRule = option(SCALE_MEANING, default="each")
     value: float = option("the scale, if fixed; where it starts, if learned", default=1.0, minimum=1e-12, maximum=1e12)
     floor: float = option("the least scale", default=0.001, minimum=1e-12, maximum=1e12)
@@ -87,7 +91,7 @@ class StudentT(Likelihood):
     def setup(self, event: Shape) -> Shape:
         self.event = event
         self.width = Scaled(self, self.scale, event, self.value)
-        self.log_degrees = torch.nn.Parameter(torch.full(event, 1.0))
+        self.log_degrees = torch.nn.Parameter(torch.full(event, 8.0))
         return event_of(event, self.width.channels)
 
     def forward(self, raw: Tensor, context: Tensor | None = None) -> Distribution:

@@ -62,14 +62,14 @@ def test_low_counts_suggest_their_likelihood(name: str) -> None:
 @pytest.mark.parametrize("name", OTHERS)
 def test_what_is_no_low_count_stays_scaled(name: str) -> None:
     encoded = load(OTHERS[name])
-    assert encoded.modality.defaults()["likelihood"]["type"] == "Gaussian"
+    assert encoded.modality.defaults()["likelihood"]["type"] == "StudentT"
     np.testing.assert_allclose(encoded.x.double().std(0, correction=0), 1, rtol=1e-5)
     assert "low_counts" not in encoded.source["notices"]
 
 
 def test_the_scale_asked_for_or_the_likelihood_settles_it() -> None:
     rows = COUNTS["over-dispersed"]
-    assert Table(scale="standard").fit(rows).defaults()["likelihood"]["type"] == "Gaussian"
+    assert Table(scale="standard").fit(rows).defaults()["likelihood"]["type"] == "StudentT"
     assert Table().suited(discrete=True).scale == "none"
     assert Table().suited(discrete=False).scale == "standard"
     assert Table(scale="robust").suited(discrete=True).scale == "robust"

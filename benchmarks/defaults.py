@@ -22,7 +22,7 @@ from lambent.training.settings import usual_epochs
 
 PROTOCOL = (
     "`lambent train NAME --epochs N`, N as many as fit into ten minutes by the time of the second epoch, and at most as many as "
-    "the command takes by itself (10,000 steps, 300 epochs). K-sample bound on up to 1,000 test rows drawn by a fixed seed "
+    "the command takes by itself (10,000 steps, 1,000 epochs). K-sample bound on up to 1,000 test rows drawn by a fixed seed "
     "(where a set has no test rows, those held out)."
 )
 COLUMNS = [

@@ -15,7 +15,7 @@ import lambent
 from lambent.metrics.bound import bounds
 
 PROTOCOL = (
-    "A table of ten columns and a model with the defaults of tables: 16 units, two layers of 512. One thread; seconds are of the "
+    "A table of ten columns and a model with the defaults of tables: ten units, two layers of 128. One thread; seconds of the "
     "processor, not of the clock, so that other processes count little. Both score the same rows with the same noise; float64 "
     "was taken before so that scores would not hang on the order of rows, and in float32 they now hang on it in no bit."
 )

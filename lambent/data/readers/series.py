@@ -23,7 +23,7 @@ def declared(series: Any) -> Declared:
     import narwhals as nw
 
     kind = series.dtype
-    name = type(kind).__name__ if not isinstance(kind, type) else kind.__name__
+    name = type_name(kind)
     native = series.to_native()
     own = str(getattr(native, "type", None) or getattr(native, "dtype", ""))
     if kind in (nw.Categorical, nw.Enum):
@@ -31,6 +31,11 @@ def declared(series: Any) -> Declared:
     if kind in (nw.Object, nw.Unknown) or (own == "object" and name == "String"):
         return Declared(_loose(series)[1], native=own)
     return Declared(name, zone=getattr(kind, "time_zone", None), native=own)
+
+
+def type_name(kind: Any) -> str:
+    """The name of a narwhals type, without what it is made of."""
+    return kind.__name__ if isinstance(kind, type) else type(kind).__name__
 
 
 def _of_categories(series: Any, name: str) -> Declared:
@@ -41,12 +46,12 @@ def _of_categories(series: Any, name: str) -> Declared:
         return Declared(
             name, None, tuple(str(v) for v in levels), bool(native.cat.ordered), f"category[{levels.dtype}]"
         )
-    listed = series.dtype.categories if name == "Enum" else series.cat.get_categories().to_list()
+    ordered = name == "Enum"
+    listed = native.dtype.categories if ordered else series.cat.get_categories().to_list()
     levels = tuple(str(v) for v in listed)
     kind = getattr(native, "type", None)
     if kind is not None:  # pyarrow
         return Declared(name, None, levels, bool(kind.ordered), str(kind))
-    ordered = name == "Enum"
     return Declared(name, None, levels if ordered else tuple(sorted(levels)), ordered, name)
 
 
@@ -68,13 +73,10 @@ def values(series: Any) -> np.ndarray:
             series = series.cast(nw.Float64)
         found = np.asarray(series.to_numpy())
         return found if found.dtype.kind in "iuf" else found.astype(np.float64)
-    if kind in (nw.Datetime, nw.Date, nw.Duration, nw.Time):
+    if type_name(kind) in ("Datetime", "Date", "Duration", "Time"):
         return moments(series.to_arrow())
-    if kind in (nw.Categorical, nw.Enum, nw.String):
-        found = text(series)
-        if found is not None:
-            return np.asarray(found.to_numpy(zero_copy_only=False), object)
-    return _loose(series)[0]
+    words = text(series)
+    return _loose(series)[0] if words is None else np.asarray(words.to_numpy(zero_copy_only=False), object)
 
 
 def text(series: Any) -> Any | None:

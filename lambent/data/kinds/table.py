@@ -15,7 +15,7 @@ from lambent.data.kinds.columns import Column, Constant, Learner, Numeric
 from lambent.data.kinds.matching import matched
 from lambent.data.kinds.modality import Encoded, Modality
 from lambent.data.notices import Notices
-from lambent.data.readers import arrays, delimited, frames
+from lambent.data.readers import frames, tabular
 from lambent.data.readers import regular as files
 from lambent.data.readers.frames import Columns
 from lambent.data.splitting import as_labels, digest
@@ -33,8 +33,8 @@ SAMPLE = 2**14  # of which each column may hold these whatever their number
 class Table(Modality):
     """Numeric columns, float32 [N, D], each scaled to (value − centre) / scale in float64.
 
-    Takes a CSV or Parquet path, a data frame (pandas, polars, pyarrow, …) or a 2-D array. New data are matched by
-    column name, in any order; columns that were not fitted are left out and told. A column that is the same in every row is
+    Takes a path to CSV, TSV, Parquet or Feather, a data frame (pandas, polars, pyarrow, …) or a 2-D array. New data are matched
+    by column name, in any order; columns that were not fitted are left out and told. A column that is the same in every row is
     no part of the encoded rows: it is kept here, and comes back from `decode`.
     """
 
@@ -266,7 +266,7 @@ class Table(Modality):
         if isinstance(raw, Columns):
             return raw
         if isinstance(raw, (str, Path)):
-            return self._file(Path(raw), raw)
+            return tabular.read_table(raw, self.delimiter, self.header, self.decimal)
         if isinstance(raw, Tensor):
             raw = raw.detach().cpu()
             return frames.from_array((raw.float() if raw.dtype == torch.bfloat16 else raw).numpy())
@@ -289,20 +289,6 @@ class Table(Modality):
             raise DataError(
                 f"a {type(raw).__name__} is no table; a table has two axes: give a frame, a path or a 2-D array"
             ) from None
-
-    def _file(self, path: Path, raw: str | Path) -> Columns:
-        if arrays.is_array_file(raw):
-            return frames.from_array(arrays.read(raw).rows)
-        with files.regular(path).open("rb") as stream:
-            start = stream.read(4)
-        if start == b"PAR1":
-            return frames.read_parquet(path)
-        for mark, kind in {b"PK\3\4": "a workbook or zip", b"\x1f\x8b": "gzip"}.items():
-            if start.startswith(mark):
-                raise DataError(f"{path}: is {kind} inside; unpack it, or save it as CSV or Parquet")
-        if path.suffix.lower() in (".parquet", ".pq"):
-            return frames.read_parquet(path)  # which says what is wrong with it
-        return delimited.read_csv(path, self.delimiter, self.header, self.decimal)
 
     def _labels(self, table: Columns, known: list[str] | None = None) -> tuple[np.ndarray | None, list[str] | None]:
         assert self.label is not None

@@ -25,7 +25,8 @@ def declared(series: Any) -> Declared:
     kind = series.dtype
     name = type_name(kind)
     native = series.to_native()
-    own = str(getattr(native, "type", None) or getattr(native, "dtype", ""))
+    dtype: Any = getattr(native, "type", None) or getattr(native, "dtype", "")
+    own = f"string[{dtype.storage}]" if str(dtype) == "string" and hasattr(dtype, "storage") else str(dtype)
     if kind in (nw.Categorical, nw.Enum):
         return _of_categories(series, name)
     if kind in (nw.Object, nw.Unknown) or (own == "object" and name == "String"):
@@ -46,13 +47,15 @@ def _of_categories(series: Any, name: str) -> Declared:
         return Declared(
             name, None, tuple(str(v) for v in levels), bool(native.cat.ordered), f"category[{levels.dtype}]"
         )
-    ordered = name == "Enum"
-    listed = native.dtype.categories if ordered else series.cat.get_categories().to_list()
-    levels = tuple(str(v) for v in listed)
     kind = getattr(native, "type", None)
     if kind is not None:  # pyarrow
-        return Declared(name, None, levels, bool(kind.ordered), str(kind))
-    return Declared(name, None, levels if ordered else tuple(sorted(levels)), ordered, name)
+        whole = native.unify_dictionaries().combine_chunks() if hasattr(native, "unify_dictionaries") else native
+        chunks = getattr(whole, "chunks", [whole])
+        levels = chunks[0].dictionary.to_pylist() if chunks else []
+        return Declared(name, None, tuple(str(v) for v in levels), bool(kind.ordered), str(kind))
+    if name == "Enum":
+        return Declared(name, None, tuple(native.dtype.categories), True, name)
+    return Declared(name, None, tuple(sorted(native.drop_nulls().cast(str).unique())), False, name)
 
 
 def values(series: Any) -> np.ndarray:
@@ -86,6 +89,11 @@ def text(series: Any) -> Any | None:
     pa = arrow()
     if series.dtype not in (nw.Categorical, nw.Enum, nw.String):
         return None
+    native = series.to_native()
+    if hasattr(native, "cat") and hasattr(native.cat, "categories"):  # of pandas, which may be numbers, dates, …
+        codes = np.asarray(native.cat.codes, np.int32)
+        levels = pa.array([str(v) for v in native.cat.categories], pa.string())
+        return pa.DictionaryArray.from_arrays(pa.array(codes, mask=codes < 0), levels).dictionary_decode()
     try:
         found = series.to_arrow()
     except (pa.ArrowException, TypeError, ValueError, OverflowError):

@@ -1,6 +1,5 @@
 """Cells: one column as it came, brought to numbers or to words, with what is missing."""
 
-import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -9,6 +8,8 @@ import numpy as np
 
 from lambent.data.condition import level_of
 from lambent.data.readers.frames import Columns, numbers, refuse_cell
+from lambent.data.readers.series import beyond
+from lambent.data.readers.typed import Declared, Typed
 from lambent.errors import DataError
 
 Form = Literal["boolean", "number", "text", "datetime", "duration"]
@@ -20,6 +21,8 @@ IN_WORDS = {
     "duration": "durations",
 }
 SECONDS = 1e6  # microseconds in one
+EARLIEST, LATEST = -6.2e10, 2.5e11  # seconds from 1970 between which there are dates: the years 5 to 9892
+TEXT = ("String", "Categorical", "Enum")
 
 
 @dataclass(frozen=True)
@@ -42,90 +45,56 @@ class Cells:
     @property
     def missing(self) -> np.ndarray:
         """Which cells hold nothing, bool [rows]."""
-        return self.values < 0 if self.form == "text" else np.isnan(self.values)
+        return np.asarray(self.values < 0 if self.form == "text" else np.isnan(self.values))
 
     def spread(self, of_words: Sequence[float]) -> np.ndarray:
         """One number for each word → one for each row, NaN where the cell is missing."""
-        return np.append(np.asarray(of_words, np.float64), np.nan)[self.values]
+        return np.asarray(np.append(np.asarray(of_words, np.float64), np.nan)[self.values])
 
 
 def cells(table: Columns, name: str) -> Cells:
     """The column of that name; `DataError` names a cell that is infinite, beyond 1e30 or of no type that has a place here."""
+    declared = table.declared(name)
+    if declared.type in TEXT:
+        return _of_words(*table.coded(name))
     values = table.values(name)
-    if values.dtype.kind in "biuf":
-        form: Form = "boolean" if values.dtype.kind == "b" else "number"
-        return Cells(form, numbers(table, name, gaps=True), single=values.dtype.itemsize < 8)
     if values.dtype.kind in "Mm":
-        return _of_times(values)
-    return _of_objects(table, name, values)
+        return _of_times(values, declared.zone)
+    if values.dtype.kind == "O" and all(value is None or isinstance(value, str) for value in values):
+        return _of_words(*table.coded(name))
+    if values.dtype.kind == "O" and not beyond(values).any():
+        refuse_cell(table, name, next(row for row, value in enumerate(values) if value is not None))
+    form: Form = "boolean" if values.dtype.kind == "b" or declared.type == "Boolean" else "number"
+    return Cells(form, numbers(table, name, gaps=True), single=values.dtype.kind == "f" and values.itemsize < 8)
 
 
-def _of_times(values: np.ndarray, zone: str | None = None) -> Cells:
-    """datetime64 or timedelta64 of any unit."""
+def _of_times(values: np.ndarray, zone: str | None) -> Cells:
+    """datetime64 or timedelta64 in microseconds."""
     form: Form = "datetime" if values.dtype.kind == "M" else "duration"
-    ticks = values.astype(f"{values.dtype.kind}8[us]")
-    seconds = ticks.astype(np.int64) / SECONDS
-    seconds[np.isnat(ticks)] = np.nan
+    seconds = values.astype(f"{values.dtype.kind}8[us]").astype(np.int64) / SECONDS
+    seconds[np.isnat(values)] = np.nan
     return Cells(form, seconds, zone=zone)
 
 
-def _of_objects(table: Columns, name: str, values: np.ndarray) -> Cells:
-    arrow: Any = importlib.import_module("pyarrow")  # untyped
-    try:
-        held = arrow.array(values, from_pandas=True)
-    except (arrow.ArrowException, OverflowError, ValueError, TypeError):
-        return _of_strings(arrow.array(_as_text(table, name, values), arrow.string()))
-    kind, types = held.type, arrow.types
-    if types.is_null(kind):
-        return Cells("number", np.full(len(values), np.nan))
-    if types.is_string(kind) or types.is_large_string(kind):
-        return _of_strings(held)
-    if types.is_boolean(kind):
-        return Cells("boolean", _floats(held.cast(arrow.int8())))
-    if types.is_timestamp(kind) or types.is_date(kind):
-        return _of_times(_numpy(held.cast(arrow.timestamp("us"))), getattr(kind, "tz", None))
-    if types.is_duration(kind):
-        return _of_times(_numpy(held.cast(arrow.duration("us"))))
-    if types.is_time(kind):
-        return _of_strings(held.cast(arrow.string()))
-    if types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind):
-        plain = replace(table, names=[name], read=lambda _: _floats(held), notices=table.notices)
-        return Cells("number", numbers(plain, name, gaps=True))
-    row = next(row for row, value in enumerate(values) if value is not None)
-    refuse_cell(table, name, row)
-
-
-def _numpy(held: Any) -> np.ndarray:
-    return np.asarray(held.to_numpy(zero_copy_only=False))
-
-
-def _floats(held: Any) -> np.ndarray:
-    arrow: Any = importlib.import_module("pyarrow")
-    return np.asarray(_numpy(held.cast(arrow.float64(), safe=False)), np.float64)
-
-
-def _as_text(table: Columns, name: str, values: np.ndarray) -> list[str | None]:
-    """Cells of several types as text; `CellError` for one that is none."""
-    made: list[str | None] = []
-    for row, value in enumerate(values):
-        if value is None or value != value:
-            made.append(None)
-        elif isinstance(value, (str, int, float, np.number, np.bool_)) or hasattr(value, "isoformat"):
-            made.append(value if isinstance(value, str) else level_of(value))
-        else:
-            refuse_cell(table, name, row)
-    return made
-
-
-def _of_strings(held: Any) -> Cells:
+def _of_words(codes: np.ndarray, words: list[str]) -> Cells:
     """Text; blanks alone are no text: that is what an empty cell of CSV is."""
-    coded = held.dictionary_encode()
-    words = coded.dictionary.to_pylist()
-    codes = np.asarray(_numpy(coded.indices.fill_null(-1)), np.int64)
+    kept = [place for place, word in enumerate(words) if word.strip()]
+    if len(kept) == len(words):
+        return Cells("text", codes.astype(np.int64), words)
     place = np.full(len(words) + 1, -1)
-    kept = [word for word in words if word.strip()]
-    place[[i for i, word in enumerate(words) if word.strip()]] = np.arange(len(kept))
-    return Cells("text", place[codes], kept)
+    place[kept] = np.arange(len(kept))
+    return Cells("text", place[codes], [words[one] for one in kept])
+
+
+def typed(values: np.ndarray, form: Form, declared: Declared) -> Typed:
+    """Numbers, NaN where missing, as what they stand for: seconds as times to the microsecond."""
+    if form in ("datetime", "duration"):
+        missing = np.isnan(values)
+        ticks = np.rint(np.where(missing, 0, np.clip(values, EARLIEST, LATEST)) * SECONDS).astype(np.int64)
+        times = ticks.astype("M8[us]" if form == "datetime" else "m8[us]")
+        times[missing] = "NaT"
+        return Typed(times, declared)
+    return Typed(values, declared)
 
 
 def read_as(found: Cells, form: Form, table: Columns, name: str) -> Cells:

@@ -1,24 +1,14 @@
 """Tally: how often each value of a column occurs, taken in a piece at a time, in bounded memory."""
 
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 
 from lambent.data.kinds.columns.cells import IN_WORDS, Cells, Form, cells
 from lambent.data.readers.frames import Columns
+from lambent.data.readers.typed import Declared
 from lambent.errors import DataError
 
 SEED = 0x7A11
 MOST_LETTERS = 2**25  # of all different words of a column together, while it is learned in pieces
-
-
-@dataclass(frozen=True)
-class Order:
-    """The levels that the data declare, and whether they stand in an order."""
-
-    levels: tuple[str, ...]
-    ordered: bool
 
 
 class Tally:
@@ -35,8 +25,9 @@ class Tally:
         self.rate = 1.0
         self.least, self.greatest = np.inf, -np.inf
         self.values, self.words, self.counts = np.empty(0), list[str](), np.empty(0, np.int64)
-        self.single, self.zone = False, None
-        self.order: Order | None = None
+        self.single = False
+        self.zone: str | None = None
+        self.declared = Declared("Unknown")
         self._random = np.random.Generator(np.random.PCG64(SEED))
 
     @property
@@ -59,6 +50,8 @@ class Tally:
         found = cells(table, self.name)
         missing = found.missing
         gaps = int(missing.sum())
+        if not self.rows or self.declared.type == "Unknown":
+            self.declared = table.declared(self.name)
         self.rows, self.gaps = self.rows + len(found), self.gaps + gaps
         if gaps == len(found):
             return
@@ -103,7 +96,7 @@ class Tally:
         self.words = sorted(held)
         self.counts = np.array([held[word] for word in self.words], np.int64)
         while self.most is not None and (
-            self.different > self.most or sum(map(len, self.words)) > MOST_LETTERS and self.different > 1
+            self.different > self.most or (sum(map(len, self.words)) > MOST_LETTERS and self.different > 1)
         ):
             kept, self.counts = self._halved(np.array([*self.words, None], object)[:-1])
             self.words = kept.tolist()
@@ -125,7 +118,3 @@ class Tally:
         order = np.unique(values, return_inverse=True)
         self.values, self.counts = order[0], np.bincount(order[1], self.counts).astype(np.int64)
         self.least, self.greatest, self.words, self.form = float(values.min()), float(values.max()), [], form
-
-    def facts(self) -> dict[str, Any]:
-        """What was seen, in numbers: rows, gaps, different values."""
-        return {"rows": self.rows, "gaps": self.gaps, "different": self.different}

@@ -66,7 +66,7 @@ def test_D11_ragged_rows_give_their_line(tmp_path: Path, bad: str, line: int) ->
 def test_lines_are_those_of_the_file(tmp_path: Path) -> None:
     path = save(tmp_path, '\n"a\nA",b\n1,2\n\n3,\n')
     with pytest.raises(DataError, match=r"column 'b', row 2 \(line 6\)"):
-        Table().fit(path)
+        Table(missing="no").fit(path).encode(path)
 
 
 def test_D12_a_million_columns_or_one_endless_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,20 +82,26 @@ def test_D12_a_million_columns_or_one_endless_line(tmp_path: Path, monkeypatch: 
 
 
 def test_D13_formulas_are_text(tmp_path: Path) -> None:
-    """A cell such as =cmd() is text like any other: refused among numbers, kept as a label."""
+    """A cell such as =cmd() is text like any other: a level of its column, refused among numbers, kept as a label."""
     path = save(tmp_path, "a,b\n1,=cmd()\n2,3\n")
     with pytest.raises(DataError, match=r"row 1 \(line 2\): '=cmd\(\)' is no number"):
-        Table().fit(path)
+        Table(scale="standard").fit(path)
+    table = Table().fit(path)
+    assert [column.kind for column in table.columns] == ["binary", "binary"]
+    assert list(table.decode(table.encode(path))["b"]) == ["=cmd()", "3"]
     assert Table(label="b").fit(path).read(path).label_names == ["3", "=cmd()"]
 
 
 def test_D16_the_first_bad_cell_is_named(tmp_path: Path) -> None:
-    """Text among numbers is refused with column, row and line; a decimal comma is none where points are asked for."""
+    """Text among numbers is told, or refused where a scale asks for numbers, with column, row and line."""
     path = save(tmp_path, "a,b\n" + "1,2\n" * 500 + "12,abc\n" + "1,2\n" * 20)
     with pytest.raises(DataError, match=r"column 'b', row 501 \(line 502\): 'abc' is no number"):
-        Table().fit(path)
+        Table(scale="standard").fit(path)
+    told = Table().fit(path).noticed["mixed"]
+    assert len(told) == 1
+    assert "column 'b', row 501 (line 502): 'abc' is no number, while 520 of the column's 521 cells are" in told[0]
     with pytest.raises(DataError, match=r"'1,5' is no number"):
-        Table(decimal=".").fit(save(tmp_path, "a;b\n1,5;2\n"))
+        Table(decimal=".", scale="none").fit(save(tmp_path, "a;b\n1,5;2\n"))
 
 
 @pytest.mark.parametrize("digits", ["9007199254740993", "-9007199254740993", "18446744073709551616", "9" * 5000])

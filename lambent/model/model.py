@@ -18,6 +18,8 @@ from lambent.model.trace import Draw, Node, Trace, from_posterior, from_prior
 from lambent.part import Part, Shape, option
 from lambent.seeds import seeded
 
+EXAMPLES = 1000  # rows that parts which start from data are shown; a likelihood may ask for more
+
 
 class LatentModel(Part):
     """p(x, z) = p(z) p(x|z) with its posterior q(z|x); the same object trains, samples, scores and codes."""
@@ -52,9 +54,9 @@ class LatentModel(Part):
         with seeded(torch.Generator().manual_seed(seed)):
             self.likelihood.gaps, self.likelihood.white = self.gaps, self.white
             raw = self.likelihood.setup(event)
-            rows = torch.zeros(1, *event) if examples is None else examples[:1000].cpu()
+            rows = torch.zeros(1, *event) if examples is None else examples[: self.likelihood.examples].cpu()
             observed = self.likelihood.observe(rows)
-            embedded = self.likelihood.seen(observed)
+            embedded = self.likelihood.seen(observed[:EXAMPLES])
             half = self._encoder_for(tuple(embedded.shape[1:]))
             self.encoder: nn.Module = half
             hidden = self.latent.setup(self._with_context(half.shape), embedded, self.context)

@@ -1,6 +1,7 @@
 """LatentModel: encoder → latent → decoder → likelihood."""
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Self
 
 import torch
@@ -106,6 +107,19 @@ class LatentModel(Part):
         """p(x | z) for n rows with z from the prior, or from wherever `draw` takes it; batch shape [n]."""
         hidden, _ = self._imagined(n, draw, context)
         return self._decode(hidden, (n,), context)
+
+    @contextmanager
+    def standing(self) -> Iterator[None]:
+        """While active, passes carry no gradient to the weights that q(z|x) alone goes through."""
+        parts = [self.encoder, *self.likelihood.reading(), *self.latent.inferring()]
+        learning = [p for part in parts for p in part.parameters() if p.requires_grad]
+        try:
+            for parameter in learning:
+                parameter.requires_grad_(False)
+            yield
+        finally:
+            for parameter in learning:
+                parameter.requires_grad_(True)
 
     def _imagined(self, n: int, draw: Draw | None, context: Tensor | None) -> tuple[Tensor, list[Node]]:
         found: tuple[Tensor, list[Node]] = self.latent(

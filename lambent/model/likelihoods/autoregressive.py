@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from lambent.distributions.chained import Chained
@@ -40,8 +40,8 @@ class Autoregressive(Likelihood):
     tokens: tuple[int, ...] = option(
         "how many tokens each column has; one number for all columns", default=(2,), minimum=1, maximum=2**24
     )
-    seen: tuple[str, ...] = option(
-        "how a column's tokens are seen: levels, values or bins; one word for all", default=("levels",)
+    kinds: tuple[str, ...] = option(
+        "what the tokens of each column are, and so how they are seen: levels, values or bins; one word for all", default=("levels",)
     )
     indicates: tuple[int, ...] = option(
         "of the last columns, which column each is the gap indicator of: they come last, and do not see that column",
@@ -80,8 +80,8 @@ class Autoregressive(Likelihood):
         if len(event) != 1:
             raise UsageError(f"Autoregressive is for rows of columns, not for rows of shape {list(event)}: use the Table kind of data")
         columns = event[0]
-        tokens, seen = (given * columns if len(given) == 1 else given for given in (self.tokens, self.seen))
-        for name, given in (("tokens", tokens), ("seen", seen)):
+        tokens, seen = (given * columns if len(given) == 1 else given for given in (self.tokens, self.kinds))
+        for name, given in (("tokens", tokens), ("kinds", seen)):
             if len(given) != columns:
                 raise UsageError(f"Autoregressive.{name} describes {len(given)} columns and the rows have {columns}: give one for each")
         own = columns - len(self.indicates)
@@ -94,13 +94,13 @@ class Autoregressive(Likelihood):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for word in self.seen:
+        for word in self.kinds:
             if word not in KINDS:
-                raise UsageError(f"Autoregressive.seen: no column is seen as {word!r}; {nearest(word, KINDS)}")
+                raise UsageError(f"Autoregressive.kinds: no column is seen as {word!r}; {nearest(word, KINDS)}")
 
     @property
     def discrete(self) -> bool:  # type: ignore[override]
-        return "bins" not in self.seen
+        return "bins" not in self.kinds
 
     def forward(self, raw: Tensor, context: Tensor | None = None) -> Distribution:
         order, draws = self.order, None
@@ -119,6 +119,9 @@ class Autoregressive(Likelihood):
 
     def embedded_from(self, marks: Tensor) -> Tensor:
         return marks[:, self.read.owner]
+
+    def reading(self) -> list[nn.Module]:
+        return [self.read]
 
     def shown(self, px: Distribution) -> Tensor:
         return px.centre if isinstance(px, Chained) else super().shown(px)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from lambent.distributions import Observed, centre, independent
@@ -99,6 +99,10 @@ class Likelihood(Part):
         if values.shape == mask.shape:
             return torch.cat((values, mask), 1)
         return torch.cat((values.flatten(1), mask.flatten(1)), 1)
+
+    def reading(self) -> list[nn.Module]:
+        """The modules of `embed`, which the encoder reads through; none of most."""
+        return []
 
     def shown(self, px: Distribution) -> Tensor:
         """How p(x | z) is looked at: one row of its support, [*batch, *event]; its centre, unless a likelihood knows better."""

@@ -6,7 +6,7 @@ from typing import Literal
 from lambent.data.kinds.census import are_counts
 from lambent.data.kinds.columns import kinds
 from lambent.data.kinds.columns.base import LEFT_OUT, NAMED, TIMES, Column, Kind
-from lambent.data.kinds.columns.cells import TEXT
+from lambent.data.kinds.columns.cells import TEXT, has_long
 from lambent.data.kinds.columns.encoding import Encoding
 from lambent.data.kinds.columns.left_out import Empty
 from lambent.data.kinds.columns.numeric import Learner, Scale
@@ -15,7 +15,6 @@ from lambent.data.kinds.columns.tally import Tally
 from lambent.data.notices import Notices
 from lambent.data.readers import frames
 from lambent.data.readers.frames import Columns
-from lambent.data.readers.mixed import mixed
 from lambent.errors import DataError, UsageError, nearest
 
 Asked = Literal["auto", "standard", "robust", "none", "ranks"]
@@ -37,7 +36,6 @@ class Learning:
         self.origin, self.names, self.scale, self.asked = table.origin, list(names), scale, asked
         self.share = None if most is None else max(SAMPLE, most // len(names))
         self.rows = 0
-        self.mixed: dict[str, str] = {}  # what is told of columns of text that are numbers for the most part
         others = [name for name in names if not self._is_plain(table, name)]
         if scale in ("standard", "robust", "none"):
             refuse_text(table, [name for name in others if asked.get(name) not in LEFT_OUT])
@@ -55,7 +53,8 @@ class Learning:
         declared = table.declared(name).type
         if declared in TEXT or (declared == "Boolean" and table.backend != "array" and self.scale in ("auto", "ranks")):
             return False
-        return table.values(name).dtype.kind in "biuf"
+        values = table.values(name)
+        return values.dtype.kind in "biuf" and not has_long(values)
 
     def add(self, table: Columns) -> None:
         """Take in the next rows."""
@@ -63,8 +62,6 @@ class Learning:
             learner.add(table)
         for tally in self.tallies.values():
             tally.add(table)
-            if tally.form == "text" and tally.name not in (*self.asked, *self.mixed) and (told := mixed(table, tally.name)):
-                self.mixed[tally.name] = told
         self.rows += len(table)
 
     @property
@@ -80,8 +77,6 @@ class Learning:
             name not in self.plain or self.asked.get(name) in (*NAMED, *TIMES) for name in modelled
         )
         made = self._by_rank(found) if ranks else self._by_scale(found, notices)
-        for told in self.mixed.values():
-            notices.note("mixed", told)
         for column in made.columns:
             if what := column.notice():
                 notices.note(what, column.name)

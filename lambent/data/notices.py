@@ -55,7 +55,19 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "no_header": ("the file has no row of names: its columns are called x0, x1, …",) * 2,
     "read_as_latin1": ("the file is not in UTF-8, and was read as Latin-1",) * 2,
 }
-WARNED = ("all_constant", "constant", "identifiers", "free_text", "empty_columns", "low_counts", "far", "decimal_comma", "ignored_columns", "by_position", "changed")
+WARNED = (
+    "all_constant",
+    "constant",
+    "identifiers",
+    "free_text",
+    "empty_columns",
+    "low_counts",
+    "far",
+    "decimal_comma",
+    "ignored_columns",
+    "by_position",
+    "changed",
+)
 
 
 class Notices(Counter[str]):

@@ -39,7 +39,9 @@ def kind_of(tally: Tally) -> Kind:
 
 
 def _of_text(tally: Tally) -> Kind:
-    if tally.odd is not None and (tally.different > MOST or tally.different > HALF * tally.kept or _odd_cells(tally) <= FEW):
+    if tally.odd is not None and (
+        tally.different > MOST or tally.different > HALF * tally.kept or _odd_cells(tally) <= FEW
+    ):
         raise DataError(
             f"{tally.odd}, and most cells of the column are: mend such cells, leave the column out (--data.drop), or say that it "
             f"holds names (--data.kinds {tally.name}=categorical)"
@@ -92,7 +94,7 @@ def _of_numbers(tally: Tally) -> Kind:
         return Kind("binary", f"only {only}" + (", and gaps" if tally.different == 1 else ""))
     whole = bool((values == np.rint(values)).all())
     if whole and tally.different == tally.present and _are_keys(tally):
-        return Kind("identifier", f"every value is a different whole number, {_ends(tally)}, as in a list of keys")
+        return Kind("identifier", f"every value is a different whole number from {_ends(tally)}, as in a list of keys")
     mean = float(values @ counts) / tally.kept
     variance = float((values - mean) ** 2 @ counts) / tally.kept
     if whole:

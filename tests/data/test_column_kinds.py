@@ -139,6 +139,13 @@ def test_D14_a_kind_that_does_not_fit_says_why(kinds: tuple[str, ...], error: ty
         Table(kinds=kinds).fit(frame().drop(columns=["number"]))
 
 
+def test_numbers_as_text_are_asked_about() -> None:
+    with pytest.raises(DataError, match=r"column 'number': holds numbers as text.*--data\.kinds number=real"):
+        Table().fit(frame())
+    codes = pd.DataFrame({"n": RNG.normal(size=50), "s": [f"{i:05d}" for i in RNG.permutation(10**5)[:50]]})
+    assert Table().fit(codes).column("s").kind == "identifier"
+
+
 def test_numbers_that_are_declared_names_alone_make_a_table_of_ranks() -> None:
     raw = frame()[["zip", "age", "x"]]
     assert not Table().fit(raw).encoding.ranks

@@ -55,7 +55,7 @@ def _of_text(tally: Tally) -> Kind:
     share = tally.different / tally.kept
     if share > HALF and _are_numbers(tally.words):
         raise DataError(
-            f"column {tally.name!r}: holds numbers as text, such as {tally.words[0]!r}; turn the column into numbers, or say what "
+            f"column {tally.name!r}: holds numbers as text, such as {tally.words[0]!r}; turn it into numbers, or say what "
             f"it is (--data.kinds {tally.name}=real, or =categorical, =identifier)"
         )
     if share > ALL:

@@ -59,10 +59,11 @@ class Tally:
         gaps = int(missing.sum())
         if not self.rows or self.declared.type == "Unknown":
             self.declared = table.declared(self.name)
+        before = self.present
         self.rows, self.gaps = self.rows + len(found), self.gaps + gaps
         if gaps == len(found):
             return
-        self._settle_form(found, table, missing)
+        self._settle_form(found, table, int(missing.argmin()), before)
         self.single, self.zone = self.single or found.single, self.zone or found.zone
         if found.form == "text":
             self._add_words(found)
@@ -71,14 +72,14 @@ class Tally:
         else:
             self._add_values(found.values[~missing] if gaps else found.values)
 
-    def _settle_form(self, found: Cells, table: Columns, missing: np.ndarray) -> None:
+    def _settle_form(self, found: Cells, table: Columns, row: int, before: int) -> None:
         if self.form == "boolean" and found.form == "number":  # booleans with gaps come as 0, 1 and NaN
             self.form = "number"
         elif self.form == "number" and found.form == "boolean":
             return
         elif self.form is not None and self.form != found.form:
             raise DataError(
-                f"{table.cell(self.name, int(missing.argmin()))}: {IN_WORDS[found.form]}, after {self.present:,} cells of "
+                f"{table.cell(self.name, row)}: {IN_WORDS[found.form]}, after {before:,} cells of "
                 f"{IN_WORDS[self.form]}; save the column as one type, or leave it out"
             )
         else:

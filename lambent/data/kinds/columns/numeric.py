@@ -41,7 +41,7 @@ class Numeric(Column):
 
     @property
     def use(self) -> str:
-        return "as it is" if self.scale == 1 and self.centre == 0 else f"less {self.centre:.4g}, over {self.scale:.4g}"
+        return "learned from"
 
     def encode(self, table: Columns) -> np.ndarray:
         values = (numbers(table, self.name, gaps=True) - self.centre) / self.scale
@@ -97,9 +97,9 @@ class Learner:
         if missing.any():
             kept = np.flatnonzero(~missing)
             self.gaps += len(values) - len(kept)
+            if not len(kept):
+                return
             values, table = values[kept], table[kept]
-        if not len(values):
-            return
         self.census.add(values, table.place)
         self.moments.add(values)
         if self.quartiles is not None:

@@ -46,7 +46,7 @@ def bounds(
     contexts have little error. Without a density q (Point) the bound is NaN and the ELBO has no meaning. Burda et al., 2016.
     """
     heap.settle()
-    chunk = _Chunk.of(model, samples, seed)
+    chunk = Chunk.of(model, samples, seed)
     # Made at once: small pieces kept between large chunks would leave holes in the heap that no later chunk fits.
     found = torch.empty(4, len(x), dtype=torch.float64)
     with counting("scoring", len(x)) as add, steadily():
@@ -59,7 +59,7 @@ def bounds(
 
 
 @dataclass(frozen=True)
-class _Chunk:
+class Chunk:
     """Rows that are computed together, with `at_once` of their samples: of one shape, whatever the number of rows.
 
     For the last digits of a product hang on how many rows are multiplied. Their number is a power of two, so that none of them
@@ -74,7 +74,7 @@ class _Chunk:
     noise: RowNoise
 
     @classmethod
-    def of(cls, model: LatentModel, samples: int, seed: int) -> "_Chunk":
+    def of(cls, model: LatentModel, samples: int, seed: int) -> "Chunk":
         codes = max(1, (GPU_BUDGET if model.device.type == "cuda" else BUDGET) // held(model))
         # Samples before rows: the encoder sees a row again with every share of its samples.
         at_once = math.ceil(samples / math.ceil(samples / codes))

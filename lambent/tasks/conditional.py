@@ -103,9 +103,7 @@ class Conditional:
         return Points(*(each.flatten(0, 1)[:, : self.rows].cpu() for each in (values, weights)))
 
     @torch.no_grad()
-    def drawn(
-        self, generator: torch.Generator, among: Mapping[int, Intervals] | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def drawn(self, generator: torch.Generator, among: Mapping[int, Intervals] | None = None) -> tuple[Tensor, Tensor]:
         """Each row completed by a draw, under one of its codes taken by weight; and the second term of `completed`, [rows]."""
         chosen = torch.multinomial(self.log_weight.exp().T, 1, generator=generator).squeeze(1)
         index = torch.arange(len(self.x), device=chosen.device)
@@ -158,9 +156,7 @@ def require_gaps(model: LatentModel, x: Tensor) -> None:
         )
 
 
-def _conditional(
-    model: LatentModel, rows: Rows, chunk: int, samples: int, seed: int, silent: bool
-) -> Conditional:
+def _conditional(model: LatentModel, rows: Rows, chunk: int, samples: int, seed: int, silent: bool) -> Conditional:
     x = filled(rows.x, 0, chunk).to(model.device)
     given = None if rows.context is None else filled(rows.context, 0, chunk).to(model.device)
     noise = RowNoise(samples, sum(model.latent.sizes_of_levels), model.device)

@@ -14,7 +14,7 @@ from lambent.data.kinds.modality import Encoded
 from lambent.data.kinds.table import Table
 from lambent.distributions import constructed
 from lambent.errors import DataError
-from lambent.metrics.bound import held, bounds
+from lambent.metrics.bound import bounds, held
 from lambent.model import LatentModel
 from lambent.model.latents import Flat
 from lambent.model.likelihoods import (

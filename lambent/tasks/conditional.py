@@ -128,7 +128,7 @@ def conditionals(
     model, x = fitted.model, rows.x
     require_gaps(model, x)
     silent = torch.isnan(x).all(1) if x.is_floating_point() else torch.zeros(len(x), dtype=torch.bool)
-    order = torch.tensor(sorted(range(len(x)), key=_pattern(x).__getitem__), dtype=torch.long)
+    order = torch.tensor(sorted(range(len(x)), key=_standing(x).__getitem__), dtype=torch.long)
     most = min(MOST_ROWS, max(1, 4 * BUDGET // (held(model) * samples)))
     chunk = 1 << (most.bit_length() - 1)
     with counting(what, len(x)) as add:
@@ -141,10 +141,12 @@ def conditionals(
                 add(len(index))
 
 
-def _pattern(x: Tensor) -> list[bytes]:
-    """Which cells of each row are missing, so that rows alike stand together: what is asked of one is asked of all."""
-    missing = torch.isnan(x.flatten(1)) if x.is_floating_point() else torch.zeros(len(x), 1, dtype=torch.bool)
-    return [bytes(row) for row in missing.to(torch.uint8).numpy()]
+def _standing(x: Tensor) -> list[bytes]:
+    """A key by which rows with the same cells missing stand together: what is asked of one is asked of all; then by content."""
+    flat = x.flatten(1)
+    missing = torch.isnan(flat) if x.is_floating_point() else torch.zeros(len(x), 1, dtype=torch.bool)
+    cells = flat.contiguous().cpu().numpy()
+    return [bytes(gone) + row.tobytes() for gone, row in zip(missing.to(torch.uint8).cpu().numpy(), cells, strict=True)]
 
 
 def require_gaps(model: LatentModel, x: Tensor) -> None:
@@ -152,7 +154,7 @@ def require_gaps(model: LatentModel, x: Tensor) -> None:
     if not model.gaps and x.is_floating_point() and bool(torch.isnan(x).any()):
         raise UsageError(
             "this model was trained on rows without gaps, and cannot read rows that are known in part: train it with gaps "
-            '(--data.gaps yes; in Python VAE(modality=Table(gaps="yes")))'
+            '(--data.missing yes; in Python VAE(modality=Table(missing="yes")))'
         )
 
 

@@ -48,7 +48,7 @@ class LevelEstimate:
 
 @dataclass(frozen=True)
 class NumberEstimate:
-    """Of a column of numbers or times: weighed values [points] or [points, rows] in its unit, weights [points, rows], means [rows]."""
+    """Of a column of numbers or times, in its unit: weighed values [points] or [points, rows], weights [points, rows], means."""
 
     column: Column
     values: Array

@@ -76,13 +76,6 @@ class Modality(Part):
         """The same as bytes, to be looked at."""
         return None
 
-    def log_slope(self, x: Tensor) -> Tensor | None:
-        """log |dx / d value| of encoded rows by column, [rows, columns], in nats: added to a density of x it is one of the data.
-
-        None, the default: there is nothing to add.
-        """
-        return None
-
     @abstractmethod
     def state(self) -> dict[str, Any]:
         """What `fit` learned, as plain JSON."""

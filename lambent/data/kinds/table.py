@@ -222,24 +222,6 @@ class Table(Modality):
                 "leave out such cells, or learn it with gaps: missing=yes (--data.missing yes)"
             )
 
-    @property
-    def names(self) -> list[str]:
-        """The names of the encoded columns, in order."""
-        return [column.name for column in self.columns for _ in range(column.width)]
-
-    def column(self, name: str) -> Column:
-        """The column of that name; `UsageError` with the nearest name if there is none."""
-        found = next((column for column in self.columns if column.name == name), None)
-        if found is None:
-            raise UsageError(f"there is no column {name!r}; {nearest(name, [column.name for column in self.columns])}")
-        return found
-
-    def log_slope(self, x: Tensor) -> Tensor:
-        """−log scale of each column, 0 where a value is missing."""
-        scales = [column.scale if isinstance(column, Numeric) else 1.0 for column in self.columns if column.width]
-        slopes = -torch.tensor(scales, dtype=torch.float64).log().expand(len(x), -1)
-        return slopes.masked_fill(torch.isnan(x.cpu()), 0.0)
-
     def _beside(self) -> list[str]:
         """The columns that condition; "label" may stand for the column of labels, which is read as such."""
         return [name for name in self.condition if name != self.label and not (name == "label" and self.label)]

@@ -19,6 +19,22 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "1 column is the same in every row, and left out of the model: {names} (samples and reconstructions have it)",
         "{n} columns are the same in every row, and left out of the model: {names} (samples and reconstructions have them)",
     ),
+    "identifiers": (
+        "1 column tells rows apart, and is left out of the model: {names} (made rows get new ones of the same format)",
+        "{n} columns tell rows apart, and are left out of the model: {names} (made rows get new ones of the same format)",
+    ),
+    "free_text": (
+        "1 column is free text, and left out of the model: {names} (made rows have none)",
+        "{n} columns are free text, and left out of the model: {names} (made rows have none)",
+    ),
+    "empty_columns": (
+        "1 column is empty, and left out of the model: {names}",
+        "{n} columns are empty, and left out of the model: {names}",
+    ),
+    "merged_levels": (
+        "1 column has levels so rare that they count as one, other: {names}",
+        "{n} columns have levels so rare that they count as one, other: {names}",
+    ),
     "ignored_columns": (
         "1 column that the model was not trained on is left out: {names}",
         "{n} columns that the model was not trained on are left out: {names}",
@@ -39,7 +55,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "no_header": ("the file has no row of names: its columns are called x0, x1, …",) * 2,
     "read_as_latin1": ("the file is not in UTF-8, and was read as Latin-1",) * 2,
 }
-WARNED = ("all_constant", "constant", "low_counts", "far", "decimal_comma", "ignored_columns", "by_position", "changed")
+WARNED = ("all_constant", "constant", "identifiers", "free_text", "empty_columns", "low_counts", "far", "decimal_comma", "ignored_columns", "by_position", "changed")
 
 
 class Notices(Counter[str]):

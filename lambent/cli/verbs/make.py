@@ -261,7 +261,8 @@ def _write(path: Path, fitted: Fitted, x: Tensor, lead: dict[str, Any], grid: An
     elif fitted.modality is None:
         output.write(path, {"x": x.numpy()}, lead, None)
     else:
-        names = [str(column.name) for column in getattr(fitted.modality, "columns", [])]
-        output.write_rows(path, fitted.raw(x), lead, names, getattr(fitted.modality, "declared", None))
+        columns = getattr(fitted.modality, "columns", [])
+        names = [str(column.name) for column in columns]
+        output.write_rows(path, fitted.raw(x), lead, names, {column.name: column.declared for column in columns})
     voice.result({"out": str(path), "rows": len(x)})
     voice.say(f"{path}: {len(x):,} {'pictures' if _pictures(fitted) else 'rows'}")

@@ -6,6 +6,7 @@ import numpy as np
 
 from lambent.data.kinds.columns.cells import IN_WORDS, Cells, Form, cells, read_word
 from lambent.data.readers.frames import Columns
+from lambent.data.readers.series import beyond
 from lambent.data.readers.typed import Declared
 from lambent.errors import DataError
 
@@ -33,6 +34,7 @@ class Tally:
         self.zone: str | None = None
         self.declared = Declared("Unknown")
         self.odd: str | None = None  # where the first word is that is no number, and what, if most of those before are
+        self.long: str | None = None  # where the first integer is that no float holds
         self._random = np.random.Generator(np.random.PCG64(SEED))
 
     @property
@@ -65,7 +67,8 @@ class Tally:
         self.single, self.zone = self.single or found.single, self.zone or found.zone
         if found.form == "text":
             self._add_words(found)
-            self.odd = self.odd or _odd(table, self.name, found)
+            self.long = self.long or _long(table, self.name, found)
+            self.odd = self.odd or (None if self.long else _odd(table, self.name, found))
         else:
             self._add_values(found.values[~missing] if gaps else found.values)
 
@@ -128,9 +131,10 @@ class Tally:
 
 
 def _odd(table: Columns, name: str, found: Cells) -> str | None:
-    """The first cell of text that is no number, where at least half of the others are, or all would be but for a comma."""
+    """The first cell of text that is no number, in words, where at least half of the different ones are numbers, or would be
+    with points for commas."""
     sample = found.words[:: max(1, len(found.words) // LOOKED_AT)]
-    if sum(COMMA.fullmatch(word.strip()) is not None for word in sample) == len(sample):
+    if 2 * sum(COMMA.fullmatch(word.strip()) is not None for word in sample) >= len(sample):
         row = int(np.flatnonzero(found.values >= 0)[0])
         shown = found.words[found.values[row]]
         return f"{table.cell(name, row)}: {shown!r} is no number (with a decimal comma? say --data.decimal ,)"
@@ -141,3 +145,12 @@ def _odd(table: Columns, name: str, found: Cells) -> str | None:
         return None
     row = int(np.flatnonzero(np.isin(found.values, others))[0])
     return f"{table.cell(name, row)}: {found.words[found.values[row]][:40]!r} is no number"
+
+
+def _long(table: Columns, name: str, found: Cells) -> str | None:
+    """The first cell, in words, that is an integer beyond 2^53, where most of the different words are numbers."""
+    long = [place for place, larger in enumerate(beyond(np.array([*found.words, None], object)[:-1])) if larger]
+    sample = found.words[:: max(1, len(found.words) // LOOKED_AT)]
+    if not long or 2 * sum(word.strip().lstrip("+-")[:1].isdecimal() for word in sample) < len(sample):
+        return None
+    return f"{table.cell(name, int(np.flatnonzero(np.isin(found.values, long))[0]))}: is an integer beyond 2^53"

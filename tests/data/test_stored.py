@@ -297,7 +297,7 @@ MEASURED = """
 import sys
 import torch
 import lambent
-from lambent.data.readers import pieces, table_pieces
+from lambent.data.readers import pieces
 from lambent.data.stored import ondisk
 from lambent.data.stored.from_disk import FromDisk
 from lambent.data.stored.opening import on_disk_parted

@@ -1,5 +1,7 @@
 """Tables of any columns a piece at a time: the same rows as from memory, whatever the file."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -105,3 +107,33 @@ def test_whole_numbers_stay_whole_where_they_are_text(tmp_path: Path) -> None:
     assert expected[[0, 2], 0].tolist() == [0, 1]
     (piece,) = pieces_of(fresh)
     assert torch.equal(table.encode(piece).nan_to_num(-9), expected.nan_to_num(-9))
+
+
+MEASURED = """
+import sys
+from lambent.data import on_disk
+from lambent.data.readers import pieces
+from lambent.data.stored import ondisk
+pieces.PIECE = ondisk.PIECE = 2**21
+peak = lambda: int(open("/proc/self/status").read().partition("VmHWM:")[2].split()[0]) // 1024
+assert len(on_disk(sys.argv[1], sys.argv[3], modality="Table")) == 30_000
+before = peak()
+assert len(on_disk(sys.argv[2], sys.argv[3], modality="Table")) == 300_000
+print(peak() - before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the highest resident set of a process is read from /proc")
+@pytest.mark.parametrize("suffix", [".csv", ".csv.gz", ".parquet", ".feather"])
+def test_memory_does_not_grow_with_the_rows(tmp_path: Path, suffix: str) -> None:
+    """Ten times the rows of text, dates and gaps take hardly more memory; as columns of objects they would take 100 MiB more."""
+    for name, times in (("small", 10), ("large", 100)):
+        path = tmp_path / f"{name}{suffix}"
+        if suffix == ".csv.gz":
+            pd.concat([frame()] * times).to_csv(path, index=False)
+        else:
+            write_table(path, (typed_columns(frame()) for _ in range(times)))
+    places = [str(tmp_path / name) for name in (f"small{suffix}", f"large{suffix}", "cache")]
+    done = subprocess.run([sys.executable, "-c", MEASURED, *places], stdout=subprocess.PIPE, text=True, check=True)
+    assert int(done.stdout) < 40

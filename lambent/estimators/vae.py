@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from numbers import Real
 from pathlib import Path
 from typing import Any, Self
@@ -19,13 +20,13 @@ from lambent.data.kinds.table import Table
 from lambent.data.loading import raw_rows
 from lambent.data.notices import warned
 from lambent.errors import DataError, UsageError
-from lambent.estimators.assembly import assembled, chosen_modality, is_plain, latent_spec, refuse_unknown
+from lambent.estimators.assembly import assembled, chosen_modality, is_plain, latent_spec, refuse_unknown, settings_of, suited_objective
 from lambent.estimators.naming import held_out_of, known_by_name
 from lambent.estimators.precise import Precise, threaded
 from lambent.fitted import Fitted, Rows
 from lambent.metrics.bound import SAMPLES
 from lambent.model import LatentModel
-from lambent.objectives import Elbo, Objective
+from lambent.objectives import Objective
 from lambent.part import Spec
 from lambent.progress import shown
 from lambent.seeds import stream
@@ -45,12 +46,13 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         prior, posterior: parts or their names; put into `latent`. Unless that is a part, what suits the data: a Mixture
             prior, unless the posterior is Point or the objective was made for N(0, I), such as BetaTc.
         likelihood, network: parts or their names; by default what suits the data.
-        objective: a part or its name; Elbo by default.
+        objective: a part or its name; by default what suits the data and their likelihood: Elbo, in most cases as it is.
         modality: how raw data become tensors; found from the data by default. Two-dimensional arrays are tables.
         condition: what the model is conditioned on, p(x | c): "label" (the `y` of `fit`, the folder, the label column), or
             names of columns of a table.
-        epochs, batch, learning_rate, patience, validation, precision, threads, device: as in `lambent.fit`; with threads given,
-            scores, codes and samples are computed by as many (auto: all, half or one, whichever was fastest at the first use).
+        epochs, batch, learning_rate: as in `lambent.fit`; None: what suits the data, and the other settings of the loop with it.
+        patience, validation, precision, threads, device: as in `lambent.fit`; with threads given, scores, codes and samples are
+            computed by as many (auto: all, half or one, whichever was fastest at the first use).
             validation "auto" holds out a tenth of 50 to 10,000 rows, so that the best weights are kept.
         samples: K of the bound that `score_samples` returns.
         random_state: seed of weights, order and noise.
@@ -73,8 +75,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         modality: Any = None,
         condition: Any = None,
         epochs: int | None = None,
-        batch: int = 128,
-        learning_rate: float = 1e-3,
+        batch: int | None = None,
+        learning_rate: float | None = None,
         validation: Any = "auto",
         patience: Any = "auto",
         precision: str = "auto",
@@ -115,15 +117,14 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         refuse_unknown("fit", unknown)
         seed = self._seed()
         encoded, held_out = self._parted(X, y, seed)
-        model = self._assembled(encoded)
+        objective = self._objective(encoded.modality)
+        model = self._assembled(encoded, objective)
         self._kept: Kept | None = None
         self.history_ = fit(
             model,
-            self._objective(),
+            objective,
             encoded,
-            epochs=self.epochs,
-            batch=self.batch,
-            learning_rate=self.learning_rate,
+            **self._settings(encoded.modality),
             validation=held_out,
             patience=self.patience,
             precision=self.precision,  # type: ignore[arg-type]
@@ -147,17 +148,16 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         first = not hasattr(self, "model_")
         kept = getattr(self, "_kept", None)
         encoded = self._encoded(X, y, reset=first)
-        model = self._assembled(encoded) if first else self.model_
+        objective = self._objective(encoded.modality)
+        model = self._assembled(encoded, objective) if first else self.model_
         settings = Training.of(
-            epochs=self.epochs,
-            batch=self.batch,
-            learning_rate=self.learning_rate,
+            **self._settings(encoded.modality, endless=True),
             precision=self.precision,
             threads=self.threads,
             device=self.device,
             seed=self._seed() if kept is None else kept.seed,
         )
-        self._kept = one_pass(model, self._objective(), encoded, settings, kept)
+        self._kept = one_pass(model, objective, encoded, settings, kept)
         self.history_ = self._kept.state["history"]
         self._adopt(Fitted(model.cpu().eval(), encoded.modality))
         return self
@@ -331,14 +331,23 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
             raise DataError("there is 1 row to learn from (n_samples = 1), and at least 2 are needed for a scale")
         return encoded
 
-    def _assembled(self, encoded: Encoded) -> LatentModel:
-        return assembled(encoded.modality, self._latent_spec, self.likelihood, self.network)
+    def _assembled(self, encoded: Encoded, objective: Objective) -> LatentModel:
+        suit = partial(self._latent_spec, objective=objective)
+        return assembled(encoded.modality, suit, self.likelihood, self.network)
 
-    def _latent_spec(self, suggested: Spec | None = None) -> Spec:
-        return latent_spec(self.latent, self.prior, self.posterior, self._objective(), suggested)
+    def _latent_spec(self, suggested: Spec | None = None, objective: Objective | None = None) -> Spec:
+        return latent_spec(self.latent, self.prior, self.posterior, objective or self._objective(), suggested)
 
-    def _objective(self) -> Objective:
-        return Objective.from_spec(Elbo().spec() if self.objective is None else self.objective)
+    def _objective(self, modality: Modality | None = None) -> Objective:
+        """What was asked for, or what suits the data, those of the last `fit` if none are given."""
+        held = vars(self).get("fitted_")
+        modality = held.modality if modality is None and held is not None else modality
+        suited = {} if modality is None else suited_objective(modality, self.likelihood)
+        return Objective.from_spec(suited or "Elbo" if self.objective is None else self.objective)
+
+    def _settings(self, modality: Modality, endless: bool = False) -> dict[str, Any]:
+        given = {name: getattr(self, name) for name in ("epochs", "batch", "learning_rate")}
+        return settings_of(modality, given, endless)
 
     def _adopt(self, fitted: Fitted) -> None:
         self.fitted_ = fitted

@@ -20,7 +20,15 @@ from lambent.data.kinds.table import Table
 from lambent.data.loading import raw_rows
 from lambent.data.notices import warned
 from lambent.errors import DataError, UsageError
-from lambent.estimators.assembly import assembled, chosen_modality, is_plain, latent_spec, refuse_unknown, settings_of, suited_objective
+from lambent.estimators.assembly import (
+    assembled,
+    chosen_modality,
+    is_plain,
+    latent_spec,
+    refuse_unknown,
+    settings_of,
+    suited_objective,
+)
 from lambent.estimators.naming import held_out_of, known_by_name
 from lambent.estimators.precise import Precise, threaded
 from lambent.fitted import Fitted, Rows

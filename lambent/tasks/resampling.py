@@ -17,7 +17,7 @@ from lambent.tasks.demands import Demand
 PILOT = 4096  # codes by which a demand is judged
 MOST_CODES = 1 << 18  # tried before a demand is called impossible
 ENOUGH = 4  # codes that each row should be able to choose among, by their effective number
-LEAST = 1e-8  # probability below which rows would tell of the model's errors and not of the data
+LEAST = 1e-6  # probability below which rows would tell of the model's errors and not of the data
 TRIES = 64  # times as many rows as asked for that are drawn at most, by which a relation is judged
 
 

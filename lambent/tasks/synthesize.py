@@ -103,8 +103,12 @@ def parted(fitted: Fitted, given: Given) -> tuple[dict[str, Any], Given]:
     values, rest = {}, []
     for text in given:
         name, equals, value = str(text).partition("=")
-        if equals and name.strip() in names:
-            values[name.strip()] = value
+        if name in values:
+            raise UsageError(f"--given {name}: stands there twice")
+        if name in names and not equals:
+            raise UsageError(f"--given {name!r}: takes NAME=VALUE, such as label=3")
+        if name in names:
+            values[name] = value
         else:
             rest.append(text)
     return values, rest

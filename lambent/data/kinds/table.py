@@ -54,7 +54,8 @@ class Table(Modality):
         "whether cells may be missing; auto: under ranks yes, else if any is in training", default="auto"
     )
     hidden: float = option(
-        "share of the rows, under ranks, that lose cells at random while training, so that any can be asked for given others",
+        "share of the rows, under ranks or with missing=yes, that lose cells at random while training, so that any can be asked "
+        "for given others",
         default=0.3,
         minimum=0,
         maximum=1,
@@ -244,9 +245,11 @@ class Table(Modality):
         return torch.from_numpy(self.encoding.log_slope(x.detach().cpu().double().numpy())).to(x.device)
 
     def augment(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Under ranks: with the indicators filled in, and of a share of the rows some cells gone; else as it is."""
+        """Of a share of the rows some cells gone, under ranks and where gaps were asked for; and the indicators filled in."""
         own = self.encoding
-        return hidden(x, len(own.modelled), own.indicates, self.hidden, generator) if own.ranks else x
+        if not own.ranks and self.missing != "yes":
+            return x
+        return hidden(x, len(own.modelled), own.indicates, self.hidden, generator)
 
     # ---- what suits it, and its state ----------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from lambent.version import __version__
 VERBS = {
     "train": ("train", "train a model: DATA --out RUN"),
     "evaluate": ("measure", "bounds, KL and active units of a trained model, each with its standard error"),
-    "sample": ("make", "draw new rows"),
+    "sample": ("draw", "draw new rows; of tables under conditions"),
     "reconstruct": ("make", "rows through the code and back"),
     "interpolate": ("make", "walk from one row to another through their codes"),
     "traverse": ("make", "move one unit, or principal direction, of a row's code at a time"),

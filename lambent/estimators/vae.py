@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from numbers import Real
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,16 +10,16 @@ import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array, check_is_fitted
 
-from lambent.data import encode_like, load, load_parted
 from lambent.data.kinds.modality import Encoded, Modality
 from lambent.data.kinds.table import Table
-from lambent.data.loading import raw_rows
-from lambent.data.notices import warned
-from lambent.errors import DataError, UsageError
-from lambent.estimators.assembly import assembled, chosen_modality, is_plain, latent_spec, refuse_unknown
-from lambent.estimators.naming import held_out_of, known_by_name
+from lambent.errors import UsageError
+from lambent.estimators.asking import asked, predicts, values_of
+from lambent.estimators.assembly import assembled, is_plain, latent_spec, refuse_unknown
+from lambent.estimators.intake import encoded as encoded_rows
+from lambent.estimators.intake import parted
 from lambent.estimators.precise import Precise, threaded
 from lambent.estimators.suited import chosen_objective, settings_of
 from lambent.fitted import Fitted, Rows
@@ -29,9 +28,10 @@ from lambent.model import LatentModel
 from lambent.objectives import Objective
 from lambent.part import Spec
 from lambent.progress import shown
-from lambent.seeds import stream
 from lambent.tasks.explore import decode, encode, generate, reconstruct, rows_under
+from lambent.tasks.predict import Prediction
 from lambent.tasks.score import scored, scored_by_column
+from lambent.tasks.synthesize import synthesize
 from lambent.training.continued import Kept, one_pass
 from lambent.training.fitting import fit
 from lambent.training.settings import Training
@@ -116,7 +116,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         """
         refuse_unknown("fit", unknown)
         seed = self._seed()
-        encoded, held_out = self._parted(X, y, seed)
+        encoded, held_out = parted(self, X, y, seed)
         model = self._assembled(encoded)
         self._kept: Kept | None = None
         self.history_ = fit(
@@ -146,7 +146,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         refuse_unknown("partial_fit", unknown)
         first = not hasattr(self, "model_")
         kept = getattr(self, "_kept", None)
-        encoded = self._encoded(X, y, reset=first)
+        encoded = encoded_rows(self, X, y, reset=first)
         model = self._assembled(encoded) if first else self.model_
         settings = Training.of(
             **settings_of(encoded.modality, vars(self), endless=True),
@@ -191,7 +191,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
     @threaded
     def reconstruct(self, X: Any, y: Any = None, given: Mapping[str, Any] | None = None) -> Any:
         """Rows through the code and back, in raw form. given: conditions to decode under, in place of the rows' own."""
-        rows, under = rows_under(self._precise(), self._encoded(X, y), given)
+        rows, under = rows_under(self._precise(), encoded_rows(self, X, y), given)
         with shown(self.verbose):
             return self.fitted_.raw(reconstruct(self._precise(), rows.x, rows.context, under=under))
 
@@ -201,18 +201,46 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         n_samples: int = 1,
         temperature: float = 1.0,
         random_state: Any = None,
-        given: Mapping[str, Any] | None = None,
+        given: Any = None,
+        **of_tables: Any,
     ) -> Any:
         """New rows in raw form: z from the prior, x the mean of p(x|z) for images and a draw of it for the rest.
 
-        given: values of the conditions, such as {"label": 3}; a conditioned model needs all of them.
+        given: values of the conditions, such as {"label": 3}; a conditioned model needs all of them. Of tables conditions on any
+        column, too, and where, balance, complete and given_rows: see `lambent.synthesize`.
         """
         check_is_fitted(self)
         seed = self._seed() if random_state is None else self._seed(random_state)
-        context = self.fitted_.given(given, n_samples)
-        noise = not self.fitted_.of_bytes
         with shown(self.verbose):
+            if isinstance(self.modality_, Table) and not self.fitted_.unnamed_context:
+                settings = {"given": given or (), "temperature": temperature, "seed": seed, **of_tables}
+                of_rows = n_samples == 1 and of_tables.get("given_rows") is not None
+                return synthesize(self.fitted_, None if of_rows else n_samples, **settings)
+            refuse_unknown("sample", of_tables)
+            context = self.fitted_.given(given, n_samples)
+            noise = not self.fitted_.of_bytes
             return self.fitted_.raw(generate(self.fitted_, n_samples, seed, temperature, context, noise=noise))
+
+    @available_if(predicts)  # type: ignore[untyped-decorator]
+    @threaded
+    def predict(self, X: Any, target: str | None = None) -> NDArray[Any]:
+        """A column of a table given whatever else is there, or a condition: the likeliest level, or the mean, [rows].
+
+        The target's own cells are not looked at; X may lack columns, and have gaps. Of models of tables with gaps, and of those
+        with conditions.
+        """
+        return values_of(asked(self, X, target))
+
+    @available_if(predicts)  # type: ignore[untyped-decorator]
+    @threaded
+    def predict_proba(self, X: Any, target: str | None = None) -> NDArray[np.float64]:
+        """The probability of each level of the target, [rows, levels], in the order of `lambent.predict(…).levels`."""
+        found = asked(self, X, target)
+        if not isinstance(found, Prediction):
+            raise UsageError(
+                f"{target!r} is a column of numbers, and has no levels: lambent.predict gives its quantiles"
+            )
+        return found.probabilities
 
     @threaded
     def score_samples(
@@ -247,6 +275,13 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         provenance = {**self.fitted_.provenance, "objective": self._objective().spec(), "estimator": face}
         return replace(self.fitted_, provenance=provenance).save(path)
 
+    def __sklearn_tags__(self) -> Any:
+        """Tables may have gaps and text, unless a modality was given that takes none."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = getattr(self.modality, "missing", "auto") != "no"
+        tags.input_tags.string = tags.input_tags.categorical = True
+        return tags
+
     # ---- inside --------------------------------------------------------------------------------------------------
 
     @property
@@ -279,55 +314,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
     def _rows(self, X: Any, y: Any = None, given: Mapping[str, Any] | None = None) -> Rows:
         """Raw data as the model takes them: drawn, checked, conditioned."""
         check_is_fitted(self)
-        return self.fitted_.rows(self._encoded(X, y), given=given)
-
-    def _encoded(self, X: Any, y: Any = None, reset: bool = False) -> Encoded:
-        """Raw data as tensors, by the modality."""
-        if not reset:
-            check_is_fitted(self)
-        X, modality = self._checked(X, y, reset)
-        if isinstance(X, Encoded):
-            return X
-        encoded = load(X, modality=modality) if reset else encode_like(self.modality_, X)
-        if reset:
-            return self._told(encoded)
-        warned(encoded.source)
-        return encoded
-
-    def _checked(self, X: Any, y: Any, reset: bool) -> tuple[Any, Modality | None]:
-        """Raw data, with labels that condition the model beside them, and the modality to be fitted to them."""
-        if isinstance(X, Encoded):
-            return X, None
-        modality = chosen_modality(self.modality, self.condition, X, self.likelihood) if reset else self.modality_
-        asked = () if modality is None else modality.condition
-        if y is not None and "label" in asked:
-            X = replace(raw_rows(X), labels=np.asarray(y))
-        return X, modality
-
-    def _parted(self, X: Any, y: Any, seed: int) -> tuple[Encoded, Any]:
-        """Rows to train on, and those to validate on (or 0.0): a share is cut off before the modality is fitted."""
-        validation = held_out_of(X, self.validation)
-        if not isinstance(validation, Real):
-            encoded = self._encoded(X, y, reset=True)
-            rows = validation
-            if isinstance(rows, tuple) and "label" in encoded.modality.condition:  # (X, y), as in `fit`
-                rows = replace(raw_rows(rows[0]), labels=np.asarray(rows[1]))
-            alike = rows if isinstance(rows, (Encoded, tuple)) else encode_like(encoded.modality, rows)
-            return encoded, alike
-        if not validation or isinstance(X, Encoded):
-            return self._encoded(X, y, reset=True), validation
-        share = Training.of(validation=validation).validation
-        X, modality = self._checked(X, y, reset=True)
-        kept, held_out = load_parted(X, share, stream(seed, "validation share"), modality=modality)
-        return self._told(kept), held_out
-
-    def _told(self, encoded: Encoded) -> Encoded:
-        """Rows to learn from, once what is noticed of them is told, and the names of their columns are kept."""
-        warned(encoded.source)
-        known_by_name(self, encoded.modality)
-        if isinstance(encoded.modality, Table) and len(encoded) < 2:
-            raise DataError("there is 1 row to learn from (n_samples = 1), and at least 2 are needed for a scale")
-        return encoded
+        return self.fitted_.rows(encoded_rows(self, X, y), given=given)
 
     def _assembled(self, encoded: Encoded) -> LatentModel:
         return assembled(encoded.modality, self._latent_spec, self.likelihood, self.network)

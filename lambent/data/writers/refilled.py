@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from lambent.data.readers.delimited import cells_in
 from lambent.data.readers.filling import there
 from lambent.data.readers.forms import harmless
 from lambent.data.readers.frames import Columns
-from lambent.data.readers.typed import Typed
+from lambent.data.readers.typed import Declared, Typed
 from lambent.data.writers.delimited import cells
 from lambent.data.writers.tables import DELIMITERS
 from lambent.disk.whole import write_whole
@@ -31,8 +31,8 @@ def write_refilled(
 ) -> Path:
     """Write the rows of a text file with what each of the `copies` holds in place of its gaps, one copy after the other.
 
-    copies: columns of all rows, missing where nothing is to be put. beside: columns behind the file's own. numbered: a first column
-    "draw" says of which copy a row is, from 1. Raises `MachineError` where the disk refuses.
+    copies: columns of all rows, missing where nothing is to be put. beside: columns behind the file's own. numbered: a first
+    column "draw" says of which copy a row is, from 1. Raises `MachineError` where the disk refuses.
     """
 
     def write(place: Path) -> None:
@@ -53,7 +53,10 @@ def _refilled(
     rows: Iterator[list[str]], opened: Columns, fills: Mapping[str, Typed], beside: Mapping[str, Typed]
 ) -> Iterator[list[Any]]:
     commas = opened.notices.names.get("decimal_comma", ())
-    put = [(opened.names.index(name), there(column), _texts(column, name in commas)) for name, column in fills.items()]
+    put = [
+        (opened.names.index(name), there(column), _texts(column, opened.declared(name), name in commas))
+        for name, column in fills.items()
+    ]
     behind = [cells(column) for column in beside.values()]
     for number, row in enumerate(rows):
         for place, gaps, texts in put:
@@ -62,6 +65,9 @@ def _refilled(
         yield [*row, *(column[number] for column in behind)]
 
 
-def _texts(column: Typed, comma: bool) -> list[Any]:
+def _texts(column: Typed, own: Declared, comma: bool) -> list[Any]:
+    """The cells as the file writes those of the column, whose form may be another than that of the rows trained on."""
+    if column.levels is None and own.type not in ("Unknown", "String"):
+        column = replace(column, declared=own)
     found = cells(column)
     return [str(cell).replace(".", ",") for cell in found] if comma else found

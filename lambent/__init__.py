@@ -29,6 +29,7 @@ _HOMES = {
     "lambent.objectives.factor": ("Factor",),
     "lambent.fitted": ("Fitted", "save"),
     "lambent.tasks.evaluate": ("evaluate",),
+    "lambent.tasks.judge": ("judge",),
     "lambent.tasks.predict": ("predict",),
     "lambent.tasks.prior": ("fit_prior",),
 }  # fmt: skip
@@ -79,6 +80,7 @@ if TYPE_CHECKING:
     from lambent.papers import citation
     from lambent.part import Part
     from lambent.tasks.evaluate import evaluate
+    from lambent.tasks.judge import judge
     from lambent.tasks.predict import predict
     from lambent.tasks.prior import fit_prior
     from lambent.training.fitting import fit
@@ -90,7 +92,7 @@ __all__ = [
     "Latent", "LatentModel", "Likelihood", "Loss", "MachineError", "Miwae", "Mixed", "Mixture", "Mlp", "Modality",
     "NegativeBinomial", "Network", "Objective", "Part", "Piwae", "Point", "Poisson", "Posterior", "Prior", "ResNet",
     "Sprites", "Standard", "StudentT", "Table", "Trace", "UsageError", "Vamp", "Wae", "ZeroInflatedNegativeBinomial",
-    "citation", "data", "evaluate", "fit", "fit_prior", "load", "posteriors", "predict", "priors", "save",
+    "citation", "data", "evaluate", "fit", "fit_prior", "judge", "load", "posteriors", "predict", "priors", "save",
 ]  # fmt: skip
 
 

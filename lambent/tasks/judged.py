@@ -1,0 +1,87 @@
+"""judged: a judgement of synthetic rows as sections of a report."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lambent.tasks import beside
+from lambent.tasks.sections import Block, Cell, Paragraph, Remarks, Section, TableBlock
+
+if TYPE_CHECKING:
+    from lambent.tasks.judge import Judgement
+
+HEADS = {"independent": "Independent columns", "bootstrap": "Copies", "unseen": "Unseen rows", "real": "Real rows"}
+WORST = 15
+ASSOCIATION = (
+    "√(1 − exp(−2 I)) of the mutual information of two columns of any kinds: 0 says nothing of the other, 1 settles it."
+)
+
+
+def sections(found: "Judgement") -> list[Section]:
+    """May they be shared; every number beside its baselines; column by column; pair by pair."""
+    rows = ", ".join(f"{count:,} {name} rows" for name, count in found.rows.items())
+    first: list[Block] = [Remarks(found.remarks)]
+    answer = Section("sharing", "May this be shared?", f"What speaks for it and against it: {rows}.", first)
+    return [answer, _numbers(found), _columns(found), _pairs(found)]
+
+
+def _numbers(found: "Judgement") -> Section:
+    names = [name for name in HEADS if any(name in one.beside for one in found.metrics.values())]
+    rows = [
+        (
+            name.replace("_", " "),
+            [
+                Cell(one.value, number=True, strong=True),
+                *(Cell(one.beside[other], number=True) if other in one.beside else Cell("–") for other in names),
+                Cell({"half": "nearer to ½"}.get(one.better, one.better), role="unit"),
+                Cell(one.meaning, role="meaning"),
+            ],
+        )
+        for name, one in found.metrics.items()
+    ]
+    heads = ["Measure", "Synthetic", *(HEADS[name] for name in names), "Better", "Meaning"]
+    lead = (
+        "A number says little alone. Columns drawn independently win where only single columns are looked at, copies of the "
+        "training rows win wherever privacy is not; unseen real rows show what is to be reached."
+    )
+    return Section(
+        "judged", "Judged", lead, [TableBlock(heads, rows, "Every measure of the synthetic rows", measures=True)]
+    )
+
+
+def _columns(found: "Judgement") -> Section:
+    gaps = any(max(column.gaps) > 0 for column in found.columns)
+    heads = ["Column", "Kind", "Shape", *(["Gaps, real", "Gaps, synthetic"] if gaps else []), "Told by"]
+    ranked = sorted(found.columns, key=lambda column: column.shape if np.isfinite(column.shape) else 2.0)
+    rows = [
+        (
+            column.name,
+            [
+                Cell(column.kind),
+                Cell(column.shape, number=True),
+                *(Cell(share, number=True) for share in (column.gaps if gaps else ())),
+                Cell(max(0.0, column.drop), number=True),
+            ],
+        )
+        for column in ranked
+    ]
+    body: list[Block] = [TableBlock(heads, rows, "The columns, those least alike first")]
+    note = "Told by: what the detector's AUROC loses when this column is shuffled."
+    if found.left_out:
+        note += f" Not compared, being names or free text: {', '.join(found.left_out)}."
+    body += beside.marginals(found.coded, ("real", "synthetic"), np.array([column.shape for column in found.columns]))
+    lead = "How the values of each column fall: real rows in grey, synthetic ones in colour; those least alike first."
+    return Section("judged-columns", "Column by column", lead, [*body, Paragraph(note, "note")])
+
+
+def _pairs(found: "Judgement") -> Section:
+    worst = [(f"{pair.first} and {pair.second}", [Cell(pair.trend, number=True)]) for pair in found.pairs[:WORST]]
+    names = [column.name for column in found.columns]
+    body = beside.associations(names, ("real", "synthetic"), *found.associations)
+    body += (
+        [TableBlock(["Columns", "Trend"], worst, "The pairs that hang together least like the real ones")]
+        if worst
+        else []
+    )
+    lead = "Which columns say something about which: the synthetic rows should show the same pattern as the real ones."
+    return Section("judged-pairs", "Pair by pair", lead, [*body, Paragraph(ASSOCIATION, "note")])

@@ -25,23 +25,25 @@ from lambent.tasks.sections import Cell, Histogram, Matrix, Section, Shares, She
 ID = re.compile(r"[a-z][a-z0-9-]*")
 
 
-def render(findings: Findings, sections: Sequence[Section] = ()) -> str:
+def render(findings: Findings, sections: Sequence[Section] = (), alone: bool = False) -> str:
     """The page as one string: style, script, charts and pictures inside, nothing fetched.
 
-    sections: what tasks have to say beside the run's own; they stand before the model's description.
+    sections: what tasks have to say beside the run's own; they stand before the model's description. alone: nothing but these.
     Errors: `UsageError` for an id that is taken, or that is not made of small letters, digits and hyphens.
     """
-    every = sections_of(findings, sections)
+    every = list(sections) if alone else sections_of(findings, sections)
     _check([section.id for section in every])
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(_resource("page.html.jinja"), globals={"lay": _lay(environment)})
     return template.render(_frame(findings), sections=every)
 
 
-def write(findings: Findings, path: str | os.PathLike[str], sections: Sequence[Section] = ()) -> Path:
+def write(
+    findings: Findings, path: str | os.PathLike[str], sections: Sequence[Section] = (), alone: bool = False
+) -> Path:
     """Write the page to `path`, whole or not at all; `MachineError` where the folder or the disk refuses."""
     # a lone surrogate from a file's name cannot be written as UTF-8
-    return write_bytes(path, render(findings, sections).encode("utf-8", "replace"))
+    return write_bytes(path, render(findings, sections, alone).encode("utf-8", "replace"))
 
 
 @singledispatch

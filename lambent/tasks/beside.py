@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lambent.metrics.tables.coded import Coded, Coding
-from lambent.tasks.sections import Block, Cell, Group, Matrix, Shares, TableBlock
+from lambent.tasks.sections import Block, Cell, Details, Group, Matrix, Shares, TableBlock
 
 MOST_COLUMNS = 24  # of which charts are drawn
 MOST_LEVELS = 8  # of a category, the rest together
@@ -29,7 +29,7 @@ def _shares(
     column: Coding, first: NDArray[np.float64], second: NDArray[np.float64], names: Tables, reading: str
 ) -> Shares:
     if column.category:
-        kept = min(MOST_LEVELS, len(column.levels))
+        kept = len(column.levels) if len(column.levels) <= MOST_LEVELS + 1 else MOST_LEVELS
         shares = [
             np.bincount(np.minimum(codes.astype(int), kept), minlength=kept + 1) / len(codes)
             for codes in (first, second)
@@ -59,7 +59,11 @@ def associations(
         Matrix(values.tolist(), names, f"{table[0].upper()}{table[1:]} rows")
         for table, values in zip(tables, (first, second), strict=True)
     ]
-    return [Group(charts), _apart(names, tables, first, second)] if len(names) > 1 else []
+    return (
+        [Group(charts), Details("The pairs that differ most", [_apart(names, tables, first, second)])]
+        if len(names) > 1
+        else []
+    )
 
 
 def _apart(names: list[str], tables: Tables, first: NDArray[np.float64], second: NDArray[np.float64]) -> TableBlock:

@@ -1,8 +1,7 @@
 """judge: how good synthetic rows of a table are, beside what proves nothing, and whether they may be shared."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,84 +12,12 @@ from lambent.errors import DataError, UsageError, nearest
 from lambent.metrics.tables import baselines, detection, fidelity, privacy
 from lambent.metrics.tables.coded import Coded, Rows, coded
 from lambent.seeds import stream
-from lambent.tasks.sections import Remark, Section
+from lambent.tasks.judgement import ColumnJudged, Judgement, Measured, PairJudged
+from lambent.tasks.sharing import answered
 
 LEAST = 20  # rows of a table, below which nothing can be said of it
 DETECTED = 20_000  # rows of either side that the detector sees
 NEAR = 2000  # rows whose nearest neighbours are looked for
-
-Direction = Literal["higher", "lower", "half"]
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A number with its meaning, which way is better, and the same number for what it has to be seen beside.
-
-    better: "higher", "lower", or "half": the nearer to ½. beside: "independent" (each column drawn by itself), "bootstrap"
-    (copies of training rows), "unseen" (real rows that were not trained on), as far as each makes sense. error: a standard error.
-    """
-
-    value: float
-    meaning: str
-    better: Direction
-    beside: dict[str, float] = field(default_factory=dict)
-    error: float | None = None
-
-
-@dataclass(frozen=True)
-class ColumnJudged:
-    """One column: how alike its values are (`fidelity.shape`), the gaps, and what the detector's AUC loses without it."""
-
-    name: str
-    kind: str
-    shape: float
-    gaps: tuple[float, float]  # of the real rows, and of the synthetic ones
-    drop: float
-
-
-@dataclass(frozen=True)
-class PairJudged:
-    """Two columns and how alike they hang together (`fidelity.trend`)."""
-
-    first: str
-    second: str
-    trend: float
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """What was measured, by name; column by column and, the worst first, pair by pair; and whether the rows may be shared.
-
-    rows: how many there were of "real", "synthetic", and "unseen" (real rows that were not trained on). shared: "yes" where no
-    measure speaks against it, "no", or "unknown". remarks: why, each with its evidence.
-    """
-
-    metrics: dict[str, Measured]
-    columns: list[ColumnJudged]
-    pairs: list[PairJudged]
-    rows: dict[str, int]
-    left_out: tuple[str, ...]
-    target: str | None
-    shared: Literal["yes", "no", "unknown"]
-    remarks: list[Remark]
-    associations: tuple[NDArray[np.float64], NDArray[np.float64]] = field(repr=False, compare=False)
-    coded: Coded = field(repr=False, compare=False)
-
-    def plain(self) -> dict[str, Any]:
-        """As JSON."""
-        names = ("metrics", "columns", "pairs", "remarks")
-        listed = {name: getattr(self, name) for name in names}
-        found: dict[str, Any] = {"shared": self.shared, "rows": self.rows, "target": self.target}
-        found["metrics"] = {name: asdict(one) for name, one in self.metrics.items()}
-        for name in names[1:]:
-            found[name] = [asdict(one) for one in listed[name]]
-        return found | {"left_out": list(self.left_out)}
-
-    def sections(self) -> list[Section]:
-        """As sections of a report."""
-        from lambent.tasks.judged import sections
-
-        return sections(self)
 
 
 def judge(
@@ -152,8 +79,6 @@ class _Judging:
         return rows[self.random("rows").permutation(len(rows))[:most]]
 
     def judged(self) -> Judgement:
-        from lambent.tasks.sharing import answered
-
         shapes = fidelity.shape(self.real, self.synthetic, self.categories)
         trends = fidelity.trend(self.real, self.synthetic, self.categories)
         told = self.told(self.synthetic, self.real)
@@ -246,10 +171,10 @@ class _Judging:
         near = {name: self.drawn(rows, NEAR) for name, rows in every.items()}
         close = {name: privacy.closeness(ruler, rows, self.real) for name, rows in near.items()}
         median, ratio = ({name: getattr(one, of) for name, one in close.items()} for of in ("median", "ratio"))
+        copied = "the share of rows that are copies of a training row"
+        error = None if self.unseen is None else _of_difference(same, len(self.synthetic), len(self.unseen))
         found = {
-            "copies": Measured(
-                same.pop("synthetic"), "the share of rows that are copies of a training row", "lower", same
-            ),
+            "copies": Measured(same.pop("synthetic"), copied, "lower", same, error),
             "closest": Measured(
                 median.pop("synthetic"),
                 "median distance to the closest training row, from 0 to 1 (Gower, numbers by rank)",
@@ -314,3 +239,9 @@ class _Judging:
             if not np.isnan(trends[i, j])
         ]
         return sorted(pairs, key=lambda pair: pair.trend)
+
+
+def _of_difference(shares: dict[str, float], rows: int, unseen: int) -> float:
+    """The standard error of a difference of two shares, were they the same: √(p(1 − p)(1/n + 1/m)) with p over both tables."""
+    both = (shares["synthetic"] * rows + shares["unseen"] * unseen) / (rows + unseen)
+    return float(np.sqrt(both * (1 - both) * (1 / rows + 1 / unseen)))

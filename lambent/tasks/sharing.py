@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from lambent.tasks.sections import Remark
 
 if TYPE_CHECKING:
-    from lambent.tasks.judge import Measured
+    from lambent.tasks.judgement import Measured
 
     Metrics = dict[str, Measured]
 
@@ -74,8 +74,11 @@ def _excess(metrics: "Metrics", name: str, limit: float) -> bool:
 
 
 def _copied(metrics: "Metrics") -> bool:
+    """More than chance explains; without unseen rows nobody knows what that is, and only a majority of copies tells."""
     one = metrics["copies"]
-    return one.value > one.beside.get("unseen", 0.0) * 1.2 + COPIES
+    if "unseen" not in one.beside:
+        return one.value > 0.5
+    return one.value - one.beside["unseen"] > max(COPIES, ERRORS * (one.error or 0.0))
 
 
 def _copies(metrics: "Metrics") -> str:

@@ -26,7 +26,8 @@ from lambent.report import write as write_report
 from lambent.report.numerals import show
 from lambent.seeds import stream
 from lambent.tasks import explore
-from lambent.tasks.judge import Judgement, judge
+from lambent.tasks.judge import judge
+from lambent.tasks.judgement import Judgement
 
 MOST = 10_000_000
 MOST_READ = 200_000  # training rows that are compared with where they are read from disk
@@ -84,7 +85,7 @@ def judged(options: Namespace, voice: Voice) -> int:
         name = (
             Path(options.against).name if options.against else f"{options.generated:,} rows of {Path(options.run).name}"
         )
-        write_report(Findings(f"Judged: {name}", created=run_folder.now()), page, found.sections())
+        write_report(Findings(f"Judged: {name}", created=run_folder.now()), page, found.sections(), alone=True)
         voice.say(f"\n{page}: all of it, column by column")
     return 0
 

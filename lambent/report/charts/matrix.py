@@ -10,7 +10,7 @@ from lambent.tasks.sections import Figure, Live, Matrix
 
 MOST = 40  # names: beyond them a cell is smaller than a finger or a pointer
 LONGEST = 22
-GRID = 0.78  # of the width: what lies to the right of it is for the last names
+GRID = 0.78  # of the width: what lies to the right of it is for the last names; the style sheet keeps the cells square
 
 
 def drawn(block: Matrix) -> Figure:
@@ -22,8 +22,8 @@ def drawn(block: Matrix) -> Figure:
         for j in range(i):
             value = block.values[i][j]
             there = math.isfinite(value)
-            place = f'x="{axes.percent(j * side)}" y="{axes.percent(i * side)}"'
-            size = f'width="{axes.percent(0.94 * side)}" height="{axes.percent(0.94 * side)}"'
+            place = f'x="{axes.percent(j * side)}" y="{axes.percent(i / count)}"'
+            size = f'width="{axes.percent(0.94 * side)}" height="{axes.percent(0.94 / count)}"'
             tone = (
                 f'class="pair" fill-opacity="{0.04 + 0.96 * min(1.0, max(0.0, value)):.2f}"'
                 if there
@@ -33,7 +33,7 @@ def drawn(block: Matrix) -> Figure:
             cells.append(f"<rect {place} {size} {tone}><title>{escape(name)}</title></rect>")
     for i in range(count):
         name = block.names[i] if len(block.names[i]) <= LONGEST else f"{block.names[i][: LONGEST - 1]}…"
-        at = f'x="{axes.percent(i * side)}" dx="3" y="{axes.percent((i + 0.5) * side)}" dy=".32em"'
+        at = f'x="{axes.percent(i * side)}" dx="3" y="{axes.percent((i + 0.5) / count)}" dy=".32em"'
         cells.append(f'<text class="tick" {at}>{escape(name)}</text>')
     words = f"{block.title}: {len(block.names)} columns in pairs, from 0 to 1."
     note = f"The first {MOST} of {len(block.names)} columns are drawn." if count < len(block.names) else ""

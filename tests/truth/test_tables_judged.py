@@ -122,7 +122,9 @@ def test_as_sdmetrics_has_them() -> None:
     real, other = made(500, 1.0), made(400, -0.5)
     kinds = {"a": "numerical", "b": "numerical", "c": "categorical", "d": "categorical"}
     report = QualityReport()
-    report.real_correlation_threshold = report.real_association_threshold = 0  # every pair counts, as in published figures
+    report.real_correlation_threshold = report.real_association_threshold = (
+        0  # every pair counts, as in published figures
+    )
     report.generate(real, other, {"columns": {n: {"sdtype": k} for n, k in kinds.items()}}, verbose=False)
     shapes = report.get_details("Column Shapes").set_index("Column")["Score"]
     pairs = report.get_details("Column Pair Trends")

@@ -26,7 +26,7 @@ from lambent.report import write as write_report
 from lambent.report.numerals import show
 from lambent.seeds import stream
 from lambent.tasks import explore
-from lambent.tasks.judge import judge
+from lambent.tasks.judge import LEAST, judge
 from lambent.tasks.judgement import Judgement
 
 MOST = 10_000_000
@@ -168,6 +168,11 @@ def _real(options: Namespace, fitted: Fitted, folder: Path, voice: Voice) -> tup
         return unseen, None
     if unseen is None:
         unseen = _recorded(fitted, None, folder, voice)
+        if len(unseen) < LEAST:
+            voice.note(
+                f"{len(unseen)} test rows are too few to tell a leak from chance; name others with --holdout FILE"
+            )
+            unseen = None
     return real, unseen
 
 

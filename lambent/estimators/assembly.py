@@ -37,7 +37,7 @@ def assembled(modality: Modality, latent: Callable[[Spec | None], Spec], likelih
     """The model of the given parts, or of those that suit the data."""
     defaults = modality.defaults()
     spec: Spec = {"type": "LatentModel", "latent": latent(defaults.get("latent"))}
-    spec |= {"context": modality.conditions.width, "white": modality.white}
+    spec |= {"context": modality.conditions.width, "white": modality.white, "gaps": modality.gaps}
     kinds: tuple[tuple[str, type[Part], Any], ...] = (
         ("likelihood", Likelihood, likelihood),
         ("network", Network, network),

@@ -1,6 +1,7 @@
 """LatentModel: encoder → latent → decoder → likelihood."""
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Self
 
 import torch
@@ -17,6 +18,8 @@ from lambent.model.starting import start
 from lambent.model.trace import Draw, Node, Trace, from_posterior, from_prior
 from lambent.part import Part, Shape, option
 from lambent.seeds import seeded
+
+EXAMPLES = 1000  # rows that parts which start from data are shown; a likelihood may ask for more
 
 
 class LatentModel(Part):
@@ -52,9 +55,9 @@ class LatentModel(Part):
         with seeded(torch.Generator().manual_seed(seed)):
             self.likelihood.gaps, self.likelihood.white = self.gaps, self.white
             raw = self.likelihood.setup(event)
-            rows = torch.zeros(1, *event) if examples is None else examples[:1000].cpu()
+            rows = torch.zeros(1, *event) if examples is None else examples[: self.likelihood.examples].cpu()
             observed = self.likelihood.observe(rows)
-            embedded = self.likelihood.seen(observed)
+            embedded = self.likelihood.seen(observed[:EXAMPLES])
             half = self._encoder_for(tuple(embedded.shape[1:]))
             self.encoder: nn.Module = half
             hidden = self.latent.setup(self._with_context(half.shape), embedded, self.context)
@@ -104,6 +107,19 @@ class LatentModel(Part):
         """p(x | z) for n rows with z from the prior, or from wherever `draw` takes it; batch shape [n]."""
         hidden, _ = self._imagined(n, draw, context)
         return self._decode(hidden, (n,), context)
+
+    @contextmanager
+    def standing(self) -> Iterator[None]:
+        """While active, passes carry no gradient to the weights that q(z|x) alone goes through."""
+        parts = [self.encoder, *self.likelihood.reading(), *self.latent.inferring()]
+        learning = [p for part in parts for p in part.parameters() if p.requires_grad]
+        try:
+            for parameter in learning:
+                parameter.requires_grad_(False)
+            yield
+        finally:
+            for parameter in learning:
+                parameter.requires_grad_(True)
 
     def _imagined(self, n: int, draw: Draw | None, context: Tensor | None) -> tuple[Tensor, list[Node]]:
         found: tuple[Tensor, list[Node]] = self.latent(

@@ -76,6 +76,9 @@ class Ladder(Variational):
             state = state + self.downs[level - 1](torch.cat((state, node.z), -1))
         return state.flatten(0, 1), nodes
 
+    def inferring(self) -> list[nn.Module]:
+        return [self.ups, self.posterior, self.posteriors]
+
     def _climb(self, features: Tensor) -> list[Tensor]:
         """The deterministic pass up: features for every level, the top first."""
         states = [features]

@@ -12,6 +12,7 @@ from lambent.errors import DataError, UsageError, nearest
 from lambent.metrics.tables import baselines, detection, fidelity, privacy
 from lambent.metrics.tables.coded import Coded, Rows, coded
 from lambent.seeds import stream
+from lambent.tasks import beside
 from lambent.tasks.judgement import ColumnJudged, Judgement, Measured, PairJudged
 from lambent.tasks.sharing import answered
 
@@ -87,7 +88,7 @@ class _Judging:
         rows |= {} if self.unseen is None else {"unseen": len(self.unseen)}
         shared, remarks = answered(metrics)
         tables = [self.drawn(rows, DETECTED) for rows in (self.real, self.synthetic)]
-        first, second = (fidelity.association(table, self.categories) for table in tables)
+        first, second = (fidelity.association(table[:, : beside.PAIRED], self.categories) for table in tables)
         columns, pairs = self.by_column(shapes, told.drops), self.by_pair(trends)
         left_out = self.found.left_out
         told_apart = (first, second)

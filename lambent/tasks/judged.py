@@ -12,9 +12,6 @@ if TYPE_CHECKING:
 
 HEADS = {"independent": "Independent columns", "bootstrap": "Copies", "unseen": "Unseen rows", "real": "Real rows"}
 WORST = 15
-ASSOCIATION = (
-    "√(1 − exp(−2 I)) of the mutual information of two columns of any kinds: 0 says nothing of the other, 1 settles it."
-)
 
 
 def sections(found: "Judgement") -> list[Section]:
@@ -81,11 +78,11 @@ def _columns(found: "Judgement") -> Section:
 
 
 def _pairs(found: "Judgement") -> Section:
-    names = [column.name for column in found.columns]
+    names = [column.name for column in found.columns[: beside.PAIRED]]
     body = beside.associations(names, ("real", "synthetic"), *found.associations)
     if found.pairs:
         worst = [(f"{pair.first} and {pair.second}", [Cell(pair.trend, number=True)]) for pair in found.pairs[:WORST]]
         table = TableBlock(["Columns", "Trend"], worst, "The pairs that hang together least like the real ones")
         body.append(Details("The pairs with the lowest Trend", [table]))
     lead = "Which columns say something about which: the synthetic rows should show the same pattern as the real ones."
-    return Section("judged-pairs", "Pair by pair", lead, [*body, Paragraph(ASSOCIATION, "note")])
+    return Section("judged-pairs", "Pair by pair", lead, [*body, Paragraph(beside.ASSOCIATION, "note")])

@@ -24,7 +24,6 @@ from lambent.training.settings import Training
 from lambent.training.views import described
 
 
-
 @dataclass(frozen=True)
 class Intake:
     """train, held_out: to train and to validate on; modality: what read them, if known; whole: rows that a share was cut off."""

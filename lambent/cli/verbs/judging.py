@@ -5,8 +5,6 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from lambent.cli import folder as run_folder
 from lambent.cli import output
 from lambent.cli.folder import opened
@@ -24,14 +22,13 @@ from lambent.fitted import Fitted
 from lambent.report import Findings
 from lambent.report import write as write_report
 from lambent.report.numerals import show
-from lambent.seeds import stream
 from lambent.tasks import explore
+from lambent.tasks.by_column import drawn
 from lambent.tasks.judge import LEAST, judge
 from lambent.tasks.judgement import Judgement
 
 MOST = 10_000_000
 MOST_READ = 200_000  # training rows that are compared with where they are read from disk
-APART = ("identifier", "text", "constant", "empty")  # kinds of columns that no model learns, and no measure compares
 
 
 def add_judging(parser: Parser) -> None:
@@ -134,18 +131,16 @@ def _of_run(options: Namespace, voice: Voice) -> Judgement:
         synthetic = _table(options.against)
     others = "" if unseen is None else f" and {len(unseen):,} others"
     voice.step(f"judging them beside {len(real):,} training rows{others}")
-    apart = [column.name for column in modality.columns if column.kind in APART]
+    apart = [column.name for column in modality.columns if not column.width]  # which no model learns
     return judge(real, synthetic, unseen, options.target, options.seed, [*options.leave_out, *apart])
 
 
 def _drawn(fitted: Fitted, options: Namespace) -> Any:
     """Rows of the model in the data's own units; under conditions that are not given, those typical of training."""
     given = named(options.given)
-    generator = torch.Generator().manual_seed(stream(options.seed, "judge"))
-    conditions = fitted.conditions
-    context = fitted.given(given, options.generated) if given else None
-    if context is None and conditions:
-        context = conditions.typical(options.generated, generator)
+    if not given:
+        return fitted.raw(drawn(fitted, options.generated, options.seed))
+    context = fitted.given(given, options.generated)
     return fitted.raw(explore.generate(fitted, options.generated, options.seed, context=context, noise=True))
 
 

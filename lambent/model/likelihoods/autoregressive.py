@@ -13,7 +13,7 @@ from lambent.model.likelihoods.base import Likelihood
 from lambent.model.likelihoods.chain import Chain
 from lambent.model.likelihoods.features import KINDS, Features, Layout
 from lambent.model.likelihoods.ordering import met, ordered
-from lambent.part import Part, Shape, option
+from lambent.part import Shape, option
 from lambent.seeds import mixed_seed
 
 PAIRS = 64  # columns up to which each hears every other in its own way
@@ -41,7 +41,8 @@ class Autoregressive(Likelihood):
         "how many tokens each column has; one number for all columns", default=(2,), minimum=1, maximum=2**24
     )
     kinds: tuple[str, ...] = option(
-        "what the tokens of each column are, and so how they are seen: levels, values or bins; one word for all", default=("levels",)
+        "what the tokens of each column are, and so how they are seen: levels, values or bins; one word for all",
+        default=("levels",),
     )
     indicates: tuple[int, ...] = option(
         "of the last columns, which column each is the gap indicator of: they come last, and do not see that column",
@@ -78,15 +79,21 @@ class Autoregressive(Likelihood):
 
     def _layout(self, event: Shape) -> Layout:
         if len(event) != 1:
-            raise UsageError(f"Autoregressive is for rows of columns, not for rows of shape {list(event)}: use the Table kind of data")
+            raise UsageError(
+                f"Autoregressive is for rows of columns, not for rows of shape {list(event)}: use the Table kind of data"
+            )
         columns = event[0]
         tokens, seen = (given * columns if len(given) == 1 else given for given in (self.tokens, self.kinds))
         for name, given in (("tokens", tokens), ("kinds", seen)):
             if len(given) != columns:
-                raise UsageError(f"Autoregressive.{name} describes {len(given)} columns and the rows have {columns}: give one for each")
+                raise UsageError(
+                    f"Autoregressive.{name} describes {len(given)} columns and the rows have {columns}: give one for each"
+                )
         own = columns - len(self.indicates)
         if any(column >= own for column in self.indicates):
-            raise UsageError(f"Autoregressive.indicates names column {max(self.indicates)}; the columns that may have gaps are 0 to {own - 1}")
+            raise UsageError(
+                f"Autoregressive.indicates names column {max(self.indicates)}; the columns that may have gaps are 0 to {own - 1}"
+            )
         partner = [-1] * columns
         for indicator, column in enumerate(self.indicates, start=own):
             partner[indicator], partner[column] = column, indicator
@@ -142,7 +149,9 @@ class Autoregressive(Likelihood):
         outside = ((x < 0) | (x >= most)).flatten(0, -2).any(0)
         if bool(outside.any()):
             column = int(outside.nonzero()[0])
-            self.refuse(x[..., column], f"tokens from 0 to {int(most[column]) - 1} in column {column}, as Table encodes them")
+            self.refuse(
+                x[..., column], f"tokens from 0 to {int(most[column]) - 1} in column {column}, as Table encodes them"
+            )
 
 
 @dataclass(frozen=True)

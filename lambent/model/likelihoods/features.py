@@ -82,11 +82,15 @@ class Features(nn.Module):
     def __init__(self, layout: Layout, rank: int, presence: bool) -> None:
         super().__init__()
         self.layout, self.presence = layout, presence
-        self.rank = min(rank, max([k for k, seen in zip(layout.tokens, layout.seen, strict=True) if seen != "bins"], default=1))
+        self.rank = min(
+            rank, max([k for k, seen in zip(layout.tokens, layout.seen, strict=True) if seen != "bins"], default=1)
+        )
         self.vectors = nn.Parameter(0.5 * torch.randn(layout.total, self.rank))
         with torch.no_grad():
             for column in range(layout.columns):
-                self.vectors[layout.places(column).stop - 1] = 0.0  # what is rare, or unseen, shows nothing until it is learned
+                self.vectors[layout.places(column).stop - 1] = (
+                    0.0  # what is rare, or unseen, shows nothing until it is learned
+                )
         self.register_buffer("phi", phi(layout, torch.ones(layout.total)))
         each = [self._shown(k, seen) for k, seen in zip(layout.tokens, layout.seen, strict=True)]
         wide = self.rank + SMOOTH + HEAVY + presence

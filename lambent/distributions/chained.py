@@ -17,8 +17,6 @@ class Conditionals(Protocol):
     raw: [*batch, columns, width]. features: what the columns that are there show, [rows, features].
     """
 
-    tokens: tuple[int, ...]
-
     @property
     def order(self) -> list[int]:
         """The columns as they follow each other."""

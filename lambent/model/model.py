@@ -111,7 +111,11 @@ class LatentModel(Part):
     @contextmanager
     def standing(self) -> Iterator[None]:
         """While active, passes carry no gradient to the weights that q(z|x) alone goes through."""
-        parts = [self.encoder, *self.likelihood.reading(), *self.latent.inferring()]
+        parts = [
+            self.encoder,
+            *self.likelihood.reading(),
+            *(getattr(self.latent, name) for name in self.latent.inferring),
+        ]
         learning = [p for part in parts for p in part.parameters() if p.requires_grad]
         try:
             for parameter in learning:

@@ -161,7 +161,7 @@ class Elbo(Annealing):
     def refusal(self, whole: Part) -> str | None:
         weighed = self.beta == "auto" or self.free_bits or self.capacity or self.floor
         if weighed and isinstance(whole, LatentModel) and not whole.latent.density:
-            return "Elbo has no KL to weigh under a Point posterior: leave beta, free_bits, floor and capacity alone, or use Diagonal"
+            return "Elbo has no KL to weigh under a Point posterior: use Diagonal, or leave beta, free_bits, floor and capacity"
         if self.capacity is not None and self.beta == "auto":
             return "Elbo cannot both steer the KL to a capacity and set beta by itself: give beta a number, or leave capacity out"
         units = sum(whole.latent.sizes_of_levels) if isinstance(whole, LatentModel) else 0

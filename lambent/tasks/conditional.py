@@ -22,7 +22,7 @@ from lambent.model.trace import Draw, Node, fixed, from_keys
 from lambent.progress import counting
 from lambent.seeds import stream
 
-SAMPLES = 100  # codes of a row, unless told
+SAMPLES = 50  # codes of a row, unless told
 STRATA = 16  # values that stand for a column of numbers under one code
 
 

@@ -33,6 +33,8 @@ class LevelEstimate:
     def names(self) -> list[Any]:
         """The levels as the data have them; the last may be "other"."""
         values = plain(self.column.decode(self.tokens[:, None])).tolist()
+        if isinstance(self.column, Levels) and self.column.form == "boolean":
+            values = [bool(value) for value in values]
         merged = isinstance(self.column, Levels) and len(self.tokens) > len(self.column.levels)
         return [*values[:-1], OTHER] if merged else values
 
@@ -104,6 +106,12 @@ def _of_levels(column: Levels, probabilities: Tensor) -> LevelEstimate:
     kept = chances[:, :-1]
     total = np.maximum(kept.sum(1, keepdims=True), np.finfo(np.float64).tiny)
     return LevelEstimate(column, tokens[:-1], kept / total)
+
+
+def in_type(column: Column, values: Array) -> Array:
+    """Numbers in a column's unit as the data have them: times as times; numbers as they are, on no grid."""
+    times = isinstance(column, Ranked) and column.form in ("datetime", "duration")
+    return as_typed(column, values).values if times else values
 
 
 def as_typed(column: Column, values: Array) -> Typed:

@@ -103,11 +103,9 @@ class _Judging:
             for name, rows in self.beside.items()
         }
         ruler = privacy.Ruler.of(self.real, self.categories)
-        near = self.drawn(self.real, NEAR)
-        covered = {
-            name: privacy.coverage(ruler, near, self.drawn(rows, NEAR))
-            for name, rows in (self.beside | {"synthetic": self.synthetic}).items()
-        }
+        near, every_table = self.drawn(self.real, NEAR), self.beside | {"synthetic": self.synthetic}
+        few = min(NEAR, *map(len, every_table.values()))  # of each as many: more rows cover more
+        covered = {name: privacy.coverage(ruler, near, self.drawn(rows, few)) for name, rows in every_table.items()}
         return {
             "shape": Measured(
                 float(np.nanmean(shapes)),

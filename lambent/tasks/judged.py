@@ -41,7 +41,8 @@ def _numbers(found: "Judgement") -> Section:
     heads = ["Measure", "Synthetic", *(HEADS[name] for name in names), "Better"]
     lead = (
         "A number says little alone. Columns drawn independently win where only single columns are looked at, copies of the "
-        "training rows win wherever privacy is not; unseen real rows show what is to be reached."
+        "training rows win wherever privacy is not; unseen real rows show what is to be reached, though where "
+        "they are fewer they look less alike by chance."
     )
     meanings = Listing([Fact(name.replace("_", " "), one.meaning) for name, one in found.metrics.items()])
     body: list[Block] = [

@@ -24,7 +24,7 @@ def made(event: Event, rows: Rows, device: torch.device) -> Callable[[Spec], tup
         shape = event(spec)
         likelihood = Likelihood.from_spec(spec)
         raw = likelihood.setup(shape)
-        return likelihood.to(device), shape, raw, rows(spec, shape, 6).to(device)
+        return likelihood.to(device).eval(), shape, raw, rows(spec, shape, 6).to(device)  # nothing is left out
 
     return built
 
@@ -131,7 +131,8 @@ def test_gradient_reaches_all_raw_outputs_and_weights(
 ) -> None:
     likelihood, _, raw, x = made(any_likelihood_spec)
     values = torch.randn(6, *raw, device=device, requires_grad=True)
-    likelihood(values).log_prob(likelihood.observe(x)).sum().backward()
+    observed = likelihood.observe(x)
+    (likelihood(values).log_prob(observed).sum() + likelihood.embed(observed).square().sum()).backward()
     reached = values.grad.abs().flatten(1).sum(0)
     assert (reached > 0).all(), "a raw output without effect"
     assert all(p.grad is not None and (p.grad != 0).any() for p in likelihood.parameters())

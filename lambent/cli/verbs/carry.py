@@ -64,9 +64,8 @@ def carry_out(plan: Plan, folder: Path, job: Job, resume: bool = False) -> int:
     parts = plan.described(rows.train.modality.defaults())
     own = {k: v for k, v in parts.items() if k != "objective"}
     modality = rows.train.modality
-    model = LatentModel.from_spec(
-        {"type": "LatentModel", **own, "context": modality.conditions.width, "white": modality.white}
-    )
+    given = {"context": modality.conditions.width, "white": modality.white, "gaps": modality.gaps}
+    model = LatentModel.from_spec({"type": "LatentModel", **own, **given})
     objective = Objective.from_spec(parts["objective"])
     start = _Start(plan, parts, rows, folder, resume, job.voice)
     watchers = [start, Journal(folder / run_folder.HISTORY), *_progress(job.voice), *trackers]

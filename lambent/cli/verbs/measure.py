@@ -36,7 +36,7 @@ from lambent.metrics.bound import SAMPLES
 from lambent.tasks import explore
 from lambent.tasks.evaluate import MOST_SAMPLES
 from lambent.tasks.evaluate import evaluate as measured
-from lambent.tasks.predict import predict
+from lambent.tasks.predict import Prediction, predict
 from lambent.tasks.score import scored, scored_by_column
 
 LOWEST = 10  # rows that the summary names
@@ -145,6 +145,10 @@ def _score_by_level(fitted: Fitted, encoded: Encoded, options: Namespace, path: 
             "--by tries every level of a condition, so --given has nothing to say beside it: leave one out"
         )
     found = predict(fitted, encoded, options.by, options.samples, options.seed)
+    if not isinstance(found, Prediction):
+        raise UsageError(
+            f"--by {options.by}: is a column of numbers, which has no levels; see lambent predict --target"
+        )
     chances = {f"p_{level}": found.log_posterior[:, i].exp().numpy().round(6) for i, level in enumerate(found.levels)}
     arrays = {"predicted": np.array(found.likeliest), **chances, "bound": found.evidence.numpy()}
     output.write(path, arrays, lead_of(encoded), None)

@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from typing import ClassVar, Literal
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from lambent.model.trace import Draw, Node
 from lambent.part import Part, Shape, elements
@@ -24,6 +24,7 @@ class Latent(Part):
     takes: ClassVar[Literal["vector", "maps"]] = (
         "vector"  # maps: the pyramid of a convolutional network, the finest first
     )
+    inferring: ClassVar[tuple[str, ...]] = ("posterior",)  # the modules in it that q(z|x) alone goes through
 
     @abstractmethod
     def setup(self, features: Shape | list[Shape], examples: Tensor, context: int = 0) -> Shape:
@@ -87,10 +88,6 @@ class Latent(Part):
     @abstractmethod
     def origin(self) -> str:
         """What p(z) of the top level is, as a name for sentences."""
-
-    @abstractmethod
-    def inferring(self) -> list[nn.Module]:
-        """The modules that q(z|x) alone goes through."""
 
     def start(self, weight: Tensor, location: Tensor, scale: Tensor) -> bool:
         """Begin with a posterior that is linear in the first features, as `Posterior.start`; whether it can."""

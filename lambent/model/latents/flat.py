@@ -1,6 +1,6 @@
 """Flat: one vector z."""
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from lambent.model.latents.base import Encoder, Features, Variational
 from lambent.model.posteriors import Diagonal, Posterior
@@ -37,9 +37,6 @@ class Flat(Variational):
             node = Node(p, q, (n, q.batch_shape[0]))
         node.z = draw(node, 0)
         return node.z.flatten(0, 1), [node]
-
-    def inferring(self) -> list[nn.Module]:
-        return [self.posterior]
 
     def start(self, weight: Tensor, location: Tensor, scale: Tensor) -> bool:
         return self.posterior.start(weight, location, scale)

@@ -20,6 +20,7 @@ class Ladder(Variational):
     Sønderby et al., Ladder Variational Autoencoders, 2016; Kingma et al., 2016.
     """
 
+    inferring = ("ups", "posterior", "posteriors")
     papers = ("sonderby2016ladder", "kingma2016improved")
 
     sizes: tuple[int, ...] = option("units at each level, the top first", default=(8, 16, 32), minimum=1, maximum=65536)
@@ -75,9 +76,6 @@ class Ladder(Variational):
             nodes.append(node)
             state = state + self.downs[level - 1](torch.cat((state, node.z), -1))
         return state.flatten(0, 1), nodes
-
-    def inferring(self) -> list[nn.Module]:
-        return [self.ups, self.posterior, self.posteriors]
 
     def _climb(self, features: Tensor) -> list[Tensor]:
         """The deterministic pass up: features for every level, the top first."""

@@ -29,7 +29,7 @@ class Autoregressive(Likelihood):
     not seen and costs nothing. `start` orders the columns by mutual information.
     """
 
-    papers = ("germain2015made", "uria2014deep")
+    papers = ("larochelle2011neural", "germain2015made")
 
     unit_bytes = False
     planar = False
@@ -48,6 +48,7 @@ class Autoregressive(Likelihood):
         "of the last columns, which column each is the gap indicator of: they come last, and do not see that column",
         default=(),
         minimum=0,
+        maximum=2**24,
     )
     width: int = option(
         f"hidden units of each column at most; fewer where there are many columns, {UNITS} together",
@@ -83,11 +84,12 @@ class Autoregressive(Likelihood):
                 f"Autoregressive is for rows of columns, not for rows of shape {list(event)}: use the Table kind of data"
             )
         columns = event[0]
-        tokens, seen = (given * columns if len(given) == 1 else given for given in (self.tokens, self.kinds))
-        for name, given in (("tokens", tokens), ("kinds", seen)):
-            if len(given) != columns:
+        tokens = self.tokens * columns if len(self.tokens) == 1 else self.tokens
+        seen = self.kinds * columns if len(self.kinds) == 1 else self.kinds
+        for name, given in (("tokens", len(tokens)), ("kinds", len(seen))):
+            if given != columns:
                 raise UsageError(
-                    f"Autoregressive.{name} describes {len(given)} columns and the rows have {columns}: give one for each"
+                    f"Autoregressive.{name} describes {given} columns and the rows have {columns}: give one for each"
                 )
         own = columns - len(self.indicates)
         if any(column >= own for column in self.indicates):
@@ -163,25 +165,29 @@ class Bound:
     draws: int | None
 
     @property
-    def tokens(self) -> tuple[int, ...]:
-        return self.likelihood.chain.layout.tokens
+    def _layout(self) -> Layout:
+        layout: Layout = self.likelihood.chain.layout
+        return layout
 
     @property
     def order(self) -> list[int]:
-        return self.likelihood.order.tolist()
+        order: list[int] = self.likelihood.order.tolist()
+        return order
 
     def binned(self, column: int) -> bool:
-        return self.likelihood.chain.layout.seen[column] == "bins"
+        return self._layout.seen[column] == "bins"
 
     def log_prob(self, raw: Tensor, value: Tensor) -> Tensor:
         likelihood, chain = self.likelihood, self.likelihood.chain
         shape = torch.broadcast_shapes(raw.shape[:-1], value.shape)
         hidden = likelihood.computed(chain, raw, value, self.sequence, self._masks(shape, raw))
         tokens = chain.features.tokens(value).expand(shape).reshape(-1, shape[-1])
-        return chain.heads.log_prob(hidden, tokens).reshape(shape)
+        found: Tensor = chain.heads.log_prob(hidden, tokens).reshape(shape)
+        return found
 
     def features(self, value: Tensor) -> Tensor:
-        return self.likelihood.chain.features(value)
+        shown: Tensor = self.likelihood.chain.features(value)
+        return shown
 
     def show(self, features: Tensor, column: int, rows: Tensor, tokens: Tensor) -> None:
         shown = self.likelihood.chain.features
@@ -189,10 +195,12 @@ class Bound:
 
     def logits(self, raw: Tensor, features: Tensor, column: int) -> Tensor:
         chain = self.likelihood.chain
-        return chain.heads.logits(self.likelihood.computed(chain.one, raw, features, column), column)
+        hidden = self.likelihood.computed(chain.one, raw, features, column)
+        found: Tensor = chain.heads.logits(hidden, column)
+        return found
 
     def _masks(self, shape: tuple[int, ...], raw: Tensor) -> Tensor | None:
-        """What is left out of both hidden layers, [2, columns, rows, width]: 0, or 1 / the share kept. Bytes are quickly drawn."""
+        """What is left out of both hidden layers, [2, columns, rows, width]: 0, or 1 / the share kept; quickly, as bytes."""
         dropout = self.likelihood.dropout
         if self.draws is None or not dropout:
             return None

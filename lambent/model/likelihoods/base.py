@@ -56,8 +56,7 @@ class Likelihood(Part):
     def computed(self, module: Callable[..., Tensor], *inputs: Any) -> Tensor:
         """What a network inside the likelihood makes of `inputs`, computed as the model's networks are; in their dtype."""
         if self.low_precision is None:
-            made = module(*inputs)
-            return made
+            return module(*inputs)
         with torch.autocast(inputs[0].device.type, dtype=self.low_precision):
             made = module(*inputs)
         return made.to(inputs[0].dtype)

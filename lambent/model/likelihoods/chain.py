@@ -21,6 +21,9 @@ MILD = 0.3  # how strongly smooth features speak: bins start as their marginals,
 class Pairwise(nn.Module):
     """c_ij(x_i) = A_ij e_i(x_i): every column hears every other in its own way. Quadratic in the columns."""
 
+    owner: Tensor
+    strange: Tensor
+
     def __init__(self, layout: Layout, owner: Tensor, width: int) -> None:
         super().__init__()
         self.register_buffer("owner", owner, persistent=False)
@@ -33,7 +36,8 @@ class Pairwise(nn.Module):
         rank = order.argsort()
         visible = (rank[:, None] < rank[None, :]) & self.strange
         masked = self.weight * visible[self.owner].unsqueeze(-1)
-        return (features @ masked.flatten(1)).unflatten(-1, masked.shape[1:])
+        heard: Tensor = (features @ masked.flatten(1)).unflatten(-1, masked.shape[1:])
+        return heard
 
     def one(self, features: Tensor, column: int) -> Tensor:
         """What one column hears of all others, [rows, width]."""
@@ -45,6 +49,9 @@ class Shared(nn.Module):
 
     As NADE: Larochelle & Murray, The Neural Autoregressive Distribution Estimator, 2011.
     """
+
+    place: Tensor
+    partner: Tensor
 
     def __init__(self, layout: Layout, owner: Tensor, width: int) -> None:
         super().__init__()
@@ -81,6 +88,8 @@ class Heads(nn.Module):
 
     Of bins: a free bias and .3 φ(k)ᵀ L h, so that what lies side by side is about as likely.
     """
+
+    back: Tensor
 
     def __init__(self, layout: Layout, width: int) -> None:
         super().__init__()
@@ -129,7 +138,8 @@ class Heads(nn.Module):
         bias = (self.biases[g] + getattr(self, f"absent{g}"))[members].unsqueeze(1)
         product = torch.bmm(hidden, self.weights[g][members])
         table = getattr(self, f"phi{g}")
-        return bias + (product if not len(table) else torch.bmm(product, table[members]))
+        logits: Tensor = bias + (product if not len(table) else torch.bmm(product, table[members]))
+        return logits
 
     def log_prob(self, hidden: Tensor, tokens: Tensor) -> Tensor:
         """log p of each column's token, [rows, columns], from hidden [columns, rows, width] and tokens [rows, columns]."""

@@ -78,6 +78,7 @@ class Features(nn.Module):
     phi: Tensor
     picked: Tensor
     owner: Tensor
+    own: Tensor
 
     def __init__(self, layout: Layout, rank: int, presence: bool) -> None:
         super().__init__()
@@ -132,7 +133,7 @@ class Features(nn.Module):
 
 
 def phi(layout: Layout, counts: Tensor) -> Tensor:
-    """The features of every token by its place, [tokens of all columns, SMOOTH + HEAVY]; counts [tokens]: how often each was met."""
+    """The features of every token by its place, [tokens, SMOOTH + HEAVY]; counts [tokens]: how often each was met."""
     made = []
     for column, (tokens, seen) in enumerate(zip(layout.tokens, layout.seen, strict=True)):
         own = counts[layout.places(column)].double()

@@ -59,7 +59,7 @@ def coarse(layout: Layout, value: Tensor, counts: Tensor) -> tuple[Tensor, int]:
 
 def mutual_information(coarse: Tensor, groups: int) -> Tensor:
     """I(x_i; x_j) in nats, [columns, columns], over rows that have both, less what chance gives; of itself nought."""
-    rows, columns = coarse.shape
+    columns = coarse.shape[1]
     hot = functional.one_hot(coarse + 1, groups + 1)[..., 1:].flatten(1).float()
     joint = (hot.T @ hot).double().reshape(columns, groups, columns, groups).transpose(1, 2)
     total = joint.sum((2, 3), keepdim=True).clamp_min(1)

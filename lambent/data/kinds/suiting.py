@@ -23,7 +23,7 @@ def suiting(encoding: Encoding, rows: int, robust: bool) -> dict[str, Any]:
         likelihood = {
             "type": "Autoregressive",
             "tokens": list(encoding.tokens),
-            "seen": list(encoding.seen),
+            "kinds": list(encoding.seen),
             "indicates": list(encoding.indicates),
         }
     elif encoding.of_counts:

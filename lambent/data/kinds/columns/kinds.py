@@ -5,7 +5,7 @@ import re
 import numpy as np
 
 from lambent.data.kinds.columns.base import KINDS, NAMED, NUMBERS, TIMES, Kind
-from lambent.data.kinds.columns.cells import IN_WORDS, as_word, read_words
+from lambent.data.kinds.columns.cells import IN_WORDS, as_word, read_word, read_words
 from lambent.data.kinds.columns.levels import MOST
 from lambent.data.kinds.columns.tally import Tally
 from lambent.errors import DataError, UsageError, nearest
@@ -13,6 +13,7 @@ from lambent.errors import DataError, UsageError, nearest
 ALL = 0.9  # of the cells of text that must differ for it to be no name of a group
 HALF = 0.5
 MANY = 20  # rows from which whole numbers may be keys
+FEW = 3  # cells of text among numbers, which are rather faults than names
 LOW = 0.25  # of the greatest of counts their mean is, at most
 LONG = 40  # letters, and
 WORDS = 6  # words, of which text on average has as many where it is free
@@ -38,15 +39,15 @@ def kind_of(tally: Tally) -> Kind:
 
 
 def _of_text(tally: Tally) -> Kind:
-    if tally.different == 1:
-        return Kind("categorical", f"only {_shown(tally, 0)}, and gaps")
-    if tally.different == 2:
-        return Kind("binary", f"only {_shown(tally, 0)} and {_shown(tally, 1)}")
-    if tally.odd is not None and (tally.different > MOST or tally.different > HALF * tally.kept):
+    if tally.odd is not None and (tally.different > MOST or tally.different > HALF * tally.kept or _odd_cells(tally) <= FEW):
         raise DataError(
             f"{tally.odd}, and most cells of the column are: mend such cells, leave the column out (--data.drop), or say that it "
             f"holds names (--data.kinds {tally.name}=categorical)"
         )
+    if tally.different == 1:
+        return Kind("categorical", f"only {_shown(tally, 0)}, and gaps")
+    if tally.different == 2:
+        return Kind("binary", f"only {_shown(tally, 0)} and {_shown(tally, 1)}")
     if tally.declared.levels:
         return Kind("categorical", f"the data declare categories, of which {tally.different:,} occur")
     share = tally.different / tally.kept
@@ -62,6 +63,11 @@ def _of_text(tally: Tally) -> Kind:
         return Kind("text", f"{tally.different:,} different texts of {words:.0f} words on average")
     odd = "" if tally.odd is None else f"; most are numbers, and {tally.odd.rpartition(': ')[2]}"
     return Kind("categorical", f"{tally.different:,} different names in {tally.present:,} cells{odd}")
+
+
+def _odd_cells(tally: Tally) -> int:
+    """How many cells of text are no numbers."""
+    return sum(n for word, n in zip(tally.words, tally.counts, strict=True) if read_word(word, "number") is None)
 
 
 def _are_codes(words: list[str]) -> bool:

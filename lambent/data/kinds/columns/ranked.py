@@ -94,7 +94,7 @@ class Ranked(Column):
         parts = [f"{atoms:,} value{'s' * (atoms != 1)}"] * (atoms > 0) + [f"{bins:,} bin{'s' * (bins != 1)}"] * (
             bins > 0
         )
-        return " and ".join(parts)
+        return f"learned from, as {' and '.join(parts)}"
 
     def notice(self) -> str | None:
         return None

@@ -1,6 +1,7 @@
-"""What `benchmarks/tables_mixed.py` asks of an environment of its own, with xgboost-cpu and ctgan in it. Needs no Lambent.
+"""What `benchmarks/tables_mixed.py` asks of an environment of its own, with xgboost-cpu and ctgan in it, or with mostlyai-engine.
 
     python benchmarks/rivals.py tvae REAL.csv FAKE.csv --seed 0           # 300 epochs, ctgan's own settings
+    python benchmarks/rivals.py argn REAL.csv FAKE.csv --seed 0           # mostlyai-engine, its own settings
     python benchmarks/rivals.py detect REAL.csv FAKE.csv [FAKE.csv …]     # AUC of XGBClassifier, a line of JSON each
 
 A CSV file's columns of text are categories, all others numbers.
@@ -10,6 +11,7 @@ import argparse
 import json
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,30 +19,40 @@ FOLDS = 3
 EPOCHS = 300
 
 
-def tvae(real: Path, fake: Path, seed: int, threads: int) -> dict[str, Any]:
-    """Train ctgan's TVAE, write as many rows; the seconds of its fit, columns analysed within, and of its sampling."""
+def tvae(real: Path, fake: Path, seed: int) -> dict[str, Any]:
+    """ctgan's TVAE."""
     import ctgan
     import numpy as np
     import torch
 
-    torch.set_num_threads(threads)
     torch.manual_seed(seed)
     np.random.seed(seed)  # noqa: NPY002  ctgan draws from it
     rows = read(real)
     discrete = [name for name in rows if rows[name].dtype.kind not in "iufb"]
     model = ctgan.TVAE(epochs=EPOCHS, enable_gpu=False)
+    return {"version": ctgan.__version__} | made(lambda: model.fit(rows, discrete), lambda: model.sample(len(rows)), fake)
+
+
+def argn(real: Path, fake: Path, seed: int) -> dict[str, Any]:
+    """mostlyai-engine's TabularARGN, which ends by itself."""
+    from importlib.metadata import version
+
+    from mostlyai.engine import TabularARGN
+
+    rows = read(real)
+    model = TabularARGN(device="cpu", random_state=seed)
+    found = made(lambda: model.fit(rows), lambda: model.sample(n_samples=len(rows))[list(rows)], fake)
+    return {"version": version("mostlyai-engine")} | found
+
+
+def made(fit: Callable[[], Any], draw: Callable[[], Any], fake: Path) -> dict[str, Any]:
+    """Train, write the rows drawn; the seconds of the fit, columns analysed within, of the processor, and of the drawing."""
     started, worked = time.perf_counter(), time.process_time()
-    model.fit(rows, discrete)
+    fit()
     seconds, processor = time.perf_counter() - started, time.process_time() - worked
     started = time.perf_counter()
-    model.sample(len(rows)).to_csv(fake, index=False)
-    return {
-        "seconds": seconds,
-        "processor": processor,
-        "sampling": time.perf_counter() - started,
-        "threads": threads,
-        "version": ctgan.__version__,
-    }
+    draw().to_csv(fake, index=False)
+    return {"seconds": seconds, "processor": processor, "sampling": time.perf_counter() - started}
 
 
 def detect(real: Path, fake: Path) -> dict[str, Any]:
@@ -75,16 +87,22 @@ def read(path: Path) -> Any:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("tvae", "detect"))
+    parser.add_argument("what", choices=("tvae", "argn", "detect"))
     parser.add_argument("real", type=Path)
     parser.add_argument("fake", type=Path, nargs="+")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     warnings.simplefilter("ignore")
+    if args.what != "detect":
+        import torch
+
+        torch.set_num_threads(args.threads)
+        maker = tvae if args.what == "tvae" else argn
+        print(json.dumps(maker(args.real, args.fake[0], args.seed) | {"threads": args.threads}), flush=True)
+        return
     for fake in args.fake:
-        found = tvae(args.real, fake, args.seed, args.threads) if args.what == "tvae" else detect(args.real, fake)
-        print(json.dumps(found), flush=True)
+        print(json.dumps(detect(args.real, fake)), flush=True)
 
 
 if __name__ == "__main__":

@@ -4,13 +4,14 @@
     python benchmarks/tables_mixed.py --rivals VENV/bin/python           # beside XGBoost's detector, and TVAE
     python benchmarks/tables_mixed.py --only Adult --models Lambent --seeds 0 --rivals VENV/bin/python
 
-The rivals have an environment of their own (pip install torch xgboost-cpu ctgan); without it the columns of XGBoost are of
-scikit-learn's boosted trees, and say so. What rivals made is kept in --work and taken from there again. Tables: those of
+The rivals have environments of their own (pip install torch xgboost-cpu ctgan; pip install mostlyai-engine for --engine); without
+the former the columns of XGBoost are of scikit-learn's boosted trees, and say so. What rivals made is kept in --work and taken from there again. Tables: those of
 LAMBENT_DATA or ../shared/data.
 """
 
 import argparse
 import json
+import os
 import subprocess
 import tempfile
 import time
@@ -58,14 +59,17 @@ COLUMNS = [
     column("seeds", "Seeds"),
 ]
 REAL, COPIES, INDEPENDENT, OURS, TVAE = "real rows", "copies", "independent columns", "Lambent", "TVAE, 300 epochs"
-MODELS = (OURS, TVAE, INDEPENDENT, COPIES, REAL)
+ENGINE = "mostlyai-engine"
+MODELS = (OURS, TVAE, ENGINE, INDEPENDENT, COPIES, REAL)
 
 
 class Rivals:
-    """The environment with XGBoost and ctgan; without one the detector is scikit-learn's, and there is no TVAE."""
+    """The environments of the rivals: of XGBoost and ctgan, and of mostlyai-engine; without the former the detector is
+    scikit-learn's.
+    """
 
-    def __init__(self, python: Path | None, work: Path, threads: int) -> None:
-        self.python, self.work, self.threads = python, work, threads
+    def __init__(self, python: Path | None, engine: Path | None, work: Path, threads: int) -> None:
+        self.python, self.engine, self.work, self.threads = python, engine, work, threads
         work.mkdir(parents=True, exist_ok=True)
 
     @property
@@ -82,26 +86,33 @@ class Rivals:
             paths = [Path(folder) / f"{name}.csv" for name in ("real", "fake")]
             for path, rows in zip(paths, (real, fake), strict=True):
                 rows.to_csv(path, index=False)
-            return float(self._asked("detect", *map(str, paths))["c2st"])
+            return float(self._asked(self.python, "detect", *map(str, paths))["c2st"])
 
-    def tvae(self, name: str, real: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, float]:
-        """As many rows as it is trained on, and the seconds of its fit: made now, or kept from before."""
-        path = self.work / f"{name}-tvae-{seed}.csv"
+    def made(self, model: str, name: str, real: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, float]:
+        """As many rows as a rival is trained on, and the seconds of its fit: made now, or kept from before."""
+        word, python = ("tvae", self.python) if model == TVAE else ("argn", self.engine)
+        path = self.work / f"{name}-{word}-{seed}.csv"
         facts = path.with_suffix(".json")
         if not (path.exists() and facts.exists()):
             rows = self.work / f"{name}-real.csv"
             real.to_csv(rows, index=False)
-            found = self._asked("tvae", str(rows), str(path), f"--seed={seed}", f"--threads={self.threads}")
+            found = self._asked(python, word, str(rows), str(path), f"--seed={seed}", f"--threads={self.threads}")
             facts.write_text(json.dumps(found))
         made = pd.read_csv(path, keep_default_na=False, na_values=[""])
         return made, float(json.loads(facts.read_text())["seconds"])
 
-    def _asked(self, *words: str) -> dict[str, Any]:
+    def has(self, model: str) -> bool:
+        """Whether the environment that a model needs was given."""
+        return {TVAE: self.python, ENGINE: self.engine}.get(model, self.work) is not None
+
+    def _asked(self, python: Path | None, *words: str) -> dict[str, Any]:
         script = Path(__file__).with_name("rivals.py")
-        done = subprocess.run([str(self.python), str(script), *words], capture_output=True, text=True, check=False)
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        command = [str(python), str(script), *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
         if done.returncode:
             raise SystemExit(f"{' '.join(words)}: {done.stderr.strip().splitlines()[-1]}")
-        return dict(json.loads(done.stdout))
+        return dict(json.loads(done.stdout.strip().splitlines()[-1]))
 
 
 def code(*tables: pd.DataFrame) -> Coded:
@@ -122,10 +133,14 @@ def ours(name: str, real: pd.DataFrame, seed: int, rivals: Rivals) -> Made:
     return Made(rows=rows, seconds=seconds, fitted=vae.fitted_)
 
 
-def theirs(name: str, real: pd.DataFrame, seed: int, rivals: Rivals) -> Made:
-    """ctgan's TVAE."""
-    rows, seconds = rivals.tvae(name, real, seed)
-    return Made(rows=rows, seconds=seconds)
+def theirs(model: str) -> Callable[[str, pd.DataFrame, int, Rivals], Made]:
+    """A rival's rows."""
+
+    def make(name: str, real: pd.DataFrame, seed: int, rivals: Rivals) -> Made:
+        rows, seconds = rivals.made(model, name, real, seed)
+        return Made(rows=rows, seconds=seconds)
+
+    return make
 
 
 def independent(name: str, real: pd.DataFrame, seed: int, rivals: Rivals) -> Made:
@@ -147,7 +162,8 @@ def itself(name: str, real: pd.DataFrame, seed: int, rivals: Rivals) -> Made:
 
 MAKERS: dict[str, Callable[[str, pd.DataFrame, int, Rivals], Made]] = {
     OURS: ours,
-    TVAE: theirs,
+    TVAE: theirs(TVAE),
+    ENGINE: theirs(ENGINE),
     INDEPENDENT: independent,
     COPIES: copied,
     REAL: itself,
@@ -204,20 +220,21 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2, 3, 4])
     parser.add_argument("--parts", nargs="*", choices=("full", "held"), default=["full", "held"])
     parser.add_argument("--rivals", type=Path, help="the interpreter of an environment with xgboost-cpu and ctgan")
+    parser.add_argument("--engine", type=Path, help="the interpreter of an environment with mostlyai-engine")
     parser.add_argument("--work", type=Path, default=Path("synthetic-tables"), help="where rivals' rows are kept")
     parser.add_argument("--threads", type=int, default=2, help="of training, ours and theirs")
     parser.add_argument("--out", type=Path, default=RESULTS / "tables_mixed.json")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     warnings.simplefilter("ignore")
-    rivals = Rivals(args.rivals, args.work, args.threads)
+    rivals = Rivals(args.rivals, args.engine, args.work, args.threads)
     record = Record(args.out, "Synthetic rows of mixed tables", PROTOCOL, COLUMNS, ("data", "model", "detector"))
     for name, mixed in TABLES.items():
         if args.only and name not in args.only:
             continue
         real = mixed.read()
         for model in args.models or MODELS:
-            if model == TVAE and rivals.python is None:
+            if not rivals.has(model):
                 continue
             for seed in args.seeds:
                 runs = kept_runs(record, name, model, rivals.detector)

@@ -12,7 +12,7 @@ _HOMES = {
         "ArtifactError", "DataError", "DataWarning", "DivergedError", "InterruptedRun", "LambentError", "MachineError",
         "UsageError",
     ),
-    "lambent.estimators": ("VAE",),
+    "lambent.estimators": ("Imputer", "VAE"),
     "lambent.training.fitting": ("fit",),
     "lambent.model.latents": ("Flat", "Ladder", "Latent"),
     "lambent.model.likelihoods": (
@@ -29,9 +29,11 @@ _HOMES = {
     "lambent.objectives.factor": ("Factor",),
     "lambent.fitted": ("Fitted", "save"),
     "lambent.tasks.evaluate": ("evaluate",),
+    "lambent.tasks.impute": ("impute",),
     "lambent.tasks.judge": ("judge",),
     "lambent.tasks.predict": ("predict",),
     "lambent.tasks.prior": ("fit_prior",),
+    "lambent.tasks.synthesize": ("synthesize",),
 }  # fmt: skip
 _RENAMED = {"load": ("lambent.estimators", "load_estimator")}
 # Two parts called Flow live in the latter.
@@ -51,7 +53,7 @@ if TYPE_CHECKING:
         MachineError,
         UsageError,
     )
-    from lambent.estimators import VAE
+    from lambent.estimators import VAE, Imputer
     from lambent.estimators import load_estimator as load
     from lambent.fitted import Fitted, save
     from lambent.model import LatentModel, Trace, posteriors, priors
@@ -80,19 +82,22 @@ if TYPE_CHECKING:
     from lambent.papers import citation
     from lambent.part import Part
     from lambent.tasks.evaluate import evaluate
+    from lambent.tasks.impute import impute
     from lambent.tasks.judge import judge
     from lambent.tasks.predict import predict
     from lambent.tasks.prior import fit_prior
+    from lambent.tasks.synthesize import synthesize
     from lambent.training.fitting import fit
 
 __all__ = [
     "CATALOG", "VAE", "ArtifactError", "Bernoulli", "BetaTc", "Categorical", "Ciwae", "ContinuousBernoulli", "Conv",
     "DataError", "DataWarning", "Diagonal", "DipVae", "DiscretizedLogistics", "DivergedError", "Elbo", "Encoded", "Factor",
-    "Fitted", "Flat", "Full", "Gaussian", "Image", "InterruptedRun", "Iwae", "JohnsonSU", "Ladder", "LambentError", "Laplace",
-    "Latent", "LatentModel", "Likelihood", "Loss", "MachineError", "Miwae", "Mixed", "Mixture", "Mlp", "Modality",
+    "Fitted", "Flat", "Full", "Gaussian", "Image", "Imputer", "InterruptedRun", "Iwae", "JohnsonSU", "Ladder", "LambentError",
+    "Laplace", "Latent", "LatentModel", "Likelihood", "Loss", "MachineError", "Miwae", "Mixed", "Mixture", "Mlp", "Modality",
     "NegativeBinomial", "Network", "Objective", "Part", "Piwae", "Point", "Poisson", "Posterior", "Prior", "ResNet",
     "Sprites", "Standard", "StudentT", "Table", "Trace", "UsageError", "Vamp", "Wae", "ZeroInflatedNegativeBinomial",
-    "citation", "data", "evaluate", "fit", "fit_prior", "judge", "load", "posteriors", "predict", "priors", "save",
+    "citation", "data", "evaluate", "fit", "fit_prior", "impute", "judge", "load", "posteriors", "predict", "priors", "save",
+    "synthesize",
 ]  # fmt: skip
 
 

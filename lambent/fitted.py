@@ -126,6 +126,11 @@ class Fitted:
         """Rows as the model has them, in the units that the data came in: pictures as arrays, tables as frames."""
         return x.detach().cpu().numpy() if self.modality is None else self.modality.decode(x)
 
+    @property
+    def unnamed_context(self) -> bool:
+        """Whether the model takes a context that has no names."""
+        return bool(self.model.context) and not self.conditions
+
     def log_slope(self, x: Tensor) -> Tensor:
         """log |dx / d data| of rows as the model has them, [rows], in nats: what turns a density of x into one of the data.
 

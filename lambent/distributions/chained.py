@@ -88,6 +88,25 @@ class Chained(Columnwise):
         drawn = torch.where(torch.isnan(value), filled.reshape(shape).to(value.dtype), value)
         return drawn, known + restricted.reshape(known.shape).to(known.dtype)
 
+    @torch.no_grad()
+    def restricted(
+        self, value: Tensor, column: int, intervals: Intervals, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        logits = self.conditional_probabilities(value, column).double()
+        shape = logits.shape[:-1]
+        logits = logits.reshape(-1, logits.shape[-1])
+        inside, cut = self._shares(column, intervals, logits)
+        weights = logits.exp() * inside
+        total = weights.sum(-1, keepdim=True)
+        weights = torch.where(total > 0, weights, inside + (inside.sum() == 0))
+        token, within = self._drawn(column, weights, inside, cut, (generator, 1.0))
+        value = value.expand(*shape, value.shape[-1]).clone()
+        missing = torch.isnan(value[..., column])
+        drawn = _joined(token, within, value.dtype).reshape(shape)
+        value[..., column] = torch.where(missing, drawn, value[..., column])
+        log_share = total.squeeze(-1).clamp(max=1.0).log().reshape(shape)
+        return value, log_share.masked_fill(~missing, 0.0)
+
     def conditional_probabilities(self, value: Tensor, column: int) -> Tensor:
         value = value.clone()
         value[..., column] = math.nan

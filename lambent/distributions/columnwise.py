@@ -37,6 +37,16 @@ class Columnwise(Explicit):
         """
 
     @abstractmethod
+    def restricted(
+        self, value: Tensor, column: int, intervals: Intervals, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The rows with the column, where it is missing, drawn from the intervals given all that is there, and no other column.
+
+        The second term is the log-probability that it falls there, [*batch]; 0 where the column is not missing. −inf where no
+        value can, whatever is then drawn.
+        """
+
+    @abstractmethod
     def conditional_probabilities(self, value: Tensor, column: int) -> Tensor:
         """log P(token of the column | all else that is there), [*batch, tokens], in nats.
 
@@ -91,6 +101,15 @@ class Separate(Columnwise):
             drawn[..., column] = inside.to(value.dtype)
             log_prob[..., column] = torch.where(missing[..., column], log_share, log_prob[..., column])
         return torch.where(missing, drawn, value), log_prob.sum(-1).to(value.dtype)
+
+    def restricted(
+        self, value: Tensor, column: int, intervals: Intervals, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        value = value.expand(*self.batch_shape, *self.event_shape).clone()
+        missing = torch.isnan(value[..., column])
+        inside, log_share = self._truncated(column, intervals, generator)
+        value[..., column] = torch.where(missing, inside.to(value.dtype), value[..., column])
+        return value, log_share.masked_fill(~missing, 0.0)
 
     def tokens(self, column: int) -> int:
         """How many values a column can take; 0 for numbers."""

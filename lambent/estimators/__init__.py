@@ -1,6 +1,7 @@
 """The scikit-learn faces."""
 
+from lambent.estimators.imputer import Imputer
 from lambent.estimators.stored import load_estimator
 from lambent.estimators.vae import VAE
 
-__all__ = ["VAE", "load_estimator"]
+__all__ = ["VAE", "Imputer", "load_estimator"]

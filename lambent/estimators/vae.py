@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from numbers import Real
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,26 +11,34 @@ import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array, check_is_fitted
 
-from lambent.data import encode_like, load, load_parted
 from lambent.data.kinds.modality import Encoded, Modality
 from lambent.data.kinds.table import Table
-from lambent.data.loading import raw_rows
-from lambent.data.notices import warned
-from lambent.errors import DataError, UsageError
-from lambent.estimators.assembly import assembled, chosen_modality, is_plain, latent_spec, refuse_unknown
-from lambent.estimators.naming import held_out_of, known_by_name
+from lambent.errors import UsageError
+from lambent.estimators.asking import asked, predicts, values_of
+from lambent.estimators.assembly import (
+    assembled,
+    is_plain,
+    latent_spec,
+    refuse_unknown,
+    settings_of,
+    suited_objective,
+)
+from lambent.estimators.intake import encoded as encoded_rows
+from lambent.estimators.intake import parted
 from lambent.estimators.precise import Precise, threaded
 from lambent.fitted import Fitted, Rows
 from lambent.metrics.bound import SAMPLES
 from lambent.model import LatentModel
-from lambent.objectives import Elbo, Objective
+from lambent.objectives import Objective
 from lambent.part import Spec
 from lambent.progress import shown
-from lambent.seeds import stream
 from lambent.tasks.explore import decode, encode, generate, reconstruct, rows_under
+from lambent.tasks.predict import Prediction
 from lambent.tasks.score import scored, scored_by_column
+from lambent.tasks.synthesize import synthesize
 from lambent.training.continued import Kept, one_pass
 from lambent.training.fitting import fit
 from lambent.training.settings import Training
@@ -45,12 +53,13 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         prior, posterior: parts or their names; put into `latent`. Unless that is a part, what suits the data: a Mixture
             prior, unless the posterior is Point or the objective was made for N(0, I), such as BetaTc.
         likelihood, network: parts or their names; by default what suits the data.
-        objective: a part or its name; Elbo by default.
+        objective: a part or its name; by default what suits the data and their likelihood: Elbo, in most cases as it is.
         modality: how raw data become tensors; found from the data by default. Two-dimensional arrays are tables.
         condition: what the model is conditioned on, p(x | c): "label" (the `y` of `fit`, the folder, the label column), or
             names of columns of a table.
-        epochs, batch, learning_rate, patience, validation, precision, threads, device: as in `lambent.fit`; with threads given,
-            scores, codes and samples are computed by as many (auto: all, half or one, whichever was fastest at the first use).
+        epochs, batch, learning_rate: as in `lambent.fit`; None: what suits the data, and the other settings of the loop with it.
+        patience, validation, precision, threads, device: as in `lambent.fit`; with threads given, scores, codes and samples are
+            computed by as many (auto: all, half or one, whichever was fastest at the first use).
             validation "auto" holds out a tenth of 50 to 10,000 rows, so that the best weights are kept.
         samples: K of the bound that `score_samples` returns.
         random_state: seed of weights, order and noise.
@@ -73,8 +82,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         modality: Any = None,
         condition: Any = None,
         epochs: int | None = None,
-        batch: int = 128,
-        learning_rate: float = 1e-3,
+        batch: int | None = None,
+        learning_rate: float | None = None,
         validation: Any = "auto",
         patience: Any = "auto",
         precision: str = "auto",
@@ -114,16 +123,15 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         """
         refuse_unknown("fit", unknown)
         seed = self._seed()
-        encoded, held_out = self._parted(X, y, seed)
-        model = self._assembled(encoded)
+        encoded, held_out = parted(self, X, y, seed)
+        objective = self._objective(encoded.modality)
+        model = self._assembled(encoded, objective)
         self._kept: Kept | None = None
         self.history_ = fit(
             model,
-            self._objective(),
+            objective,
             encoded,
-            epochs=self.epochs,
-            batch=self.batch,
-            learning_rate=self.learning_rate,
+            **self._settings(encoded.modality),
             validation=held_out,
             patience=self.patience,
             precision=self.precision,  # type: ignore[arg-type]
@@ -146,18 +154,17 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         refuse_unknown("partial_fit", unknown)
         first = not hasattr(self, "model_")
         kept = getattr(self, "_kept", None)
-        encoded = self._encoded(X, y, reset=first)
-        model = self._assembled(encoded) if first else self.model_
+        encoded = encoded_rows(self, X, y, reset=first)
+        objective = self._objective(encoded.modality)
+        model = self._assembled(encoded, objective) if first else self.model_
         settings = Training.of(
-            epochs=self.epochs,
-            batch=self.batch,
-            learning_rate=self.learning_rate,
+            **self._settings(encoded.modality, endless=True),
             precision=self.precision,
             threads=self.threads,
             device=self.device,
             seed=self._seed() if kept is None else kept.seed,
         )
-        self._kept = one_pass(model, self._objective(), encoded, settings, kept)
+        self._kept = one_pass(model, objective, encoded, settings, kept)
         self.history_ = self._kept.state["history"]
         self._adopt(Fitted(model.cpu().eval(), encoded.modality))
         return self
@@ -193,7 +200,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
     @threaded
     def reconstruct(self, X: Any, y: Any = None, given: Mapping[str, Any] | None = None) -> Any:
         """Rows through the code and back, in raw form. given: conditions to decode under, in place of the rows' own."""
-        rows, under = rows_under(self._precise(), self._encoded(X, y), given)
+        rows, under = rows_under(self._precise(), encoded_rows(self, X, y), given)
         with shown(self.verbose):
             return self.fitted_.raw(reconstruct(self._precise(), rows.x, rows.context, under=under))
 
@@ -203,18 +210,46 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         n_samples: int = 1,
         temperature: float = 1.0,
         random_state: Any = None,
-        given: Mapping[str, Any] | None = None,
+        given: Any = None,
+        **of_tables: Any,
     ) -> Any:
         """New rows in raw form: z from the prior, x the mean of p(x|z) for images and a draw of it for the rest.
 
-        given: values of the conditions, such as {"label": 3}; a conditioned model needs all of them.
+        given: values of the conditions, such as {"label": 3}; a conditioned model needs all of them. Of tables conditions on any
+        column, too, and where, balance, complete and given_rows: see `lambent.synthesize`.
         """
         check_is_fitted(self)
         seed = self._seed() if random_state is None else self._seed(random_state)
-        context = self.fitted_.given(given, n_samples)
-        noise = not self.fitted_.of_bytes
         with shown(self.verbose):
+            if isinstance(self.modality_, Table) and not self.fitted_.unnamed_context:
+                settings = {"given": given or (), "temperature": temperature, "seed": seed, **of_tables}
+                of_rows = n_samples == 1 and of_tables.get("given_rows") is not None
+                return synthesize(self.fitted_, None if of_rows else n_samples, **settings)
+            refuse_unknown("sample", of_tables)
+            context = self.fitted_.given(given, n_samples)
+            noise = not self.fitted_.of_bytes
             return self.fitted_.raw(generate(self.fitted_, n_samples, seed, temperature, context, noise=noise))
+
+    @available_if(predicts)  # type: ignore[untyped-decorator]
+    @threaded
+    def predict(self, X: Any, target: str | None = None) -> NDArray[Any]:
+        """A column of a table given whatever else is there, or a condition: the likeliest level, or the mean, [rows].
+
+        The target's own cells are not looked at; X may lack columns, and have gaps. Of models of tables with gaps, and of those
+        with conditions.
+        """
+        return values_of(asked(self, X, target))
+
+    @available_if(predicts)  # type: ignore[untyped-decorator]
+    @threaded
+    def predict_proba(self, X: Any, target: str | None = None) -> NDArray[np.float64]:
+        """The probability of each level of the target, [rows, levels], in the order of `lambent.predict(…).levels`."""
+        found = asked(self, X, target)
+        if not isinstance(found, Prediction):
+            raise UsageError(
+                f"{target!r} is a column of numbers, and has no levels: lambent.predict gives its quantiles"
+            )
+        return found.probabilities
 
     @threaded
     def score_samples(
@@ -281,64 +316,25 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
     def _rows(self, X: Any, y: Any = None, given: Mapping[str, Any] | None = None) -> Rows:
         """Raw data as the model takes them: drawn, checked, conditioned."""
         check_is_fitted(self)
-        return self.fitted_.rows(self._encoded(X, y), given=given)
+        return self.fitted_.rows(encoded_rows(self, X, y), given=given)
 
-    def _encoded(self, X: Any, y: Any = None, reset: bool = False) -> Encoded:
-        """Raw data as tensors, by the modality."""
-        if not reset:
-            check_is_fitted(self)
-        X, modality = self._checked(X, y, reset)
-        if isinstance(X, Encoded):
-            return X
-        encoded = load(X, modality=modality) if reset else encode_like(self.modality_, X)
-        if reset:
-            return self._told(encoded)
-        warned(encoded.source)
-        return encoded
+    def _assembled(self, encoded: Encoded, objective: Objective) -> LatentModel:
+        suit = partial(self._latent_spec, objective=objective)
+        return assembled(encoded.modality, suit, self.likelihood, self.network)
 
-    def _checked(self, X: Any, y: Any, reset: bool) -> tuple[Any, Modality | None]:
-        """Raw data, with labels that condition the model beside them, and the modality to be fitted to them."""
-        if isinstance(X, Encoded):
-            return X, None
-        modality = chosen_modality(self.modality, self.condition, X, self.likelihood) if reset else self.modality_
-        asked = () if modality is None else modality.condition
-        if y is not None and "label" in asked:
-            X = replace(raw_rows(X), labels=np.asarray(y))
-        return X, modality
+    def _latent_spec(self, suggested: Spec | None = None, objective: Objective | None = None) -> Spec:
+        return latent_spec(self.latent, self.prior, self.posterior, objective or self._objective(), suggested)
 
-    def _parted(self, X: Any, y: Any, seed: int) -> tuple[Encoded, Any]:
-        """Rows to train on, and those to validate on (or 0.0): a share is cut off before the modality is fitted."""
-        validation = held_out_of(X, self.validation)
-        if not isinstance(validation, Real):
-            encoded = self._encoded(X, y, reset=True)
-            rows = validation
-            if isinstance(rows, tuple) and "label" in encoded.modality.condition:  # (X, y), as in `fit`
-                rows = replace(raw_rows(rows[0]), labels=np.asarray(rows[1]))
-            alike = rows if isinstance(rows, (Encoded, tuple)) else encode_like(encoded.modality, rows)
-            return encoded, alike
-        if not validation or isinstance(X, Encoded):
-            return self._encoded(X, y, reset=True), validation
-        share = Training.of(validation=validation).validation
-        X, modality = self._checked(X, y, reset=True)
-        kept, held_out = load_parted(X, share, stream(seed, "validation share"), modality=modality)
-        return self._told(kept), held_out
+    def _objective(self, modality: Modality | None = None) -> Objective:
+        """What was asked for, or what suits the data, those of the last `fit` if none are given."""
+        held = vars(self).get("fitted_")
+        modality = held.modality if modality is None and held is not None else modality
+        suited = {} if modality is None else suited_objective(modality, self.likelihood)
+        return Objective.from_spec(suited or "Elbo" if self.objective is None else self.objective)
 
-    def _told(self, encoded: Encoded) -> Encoded:
-        """Rows to learn from, once what is noticed of them is told, and the names of their columns are kept."""
-        warned(encoded.source)
-        known_by_name(self, encoded.modality)
-        if isinstance(encoded.modality, Table) and len(encoded) < 2:
-            raise DataError("there is 1 row to learn from (n_samples = 1), and at least 2 are needed for a scale")
-        return encoded
-
-    def _assembled(self, encoded: Encoded) -> LatentModel:
-        return assembled(encoded.modality, self._latent_spec, self.likelihood, self.network)
-
-    def _latent_spec(self, suggested: Spec | None = None) -> Spec:
-        return latent_spec(self.latent, self.prior, self.posterior, self._objective(), suggested)
-
-    def _objective(self) -> Objective:
-        return Objective.from_spec(Elbo().spec() if self.objective is None else self.objective)
+    def _settings(self, modality: Modality, endless: bool = False) -> dict[str, Any]:
+        given = {name: getattr(self, name) for name in ("epochs", "batch", "learning_rate")}
+        return settings_of(modality, given, endless)
 
     def _adopt(self, fitted: Fitted) -> None:
         self.fitted_ = fitted

@@ -104,13 +104,22 @@ class Conditional:
 
     @torch.no_grad()
     def drawn(self, generator: torch.Generator, among: Mapping[int, Intervals] | None = None) -> tuple[Tensor, Tensor]:
-        """Each row completed by a draw, under one of its codes taken by weight; and the second term of `completed`, [rows]."""
-        chosen = torch.multinomial(self.log_weight.exp().T, 1, generator=generator).squeeze(1)
+        """Each row completed by a draw, under one of its codes taken by weight; and log P(among | what is known), [rows].
+
+        among: by column, half-open intervals into which what is missing of it is to fall. The columns that are restricted are
+        drawn first, under every code, and the codes are weighed by how probable that was.
+        """
+        value, log_weight = self.x.expand(*self.px.batch_shape, -1), self.log_weight
+        for column, intervals in (among or {}).items():
+            value, log_share = self.px.restricted(value, column, intervals, generator)
+            log_weight = log_weight + log_share.double()
+        log_chance = torch.logsumexp(log_weight, 0)
+        weights = (log_weight - log_chance).exp().nan_to_num(1.0)  # where nothing can be, any code is taken
+        chosen = torch.multinomial(weights.T, 1, generator=generator).squeeze(1)
         index = torch.arange(len(self.x), device=chosen.device)
-        codes = [code[chosen, index] for code in self.codes]
-        px = columnwise(self.model.generate(len(self.x), fixed(*codes), self.context))
-        rows, log_prob = px.completed(self.x, generator, among)
-        return rows[: self.rows].cpu(), log_prob[: self.rows].cpu()
+        px = columnwise(self.model.generate(len(chosen), fixed(*(c[chosen, index] for c in self.codes)), self.context))
+        rows, _ = px.completed(value[chosen, index], generator)
+        return rows[: self.rows].cpu(), log_chance[: self.rows].cpu()
 
 
 @torch.no_grad()

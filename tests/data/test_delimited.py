@@ -111,7 +111,11 @@ def test_D17_long_integers(tmp_path: Path, digits: str) -> None:
 def test_D5_missing_cells(tmp_path: Path, cell: str) -> None:
     """An empty, NaN or NA cell among numbers is a gap; where none was learned it is refused with column, row and line."""
     gappy = save(tmp_path, f"a,b\n1,2\n3,{cell}\n5,6\n")
-    assert Table(scale="none").fit(gappy).encode(gappy).isnan().tolist() == [[False, False], [False, True], [False, False]]
+    assert Table(scale="none").fit(gappy).encode(gappy).isnan().tolist() == [
+        [False, False],
+        [False, True],
+        [False, False],
+    ]
     with pytest.raises(DataError, match=r"column 'b', row 2 \(line 3\): is missing or not a number, and this table"):
         Table().fit(save(tmp_path, "a,b\n1,2\n3,4\n", "whole.csv")).encode(gappy)
     empty = save(tmp_path, f"a,b\n1,{cell}\n3,{cell}\n")

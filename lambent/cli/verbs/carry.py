@@ -61,7 +61,9 @@ def carry_out(plan: Plan, folder: Path, job: Job, resume: bool = False) -> int:
     trackers = _trackers(job.track, folder)
     rows = load_rows(plan.rows, plan.modality, plan.fit["validation"], folder, job.voice, plan.discrete)
     plan.rows, plan.fit["validation"] = rows.request, rows.validation
-    parts = plan.described(rows.train.modality.defaults())
+    defaults = rows.train.modality.defaults()
+    plan.suit(defaults)
+    parts = plan.described(defaults)
     own = {k: v for k, v in parts.items() if k != "objective"}
     modality = rows.train.modality
     given = {"context": modality.conditions.width, "white": modality.white, "gaps": modality.gaps}

@@ -1,4 +1,4 @@
-"""lambent sample, reconstruct, interpolate, traverse: rows that a model makes."""
+"""lambent reconstruct, interpolate, traverse: rows that a model makes of others."""
 
 import argparse
 from argparse import Namespace
@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from lambent.cli import output
-from lambent.cli.folder import opened
 from lambent.cli.reading.flags import (
     Parser,
     add_given,
@@ -20,7 +19,6 @@ from lambent.cli.reading.flags import (
     add_run,
     add_seed,
     common,
-    import_modules,
     positive,
     whole,
 )
@@ -30,46 +28,12 @@ from lambent.cli.voice import Voice
 from lambent.data.conditions import named
 from lambent.errors import UsageError
 from lambent.fitted import Fitted, Rows
-from lambent.part import elements
 from lambent.report.run.gather import are_pictures, busiest
 from lambent.tasks import explore
 from lambent.tasks.evaluate import UnitUsage
 
 MOST = 10_000_000
-MOST_NUMBERS = 1_000_000_000  # of new rows together: 4 GB
 SHOWN = 40  # pictures in a grid, unless asked otherwise
-
-
-def sample(arguments: Sequence[str]) -> int:
-    """Rows from the prior."""
-    parser = Parser("sample", "Draw new rows: z from the prior, and x from p(x|z) or its mean.")
-    add_run(parser)
-    parser.add_argument("-n", "--n", type=whole("--n", 1, MOST), default=64, help="how many rows (default 64)")
-    parser.add_argument(
-        "--temperature", type=positive, default=1.0, help="factor on the noise of the prior (default 1)"
-    )
-    parser.add_argument(
-        "--noise",
-        choices=("auto", "yes", "no"),
-        default="auto",
-        help="draw x from p(x|z), or take its mean; auto: draw, but for pictures",
-    )
-    add_given(parser, "the value to draw rows under")
-    options = _read(parser, arguments)
-    voice, path = Voice.of(options), claim(options, output.ALL)
-    import_modules(options.modules)
-    _, fitted = opened(options.run, options.device, options.threads)
-    numbers = options.n * elements(fitted.model.event_shape)
-    if numbers > MOST_NUMBERS:
-        raise UsageError(
-            f"--n {options.n}: that makes {numbers:,} numbers, and at most {MOST_NUMBERS:,} are made at once; "
-            "draw in parts, each with a seed of its own"
-        )
-    noise = options.noise == "yes" or (options.noise == "auto" and not _pictures(fitted))
-    context = fitted.given(named(options.given), options.n)
-    drawn = explore.generate(fitted, options.n, options.seed, options.temperature, context, noise=noise)
-    _write(path, fitted, drawn, {}, None, voice)
-    return 0
 
 
 def reconstruct(arguments: Sequence[str]) -> int:
@@ -81,22 +45,22 @@ def reconstruct(arguments: Sequence[str]) -> int:
         "--limit", type=whole("--limit", 1, MOST), help=f"only the first so many rows ({SHOWN} for a picture)"
     )
     add_given(parser, "decode the codes under this value, in place of the rows' own")
-    options = _read(parser, arguments)
+    options = read_options(parser, arguments)
     voice, path = Voice.of(options), claim(options, output.ALL)
     _, fitted, encoded = opened_with_rows(options, voice)
     picture = path.suffix.lower() == ".png"
     encoded = leading(encoded, options.limit or (SHOWN if picture else None))
     taken, under = explore.rows_under(fitted, encoded, named(options.given), options.seed)
     again = explore.reconstruct(fitted, taken.x, taken.context, under=under)
-    pairs = picture and _pictures(fitted)
+    pairs = picture and are_drawn(fitted)
     grid = output.paired(_levels(fitted, taken.x), _levels(fitted, again), white=_white(fitted)) if pairs else None
-    _write(path, fitted, again, lead_of(encoded), grid, voice)
+    write_made(path, fitted, again, lead_of(encoded), grid, voice)
     return 0
 
 
 def interpolate(arguments: Sequence[str]) -> int:
     """Walks between pairs of rows."""
-    options = _read(_for_walks(), arguments)
+    options = read_options(_for_walks(), arguments)
     voice, path = Voice.of(options), claim(options, output.ALL)
     if len(options.start) != len(options.end):
         raise UsageError(f"--from names {len(options.start)} rows and --to {len(options.end)}; they go in pairs")
@@ -109,7 +73,7 @@ def interpolate(arguments: Sequence[str]) -> int:
     )
     pairs, steps = walks.shape[:2]
     lead = {"pair": np.repeat(np.arange(pairs), steps), "step": np.tile(np.arange(steps), pairs)}
-    _write(path, fitted, walks.flatten(0, 1), lead, _grid(fitted, walks), voice)
+    write_made(path, fitted, walks.flatten(0, 1), lead, _grid(fitted, walks), voice)
     return 0
 
 
@@ -161,7 +125,7 @@ def traverse(arguments: Sequence[str]) -> int:
         help="go from −X to X standard deviations of the prior about its mean, along a direction of the codes (default 3)",
     )
     parser.add_argument("--steps", type=whole("--steps", 2, 1000), default=9, help="values of every unit (default 9)")
-    options = _read(parser, arguments)
+    options = read_options(parser, arguments)
     voice, path = Voice.of(options), claim(options, output.ALL)
     given = None if options.units == "auto" else [_unit(text) for text in options.units.split(",")]
     _, fitted, found = opened_with_rows(options, voice)
@@ -179,13 +143,14 @@ def traverse(arguments: Sequence[str]) -> int:
         noun: [number for _, number in names for _ in values],
     }
     lead["value"] = values.repeat(len(units)).numpy()
-    _write(path, fitted, moved.flatten(0, 1), lead, _grid(fitted, moved), voice)
+    write_made(path, fitted, moved.flatten(0, 1), lead, _grid(fitted, moved), voice)
     voice.say(f"{noun}s from top to bottom: " + ", ".join(f"{level}:{number}" for level, number in names))
     return 0
 
 
-def _read(parser: Parser, arguments: Sequence[str]) -> Namespace:
-    add_output(parser, output.ALL)
+def read_options(parser: Parser, arguments: Sequence[str], suffixes: Sequence[str] = output.ALL) -> Namespace:
+    """The options, with those of the output, the seed and the machine."""
+    add_output(parser, suffixes)
     add_seed(parser)
     return common(parser, machine=True).read(arguments)
 
@@ -230,7 +195,8 @@ def _moved_name(place: tuple[int, int], usage: Sequence[UnitUsage]) -> tuple[int
     return level, unit + (1 if usage and usage[level].noun == "direction" else 0)
 
 
-def _pictures(fitted: Fitted) -> bool:
+def are_drawn(fitted: Fitted) -> bool:
+    """Whether the rows are pictures."""
     return fitted.modality is not None and are_pictures(fitted.modality)
 
 
@@ -246,15 +212,15 @@ def _white(fitted: Fitted) -> int:
 
 def _grid(fitted: Fitted, strips: Tensor) -> Any:
     """[strips, steps, *event] as a grid of pictures, or None where they are none."""
-    if not _pictures(fitted):
+    if not are_drawn(fitted):
         return None
     flat = _levels(fitted, strips.flatten(0, 1))
     return flat.reshape(*strips.shape[:2], *flat.shape[1:])
 
 
-def _write(path: Path, fitted: Fitted, x: Tensor, lead: dict[str, Any], grid: Any, voice: Voice) -> None:
+def write_made(path: Path, fitted: Fitted, x: Tensor, lead: dict[str, Any], grid: Any, voice: Voice) -> None:
     """Rows to a file of the suffix's kind."""
-    if _pictures(fitted):
+    if are_drawn(fitted):
         if grid is None and path.suffix.lower() == ".png":
             grid = output.sheet_of(_levels(fitted, x), white=_white(fitted))
         output.write(path, {"x": fitted.raw(x)}, lead, grid, _white(fitted))
@@ -264,4 +230,4 @@ def _write(path: Path, fitted: Fitted, x: Tensor, lead: dict[str, Any], grid: An
         names = [str(column.name) for column in getattr(fitted.modality, "columns", [])]
         output.write_rows(path, fitted.raw(x), lead, names, getattr(fitted.modality, "declared", None))
     voice.result({"out": str(path), "rows": len(x)})
-    voice.say(f"{path}: {len(x):,} {'pictures' if _pictures(fitted) else 'rows'}")
+    voice.say(f"{path}: {len(x):,} {'pictures' if are_drawn(fitted) else 'rows'}")

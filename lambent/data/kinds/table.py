@@ -34,8 +34,8 @@ class Table(Modality):
     for each column that had gaps in training, its indicator (1: missing), which `encode` leaves open and `augment` fills in.
     The kind of each column is found, and why is told.
 
-    Takes a path to CSV, TSV, Parquet or Feather, a data frame (pandas, polars, pyarrow, …) or a 2-D array. New data are matched by
-    column name, in any order; columns that were not fitted are left out and told. Columns that are constant, empty, free text or
+    Takes a path to CSV, TSV, Parquet or Feather, a data frame (pandas, polars, pyarrow, …) or a 2-D array. New data are matched
+    by column name, in any order; columns that were not fitted are left out and told. Columns that are constant, empty, free text or
     identifiers are no part of the encoded rows: what is to be known of them is kept here, and they come back from `decode`.
     """
 
@@ -54,7 +54,8 @@ class Table(Modality):
         "whether cells may be missing; auto: under ranks yes, else if any is in training", default="auto"
     )
     hidden: float = option(
-        "share of the rows, under ranks, that lose cells at random while training, so that any can be asked for given others",
+        "share of the rows, under ranks or with missing=yes, that lose cells at random while training, so that any can be asked "
+        "for given others",
         default=0.3,
         minimum=0,
         maximum=1,
@@ -244,9 +245,11 @@ class Table(Modality):
         return torch.from_numpy(self.encoding.log_slope(x.detach().cpu().double().numpy())).to(x.device)
 
     def augment(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Under ranks: with the indicators filled in, and of a share of the rows some cells gone; else as it is."""
+        """Of a share of the rows some cells gone, under ranks and where gaps were asked for; and the indicators filled in."""
         own = self.encoding
-        return hidden(x, len(own.modelled), own.indicates, self.hidden, generator) if own.ranks else x
+        if not own.ranks and self.missing != "yes":
+            return x
+        return hidden(x, len(own.modelled), own.indicates, self.hidden, generator)
 
     # ---- what suits it, and its state ----------------------------------------------------------------------------
 

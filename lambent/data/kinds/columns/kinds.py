@@ -39,7 +39,9 @@ def kind_of(tally: Tally) -> Kind:
 
 
 def _of_text(tally: Tally) -> Kind:
-    if tally.odd is not None and (tally.different > MOST or tally.different > HALF * tally.kept or _odd_cells(tally) <= FEW):
+    if tally.odd is not None and (
+        tally.different > MOST or tally.different > HALF * tally.kept or _odd_cells(tally) <= FEW
+    ):
         raise DataError(
             f"{tally.odd}, and most cells of the column are: mend such cells, leave the column out (--data.drop), or say that it "
             f"holds names (--data.kinds {tally.name}=categorical)"
@@ -51,6 +53,11 @@ def _of_text(tally: Tally) -> Kind:
     if tally.declared.levels:
         return Kind("categorical", f"the data declare categories, of which {tally.different:,} occur")
     share = tally.different / tally.kept
+    if share > HALF and _are_numbers(tally.words):
+        raise DataError(
+            f"column {tally.name!r}: holds numbers as text, such as {tally.words[0]!r}; turn it into numbers, or say what "
+            f"it is (--data.kinds {tally.name}=real, or =categorical, =identifier)"
+        )
     if share > ALL:
         every = (
             "every value is different" if share == 1 else f"{tally.different:,} values in {tally.kept:,} cells differ"
@@ -67,7 +74,16 @@ def _of_text(tally: Tally) -> Kind:
 
 def _odd_cells(tally: Tally) -> int:
     """How many cells of text are no numbers."""
-    return sum(n for word, n in zip(tally.words, tally.counts, strict=True) if read_word(word, "number") is None)
+    return sum(
+        n for word, n in zip(tally.words, tally.counts.tolist(), strict=True) if read_word(word, "number") is None
+    )
+
+
+def _are_numbers(words: list[str]) -> bool:
+    """Whether all words are numbers, and not digits of one length, which are codes rather."""
+    sample = words[:1000]
+    codes = len({len(word) for word in sample}) == 1 and all(word.isdigit() for word in sample)
+    return not codes and all(read_word(word, "number") is not None for word in sample)
 
 
 def _are_codes(words: list[str]) -> bool:
@@ -92,7 +108,7 @@ def _of_numbers(tally: Tally) -> Kind:
         return Kind("binary", f"only {only}" + (", and gaps" if tally.different == 1 else ""))
     whole = bool((values == np.rint(values)).all())
     if whole and tally.different == tally.present and _are_keys(tally):
-        return Kind("identifier", f"every value is a different whole number, {_ends(tally)}, as in a list of keys")
+        return Kind("identifier", f"every value is a different whole number from {_ends(tally)}, as in a list of keys")
     mean = float(values @ counts) / tally.kept
     variance = float((values - mean) ** 2 @ counts) / tally.kept
     if whole:

@@ -127,7 +127,7 @@ class Tally:
 
 
 def _odd(table: Columns, name: str, found: Cells) -> str | None:
-    """The first cell of text that is no number, in words, where at least half of the different ones are numbers, or all are with commas."""
+    """The first cell of text that is no number, where at least half of the others are, or all would be but for a comma."""
     sample = found.words[:: max(1, len(found.words) // LOOKED_AT)]
     if sum(COMMA.fullmatch(word.strip()) is not None for word in sample) == len(sample):
         row = int(np.flatnonzero(found.values >= 0)[0])

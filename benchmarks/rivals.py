@@ -30,7 +30,9 @@ def tvae(real: Path, fake: Path, seed: int) -> dict[str, Any]:
     rows = read(real)
     discrete = [name for name in rows if rows[name].dtype.kind not in "iufb"]
     model = ctgan.TVAE(epochs=EPOCHS, enable_gpu=False)
-    return {"version": ctgan.__version__} | made(lambda: model.fit(rows, discrete), lambda: model.sample(len(rows)), fake)
+    return {"version": ctgan.__version__} | made(
+        lambda: model.fit(rows, discrete), lambda: model.sample(len(rows)), fake
+    )
 
 
 def argn(real: Path, fake: Path, seed: int) -> dict[str, Any]:

@@ -4,9 +4,9 @@
     python benchmarks/tables_mixed.py --rivals VENV/bin/python           # beside XGBoost's detector, and TVAE
     python benchmarks/tables_mixed.py --only Adult --models Lambent --seeds 0 --rivals VENV/bin/python
 
-The rivals have environments of their own (pip install torch xgboost-cpu ctgan; pip install mostlyai-engine for --engine); without
-the former the columns of XGBoost are of scikit-learn's boosted trees, and say so. What rivals made is kept in --work and taken from there again. Tables: those of
-LAMBENT_DATA or ../shared/data.
+The rivals have environments of their own (pip install torch xgboost-cpu ctgan; for --engine pip install mostlyai-engine); without
+the former the columns of XGBoost are of scikit-learn's boosted trees, and say so. What rivals made is kept in --work and taken
+from there again. Tables: those of LAMBENT_DATA or ../shared/data.
 """
 
 import argparse

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lambent.data.kinds.columns.base import Column
+from lambent.data.kinds.columns.base import NAMED, Column
 from lambent.data.kinds.modality import Encoded
 from lambent.data.kinds.table import Table
 from lambent.fitted import Fitted, Rows
@@ -41,8 +41,13 @@ def by_column(fitted: Fitted, rows: Encoded, seed: int = 0) -> list[Section]:
         return found
     tables = [modality.open(fitted.raw(each)) for each in (taken.x[:DRAWN], x)]
     left_out = [column.name for column in modality.columns if not column.width]
-    both = coded(tables, left_out)
+    both = coded(tables, left_out, named(modality))
     return [*found, _fall(both), *_hang_together(both)]
+
+
+def named(modality: Table) -> list[str]:
+    """The columns whose values are names, whatever type they have."""
+    return [column.name for column in modality.columns if column.kind in NAMED]
 
 
 @torch.no_grad()

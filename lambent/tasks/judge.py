@@ -28,18 +28,19 @@ def judge(
     target: str | None = None,
     seed: int = 0,
     leave_out: Sequence[str] = (),
+    categories: Sequence[str] = (),
 ) -> Judgement:
     """Judge synthetic rows against the real ones that they were made from.
 
     real, synthetic: a CSV or Parquet path, a data frame, or an array, with columns of the same names. holdout: real rows that
     were not trained on; without them nobody can tell a leak from chance, and whether the rows may be shared stays unknown.
     target: a column to predict from the others, learned from synthetic rows and judged on real ones. seed: of every draw.
-    leave_out: columns that are not compared, as names and keys.
+    leave_out: columns that are not compared, as names and keys. categories: columns of numbers that are names, as zip codes are.
     Errors: `DataError` for tables without a column in common or with fewer than 20 rows, `UsageError` for an unknown target.
     """
     given = [table for table in (real, synthetic, holdout) if table is not None]
     opened = [_opened(table) for table in given]
-    found = coded(opened, leave_out)
+    found = coded(opened, leave_out, categories)
     names = [column.name for column in found.columns]
     if target is not None and target not in names:
         raise UsageError(f"target {target!r}: is no column that these tables share; {nearest(target, names)}")

@@ -79,6 +79,14 @@ def test_the_same_seed_the_same_numbers(real: pd.DataFrame) -> None:
     json.dumps(first, allow_nan=True)
 
 
+def test_numbers_that_are_names_are_categories(real: pd.DataFrame) -> None:
+    numbered = [
+        table.assign(zip=np.random.default_rng(9).integers(0, 40, len(table))) for table in (real, people(300, 2))
+    ]
+    kinds = {column.name: column.kind for column in lambent.judge(*numbered, categories=["zip"]).columns}
+    assert kinds == {"age": "number", "work": "category", "pay": "number", "rich": "category", "zip": "category"}
+
+
 def test_it_refuses_what_cannot_be_judged(real: pd.DataFrame) -> None:
     with pytest.raises(UsageError, match="did you mean 'work'"):
         lambent.judge(real, people(300, 2), target="wrk")

@@ -24,6 +24,7 @@ from lambent.report import write as write_report
 from lambent.report.numerals import show
 from lambent.tasks import explore
 from lambent.tasks.by_column import drawn
+from lambent.tasks.by_column import named as categories_of
 from lambent.tasks.judge import LEAST, judge
 from lambent.tasks.judgement import Judgement
 
@@ -132,7 +133,8 @@ def _of_run(options: Namespace, voice: Voice) -> Judgement:
     others = "" if unseen is None else f" and {len(unseen):,} others"
     voice.step(f"judging them beside {len(real):,} training rows{others}")
     apart = [column.name for column in modality.columns if not column.width]  # which no model learns
-    return judge(real, synthetic, unseen, options.target, options.seed, [*options.leave_out, *apart])
+    names = categories_of(modality)
+    return judge(real, synthetic, unseen, options.target, options.seed, [*options.leave_out, *apart], names)
 
 
 def _drawn(fitted: Fitted, options: Namespace) -> Any:

@@ -116,7 +116,7 @@ class Turns:
 def data_of(path: Path, place: str, memory_rows: int, folder: Path) -> Any:
     """The rows, in memory as many of the first as are asked for, without the rest of the file."""
     from lambent.data import load
-    from lambent.data.readers.pieces import pieces_of
+    from lambent.data.readers.piecewise import pieces_of
     from lambent.data.stored.opening import on_disk
 
     pictures = path.suffix == ".npy"

@@ -43,7 +43,6 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "changed": ("{names}",) * 2,
     "far": ("{names}",) * 2,
     "by_position": ("{names}",) * 2,
-    "mixed": ("{names}",) * 2,
     "low_counts": (
         "the numbers are low counts: they are not scaled, and NegativeBinomial suits them (for a density of measurements "
         "choose the Gaussian likelihood and the scale standard)",
@@ -68,7 +67,6 @@ WARNED = (
     "ignored_columns",
     "by_position",
     "changed",
-    "mixed",
 )
 
 
@@ -105,7 +103,7 @@ def sentences(source: Mapping[str, Any], but: Iterable[str] = ()) -> dict[str, s
 
 
 def _sentence(what: str, count: int, names: list[str]) -> str:
-    apart = "; " if what in ("changed", "far", "by_position", "mixed") else ", "
+    apart = "; " if what in ("changed", "far", "by_position") else ", "
     listed = apart.join(name or "one without a name" for name in names[:SHOWN])
     listed += f" and {count - SHOWN:,} more" if len(names) > SHOWN else ""
     if what in SENTENCES and (names or "{names}" not in SENTENCES[what][0]):

@@ -62,24 +62,6 @@ def latent_spec(latent: Any, prior: Any, posterior: Any, objective: Objective, s
     return suggested_latent(spec, spec, objective) if suggesting and prior is None else spec
 
 
-def suited_objective(modality: Modality, likelihood: Any) -> Spec:
-    """The objective that suits the data under their own likelihood; nothing where there is none, or another was chosen."""
-    defaults = modality.defaults()
-    own = likelihood is None or Likelihood.from_spec(likelihood).spec()["type"] == defaults["likelihood"]["type"]
-    return defaults.get("objective", {}) if own else {}
-
-
-def settings_of(modality: Modality, given: Mapping[str, Any], endless: bool = False) -> dict[str, Any]:
-    """The settings of a training: those given, and those that suit the data where None was.
-
-    endless: of a training without an end, of which rates that end at nought are no part.
-    """
-    suited: dict[str, Any] = dict(modality.defaults().get("fit", {}))
-    if endless:
-        suited = {name: value for name, value in suited.items() if name not in ("schedule", "warmup")}
-    return suited | {name: value for name, value in given.items() if value is not None}
-
-
 def is_table(X: Any) -> bool:
     """Whether it is a table by its form: everything but files, encoded data and arrays of more than two axes."""
     if isinstance(X, (str, Path, Encoded)):

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,17 +17,11 @@ from lambent.data.kinds.modality import Encoded, Modality
 from lambent.data.kinds.table import Table
 from lambent.errors import UsageError
 from lambent.estimators.asking import asked, predicts, values_of
-from lambent.estimators.assembly import (
-    assembled,
-    is_plain,
-    latent_spec,
-    refuse_unknown,
-    settings_of,
-    suited_objective,
-)
+from lambent.estimators.assembly import assembled, is_plain, latent_spec, refuse_unknown
 from lambent.estimators.intake import encoded as encoded_rows
 from lambent.estimators.intake import parted
 from lambent.estimators.precise import Precise, threaded
+from lambent.estimators.suited import chosen_objective, settings_of
 from lambent.fitted import Fitted, Rows
 from lambent.metrics.bound import SAMPLES
 from lambent.model import LatentModel
@@ -53,13 +46,13 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         prior, posterior: parts or their names; put into `latent`. Unless that is a part, what suits the data: a Mixture
             prior, unless the posterior is Point or the objective was made for N(0, I), such as BetaTc.
         likelihood, network: parts or their names; by default what suits the data.
-        objective: a part or its name; by default what suits the data and their likelihood: Elbo, in most cases as it is.
+        objective: a part or its name; by default what suits the data and their likelihood, most often a plain Elbo.
         modality: how raw data become tensors; found from the data by default. Two-dimensional arrays are tables.
         condition: what the model is conditioned on, p(x | c): "label" (the `y` of `fit`, the folder, the label column), or
             names of columns of a table.
-        epochs, batch, learning_rate: as in `lambent.fit`; None: what suits the data, and the other settings of the loop with it.
-        patience, validation, precision, threads, device: as in `lambent.fit`; with threads given, scores, codes and samples are
-            computed by as many (auto: all, half or one, whichever was fastest at the first use).
+        epochs, batch, learning_rate: as in `lambent.fit`; None: what suits the data, with the other settings of the loop.
+        patience, validation, precision, threads, device: as there; with threads given, scores, codes and samples are computed
+            by as many (auto: all, half or one, whichever was fastest at the first use).
             validation "auto" holds out a tenth of 50 to 10,000 rows, so that the best weights are kept.
         samples: K of the bound that `score_samples` returns.
         random_state: seed of weights, order and noise.
@@ -124,14 +117,13 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         refuse_unknown("fit", unknown)
         seed = self._seed()
         encoded, held_out = parted(self, X, y, seed)
-        objective = self._objective(encoded.modality)
-        model = self._assembled(encoded, objective)
+        model = self._assembled(encoded)
         self._kept: Kept | None = None
         self.history_ = fit(
             model,
-            objective,
+            self._objective(encoded.modality),
             encoded,
-            **self._settings(encoded.modality),
+            **settings_of(encoded.modality, vars(self)),
             validation=held_out,
             patience=self.patience,
             precision=self.precision,  # type: ignore[arg-type]
@@ -155,16 +147,15 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         first = not hasattr(self, "model_")
         kept = getattr(self, "_kept", None)
         encoded = encoded_rows(self, X, y, reset=first)
-        objective = self._objective(encoded.modality)
-        model = self._assembled(encoded, objective) if first else self.model_
+        model = self._assembled(encoded) if first else self.model_
         settings = Training.of(
-            **self._settings(encoded.modality, endless=True),
+            **settings_of(encoded.modality, vars(self), endless=True),
             precision=self.precision,
             threads=self.threads,
             device=self.device,
             seed=self._seed() if kept is None else kept.seed,
         )
-        self._kept = one_pass(model, objective, encoded, settings, kept)
+        self._kept = one_pass(model, self._objective(encoded.modality), encoded, settings, kept)
         self.history_ = self._kept.state["history"]
         self._adopt(Fitted(model.cpu().eval(), encoded.modality))
         return self
@@ -318,23 +309,15 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         check_is_fitted(self)
         return self.fitted_.rows(encoded_rows(self, X, y), given=given)
 
-    def _assembled(self, encoded: Encoded, objective: Objective) -> LatentModel:
-        suit = partial(self._latent_spec, objective=objective)
-        return assembled(encoded.modality, suit, self.likelihood, self.network)
+    def _assembled(self, encoded: Encoded) -> LatentModel:
+        return assembled(encoded.modality, self._latent_spec, self.likelihood, self.network)
 
-    def _latent_spec(self, suggested: Spec | None = None, objective: Objective | None = None) -> Spec:
-        return latent_spec(self.latent, self.prior, self.posterior, objective or self._objective(), suggested)
+    def _latent_spec(self, suggested: Spec | None = None) -> Spec:
+        return latent_spec(self.latent, self.prior, self.posterior, self._objective(), suggested)
 
     def _objective(self, modality: Modality | None = None) -> Objective:
-        """What was asked for, or what suits the data, those of the last `fit` if none are given."""
-        held = vars(self).get("fitted_")
-        modality = held.modality if modality is None and held is not None else modality
-        suited = {} if modality is None else suited_objective(modality, self.likelihood)
-        return Objective.from_spec(suited or "Elbo" if self.objective is None else self.objective)
-
-    def _settings(self, modality: Modality, endless: bool = False) -> dict[str, Any]:
-        given = {name: getattr(self, name) for name in ("epochs", "batch", "learning_rate")}
-        return settings_of(modality, given, endless)
+        known = modality or getattr(vars(self).get("fitted_"), "modality", None)
+        return chosen_objective(self.objective, known, self.likelihood)
 
     def _adopt(self, fitted: Fitted) -> None:
         self.fitted_ = fitted

@@ -82,11 +82,14 @@ def test_D12_a_million_columns_or_one_endless_line(tmp_path: Path, monkeypatch: 
 
 
 def test_D13_formulas_are_text(tmp_path: Path) -> None:
-    """A cell such as =cmd() is text like any other: refused among numbers, kept as a label."""
-    path = save(tmp_path, "a,b\n1,=cmd()\n2,3\n")
+    """A cell such as =cmd() is text like any other: a level of its column, refused among numbers, kept as a label."""
+    path = save(tmp_path, "a,b\n" + "1,=cmd()\n2,none\n" * 20)
     with pytest.raises(DataError, match=r"row 1 \(line 2\): '=cmd\(\)' is no number"):
-        Table().fit(path)
-    assert Table(label="b").fit(path).read(path).label_names == ["3", "=cmd()"]
+        Table(scale="standard").fit(path)
+    table = Table().fit(path)
+    assert table.column("b").kind == "binary"
+    assert list(table.decode(table.encode(path))["b"]) == ["=cmd()", "none"] * 20
+    assert Table(label="b").fit(path).read(path).label_names == ["=cmd()", "none"]
 
 
 def test_D16_the_first_bad_cell_is_named(tmp_path: Path) -> None:
@@ -201,3 +204,17 @@ def test_any_bytes_give_a_table_or_a_data_error(tmp_path_factory: pytest.TempPat
     except DataError as error:
         fault = str(error)
     assert not fault or "t.csv" in fault
+
+
+def test_D17_long_keys_are_left_out_and_names_where_you_say_so(tmp_path: Path) -> None:
+    """Integers beyond 2^53 that tell many rows apart are keys, of which new rows get new ones; named as names they are levels."""
+    keys = [2**60 + 3 * n for n in range(40)]
+    path = save(tmp_path, "n,m\n" + "".join(f"{key},{key % 7}\n" for key in keys))
+    table = Table().fit(path)
+    assert table.column("n").kind == "identifier"
+    assert [int(made) for made in table.decode(table.encode(path))["n"]] == [keys[-1] + 1 + row for row in range(40)]
+    again = save(tmp_path, "n,m\n" + "".join(f"{2**60 + n % 2},{n}\n" for n in range(40)))
+    with pytest.raises(DataError, match=r"column 'n', row 1 \(line 2\): is an integer beyond 2\^53, .*n=identifier"):
+        Table().fit(again)
+    named = Table(kinds=("n=categorical",)).fit(again)
+    assert [str(made) for made in named.decode(named.encode(again))["n"]][:2] == [str(2**60), str(2**60 + 1)]

@@ -1,6 +1,7 @@
 """Faults of data that cut across their kinds: endless files, files that change, ranges; and kinds that are not read yet."""
 
 import gzip
+import json
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -39,11 +40,16 @@ def test_D12_a_line_of_a_gigabyte(tmp_path: Path, size: int, words: str) -> None
 
 
 def test_D15_a_million_levels(tmp_path: Path) -> None:
-    """A column of a million different words is refused at once, among the numbers and as the label."""
+    """A column of a million different words is left out as an identifier; asked for as a category it has at most 1,000 levels; as
+    the label it is refused."""
     path = tmp_path / "levels.parquet"
-    pq.write_table(pa.table({"n": np.arange(10**6) % 7, "id": [f"id {i}" for i in range(10**6)]}), path)
-    with pytest.raises(DataError, match=r"levels\.parquet: column 'id', row 1: 'id 0' is no number"):
-        Table().fit(path)
+    pq.write_table(pa.table({"n": np.arange(10**6) % 7, "id": [f"id{i}" for i in range(10**6)]}), path)
+    table = Table().fit(path)
+    assert (table.event, table.noticed["identifiers"]) == ((1,), ["id"])
+    assert len(json.dumps(table.state())) < 10_000
+    asked = Table(kinds=("id=categorical",)).fit(path)
+    assert asked.column("id").tokens == 1001
+    assert len(json.dumps(asked.state())) < 200_000
     with pytest.raises(DataError, match=r"levels\.parquet: column 'id': 1,000,000 different labels; at most 100,000"):
         Table(label="id").fit(path)
     assert Table(drop=("id",)).fit(path).event == (1,)

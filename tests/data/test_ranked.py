@@ -174,7 +174,7 @@ def test_a_gap_in_the_values_is_no_part_of_a_bin() -> None:
     assert np.floor(column.placed(np.array([50.0]))) == column.tokens - 1
 
 
-def test_D_bounds_of_many_spikes() -> None:
+def test_tokens_stay_within_their_bound() -> None:
     """However many spikes and runs there are, tokens stay within their bound."""
     spiky = np.concatenate([np.repeat(np.arange(0, 500, 2), 400), RNG.uniform(0, 500, 50_000)])
     assert len(ranked(spiky).low) < TOKENS

@@ -10,7 +10,6 @@ import pyarrow as pa
 import pytest
 
 from lambent.data.kinds.table import Table
-from lambent.data.readers.mixed import mixed
 from lambent.data.readers.typed import Declared, Typed
 from lambent.data.writers.delimited import rows_of_text
 from lambent.data.writers.tables import typed_columns, write_table
@@ -133,21 +132,6 @@ def test_D13_formulas_are_escaped_and_read_back(tmp_path: Path, cell: str, writt
         table = Table().open(path)
         assert table.values("text").tolist() == words
         assert table.values("loose").tolist() == words
-
-
-def test_D16_numbers_among_text_are_told(tmp_path: Path) -> None:
-    """A column of numbers and text is text, and its first cell that is no number is told, with how many are."""
-    path = save(tmp_path, "a,b,c\n12,x,1\nabc,1,2\n7, y,3\n,z,?\n")
-    table = Table().open(path)
-    assert table.values("a").tolist() == ["12", "abc", "7", None]
-    told = mixed(table, "a")
-    assert told is not None
-    assert "column 'a', row 2 (line 3): 'abc' is no number, while 2 of the column's 3 cells are" in told
-    assert mixed(table, "b") is None
-    assert "row 4 (line 5): '?'" in str(mixed(table, "c"))
-    frame = Table().open(pd.DataFrame({"o": pd.Series([12, "abc", None], dtype=object), "n": [1, 2, 3]}))
-    assert "'abc' is no number, while 1 of the column's 2 cells" in str(mixed(frame, "o"))
-    assert mixed(frame, "n") is None
 
 
 @pytest.mark.parametrize("digits", ["18446744073709551616", "9" * 5000])

@@ -1,5 +1,6 @@
 """lambent predict, impute: what a table's columns are, given others."""
 
+import argparse
 import math
 from argparse import Namespace
 from collections.abc import Iterable, Mapping, Sequence
@@ -160,7 +161,7 @@ def _share(text: str) -> float:
     except ValueError:
         share = math.nan
     if not 0 < share < 1:
-        raise UsageError(f"--interval {text[:40]}: takes a share between 0 and 1, such as 0.9")
+        raise argparse.ArgumentTypeError(f"takes a share between 0 and 1, such as 0.9, not {text[:40]!r}")
     return share
 
 

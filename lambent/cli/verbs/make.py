@@ -227,7 +227,8 @@ def write_made(path: Path, fitted: Fitted, x: Tensor, lead: dict[str, Any], grid
     elif fitted.modality is None:
         output.write(path, {"x": x.numpy()}, lead, None)
     else:
-        names = [str(column.name) for column in getattr(fitted.modality, "columns", [])]
-        output.write_rows(path, fitted.raw(x), lead, names, getattr(fitted.modality, "declared", None))
+        columns = getattr(fitted.modality, "columns", [])
+        names = [str(column.name) for column in columns]
+        output.write_rows(path, fitted.raw(x), lead, names, {column.name: column.declared for column in columns})
     voice.result({"out": str(path), "rows": len(x)})
     voice.say(f"{path}: {len(x):,} {'pictures' if are_drawn(fitted) else 'rows'}")

@@ -35,8 +35,8 @@ class Table(Modality):
     The kind of each column is found, and why is told.
 
     Takes a path to CSV, TSV, Parquet or Feather, a data frame (pandas, polars, pyarrow, …) or a 2-D array. New data are matched
-    by column name, in any order; columns that were not fitted are left out and told. Columns that are constant, empty, free text or
-    identifiers are no part of the encoded rows: what is to be known of them is kept here, and they come back from `decode`.
+    by column name, in any order; columns that were not fitted are left out and told. Columns that are constant, empty, free
+    text or identifiers are no part of the encoded rows: what is to be known of them is kept here, and `decode` brings them back.
     """
 
     no_paper = "a kind of data"

@@ -8,7 +8,8 @@ from lambent.data.kinds.image import Image
 from lambent.data.kinds.modality import Modality
 from lambent.data.loading import folder_of
 from lambent.data.readers import arrays, pictures
-from lambent.data.readers.pieces import Pieces, pieces_of
+from lambent.data.readers.pieces import Pieces
+from lambent.data.readers.piecewise import pieces_of
 from lambent.errors import DataError
 
 

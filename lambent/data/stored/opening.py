@@ -12,7 +12,8 @@ from lambent.data.kinds.modality import Modality
 from lambent.data.loading import folder_of, guess, named_beside, named_labels
 from lambent.data.readers import arrays, pictures
 from lambent.data.readers.pictures import Pictures
-from lambent.data.readers.pieces import ArrayPieces, MemberPieces, pieces_of
+from lambent.data.readers.pieces import ArrayPieces, MemberPieces
+from lambent.data.readers.piecewise import pieces_of
 from lambent.data.splitting import as_labels, sides
 from lambent.data.stored.conversion import Conversion, Tell, described, restored
 from lambent.data.stored.manifest import Manifest

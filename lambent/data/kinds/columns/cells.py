@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from lambent.data.condition import level_of
-from lambent.data.readers.frames import Columns, numbers, refuse_cell
+from lambent.data.readers.frames import LARGEST_INTEGER, Columns, numbers, refuse_cell
 from lambent.data.readers.series import beyond
 from lambent.data.readers.typed import Declared, Typed
 from lambent.errors import DataError
@@ -62,10 +62,19 @@ def cells(table: Columns, name: str) -> Cells:
         return _of_times(values, declared.zone)
     if values.dtype.kind == "O" and all(value is None or isinstance(value, str) for value in values):
         return _of_words(*table.coded(name))
-    if values.dtype.kind == "O" and not beyond(values).any():
+    if (values.dtype.kind == "O" and beyond(values).any()) or has_long(values):
+        return _of_words(*table.coded(name))
+    if values.dtype.kind == "O":
         refuse_cell(table, name, next(row for row, value in enumerate(values) if value is not None))
     form: Form = "boolean" if values.dtype.kind == "b" or declared.type == "Boolean" else "number"
     return Cells(form, numbers(table, name, gaps=True), single=values.dtype.kind == "f" and values.itemsize < 8)
+
+
+def has_long(values: np.ndarray) -> bool:
+    """Whether any is an integer beyond 2^53, which float64 does not hold: such are words, if anything."""
+    if values.dtype.kind not in "iu" or values.itemsize < 8 or not len(values):
+        return False
+    return bool(values.max() > LARGEST_INTEGER or (values.dtype.kind == "i" and values.min() < -LARGEST_INTEGER))
 
 
 def _of_times(values: np.ndarray, zone: str | None) -> Cells:

@@ -39,6 +39,12 @@ def kind_of(tally: Tally) -> Kind:
 
 
 def _of_text(tally: Tally) -> Kind:
+    keys = tally.present > MANY and tally.different > ALL * tally.kept and _are_codes(tally.words)
+    if tally.long is not None and not keys:
+        raise DataError(
+            f"{tally.long}, which no float can hold: shorten such cells, leave the column out (--data.drop), or say that it "
+            f"holds keys (--data.kinds {tally.name}=identifier) or names (={NAMED[2]})"
+        )
     if tally.odd is not None and (
         tally.different > MOST or tally.different > HALF * tally.kept or _odd_cells(tally) <= FEW
     ):

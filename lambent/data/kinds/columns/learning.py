@@ -6,7 +6,7 @@ from typing import Literal
 from lambent.data.kinds.census import are_counts
 from lambent.data.kinds.columns import kinds
 from lambent.data.kinds.columns.base import LEFT_OUT, NAMED, TIMES, Column, Kind
-from lambent.data.kinds.columns.cells import TEXT
+from lambent.data.kinds.columns.cells import TEXT, has_long
 from lambent.data.kinds.columns.encoding import Encoding
 from lambent.data.kinds.columns.left_out import Empty
 from lambent.data.kinds.columns.numeric import Learner, Scale
@@ -53,7 +53,8 @@ class Learning:
         declared = table.declared(name).type
         if declared in TEXT or (declared == "Boolean" and table.backend != "array" and self.scale in ("auto", "ranks")):
             return False
-        return table.values(name).dtype.kind in "biuf"
+        values = table.values(name)
+        return values.dtype.kind in "biuf" and not has_long(values)
 
     def add(self, table: Columns) -> None:
         """Take in the next rows."""

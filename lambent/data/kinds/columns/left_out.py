@@ -13,9 +13,10 @@ from lambent.data.readers.frames import Columns
 from lambent.data.readers.typed import Declared, Typed
 
 ALIKE = 10 * np.finfo(np.float64).eps  # relative difference up to which values are the same but for rounding
+ENOUGH = 50  # codes of a format
 MOST_SHAPES, SAMPLE, LONGEST = 16, 10_000, 200  # formats, codes that they are found from, characters of one
 _RUN = re.compile(r"[0-9]+")
-_DIGIT, _SMALL, _CAPITAL = re.compile("[0-9]"), re.compile("[a-z]"), re.compile("[A-Z]")
+_LETTER = re.compile("[A-Za-z0-9]")
 
 
 class LeftOut(Column):
@@ -145,12 +146,7 @@ class Identifier(LeftOut):
             runs = [word[len(prefix) : len(word) - len(suffix)] for word in tally.words]
             after, digits = max(map(int, runs)), max(map(len, runs))
             return cls(tally.name, why, [["0"] * digits], [1.0], after, prefix, suffix, declared=tally.declared)
-        alike: dict[str, list[str]] = {}
-        for word in tally.words[:SAMPLE]:
-            alike.setdefault(_shape(word), []).append(word[:LONGEST])
-        common = sorted(alike.values(), key=len, reverse=True)[:MOST_SHAPES]
-        shapes = [["".join(sorted(set(letters))) for letters in zip(*words, strict=True)] for words in common]
-        shares = [len(words) / sum(map(len, common)) for words in common]
+        shapes, shares = _shapes([word[:LONGEST] for word in tally.words[:SAMPLE]])
         return cls(tally.name, why, shapes, shares, declared=tally.declared)
 
     @property
@@ -176,9 +172,24 @@ class Identifier(LeftOut):
         return "identifiers"
 
 
-def _shape(word: str) -> str:
-    """The format of a code: its letters and digits by their class."""
-    return _DIGIT.sub("0", _SMALL.sub("a", _CAPITAL.sub("A", word[:LONGEST])))
+def _shapes(words: list[str]) -> tuple[list[list[str]], list[float]]:
+    """The commonest formats: lengths, with where other signs than letters and digits stand; and their shares.
+
+    Of a format of many codes the characters that occur at each place; of few, for these would be given away, any of the column.
+    """
+    alike: dict[str, list[str]] = {}
+    for word in words:
+        alike.setdefault(_LETTER.sub("x", word), []).append(word)
+    common = sorted(alike.items(), key=lambda item: -len(item[1]))[:MOST_SHAPES]
+    every = "".join(sorted(set(_LETTER.findall("".join(words)))))
+    shapes = [
+        ["".join(sorted(set(letters))) for letters in zip(*same, strict=True)]
+        if len(same) >= ENOUGH
+        else [every if sign == "x" else sign for sign in shape]
+        for shape, same in common
+    ]
+    total = sum(len(same) for _, same in common)
+    return shapes, [len(same) / total for _, same in common]
 
 
 def _filled(shape: list[str], random: np.random.Generator) -> str:

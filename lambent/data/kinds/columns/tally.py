@@ -6,6 +6,7 @@ import numpy as np
 
 from lambent.data.kinds.columns.cells import IN_WORDS, Cells, Form, cells, read_word
 from lambent.data.readers.frames import Columns
+from lambent.data.readers.series import beyond
 from lambent.data.readers.typed import Declared
 from lambent.errors import DataError
 
@@ -33,6 +34,7 @@ class Tally:
         self.zone: str | None = None
         self.declared = Declared("Unknown")
         self.odd: str | None = None  # where the first word is that is no number, and what, if most of those before are
+        self.long: str | None = None  # where the first integer is that no float holds
         self._random = np.random.Generator(np.random.PCG64(SEED))
 
     @property
@@ -57,25 +59,27 @@ class Tally:
         gaps = int(missing.sum())
         if not self.rows or self.declared.type == "Unknown":
             self.declared = table.declared(self.name)
+        before = self.present
         self.rows, self.gaps = self.rows + len(found), self.gaps + gaps
         if gaps == len(found):
             return
-        self._settle_form(found, table, missing)
+        self._settle_form(found, table, int(missing.argmin()), before)
         self.single, self.zone = self.single or found.single, self.zone or found.zone
         if found.form == "text":
             self._add_words(found)
-            self.odd = self.odd or _odd(table, self.name, found)
+            self.long = self.long or _long(table, self.name, found)
+            self.odd = self.odd or (None if self.long else _odd(table, self.name, found))
         else:
             self._add_values(found.values[~missing] if gaps else found.values)
 
-    def _settle_form(self, found: Cells, table: Columns, missing: np.ndarray) -> None:
+    def _settle_form(self, found: Cells, table: Columns, row: int, before: int) -> None:
         if self.form == "boolean" and found.form == "number":  # booleans with gaps come as 0, 1 and NaN
             self.form = "number"
         elif self.form == "number" and found.form == "boolean":
             return
         elif self.form is not None and self.form != found.form:
             raise DataError(
-                f"{table.cell(self.name, int(missing.argmin()))}: {IN_WORDS[found.form]}, after {self.present:,} cells of "
+                f"{table.cell(self.name, row)}: {IN_WORDS[found.form]}, after {before:,} cells of "
                 f"{IN_WORDS[self.form]}; save the column as one type, or leave it out"
             )
         else:
@@ -127,9 +131,10 @@ class Tally:
 
 
 def _odd(table: Columns, name: str, found: Cells) -> str | None:
-    """The first cell of text that is no number, where at least half of the others are, or all would be but for a comma."""
+    """The first cell of text that is no number, in words, where at least half of the different ones are numbers, or would be
+    with points for commas."""
     sample = found.words[:: max(1, len(found.words) // LOOKED_AT)]
-    if sum(COMMA.fullmatch(word.strip()) is not None for word in sample) == len(sample):
+    if 2 * sum(COMMA.fullmatch(word.strip()) is not None for word in sample) >= len(sample):
         row = int(np.flatnonzero(found.values >= 0)[0])
         shown = found.words[found.values[row]]
         return f"{table.cell(name, row)}: {shown!r} is no number (with a decimal comma? say --data.decimal ,)"
@@ -140,3 +145,12 @@ def _odd(table: Columns, name: str, found: Cells) -> str | None:
         return None
     row = int(np.flatnonzero(np.isin(found.values, others))[0])
     return f"{table.cell(name, row)}: {found.words[found.values[row]][:40]!r} is no number"
+
+
+def _long(table: Columns, name: str, found: Cells) -> str | None:
+    """The first cell, in words, that is an integer beyond 2^53, where most of the different words are numbers."""
+    long = [place for place, larger in enumerate(beyond(np.array([*found.words, None], object)[:-1])) if larger]
+    sample = found.words[:: max(1, len(found.words) // LOOKED_AT)]
+    if not long or 2 * sum(word.strip().lstrip("+-")[:1].isdecimal() for word in sample) < len(sample):
+        return None
+    return f"{table.cell(name, int(np.flatnonzero(np.isin(found.values, long))[0]))}: is an integer beyond 2^53"

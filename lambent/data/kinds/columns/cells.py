@@ -8,7 +8,7 @@ import numpy as np
 
 from lambent.data.condition import level_of
 from lambent.data.readers.frames import LARGEST_INTEGER, Columns, numbers, refuse_cell
-from lambent.data.readers.series import beyond
+from lambent.data.readers.series import NUMBERS, absent, beyond
 from lambent.data.readers.typed import Declared, Typed
 from lambent.errors import DataError
 
@@ -65,7 +65,8 @@ def cells(table: Columns, name: str) -> Cells:
     if (values.dtype.kind == "O" and beyond(values).any()) or has_long(values):
         return _of_words(*table.coded(name))
     if values.dtype.kind == "O":
-        refuse_cell(table, name, next(row for row, value in enumerate(values) if value is not None))
+        told = (row for row, value in enumerate(values) if not absent(value) and not isinstance(value, (str, *NUMBERS)))
+        refuse_cell(table, name, next(told, 0))
     form: Form = "boolean" if values.dtype.kind == "b" or declared.type == "Boolean" else "number"
     return Cells(form, numbers(table, name, gaps=True), single=values.dtype.kind == "f" and values.itemsize < 8)
 

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from lambent.metrics.tables.coded import Coded
 from lambent.tasks.sections import Remark, Section
 
+MOST_PAIRS = 100
+
 Direction = Literal["higher", "lower", "half"]
 
 
@@ -67,11 +69,12 @@ class Judgement:
     coded: Coded = field(repr=False, compare=False)
 
     def plain(self) -> dict[str, Any]:
-        """As JSON."""
+        """As JSON; of the pairs the worst hundred."""
         names = ("metrics", "columns", "pairs", "remarks")
         listed = {name: getattr(self, name) for name in names}
         found: dict[str, Any] = {"shared": self.shared, "rows": self.rows, "target": self.target}
         found["metrics"] = {name: asdict(one) for name, one in self.metrics.items()}
+        listed["pairs"] = self.pairs[:MOST_PAIRS]
         for name in names[1:]:
             found[name] = [asdict(one) for one in listed[name]]
         return found | {"left_out": list(self.left_out)}

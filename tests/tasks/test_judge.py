@@ -102,6 +102,19 @@ def test_its_sections_make_a_page(real: pd.DataFrame) -> None:
     assert "too little here to judge the run" not in page
 
 
+def test_names_and_levels_cannot_write_the_page() -> None:
+    random = np.random.default_rng(0)
+
+    def made(rows: int) -> pd.DataFrame:
+        kind = random.choice(["<script>alert(1)</script>", 'a"b', "c & d"], rows)
+        return pd.DataFrame({"<b>bold</b>": random.normal(size=rows), 'x" onload="': kind})
+
+    page = render(Findings("judged"), lambent.judge(made(100), made(100), made(100)).sections(), alone=True)
+    assert "<script>alert" not in page
+    assert "<b>bold" not in page
+    assert 'x" onload' not in page
+
+
 def test_rules_are_broken_by_their_own_measure_alone(real: pd.DataFrame) -> None:
     found = lambent.judge(real, people(500, 2), people(400, 1)).metrics
     for name, value in (("copies", 0.2), ("closest", 0.0), ("nearer_training", 0.8), ("membership", 0.8)):

@@ -30,6 +30,7 @@ _HOMES = {
     "lambent.fitted": ("Fitted", "save"),
     "lambent.tasks.evaluate": ("evaluate",),
     "lambent.tasks.impute": ("impute",),
+    "lambent.tasks.judge": ("judge",),
     "lambent.tasks.predict": ("predict",),
     "lambent.tasks.prior": ("fit_prior",),
     "lambent.tasks.synthesize": ("synthesize",),
@@ -82,6 +83,7 @@ if TYPE_CHECKING:
     from lambent.part import Part
     from lambent.tasks.evaluate import evaluate
     from lambent.tasks.impute import impute
+    from lambent.tasks.judge import judge
     from lambent.tasks.predict import predict
     from lambent.tasks.prior import fit_prior
     from lambent.tasks.synthesize import synthesize
@@ -94,7 +96,8 @@ __all__ = [
     "Laplace", "Latent", "LatentModel", "Likelihood", "Loss", "MachineError", "Miwae", "Mixed", "Mixture", "Mlp", "Modality",
     "NegativeBinomial", "Network", "Objective", "Part", "Piwae", "Point", "Poisson", "Posterior", "Prior", "ResNet",
     "Sprites", "Standard", "StudentT", "Table", "Trace", "UsageError", "Vamp", "Wae", "ZeroInflatedNegativeBinomial",
-    "citation", "data", "evaluate", "fit", "fit_prior", "impute", "load", "posteriors", "predict", "priors", "save", "synthesize",
+    "citation", "data", "evaluate", "fit", "fit_prior", "impute", "judge", "load", "posteriors", "predict", "priors", "save",
+    "synthesize",
 ]  # fmt: skip
 
 

@@ -25,6 +25,7 @@ STREAMS = {
     "validation share": 0x59117,
     "validation noise": 0x7A11D,
     "training noise": 0x10015E,
+    "judge": 0x10D6E,
 }
 
 

@@ -15,33 +15,35 @@ from markupsafe import Markup
 
 from lambent.disk.whole import write_bytes
 from lambent.errors import UsageError
-from lambent.report.charts import grids, histogram
+from lambent.report.charts import grids, histogram, matrix, shares
 from lambent.report.numerals import MISSING, show, show_moment
 from lambent.report.run import facts
 from lambent.report.run.findings import Findings
 from lambent.report.run.sections import sections_of
-from lambent.tasks.sections import Cell, Histogram, Section, Sheet, TableBlock
+from lambent.tasks.sections import Cell, Histogram, Matrix, Section, Shares, Sheet, TableBlock
 
 ID = re.compile(r"[a-z][a-z0-9-]*")
 
 
-def render(findings: Findings, sections: Sequence[Section] = ()) -> str:
+def render(findings: Findings, sections: Sequence[Section] = (), alone: bool = False) -> str:
     """The page as one string: style, script, charts and pictures inside, nothing fetched.
 
-    sections: what tasks have to say beside the run's own; they stand before the model's description.
+    sections: what tasks have to say beside the run's own; they stand before the model's description. alone: nothing but these.
     Errors: `UsageError` for an id that is taken, or that is not made of small letters, digits and hyphens.
     """
-    every = sections_of(findings, sections)
+    every = list(sections) if alone else sections_of(findings, sections)
     _check([section.id for section in every])
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(_resource("page.html.jinja"), globals={"lay": _lay(environment)})
     return template.render(_frame(findings), sections=every)
 
 
-def write(findings: Findings, path: str | os.PathLike[str], sections: Sequence[Section] = ()) -> Path:
+def write(
+    findings: Findings, path: str | os.PathLike[str], sections: Sequence[Section] = (), alone: bool = False
+) -> Path:
     """Write the page to `path`, whole or not at all; `MachineError` where the folder or the disk refuses."""
     # a lone surrogate from a file's name cannot be written as UTF-8
-    return write_bytes(path, render(findings, sections).encode("utf-8", "replace"))
+    return write_bytes(path, render(findings, sections, alone).encode("utf-8", "replace"))
 
 
 @singledispatch
@@ -53,6 +55,16 @@ def drawn(block: Any) -> Any:
 @drawn.register
 def _(block: Histogram) -> Any:
     return histogram.drawn(block)
+
+
+@drawn.register
+def _(block: Shares) -> Any:
+    return shares.drawn(block)
+
+
+@drawn.register
+def _(block: Matrix) -> Any:
+    return matrix.drawn(block)
 
 
 @drawn.register

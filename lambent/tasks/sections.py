@@ -116,7 +116,7 @@ class Entry:
 class Live:
     """What a pointer or the arrow keys read out of a figure: numbers as JSON in the form of its kind."""
 
-    kind: Literal["curve", "bars", "map"]
+    kind: Literal["curve", "bars", "map", "matrix"]
     data: str = ""
     label: str = ""
 
@@ -152,6 +152,34 @@ class Histogram:
 
 
 @dataclass(frozen=True)
+class Shares:
+    """How the values of one column fall in two tables: shares of the same bins, or of the same categories.
+
+    names: of the categories; none: bins of a number, whose `edges` [bins + 1] are given. first, second: [bins], what the two
+    tables are called and their shares.
+    """
+
+    title: str
+    tables: tuple[str, str]
+    first: Sequence[float]
+    second: Sequence[float]
+    names: Sequence[str] = ()
+    edges: Sequence[float] = ()
+    times: bool = False  # the edges are seconds since 1970
+    reading: str = ""
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A number from 0 to 1 for every pair of names, [names, names], symmetric; not finite: none."""
+
+    values: Sequence[Sequence[float]]
+    names: Sequence[str]
+    title: str
+    caption: str = ""
+
+
+@dataclass(frozen=True)
 class Sheet:
     """Pictures in a grid, [rows, columns, H, W] or [rows, columns, H, W, 3], uint8; `alt` says what they are.
 
@@ -182,7 +210,7 @@ class Details:
 
 
 Block = (
-    Paragraph | Code | Remarks | Listing | TableBlock | Figure | Histogram | Sheet | Group | Details
+    Paragraph | Code | Remarks | Listing | TableBlock | Figure | Histogram | Shares | Matrix | Sheet | Group | Details
 )  # what a section's body is made of
 
 

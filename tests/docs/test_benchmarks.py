@@ -22,10 +22,12 @@ SCRIPTS = (
     "growth",
     "larger_than_memory",
     "overhead",
+    "rivals",
     "scoring",
     "speed",
     "startup",
     "tables",
+    "tables_mixed",
 )
 
 

@@ -28,6 +28,7 @@ from lambent.report import write as write_report
 from lambent.report.numerals import show, show_seconds, show_with_error
 from lambent.report.run.findings import Findings
 from lambent.report.run.gather import gather
+from lambent.tasks.by_column import by_column
 from lambent.tasks.by_row import by_row, labels_of
 from lambent.tasks.evaluate import Evaluation, evaluate
 from lambent.training.callbacks import Callback, Journal, MLflow, Progress, Quiet, TensorBoard
@@ -105,7 +106,7 @@ def conclude(
     write_text(folder / run_folder.METRICS, metrics_text(found, rows))
     findings = gather(fitted, rows, found, versions())
     _write_pictures(findings, folder)
-    write_report(findings, folder / run_folder.REPORT, [by_row(found, labels_of(rows))])
+    write_report(findings, folder / run_folder.REPORT, [by_row(found, labels_of(rows)), *by_column(fitted, rows)])
     return findings, found
 
 

@@ -23,6 +23,7 @@ from lambent.cli.reading.flags import (
     whole,
 )
 from lambent.cli.verbs.carry import metric_rows
+from lambent.cli.verbs.judging import add_judging, is_run, judged
 from lambent.cli.voice import Voice
 from lambent.data import Encoded
 from lambent.data.condition import level_of
@@ -43,16 +44,23 @@ KEPT = {"kept": "left of", "held": "held out of"}  # the two sides of a cut
 
 
 def evaluate(arguments: Sequence[str]) -> int:
-    """The bounds and the state of the codes, each with unit and standard error."""
-    parser = Parser("evaluate", "Bounds, KL and active units on rows that the model was not trained on.")
+    """The bounds and the state of the codes, each with unit and standard error; or what synthetic rows are worth."""
+    parser = Parser(
+        "evaluate",
+        "Bounds, KL and active units on rows that the model was not trained on; with --generated or --against how good synthetic "
+        "rows of a table are, and whether they may be shared.",
+    )
     add_run(parser)
     add_rows(parser, "rows to evaluate on")
     add_samples(parser)
     parser.add_argument("--limit", type=whole("--limit", 1, 10**12), help="at most so many rows, drawn by a fixed seed")
     add_given(parser, "evaluate the rows under this value, in place of their own")
     add_seed(parser)
+    add_judging(parser)
     options = common(parser, machine=True).read(arguments)
     voice = Voice.of(options)
+    if options.generated or options.against or not is_run(options.run):
+        return judged(options, voice)
     path, fitted, encoded = opened_with_rows(options, voice)
     encoded = larger.drawn(encoded, options.limit)
     voice.step(f"evaluating on {len(encoded):,} rows with {options.samples:,} samples each")

@@ -19,6 +19,7 @@ from lambent.report import summary, verdict
 from lambent.report import write as write_report
 from lambent.report.numerals import show, show_moment, show_seconds
 from lambent.report.run.gather import gather
+from lambent.tasks.by_column import by_column
 from lambent.tasks.by_row import by_row, labels_of
 from lambent.tasks.evaluate import evaluate
 
@@ -38,7 +39,7 @@ def report(arguments: Sequence[str]) -> int:
     voice.step(f"evaluating on {len(encoded):,} rows with {options.samples:,} samples each")
     found = evaluate(fitted, encoded, samples=options.samples, seed=0)
     findings = gather(fitted, encoded, found)
-    write_report(findings, path, [by_row(found, labels_of(encoded))])
+    write_report(findings, path, [by_row(found, labels_of(encoded)), *by_column(fitted, encoded)])
     remarks = verdict(findings)
     voice.result(
         {

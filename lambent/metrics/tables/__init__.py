@@ -1,0 +1,1 @@
+"""Synthetic tables beside real ones: plain functions of coded rows that return numbers."""

@@ -1,0 +1,81 @@
+"""lambent evaluate --generated, --against: synthetic rows judged from the command line."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("judged")
+    random = np.random.default_rng(0)
+
+    def made(rows: int) -> pd.DataFrame:
+        kind = random.choice(["a", "b", "c"], rows)
+        return pd.DataFrame({"kind": kind, "size": random.normal(size=rows).round(3) + 3 * (kind == "a")})
+
+    tables = {name: made(120) for name in ("real", "fake", "unseen")}
+    tables["copied"] = tables["real"]
+    for name, table in tables.items():
+        table.to_csv(folder / f"{name}.csv", index=False)
+    return {name: folder / f"{name}.csv" for name in tables}
+
+
+def test_any_file_against_real_rows(lambent: Run, files: dict[str, Path], tmp_path: Path) -> None:
+    page = tmp_path / "judged.html"
+    done = lambent("evaluate", files["real"], "--against", files["fake"], "--holdout", files["unseen"], "--out", page)
+    assert done.status == 0, done.err
+    assert "May this be shared? Nothing here speaks against it" in done.out
+    assert "independent columns" in done.out
+    assert "Column by column" in page.read_text()
+    said = json.loads(
+        lambent("evaluate", files["real"], files["unseen"], "--against", files["copied"], "--target=kind", "--json").out
+    )
+    assert said["shared"] == "no"
+    assert said["metrics"]["copies"]["value"] == 1.0
+    assert said["metrics"]["use"]["beside"]["real"] == pytest.approx(said["metrics"]["use"]["value"], abs=0.1)
+    assert said["rows"] == {"real": 120, "synthetic": 120, "unseen": 120}
+
+
+def test_rows_that_a_run_makes(lambent: Run, table_run: Path, table: Path) -> None:
+    done = lambent("evaluate", table_run, "--generated=40", "--json")
+    assert done.status == 0, done.err
+    assert "6 test rows are too few" in done.err
+    said = json.loads(done.out)
+    assert said["rows"] == {"real": 54 - 5, "synthetic": 40}  # 6 to test on, 5 to validate on
+    assert [column["name"] for column in said["columns"]] == ["a", "b", "c"]
+    again = json.loads(lambent("evaluate", table_run, "--generated=40", "--json").out)
+    assert again == said
+    named = json.loads(lambent("evaluate", table_run, table, "--generated=40", "--json").out)
+    assert named["rows"] == said["rows"]  # the run's own data, named
+
+
+def test_a_file_against_the_rows_of_a_run(lambent: Run, table_run: Path, table: Path) -> None:
+    done = lambent("evaluate", table_run, "--against", table, "--holdout", table, "--json")
+    assert done.status == 0, done.err
+    said = json.loads(done.out)
+    assert said["rows"]["synthetic"] == 60
+    assert said["metrics"]["copies"]["value"] == pytest.approx(49 / 60)
+
+
+def test_what_it_refuses(lambent: Run, files: dict[str, Path], image_run: Path, tmp_path: Path) -> None:
+    cases = {
+        ("evaluate", files["real"]): "is a table, no run",
+        ("evaluate", files["real"], "--against", tmp_path / "none.csv"): "no such file",
+        ("evaluate", files["real"], "--against", files["fake"], "--generated=30"): "give one of the two",
+        ("evaluate", files["real"], "--against", files["fake"], "--target=kin"): "did you mean 'kind'",
+        ("evaluate", files["real"], "--against", files["fake"], "--out=page.txt"): "it can end in .html",
+        ("evaluate", image_run, "--generated=30"): "judged of tables",
+        ("evaluate", tmp_path / "none", "--generated=30"): "none",
+    }
+    for arguments, words in cases.items():
+        done = lambent(*arguments)
+        assert done.status in (2, 3, 4), arguments
+        assert words in done.complaint

@@ -27,6 +27,8 @@ _HOMES = {
     "lambent.model.posteriors": ("Diagonal", "Full", "Point", "Posterior"),
     "lambent.model.priors": ("Mixture", "Prior", "Standard", "Vamp"),
     "lambent.objectives.factor": ("Factor",),
+    "lambent.objectives.missing": ("NotMiwae",),
+    "lambent.model.missingness": ("LinearMasking", "Missingness", "MlpMasking", "SelfMasking"),
     "lambent.fitted": ("Fitted", "save"),
     "lambent.tasks.evaluate": ("evaluate",),
     "lambent.tasks.predict": ("predict",),
@@ -70,12 +72,14 @@ if TYPE_CHECKING:
         StudentT,
         ZeroInflatedNegativeBinomial,
     )
+    from lambent.model.missingness import LinearMasking, Missingness, MlpMasking, SelfMasking
     from lambent.model.networks import Conv, Mlp, Network, ResNet
     from lambent.model.posteriors import Diagonal, Full, Point, Posterior
     from lambent.model.priors import Mixture, Prior, Standard, Vamp
     from lambent.objectives import BetaTc, DipVae, Elbo, Loss, Objective, Wae
     from lambent.objectives.bounds import Ciwae, Iwae, Miwae, Piwae
     from lambent.objectives.factor import Factor
+    from lambent.objectives.missing import NotMiwae
     from lambent.papers import citation
     from lambent.part import Part
     from lambent.tasks.evaluate import evaluate
@@ -87,9 +91,9 @@ __all__ = [
     "CATALOG", "VAE", "ArtifactError", "Bernoulli", "BetaTc", "Categorical", "Ciwae", "ContinuousBernoulli", "Conv",
     "DataError", "DataWarning", "Diagonal", "DipVae", "DiscretizedLogistics", "DivergedError", "Elbo", "Encoded", "Factor",
     "Fitted", "Flat", "Full", "Gaussian", "Image", "InterruptedRun", "Iwae", "JohnsonSU", "Ladder", "LambentError", "Laplace",
-    "Latent", "LatentModel", "Likelihood", "Loss", "MachineError", "Miwae", "Mixed", "Mixture", "Mlp", "Modality",
-    "NegativeBinomial", "Network", "Objective", "Part", "Piwae", "Point", "Poisson", "Posterior", "Prior", "ResNet",
-    "Sprites", "Standard", "StudentT", "Table", "Trace", "UsageError", "Vamp", "Wae", "ZeroInflatedNegativeBinomial",
+    "Latent", "LatentModel", "Likelihood", "LinearMasking", "Loss", "MachineError", "Missingness", "Miwae", "Mixed",
+    "Mixture", "Mlp", "MlpMasking", "Modality", "NegativeBinomial", "Network", "NotMiwae", "Objective", "Part", "Piwae",
+    "Point", "Poisson", "Posterior", "Prior", "ResNet", "SelfMasking", "Sprites", "Standard", "StudentT", "Table", "Trace", "UsageError", "Vamp", "Wae", "ZeroInflatedNegativeBinomial",
     "citation", "data", "evaluate", "fit", "fit_prior", "load", "posteriors", "predict", "priors", "save",
 ]  # fmt: skip
 

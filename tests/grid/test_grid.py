@@ -43,6 +43,13 @@ REFUSED = {
     ("Point", "Ciwae"): "use Diagonal",
     ("Point", "Piwae"): "use Miwae or Ciwae|use Diagonal",
     ("Point", "Factor"): "use Diagonal",
+    ("Point", "NotMiwae"): "use Diagonal",
+    ("Bernoulli", "NotMiwae"): "use Gaussian or StudentT",
+    ("Categorical", "NotMiwae"): "use Gaussian or StudentT",
+    ("DiscretizedLogistics", "NotMiwae"): "use Gaussian or StudentT",
+    ("Poisson", "NotMiwae"): "use Gaussian or StudentT",
+    ("NegativeBinomial", "NotMiwae"): "use Gaussian or StudentT",
+    ("ZeroInflatedNegativeBinomial", "NotMiwae"): "use Gaussian or StudentT",
     ("Mixture", "Wae"): "use the Standard or Flow prior",
     ("Vamp", "Wae"): "use the Standard or Flow prior",
 }

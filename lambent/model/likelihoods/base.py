@@ -30,6 +30,8 @@ class Likelihood(Part):
         False  # its log-probability is a sum over elements, made by `over`: some may be missing
     )
 
+    reparameterized: ClassVar[bool] = False  # its draws have a gradient in the raw output
+
     def __post_init__(self) -> None:
         super().__post_init__()
         self.gaps = False  # values may be missing (NaN); the model says so before setup

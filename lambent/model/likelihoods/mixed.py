@@ -66,6 +66,10 @@ class Mixed(Likelihood):
     def elementwise(self) -> bool:  # type: ignore[override]
         return all(column.elementwise for column in self.columns)
 
+    @property
+    def reparameterized(self) -> bool:  # type: ignore[override]
+        return all(column.reparameterized for column in self.columns)
+
     def forward(self, raw: Tensor, context: Tensor | None = None) -> Distribution:
         pieces = raw.split([Size(s).numel() for s in self.shapes], -1)
         parts = [

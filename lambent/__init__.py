@@ -16,8 +16,9 @@ _HOMES = {
     "lambent.training.fitting": ("fit",),
     "lambent.model.latents": ("Flat", "Ladder", "Latent"),
     "lambent.model.likelihoods": (
-        "Bernoulli", "Categorical", "ContinuousBernoulli", "DiscretizedLogistics", "Gaussian", "JohnsonSU", "Laplace",
-        "Likelihood", "Mixed", "NegativeBinomial", "Poisson", "StudentT", "ZeroInflatedNegativeBinomial",
+        "Bernoulli", "Categorical", "ContinuousBernoulli", "DiscretizedLogistics", "Gaussian", "Hurdle", "JohnsonSU", "Laplace",
+        "Likelihood", "Mixed", "NegativeBinomial", "Ordinal", "Poisson", "RoundedLogistic", "StudentT",
+        "ZeroInflatedNegativeBinomial",
     ),
     "lambent.model": ("LatentModel", "Trace"),
     "lambent.model.networks": ("Conv", "Mlp", "Network", "ResNet"),
@@ -63,12 +64,15 @@ if TYPE_CHECKING:
         ContinuousBernoulli,
         DiscretizedLogistics,
         Gaussian,
+        Hurdle,
         JohnsonSU,
         Laplace,
         Likelihood,
         Mixed,
         NegativeBinomial,
+        Ordinal,
         Poisson,
+        RoundedLogistic,
         StudentT,
         ZeroInflatedNegativeBinomial,
     )
@@ -90,11 +94,12 @@ if TYPE_CHECKING:
 __all__ = [
     "CATALOG", "VAE", "ArtifactError", "Bernoulli", "BetaTc", "Categorical", "Ciwae", "ContinuousBernoulli", "Conv",
     "DataError", "DataWarning", "Diagonal", "DipVae", "DiscretizedLogistics", "DivergedError", "Elbo", "Encoded", "Factor",
-    "Fitted", "Flat", "Full", "Gaussian", "Image", "InterruptedRun", "Iwae", "JohnsonSU", "Ladder", "LambentError", "Laplace",
-    "Latent", "LatentModel", "Likelihood", "LinearMasking", "Loss", "MachineError", "Missingness", "Miwae", "Mixed",
-    "Mixture", "Mlp", "MlpMasking", "Modality", "NegativeBinomial", "Network", "NotMiwae", "Objective", "Part", "Piwae",
-    "Point", "Poisson", "Posterior", "Prior", "ResNet", "SelfMasking", "Sprites", "Standard", "StudentT", "Table", "Trace", "UsageError", "Vamp", "Wae", "ZeroInflatedNegativeBinomial",
-    "citation", "data", "evaluate", "fit", "fit_prior", "load", "posteriors", "predict", "priors", "save",
+    "Fitted", "Flat", "Full", "Gaussian", "Hurdle", "Image", "InterruptedRun", "Iwae", "JohnsonSU", "Ladder", "LambentError",
+    "Laplace", "Latent", "LatentModel", "Likelihood", "LinearMasking", "Loss", "MachineError", "Missingness", "Miwae",
+    "Mixed", "Mixture", "Mlp", "MlpMasking", "Modality", "NegativeBinomial", "Network", "NotMiwae", "Objective", "Ordinal",
+    "Part", "Piwae", "Point", "Poisson", "Posterior", "Prior", "ResNet", "RoundedLogistic", "SelfMasking", "Sprites",
+    "Standard", "StudentT", "Table", "Trace", "UsageError", "Vamp", "Wae", "ZeroInflatedNegativeBinomial", "citation", "data",
+    "evaluate", "fit", "fit_prior", "load", "posteriors", "predict", "priors", "save",
 ]  # fmt: skip
 
 

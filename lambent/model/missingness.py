@@ -44,12 +44,15 @@ class SelfMasking(Missingness):
     """
 
     sign: Literal["either", "rising", "falling"] = option(
-        "which values are missing more often, if that is known: high ones (rising) or low ones (falling)", default="either"
+        "which values are missing more often, if that is known: high ones (rising) or low ones (falling)",
+        default="either",
     )
 
     def setup(self, event: Shape) -> None:
         self.event = event
-        self.slope = nn.Parameter(torch.zeros(event) if self.sign == "either" else torch.full(event, 0.5413))  # σ₊(.54) = 1
+        self.slope = nn.Parameter(
+            torch.zeros(event) if self.sign == "either" else torch.full(event, 0.5413)
+        )  # σ₊(.54) = 1
         self.offset = nn.Parameter(torch.zeros(event))
 
     def logits(self, x: Tensor) -> Tensor:
@@ -78,7 +81,7 @@ class LinearMasking(Missingness):
 
     def logits(self, x: Tensor) -> Tensor:
         made: Tensor = self.map(x.flatten(-len(self.event)))
-        return made.unflatten(-1, self.event)
+        return made.reshape(x.shape)
 
 
 class MlpMasking(Missingness):
@@ -98,4 +101,4 @@ class MlpMasking(Missingness):
 
     def logits(self, x: Tensor) -> Tensor:
         made: Tensor = self.network(x.flatten(-len(self.event)))
-        return made.unflatten(-1, self.event)
+        return made.reshape(x.shape)

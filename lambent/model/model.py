@@ -59,7 +59,9 @@ class LatentModel(Part):
             raw = self.likelihood.setup(event)
             rows = torch.zeros(1, *event) if examples is None else examples[:1000].cpu()
             observed = self.likelihood.observe(rows)
-            embedded = self.likelihood.seen(observed)
+            embedded = self.likelihood.seen(
+                observed
+            ).detach()  # where an embedding is learned, what starts from it is not
             half = self._encoder_for(tuple(embedded.shape[1:]))
             self.encoder: nn.Module = half
             hidden = self.latent.setup(self._with_context(half.shape), embedded, self.context)

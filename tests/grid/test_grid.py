@@ -29,6 +29,8 @@ REFUSED = {
     ("Categorical", "ResNet"): "use the Mlp network",
     ("Mixed", "Conv"): "use the Mlp network",
     ("Mixed", "ResNet"): "use the Mlp network",
+    ("Hurdle", "Conv"): "use the Mlp network",
+    ("Hurdle", "ResNet"): "use the Mlp network",
     ("Ladder", "BetaTc"): "use Flat",
     ("Ladder", "DipVae"): "use Flat",
     ("Ladder", "Piwae"): "use Miwae or Ciwae",
@@ -50,6 +52,9 @@ REFUSED = {
     ("Poisson", "NotMiwae"): "use Gaussian or StudentT",
     ("NegativeBinomial", "NotMiwae"): "use Gaussian or StudentT",
     ("ZeroInflatedNegativeBinomial", "NotMiwae"): "use Gaussian or StudentT",
+    ("Ordinal", "NotMiwae"): "use Gaussian or StudentT",
+    ("RoundedLogistic", "NotMiwae"): "use Gaussian or StudentT",
+    ("Hurdle", "NotMiwae"): "use Gaussian or StudentT",
     ("Mixture", "Wae"): "use the Standard or Flow prior",
     ("Vamp", "Wae"): "use the Standard or Flow prior",
 }

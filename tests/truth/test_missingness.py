@@ -126,8 +126,10 @@ def test_without_a_part_the_mask_tells_nothing(linear: LatentModel) -> None:
         (LinearMasking(), lambda x, w: x @ w["map.weight"].T + w["map.bias"]),
         (
             MlpMasking(5),
-            lambda x, w: (x @ w["network.0.weight"].T + w["network.0.bias"]).tanh() @ w["network.2.weight"].T
-            + w["network.2.bias"],
+            lambda x, w: (
+                (x @ w["network.0.weight"].T + w["network.0.bias"]).tanh() @ w["network.2.weight"].T
+                + w["network.2.bias"]
+            ),
         ),
     ],
     ids=["self", "rising", "falling", "linear", "mlp"],
@@ -190,9 +192,7 @@ def test_validation_counts_the_mask() -> None:
     history = fit(model, NotMiwae(1), x[:300], validation=x[300:], epochs=3, precision="fp32", patience=0)
     beside = [
         a - b - c
-        for a, b, c in zip(
-            *(history[f"validation_{name}"] for name in ("loss", "reconstruction", "kl")), strict=True
-        )
+        for a, b, c in zip(*(history[f"validation_{name}"] for name in ("loss", "reconstruction", "kl")), strict=True)
     ]
     assert all(0.1 < value < 2 * math.log(2) + 0.2 for value in beside)  # a coin for each of two values costs 1.39 nats
 

@@ -14,7 +14,7 @@ from lambent.model import LatentModel, check
 from lambent.model.latents import Flat
 from lambent.model.likelihoods import Bernoulli, Categorical, Gaussian, Mixed
 from lambent.model.missingness import LinearMasking, Missingness, MlpMasking, SelfMasking
-from lambent.model.networks import Mlp
+from lambent.model.networks import Conv, Mlp
 from lambent.model.posteriors import Diagonal
 from lambent.model.trace import from_posterior
 from lambent.objectives.bounds import Iwae
@@ -151,6 +151,16 @@ def test_a_mask_of_an_image_has_its_shape() -> None:
     for part in (SelfMasking(), LinearMasking(), MlpMasking(4)):
         part.setup((2, 3, 4))
         assert part(torch.randn(6, 5, 2, 3, 4)).log_prob(torch.zeros(5, 2, 3, 4)).shape == (6, 5)
+
+
+@pytest.mark.parametrize("masking", [SelfMasking(), LinearMasking(), MlpMasking(4)], ids=lambda one: type(one).__name__)
+def test_images_with_gaps_train(masking: Missingness) -> None:
+    x = torch.randn(40, 1, 6, 6, generator=torch.Generator().manual_seed(8))
+    x[x > 1] = NAN
+    model = LatentModel(Flat(2), Gaussian(), Conv((2,), 8), gaps=True)
+    history = fit(model, NotMiwae(3, missingness=masking), x, epochs=2, precision="fp32")
+    assert all(math.isfinite(value) for value in history["loss"])
+    assert isinstance(model.missingness, type(masking))
 
 
 def test_it_learns_how_values_hide_and_what_they_are(tmp_path: Path) -> None:

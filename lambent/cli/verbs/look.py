@@ -13,10 +13,10 @@ from lambent.cli.reading.words import in_line
 from lambent.cli.voice import Voice
 from lambent.data import Encoded, Modality
 from lambent.data import load as encode
-from lambent.data.kinds import columns
+from lambent.data.kinds.table import Table
 from lambent.data.loading import raw_rows
 from lambent.data.notices import sentences, together
-from lambent.data.readers.frames import Columns, numbers
+from lambent.data.readers.frames import Columns
 from lambent.data.readers.raw import Raw
 from lambent.data.splitting import as_labels
 from lambent.data.survey import surveyed
@@ -127,23 +127,10 @@ def _use(seen: Look, name: str) -> str:
         return "left out"
     if name == table.index_like():
         return "left out: an index"
-    if seen.refusal is None:
-        return "learned from"
-    why = _refusal(table, name, getattr(seen.modality, "scale", "standard"))
-    return "learned from" if why is None else f"refused: {why}"
-
-
-def _refusal(table: Columns, name: str, scale: columns.Scale) -> str | None:
-    """Why a column cannot be learned from."""
-    try:
-        learner = columns.learner(table, name, scale)
-        if learner is None:
-            numbers(table, name)
-        else:
-            learner.add(table)
-    except DataError as error:
-        return str(error).removeprefix(f"{table.origin}: column {name!r}, ")
-    return None
+    if isinstance(seen.modality, Table) and seen.refusal is None:
+        found = next((column for column in seen.modality.columns if column.name == name), None)
+        return "learned from" if found is None else found.use
+    return "learned from"
 
 
 def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:

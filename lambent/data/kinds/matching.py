@@ -2,7 +2,11 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from typing import Any
 
+import numpy as np
+
+from lambent.data.kinds.columns.left_out import Constant
 from lambent.data.notices import Notices
 from lambent.data.readers.frames import Columns, listed
 from lambent.errors import DataError, nearest, nearest_name
@@ -67,3 +71,22 @@ def _note_others(table: Columns, known: set[str | None], notices: Notices) -> No
     for name in table.names:
         if name not in known:
             notices.note("dropped_index" if name == index else "ignored_columns", name)
+
+
+def note_changed(table: Columns, column: Constant, notices: Notices) -> None:
+    """Note the rows that differ from what every row had that was learned from."""
+    rows = column.changed(table)
+    if not len(rows):
+        return
+    values = table.values(column.name)
+    cells = [f"row {table.place(int(row)) + 1} is {_shown(values[row])}" for row in rows[:3]]
+    more = f" and {len(rows) - 3:,} more" if len(rows) > 3 else ""
+    notices["changed"] += len(rows)
+    notices.names.setdefault("changed", []).append(
+        f"column {column.name!r} was {_shown(column.value)} in every row that was learned from, and is not here: "
+        f"{', '.join(cells)}{more}. The model knows nothing of this column, and no score counts it"
+    )
+
+
+def _shown(value: Any) -> str:
+    return f"{float(value):g}" if isinstance(value, (bool, int, float, np.number, np.bool_)) else repr(str(value)[:40])

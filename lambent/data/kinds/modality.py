@@ -56,6 +56,18 @@ class Modality(Part):
         """The encoded level that a likelihood of numbers in [0, 1] reads as 1; 255 of bytes."""
         return 255
 
+    @property
+    def gaps(self) -> bool:
+        """Whether values of its rows may be missing, NaN; known after `fit`."""
+        return False
+
+    def log_slope(self, x: Tensor) -> Tensor | None:
+        """Nats, [N, D] of the columns, to be added to log-densities of encoded rows to have them in the data's own units.
+
+        log |d encoded / d value| of each number of x; None (the default): encoded rows are in these units.
+        """
+        return None
+
     def levels(self, x: Tensor) -> np.ndarray | None:
         """Rows in the likelihood's units as pictures of levels 0 … white, [rows, H, W(, 3)]; None of other kinds."""
         return None

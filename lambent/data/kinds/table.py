@@ -1,49 +1,63 @@
 """Table: rows of named columns as float32 [N, D]."""
 
-import importlib.util
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from lambent.data.kinds import columns
-from lambent.data.kinds.census import are_counts
-from lambent.data.kinds.columns import Column, Constant, Learner, Numeric
-from lambent.data.kinds.matching import matched
+from lambent.data.kinds.columns.base import Column, Intervals
+from lambent.data.kinds.columns.encoding import Encoding
+from lambent.data.kinds.columns.hiding import hidden
+from lambent.data.kinds.columns.kinds import asked
+from lambent.data.kinds.columns.learning import MOST_VALUES, Learning
+from lambent.data.kinds.columns.left_out import Constant
+from lambent.data.kinds.columns.restriction import Restriction, parsed
+from lambent.data.kinds.matching import matched, note_changed
 from lambent.data.kinds.modality import Encoded, Modality
+from lambent.data.kinds.opening import Opener
+from lambent.data.kinds.suiting import suiting
 from lambent.data.notices import Notices
-from lambent.data.readers import arrays, delimited, frames
-from lambent.data.readers import regular as files
 from lambent.data.readers.frames import Columns
+from lambent.data.readers.framing import framed
 from lambent.data.splitting import as_labels, digest
 from lambent.errors import ArtifactError, DataError, UsageError, nearest
 from lambent.part import Shape, Spec, option
 
-FRAMES = ("pandas", "polars", "pyarrow")
-MOST_VALUES = 2**23  # that all columns together may hold while a table is learned in pieces
-MOST_UNITS = 16
-PRIOR: Spec = {"type": "Mixture", "components": 10, "covariance": "full"}
-FEW = 10_000  # rows up to which the narrower network is enough
-SAMPLE = 2**14  # of which each column may hold these whatever their number
-
 
 class Table(Modality):
-    """Numeric columns, float32 [N, D], each scaled to (value − centre) / scale in float64.
+    """Columns of any kind, float32 [N, D]: numbers scaled, or every column by its rank; NaN where a cell is missing.
+
+    A table of plain numbers is scaled, (value − centre) / scale in float64. Any other is encoded by ranks, one number for each
+    column that is modelled: the place of a level, or token + place within it of a number, a date, a duration; then one number
+    for each column that had gaps in training, its indicator (1: missing), which `encode` leaves open and `augment` fills in.
+    The kind of each column is found, and why is told.
 
     Takes a CSV or Parquet path, a data frame (pandas, polars, pyarrow, …) or a 2-D array. New data are matched by
-    column name, in any order; columns that were not fitted are left out and told. A column that is the same in every row is
-    no part of the encoded rows: it is kept here, and comes back from `decode`.
+    column name, in any order; columns that were not fitted are left out and told. Columns that are constant, empty, free text or
+    identifiers are no part of the encoded rows: what is to be known of them is kept here, and they come back from `decode`.
     """
 
     no_paper = "a kind of data"
 
-    scale: Literal["auto", "standard", "robust", "none"] = option(
-        "centre and scale of a column: mean and deviation, median and quartiles (with a likelihood that squashes what lies "
-        "far out), or 0 and 1; auto: 0 and 1 for low counts, else mean and deviation",
+    scale: Literal["auto", "standard", "robust", "none", "ranks"] = option(
+        "how columns become numbers: mean and deviation, median and quartiles (with a likelihood that squashes what lies "
+        "far out), as they are (none), or by ranks and levels; auto: ranks if any column is no plain number, else as they are "
+        "for low counts and mean and deviation for the rest",
         default="auto",
+    )
+    kinds: tuple[str, ...] = option(
+        "what columns are, where it should not be found: column=kind, such as age=count", default=()
+    )
+    missing: Literal["auto", "yes", "no"] = option(
+        "whether cells may be missing; auto: under ranks yes, else if any is in training", default="auto"
+    )
+    hidden: float = option(
+        "share of the rows, under ranks, that lose cells at random while training, so that any can be asked for given others",
+        default=0.3,
+        minimum=0,
+        maximum=1,
     )
     drop: tuple[str, ...] = option("columns to leave out", default=())
     label: str | None = option("the column of labels: kept beside the data, never trained on", default=None)
@@ -59,77 +73,85 @@ class Table(Modality):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.columns: list[Column] = []
+        asked(self.kinds)
         self.label_names: list[str] | None = None
         self.notices: dict[str, int] = {}
         self.noticed: dict[str, list[str]] = {}  # the columns and cells behind the notices
-        self.of_counts = False  # low counts
         self._backend, self.named, self._rows = "array", False, 0
+        self.encoding, self._gaps = Encoding(), self.missing == "yes"
+
+    # ---- what is known once it is fitted -------------------------------------------------------------------------
 
     @property
     def event(self) -> Shape:
         """(D,)."""
         if not self.columns:
             raise UsageError("Table: call fit first; until then its columns are not known")
-        return (sum(column.width for column in self.columns),)
+        return (self.encoding.width,)
+
+    @property
+    def gaps(self) -> bool:
+        return self._gaps
+
+    @property
+    def columns(self) -> list[Column]:
+        """All columns, in order, those that are no part of the encoded rows too; empty before `fit`."""
+        return self.encoding.columns
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the encoded columns, in order; indicators are called "age is missing"."""
+        return self.encoding.names
+
+    def column(self, name: str) -> Column:
+        """The column of that name; `UsageError` with the nearest if there is none."""
+        return self.encoding.column(name)
+
+    def restriction(self, text: str) -> Restriction:
+        """What text such as age>40 asks of a column; `UsageError` for text that asks nothing of any."""
+        return parsed(text, [column.name for column in self.columns])
+
+    def intervals(self, restriction: Restriction) -> tuple[int, Intervals]:
+        """(an encoded column, the half-open intervals of its values that satisfy the restriction).
+
+        Of a restriction to missing cells it is the column's indicator; `UsageError` where a column never had gaps.
+        """
+        return self.encoding.intervals(restriction)
+
+    # ---- learning ------------------------------------------------------------------------------------------------
 
     def fit(self, raw: Any) -> Self:
-        """Learn names, centres and scales; `DataError` names the columns that hold text and the first such cell."""
+        """Learn kinds and names of columns, levels, tokens, scales; `DataError` names the column and cell that has no place."""
         return self._learn([raw], None)
 
     def learn(self, pieces: Iterable[Any]) -> Self:
-        """`fit` on a table in pieces: the same numbers to the bit; of large tables the quartiles come from a sample."""
+        """`fit` on a table in pieces: the same to the bit; of large tables quantiles and frequencies come from a sample."""
         return self._learn(pieces, MOST_VALUES)
 
     def _learn(self, pieces: Iterable[Any], most: int | None) -> Self:
-        learners: dict[str, Learner] = {}
+        learning: Learning | None = None
         notices = Notices()
         labels: set[str] = set()
-        rows = 0
         for table in map(self.open, pieces):
-            if not learners:
+            if learning is None:
                 notices = Notices(table.notices, table.notices.names)
-                learners = self._learners(table, notices, most)
+                learning = Learning(table, self._learned_names(table, notices), self.scale, asked(self.kinds), most)
                 self._backend, self.named = table.backend, table.named
-            for one in learners.values():
-                one.add(table)
+            learning.add(table)
             labels.update((self._labels(table, sorted(labels))[1] or []) if self.label else [])
-            rows += len(table)
-        if not rows:
+        if learning is None or not learning.rows:
             raise DataError("there are no rows to learn from")
-        self._rows = rows
-        self._settle(list(learners.values()), notices)
-        if most and self.scale == "robust" and rows > max(SAMPLE, most // len(learners)):
+        self._rows = learning.rows
+        self.encoding = learning.learned(notices)
+        self._gaps = {"yes": True, "no": False}.get(self.missing, self.encoding.ranks or bool(self.encoding.gappy))
+        if learning.sampled and (self.encoding.ranks or self.scale == "robust"):
             notices["quartiles_from_a_sample"] = len(self.columns)
         self.label_names = sorted(labels) or None
         self.notices, self.noticed = dict(notices), notices.names
         return self
 
-    def _settle(self, learned: list[Learner], notices: Notices) -> None:
-        """The columns, with what is to be told of them. Where none varies, all stay: there is nothing else."""
-        varying = [one for one in learned if not one.constant]
-        seen = [(one.census, mean, deviation**2) for one in varying for mean, deviation in (one.moments.values(),)]
-        self.of_counts = self.scale in ("auto", "none") and are_counts(seen)
-        scale: columns.Scale = self.scale
-        if scale == "auto":
-            scale = "none" if self.of_counts else "standard"
-        self.columns = [one.left_out() if varying and one.constant else one.column(scale) for one in learned]
-        for column in self.columns:
-            if what := column.notice():
-                notices.note(what, column.name)
-        if self.of_counts:
-            notices["low_counts"] = len(varying)
-        elif scale != "robust":
-            self._note_far(varying, notices)
-
-    def _note_far(self, learned: list[Learner], notices: Notices) -> None:
-        for one in learned:
-            for cell in one.census.far():
-                advice = "mend or leave out the cell, or take the scale robust (--data.scale robust)"
-                notices.note("far", f"{cell.words(one.name)}: {advice}")
-
-    def _learners(self, table: Columns, notices: Notices, most: int | None) -> dict[str, Learner]:
-        """One for each column that is learned from, by what the first rows hold."""
+    def _learned_names(self, table: Columns, notices: Notices) -> list[str]:
+        """The columns that are learned from."""
         # Without a column of that name, labels that come beside the rows are meant: the y of `fit`, the labels of an archive.
         beside = [name for name in self._beside() if name != "label" or name in table]
         for name in (*self.drop, *([self.label] if self.label else []), *beside):
@@ -145,16 +167,22 @@ class Table(Modality):
         names = [name for name in table.names if name not in left_out]
         if not names:
             raise DataError(f"{table.origin}: no columns are left to learn from")
-        share = None if most is None else max(SAMPLE, most // len(names))
-        chosen = {name: columns.learner(table, name, self.scale, share) for name in names}
-        self._refuse_text(table, [name for name, one in chosen.items() if one is None])
-        return {name: one for name, one in chosen.items() if one is not None}
+        return names
+
+    def allow(self, pieces: Iterable[Any]) -> None:
+        """Held-out rows may have gaps where those learned from had none, unless gaps are refused."""
+        if self.missing != "auto" or self._gaps:
+            return
+        for table in map(self.open, pieces):
+            there = [table.values(column.name) for column in self.columns if column.name in table]
+            self._gaps = self._gaps or any(bool(np.isnan(found).any()) for found in there if found.dtype.kind == "f")
+
+    # ---- encoding and decoding -----------------------------------------------------------------------------------
 
     def unchanging(self, shape: Shape, dtype: np.dtype) -> bool:
         """Whether an array's rows are their own encoding: float32, no column dropped, every scale 1 and centre 0."""
-        plain = all(isinstance(c, Numeric) and c.centre == 0 and c.scale == 1 for c in self.columns)
         whole = not self.drop and self.label is None and not self.condition
-        return dtype == np.float32 and tuple(shape) == self.event and plain and whole
+        return dtype == np.float32 and tuple(shape) == self.event and self.encoding.unchanging and whole
 
     def encode(self, raw: Any) -> Tensor:
         """Raw rows → float32 [N, D]; `DataError` names a missing column or the row and column of a bad cell."""
@@ -162,64 +190,69 @@ class Table(Modality):
 
     def read(self, raw: Any) -> Encoded:
         """`encode`, with the label column as labels where the data have it."""
-        width = self.event[0]
+        self.event  # noqa: B018 - which says that there is none yet
         table = self.open(raw)
         notices = Notices(table.notices, table.notices.names)
-        known = {self.label, *self.drop, *self.condition}
-        table = matched(table, [column.name for column in self.columns], self.named, known, notices)
-        out = files.empty((table.rows, width), np.dtype(np.float32), table.origin)
-        place = 0
+        every = [column.name for column in self.columns]
+        needed = self.encoding.needed() if table.named and self.named else every
+        known = {self.label, *self.drop, *self.condition, *every}
+        table = matched(table, needed, self.named, known, notices)
+        out = self.encoding.encode(table)
+        if not self._gaps:
+            self._refuse_gaps(table, out)
         for column in self.columns:
-            out[:, place : place + column.width] = column.encode(table)
-            place += column.width
             if isinstance(column, Constant):
-                _note_changed(table, column, notices)
-        labels, names = None, None
+                note_changed(table, column, notices)
+        labels, label_names = None, None
         if self.label and self.label in table:
-            labels, names = self._labels(table, self.label_names)
+            labels, label_names = self._labels(table, self.label_names)
         x = torch.from_numpy(out)
         source = {"rows": len(x), "sha256": digest(x), **notices.facts()}
         found = {name: table.values(name) for name in self._beside() if name in table}
-        return Encoded(x, self, labels, names, source=source, beside=found)
+        return Encoded(x, self, labels, label_names, source=source, beside=found)
+
+    def _refuse_gaps(self, table: Columns, out: np.ndarray) -> None:
+        for place in np.flatnonzero(np.isnan(out).any(0)):
+            name = self.encoding.modelled[place].name
+            row = int(np.isnan(out[:, place]).argmax())
+            more = int(np.isnan(out[:, place]).sum()) - 1
+            others = f" ({more} more in this column)" if more else ""
+            raise DataError(
+                f"{table.cell(name, row)}: is missing or not a number{others}, and this table was learned without gaps; fill or "
+                "leave out such cells, or learn it with gaps: missing=yes (--data.missing yes)"
+            )
 
     def _beside(self) -> list[str]:
         """The columns that condition; "label" may stand for the column of labels, which is read as such."""
         return [name for name in self.condition if name != self.label and not (name == "label" and self.label)]
 
-    def decode(self, x: Tensor) -> Any:
-        """[N, D] → the original units: an array if it was fitted on one, else a frame of the library it came from."""
+    def decode(self, x: Tensor, first: int = 0) -> Any:
+        """[N, D] → the original units and types: an array if it was fitted on one, else a frame of the library it came from.
+
+        Cells whose indicator is 1 come back missing. first: the number of the first row, where rows are decoded in pieces: made
+        up identifiers go on from there.
+        """
         if x.ndim != 2 or x.shape[1] != self.event[0]:
             raise DataError(f"rows to decode have shape {tuple(x.shape)}; [N, {self.event[0]}] fits")
-        values = x.detach().cpu().double().numpy()
-        decoded: dict[str, np.ndarray] = {}
-        place = 0
-        for column in self.columns:
-            decoded[column.name] = column.decode(values[:, place : place + column.width])
-            place += column.width
-        if self._backend == "array":
-            return np.stack(list(decoded.values()), axis=1)
-        import narwhals as nw
+        return framed(self.encoding.typed(x.detach().cpu().double().numpy(), first), self._backend)
 
-        return nw.from_dict(decoded, backend=_installed(self._backend)).to_native()
+    def log_slope(self, x: Tensor) -> Tensor:
+        """log |d encoded / d value| of every encoded number, float64 [N, D], nats, in days and seconds for dates and times.
+
+        Added to log-densities it brings them to the data's own units; 0 for levels, indicators and what is missing.
+        """
+        return torch.from_numpy(self.encoding.log_slope(x.detach().cpu().double().numpy())).to(x.device)
+
+    def augment(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Under ranks: with the indicators filled in, and of a share of the rows some cells gone; else as it is."""
+        own = self.encoding
+        return hidden(x, len(own.modelled), own.indicates, self.hidden, generator) if own.ranks else x
+
+    # ---- what suits it, and its state ----------------------------------------------------------------------------
 
     def defaults(self) -> dict[str, Spec]:
-        """A Student's t with predicted scales; of low counts a NegativeBinomial, under the robust scale a JohnsonSU.
-
-        As many units as columns, 16 at most, under a mixture of ten Gaussians; a network that starts from principal components.
-        Under a Gaussian one far row may decide a whole bound. Chosen over small tables: see `benchmarks/tables.py`.
-        """
-        likelihood: Spec = {"type": "StudentT", "scale": "predicted"}
-        if self.of_counts:
-            likelihood = {"type": "NegativeBinomial"}
-        elif self.scale == "robust":
-            likelihood = {"type": "JohnsonSU"}
-        latent = {
-            "type": "Flat",
-            "size": min(MOST_UNITS, *self.event) if self.columns else MOST_UNITS,
-            "prior": dict(PRIOR),
-        }
-        network = {"type": "Mlp", "width": 128 if self._rows <= FEW else 256, "linear": True}
-        return {"likelihood": likelihood, "latent": latent, "network": network}
+        """Parts that suit what was found: see `suiting`."""
+        return suiting(self.encoding, self._rows, self.scale == "robust")
 
     def suited(self, discrete: bool) -> Self:
         """A copy, not yet fitted, whose scale "auto" is settled by what the likelihood holds: probabilities or densities."""
@@ -227,82 +260,43 @@ class Table(Modality):
         return type(self).from_spec(self.spec() | {"scale": scale})
 
     def state(self) -> dict[str, Any]:
-        """{"columns": one description each, "backend", "named", "of_counts", "label_names", "notices", "noticed"}."""
+        """{"columns": one description each, "gappy", "ranks", "backend", "named", "of_counts", "label_names", "notices", …}."""
         if not self.columns:
             raise UsageError("Table: call fit first; until then there is no state")
         return {
-            "columns": [column.state() for column in self.columns],
+            **self.encoding.state(),
+            "gaps": self._gaps,
+            "rows": self._rows,
             "backend": self._backend,
             "label_names": self.label_names,
             "notices": dict(self.notices),
             "noticed": self.noticed,
             "named": self.named,
-            "of_counts": self.of_counts,
         }
 
     def restore(self, state: dict[str, Any]) -> Self:
         """The inverse of `state`; `ArtifactError` if it is no such state."""
         try:
-            found = [columns.restored(column) for column in state["columns"]]
+            encoding = Encoding.restored(state)
             names = state["label_names"]
             label_names = None if names is None else [str(name) for name in names]
             notices = {str(k): int(v) for k, v in state["notices"].items()}
             noticed = {str(k): [str(name) for name in v] for k, v in state.get("noticed", {}).items()}
             backend = str(state["backend"])
             named = bool(state.get("named", backend != "array" and "no_header" not in notices))
-            of_counts = bool(state.get("of_counts", False))
+            rows, gaps = int(state.get("rows", 0)), bool(state.get("gaps", False))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             if isinstance(error, ArtifactError):
                 raise
             raise ArtifactError(f"the stored state of Table is damaged ({error!r})") from None
-        if not found or len({column.name for column in found}) != len(found):
-            raise ArtifactError("the stored state of Table has no columns, or two of one name")
-        self.columns, self.label_names, self.notices, self.noticed = found, label_names, notices, noticed
-        self._backend, self.named, self.of_counts = backend, named, of_counts
+        self.encoding, self._gaps, self._rows = encoding, gaps, rows
+        self.label_names, self.notices, self.noticed = label_names, notices, noticed
+        self._backend, self.named = backend, named
         return self
 
     def open(self, raw: Any) -> Columns:
-        """Any accepted raw form → its columns, read but not yet scaled."""
-        if isinstance(raw, Columns):
-            return raw
-        if isinstance(raw, (str, Path)):
-            return self._file(Path(raw), raw)
-        if isinstance(raw, Tensor):
-            raw = raw.detach().cpu()
-            return frames.from_array((raw.float() if raw.dtype == torch.bfloat16 else raw).numpy())
-        if isinstance(raw, np.ndarray):
-            return frames.from_array(raw)
-        if hasattr(raw, "toarray"):
-            raise DataError("a sparse matrix is no table; give its dense form, matrix.toarray()")
-        if isinstance(raw, dict):
-            raise DataError("a dict is no table; make a data frame of it, pandas.DataFrame(columns)")
-        if frames.is_frame(raw):
-            return frames.from_frame(raw)
-        try:
-            array = np.asarray(raw)
-            if not array.ndim:
-                raise ValueError
-            return frames.from_array(array)
-        except ValueError as error:
-            if isinstance(error, DataError):
-                raise
-            raise DataError(
-                f"a {type(raw).__name__} is no table; a table has two axes: give a frame, a path or a 2-D array"
-            ) from None
-
-    def _file(self, path: Path, raw: str | Path) -> Columns:
-        if arrays.is_array_file(raw):
-            return frames.from_array(arrays.read(raw).rows)
-        with files.regular(path).open("rb") as stream:
-            start = stream.read(4)
-        if start == b"PAR1":
-            return frames.read_parquet(path)
-        for mark, kind in {b"PK\3\4": "a workbook or zip", b"\x1f\x8b": "gzip"}.items():
-            if start.startswith(mark):
-                raise DataError(f"{path}: is {kind} inside; unpack it, or save it as CSV or Parquet")
-        if path.suffix.lower() in (".parquet", ".pq"):
-            return frames.read_parquet(path)  # which says what is wrong with it
-        return delimited.read_csv(path, self.delimiter, self.header, self.decimal)
+        """Any accepted raw form → its columns, read but not yet encoded."""
+        return Opener(self.delimiter, self.header, self.decimal).open(raw)
 
     def _labels(self, table: Columns, known: list[str] | None = None) -> tuple[np.ndarray | None, list[str] | None]:
         assert self.label is not None
@@ -310,40 +304,3 @@ class Table(Modality):
             return as_labels(table.values(self.label), known)
         except DataError as error:
             raise DataError(f"{table.origin}: column {self.label!r}: {error}") from None
-
-    def _refuse_text(self, table: Columns, names: list[str]) -> None:
-        if not names:
-            return
-        cells = {name: frames.first_text(table.values(name)) for name in names}
-        for name in (name for name, row in cells.items() if row is None):
-            frames.numbers(table, name)  # numbers after all, but ones that no float holds: refused there
-        # The telling cell is in the column that holds numbers the longest.
-        name, row = max(cells.items(), key=lambda item: item[1] or 0)
-        frames.refuse_cell(
-            table,
-            name,
-            row or 0,
-            f". Columns that hold text or dates: {frames.listed(names, 12)}. "
-            "Mend the cells, leave the columns out with --data.drop, make one the label (--data.label), "
-            "or condition on them (--condition); in Python Table(drop=…, label=…), VAE(condition=…)",
-        )
-
-
-def _note_changed(table: Columns, column: Constant, notices: Notices) -> None:
-    """Note the rows that differ from what every row had that was learned from."""
-    rows = column.changed(table)
-    if not len(rows):
-        return
-    values = table.values(column.name)
-    cells = [f"row {table.place(int(row)) + 1} is {float(values[row]):g}" for row in rows[:3]]
-    more = f" and {len(rows) - 3:,} more" if len(rows) > 3 else ""
-    notices["changed"] += len(rows)
-    notices.names.setdefault("changed", []).append(
-        f"column {column.name!r} was {column.value:g} in every row that was learned from, and is not here: "
-        f"{', '.join(cells)}{more}. The model knows nothing of this column, and no score counts it"
-    )
-
-
-def _installed(backend: str) -> Any:
-    preferred = (backend, *FRAMES)
-    return next(name for name in preferred if name in FRAMES and importlib.util.find_spec(name) is not None)

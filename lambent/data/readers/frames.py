@@ -12,6 +12,8 @@ import numpy as np
 
 from lambent.data.notices import Notices
 from lambent.data.readers import regular as files
+from lambent.data.readers import series as one
+from lambent.data.readers.typed import Declared
 from lambent.errors import CellError, DataError, nearest
 
 LIMIT_COLUMNS = 100_000
@@ -23,9 +25,10 @@ _UNNAMED = ("", "Unnamed: 0", "__index_level_0__")  # what CSV, pandas and Parqu
 
 @dataclass
 class Columns:
-    """A table by column; `read` gives one column as booleans, integers, floats or, for anything else, objects.
+    """A table by column; `read` gives one column as booleans, integers, floats, dates, durations or objects.
 
-    origin: a path or the kind of frame, for messages. backend: what `decode` should hand back.
+    declare: what the source says of a column; none: what its values say. strings: a column of text as an arrow array of
+    strings; None where it is none. origin: a path or the kind of frame, for messages. backend: what `decode` should hand back.
     line: the line of a text file that holds a row (0-based), where that is known. place: the row's number in the source.
     named: whether the names are the data's own; those of arrays, and of files without a row of names, are not.
     """
@@ -39,6 +42,8 @@ class Columns:
     place: Callable[[int], int] = lambda row: row
     notices: Notices = field(default_factory=Notices)
     named: bool = True
+    declare: Callable[[int], Declared] | None = None
+    strings: Callable[[int], Any] = lambda column: None
 
     def __post_init__(self) -> None:
         if len(self.names) > LIMIT_COLUMNS:
@@ -66,16 +71,38 @@ class Columns:
             read=lambda column: self.read(column)[index],
             line=lambda row: self.line(int(index[row])),
             place=lambda row: self.place(int(index[row])),
+            strings=lambda column: _taken(self.strings(column), index),
         )
 
     def __contains__(self, name: str) -> bool:
         return name in self._index
 
     def values(self, name: str) -> np.ndarray:
-        """The column of that name; `DataError` with the nearest name if there is none."""
+        """The column of that name; `DataError` with the nearest name if there is none.
+
+        Booleans, integers, floats (NaN: missing), datetime64[us] in UTC and timedelta64[us] (NaT: missing), or objects: str,
+        or None where it is missing. Booleans and integers with gaps are floats.
+        """
+        return self.read(self._placed(name))
+
+    def declared(self, name: str) -> Declared:
+        """What the source says of the column of that name: its type, zone and categories."""
+        place = self._placed(name)
+        return Declared(one.typed(self.read(place))) if self.declare is None else self.declare(place)
+
+    def text(self, name: str) -> np.ndarray:
+        """The column of that name as objects, str or None, whatever it holds: integers beyond 2^53 too."""
+        return one.written(self.values(name), self.declared(name).type)
+
+    def coded(self, name: str) -> tuple[np.ndarray, list[str]]:
+        """The column of that name as text, by numbers of levels [rows] int32 (−1: missing), and the levels as they come."""
+        found = self.strings(self._placed(name))
+        return one.coded(one.strings(self.text(name)) if found is None else found)
+
+    def _placed(self, name: str) -> int:
         if name not in self._index:
             raise DataError(f"{self.origin}: has no column {name!r}; {nearest(name, filter(None, self.names[:200]))}")
-        return self.read(self._index[name])
+        return self._index[name]
 
     def cell(self, name: str, row: int) -> str:
         """Where a cell is, in words; rows are counted from 1."""
@@ -91,6 +118,11 @@ class Columns:
         return found if values.dtype.kind in "iu" and len(np.unique(values)) == self.rows else None
 
 
+def _taken(found: Any, index: np.ndarray) -> Any:
+    """The rows of an arrow array at `index`; None stays None."""
+    return None if found is None else found.take(index)
+
+
 def _places(names: Sequence[str], name: str) -> str:
     """Where among the columns those of a name stand, counted from 1."""
     found = [str(place + 1) for place, one in enumerate(names) if one == name]
@@ -102,19 +134,23 @@ def listed(names: Sequence[str], most: int = 8) -> str:
     return ", ".join(repr(n) for n in names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def numbers(table: Columns, name: str) -> np.ndarray:
-    """A column as float64; `DataError` naming the cell for one that is missing, infinite, too large or text."""
+def numbers(table: Columns, name: str, gaps: bool = False) -> np.ndarray:
+    """A column as float64; `DataError` naming the cell for one that is infinite, too large or text, or missing.
+
+    gaps: whether cells may be missing; they are NaN.
+    """
     values = table.values(name)
     if values.dtype.kind not in "biuf":
         row = first_text(values)
         if row is None:
-            _refuse(table, name, _beyond(values), "is an integer beyond 2^53")
+            _refuse(table, name, one.beyond(values), "is an integer beyond 2^53")
             raise DataError(f"{table.cell(name, 0)}: {str(values[0])[:40]!r} is text; turn the column into numbers")
         refuse_cell(table, name, row)
     if values.dtype.kind in "iu" and values.itemsize == 8:
         _refuse(table, name, (values > LARGEST_INTEGER) | (values < -LARGEST_INTEGER), "is an integer beyond 2^53")
     values = values.astype(np.float64)
-    _refuse(table, name, np.isnan(values), f"is missing or not a number{_nan(table)}; fill or leave out such cells")
+    if not gaps:
+        _refuse(table, name, np.isnan(values), f"is missing or not a number{_nan(table)}; fill or leave out such cells")
     _refuse(table, name, np.abs(values) > LARGEST, f"is infinite or beyond ±{LARGEST:g}")
     return values
 
@@ -129,7 +165,7 @@ def refuse_cell(table: Columns, name: str, row: int, advice: str = "") -> NoRetu
     value = table.values(name)[row]
     shown = repr(str(value)[:40])
     where = table.cell(name, row)
-    if isinstance(value, (str, bytes)) or hasattr(value, "isoformat"):
+    if isinstance(value, (str, bytes, np.datetime64, np.timedelta64)) or hasattr(value, "isoformat"):
         comma = " (with a decimal comma? say --data.decimal ,)" if _COMMA.fullmatch(str(value).strip()) else ""
         raise DataError(f"{where}: {shown} is no number{comma}{advice}")
     kind = type(value).__name__
@@ -145,6 +181,9 @@ def _refuse(table: Columns, name: str, bad: np.ndarray, why: str) -> None:
 
 def first_text(values: np.ndarray) -> int | None:
     """The first row whose value is present and does not read as a number."""
+    if values.dtype.kind in "Mm":
+        there = np.flatnonzero(~np.isnat(values))
+        return int(there[0]) if len(there) else None
     for row, value in enumerate(values):
         try:
             if value is not None:
@@ -188,16 +227,8 @@ def _instead(array: np.ndarray) -> str:
 
 
 def _tidy(values: np.ndarray) -> np.ndarray:
-    """Objects that are all numbers → floats; integers that no float holds stay as they are, to be refused."""
-    if values.dtype.kind != "O" or first_text(values) is not None or _beyond(values).any():
-        return values
-    if any(isinstance(v, (str, bytes)) for v in values):
-        return values
-    return np.array([np.nan if v is None else float(v) for v in values])
-
-
-def _beyond(values: np.ndarray) -> np.ndarray:
-    return np.array([isinstance(v, int) and abs(v) > LARGEST_INTEGER for v in values])
+    """Objects as what they are: numbers, dates or text."""
+    return one.loose(values)[0] if values.dtype.kind == "O" else values
 
 
 def is_frame(raw: Any) -> bool:
@@ -222,25 +253,15 @@ def from_frame(raw: Any, origin: str | None = None, backend: str | None = None) 
     frame = wrapped.collect() if isinstance(wrapped, nw.LazyFrame) else wrapped
     names = list(frame.columns)
     backend = backend or frame.implementation.name.lower()
-    return Columns([str(n) for n in names], len(frame), lambda i: _values(frame[:, i]), origin, backend)
-
-
-def _values(series: Any) -> np.ndarray:
-    import narwhals as nw
-
-    kind, missing = series.dtype, series.null_count() > 0
-    if kind == nw.Boolean and not missing:
-        return np.asarray(series.to_numpy(), bool)
-    if kind in (nw.Int128, nw.UInt128):  # numpy has no such integers
-        return _tidy(np.array(series.to_list(), dtype=object))
-    if kind.is_numeric() or kind == nw.Boolean:
-        if missing or kind.is_decimal():
-            series = series.cast(nw.Float64)
-        values = np.asarray(series.to_numpy())
-        return values if values.dtype.kind in "iuf" else values.astype(np.float64)
-    if str(kind) == "Unknown" and missing and series.null_count() == len(series):
-        return np.full(len(series), np.nan)
-    return _tidy(np.array(series.to_list(), dtype=object))
+    return Columns(
+        [str(n) for n in names],
+        len(frame),
+        lambda i: one.values(frame[:, i]),
+        origin,
+        backend,
+        declare=lambda i: one.declared(frame[:, i]),
+        strings=lambda i: one.text(frame[:, i]),
+    )
 
 
 def read_parquet(path: Path) -> Columns:

@@ -6,25 +6,19 @@
 Adult and the tables of ADBench are read from LAMBENT_DATA or ../shared/data; the rest are scikit-learn's.
 """
 
-import argparse
 import os
-import time
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
-from record import RESULTS, Record, column
+from record import column
 from scipy.stats import rankdata
 from sklearn import datasets
 from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.experimental import enable_iterative_imputer  # noqa: F401
-from sklearn.impute import IterativeImputer, KNNImputer, SimpleImputer
-
-import lambent
+from sklearn.impute import IterativeImputer, SimpleImputer
 
 SHARED = Path(os.environ.get("LAMBENT_DATA", Path(__file__).parents[2] / "shared" / "data"))
 ADBENCH = ("breastw", "cardio", "vowels")
@@ -36,14 +30,14 @@ METHODS = {
     "ours": "ours", "mean": "mean, mode", "neighbours": "neighbours", "chained": "chained", "trees": "chained trees",
 }  # fmt: skip
 PROTOCOL = (
-    f"Up to {MOST:,} rows of each table in an order drawn by the seed. Cells are lost completely at random; at random given other "
-    "columns (a third of the columns stay whole, and a random combination of them decides, two logits for a deviation, which rows "
-    "lose a cell of the others); or not at random (a cell's own rank decides so, high ones in half of the columns and low ones in "
-    "the other; of categories every second level). Every method sees the rows with gaps and fills them. Error: the root mean "
-    "squared one over lost numbers, over the column's deviation, the mean over columns. Accuracy: of lost categories. Coverage: "
-    "the share of lost numbers inside our 90 % intervals. Neighbours (5) and chained regressions (IterativeImputer: Bayesian "
-    "ridge, and 50 extremely randomized trees; ten rounds) read columns at unit scale, categories as noughts and ones of which the "
-    "largest is taken. Means over seeds."
+    f"Up to {MOST:,} rows of each table in an order drawn by the seed. Cells are lost completely at random; at random given "
+    "other columns (a third of the columns stay whole, and a random combination of them decides, two logits for a "
+    "deviation, which rows lose a cell of the others); or not at random (a cell's own rank decides so, high ones in half of"
+    " the columns and low ones in the other; of categories every second level). Every method sees the rows with gaps and "
+    "fills them. Error: the root mean squared one over lost numbers, over the column's deviation, the mean over columns. "
+    "Accuracy: of lost categories. Coverage: the share of lost numbers inside our 90 % intervals. Neighbours (5) and "
+    "chained regressions (IterativeImputer: Bayesian ridge, and 50 extremely randomized trees; ten rounds) read columns at "
+    "unit scale, categories as noughts and ones of which the largest is taken. Means over seeds."
 )
 COLUMNS = [
     column("data", "Table"),

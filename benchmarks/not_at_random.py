@@ -33,16 +33,17 @@ ADBENCH = ("annthyroid", "breastw", "cardio", "mammography", "pendigits", "thyro
 MOST = 4000  # rows of a table that are used
 PUBLISHED = {"breast cancer": (0.76, 1.20, 1.17)}  # not-MIWAE, MIWAE, MICE
 PROTOCOL = (
-    "Columns brought to mean 0 and deviation 1, rows in an order drawn by the seed; then in the first half of the columns every "
-    "value above the column's mean is removed (Ipsen, Mattei & Frellsen, 2021). Models see these rows alone and fill them: the "
-    f"mean under importance weights of {CODES:,} codes a row, the weights of not-MIWAE with p(m|x) in them. RMSE over all removed "
-    "cells. Deep: two layers of 128 tanh units in each half, D − 1 units, a Gaussian with predicted scales, K = 20, as published. "
-    "Linear: a linear map beside one layer, one scale. Known: the sign of the slopes of p(m_j|x_j) is given, as in the published "
-    f"runs; else it is learned. Batches of {BATCH}, Adam at 0.001. Means over seeds. Published: the paper's own, of 100,000 steps."
+    "Columns brought to mean 0 and deviation 1, rows in an order drawn by the seed; then in the first half of the columns "
+    "every value above the column's mean is removed (Ipsen, Mattei & Frellsen, 2021). Models see these rows alone and fill "
+    f"them: the mean under importance weights of {CODES:,} codes a row, the weights of not-MIWAE with p(m|x) in them. RMSE "
+    "over all removed cells. Deep: two layers of 128 tanh units in each half, D − 1 units, a Gaussian with predicted "
+    "scales, K = 20, as published. Linear: a linear map beside one layer, one scale. Known: the sign of the slopes of "
+    f"p(m_j|x_j) is given, as in the published runs; else it is learned. Batches of {BATCH}, Adam at 0.001. Means over "
+    "seeds. Published: the paper's own, of 100,000 steps."
 )
 LACKING = (
-    "Of the paper's six tables banknote, concrete, red and white wine and yeast are not on the machine that made this, and were "
-    "not run; breast cancer is. The wine here is scikit-learn's (178 rows of 13 columns), none of the paper's two."
+    "Of the paper's six tables banknote, concrete, red and white wine and yeast are not on the machine that made this, and "
+    "were not run; breast cancer is. The wine here is scikit-learn's (178 rows of 13 columns), none of the paper's two."
 )
 COLUMNS = [
     column("data", "Table"),

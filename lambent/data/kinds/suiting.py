@@ -16,7 +16,7 @@ def suiting(encoding: Encoding, rows: int, robust: bool) -> dict[str, Any]:
     Of numbers: a Student's t with predicted scales; of low counts a NegativeBinomial, under the robust scale a JohnsonSU. As many
     units as columns, 16 at most, under a mixture of ten Gaussians; a network that starts from principal components. Under a
     Gaussian one far row may decide a whole bound. Chosen over small tables: see `benchmarks/tables.py`. By ranks: columns that
-    see columns.
+    see columns. As leaves: a likelihood for each column.
     """
     likelihood: Spec = {"type": "StudentT", "scale": "predicted"}
     if encoding.ranks:
@@ -26,6 +26,8 @@ def suiting(encoding: Encoding, rows: int, robust: bool) -> dict[str, Any]:
             "seen": list(encoding.seen),
             "indicates": list(encoding.indicates),
         }
+    elif encoding.leaves:
+        likelihood = {"type": "Mixed", "columns": encoding.likelihoods}
     elif encoding.of_counts:
         likelihood = {"type": "NegativeBinomial"}
     elif robust:

@@ -39,6 +39,11 @@ class Likelihood(Part):
         self.white = 255  # the stored level that is read as 1; the model says so before setup
         self.low_precision: torch.dtype | None = None  # what networks compute in; set by the loop for its own duration
 
+    @property
+    def encoding(self) -> str:
+        """How it wants columns of a table encoded, by the name of a scale: as they are for probabilities, else at unit scale."""
+        return "none" if self.discrete else "standard"
+
     def of_columns(self, columns: Sequence[Spec]) -> "Likelihood":
         """The same for rows of columns that suggest a likelihood each; itself, unless it holds one for every column."""
         return self

@@ -46,6 +46,10 @@ class Mixed(Likelihood):
         self.groups: Any = torch.nn.ModuleList(parts)
         return (sum(Size(s).numel() for s in self.shapes),)
 
+    @property
+    def encoding(self) -> str:
+        return super().encoding if self.columns else "mixed"
+
     def of_columns(self, columns: Sequence[Spec]) -> Likelihood:
         """The same with these columns, where it was given none."""
         return self if self.columns else Mixed(tuple(Likelihood.from_spec(column) for column in columns))

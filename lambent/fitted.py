@@ -15,6 +15,7 @@ from torch import Tensor
 
 from lambent.data import (
     Modality,  # not from its own module: its members must be registered
+    Table,
     encode_like,
 )
 from lambent.data.batches import as_tensor
@@ -124,6 +125,21 @@ class Fitted:
     def raw(self, x: Tensor) -> Any:
         """Rows as the model has them, in the units that the data came in: pictures as arrays, tables as frames."""
         return x.detach().cpu().numpy() if self.modality is None else self.modality.decode(x)
+
+    def log_slope(self, x: Tensor) -> Tensor:
+        """log |dx / d data| of rows as the model has them, [rows], in nats: what turns a density of x into one of the data.
+
+        What is missing adds nothing; 0 for data of which the model sees the values themselves.
+        """
+        slopes = None if self.modality is None else self.modality.log_slope(x)
+        return torch.zeros(len(x), dtype=torch.float64) if slopes is None else slopes.double().sum(1).cpu()
+
+    @property
+    def column_names(self) -> list[str] | None:
+        """The names of the columns of rows as the model takes them; None where they are no table."""
+        if isinstance(self.modality, Table):
+            return list(self.modality.names)
+        return [f"x{i}" for i in range(self.model.event_shape[0])] if len(self.model.event_shape) == 1 else None
 
     def pictures(self, x: Tensor) -> Any:
         """Rows as the model has them as bytes to be looked at, [rows, H, W(, 3)]; None where they are no pictures."""

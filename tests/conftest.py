@@ -104,7 +104,8 @@ def variations(kind: type[Part]) -> list[Spec]:
         found.append(start)
         hints = typing.get_type_hints(cls)
         for field in dataclasses.fields(cls):
-            others = _others(hints[field.name], start.get(field.name, field.default), field.metadata)
+            now = start.get(field.name, field.default)
+            others = _others(hints[field.name], now, field.metadata)
             found += [{**start, field.name: value} for value in others]
     return found
 
@@ -125,7 +126,7 @@ def _others(hint: Any, now: Any, limits: Any) -> list[Any]:
         ends = [limits[side] for side in ("above", "below") if side in limits]  # which are themselves outside
         return [n for n in tried if low <= n <= high and n != now and n not in ends][:1]
     if hint == tuple[int, ...]:
-        return [[4]]
+        return [[4]] if now else [[0]]  # what is empty by itself counts the columns of a row, of which there is a first
     if hint == tuple[Likelihood, ...]:
         return [[{"type": "Gaussian"}, {"type": "Categorical", "levels": 3}, {"type": "Poisson"}, {"type": "Gaussian"}]]
     return []

@@ -1,11 +1,10 @@
 """Files that verbs write: a grid of pictures, arrays, or a table, by the suffix of their name."""
 
 import contextlib
-import csv
 import io
 import os
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +13,18 @@ from numpy.typing import NDArray
 
 from lambent.cli.png import sixteen_bits
 from lambent.data.kinds.depth import spread
-from lambent.disk.whole import write_bytes, write_whole
+from lambent.data.readers.framing import plain
+from lambent.data.readers.series import objects, typed
+from lambent.data.readers.typed import Declared, Typed
+from lambent.data.writers import tables
+from lambent.disk.whole import write_bytes
 from lambent.errors import MachineError, UsageError
 
-TABLES = (".csv", ".parquet", ".npz")
+TABLES = (*tables.SUFFIXES, ".npz")
 ALL = (".png", *TABLES)
 MOST_COLUMNS = 100_000
 MOST_PIXELS = 100_000_000
 GAP = 2  # pixels between pictures
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 NamedArrays = dict[str, Any]
 Array = NDArray[Any]
@@ -68,10 +70,31 @@ def write(path: Path, arrays: NamedArrays, lead: NamedArrays, grid: Array | None
         return write_grid(path, grid, white)
     if suffix == ".npz":
         return write_bytes(path, _npz(lead | arrays))
-    columns = lead | flat(arrays)
-    if suffix == ".csv":
-        return write_bytes(path, csv_text(columns).encode("utf-8", "surrogateescape"))
-    return _write_parquet(path, columns)
+    return tables.write_table(path, [{name: _typed(values) for name, values in (lead | flat(arrays)).items()}])
+
+
+def write_rows(
+    path: Path, rows: Any, lead: NamedArrays, names: Sequence[str] = (), declared: Mapping[str, Declared] | None = None
+) -> Path:
+    """Write a frame or an array of a table's rows, `lead` before it, with the types of its columns.
+
+    names: those of an array's columns, where there are as many. declared: the types of columns as their source had them,
+    where these are known better: the words of truth values, the digits of numbers.
+    """
+    columns = {name: _typed(values) for name, values in lead.items()} | tables.typed_columns(rows, names, declared)
+    if path.suffix.lower() == ".png":
+        return write_grid(path, None)
+    if path.suffix.lower() == ".npz":
+        return write_bytes(path, _npz({name: plain(column) for name, column in columns.items()}))
+    return tables.write_table(path, [columns])
+
+
+def _typed(values: Any) -> Typed:
+    """A column of plain values, of text or of anything that is written out as such."""
+    array = np.asarray(values)
+    if array.dtype.kind in "US" or (array.dtype.kind == "O" and any(isinstance(v, str) for v in array)):
+        return Typed(objects([v if v is None else str(v) for v in array.tolist()]), Declared("String"))
+    return Typed(array, Declared(typed(array)))
 
 
 def _npz(arrays: NamedArrays) -> bytes:
@@ -98,37 +121,6 @@ def flat(arrays: NamedArrays) -> NamedArrays:
             raise UsageError(f"{rows.shape[1]:,} columns are too many for a table; write .npz")
         found |= {f"{name}{i}": rows[:, i] for i in range(rows.shape[1])}
     return found
-
-
-def csv_text(columns: NamedArrays) -> str:
-    """CSV; text that a spreadsheet would run as a formula gets an apostrophe before it."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow([_harmless(name) for name in columns])
-    writer.writerows(zip(*(_cells(values) for values in columns.values()), strict=True))
-    return buffer.getvalue()
-
-
-def _cells(values: Any) -> list[Any]:
-    array = np.asarray(values)
-    if array.dtype.kind == "f":
-        return list(array.astype(str))  # float32 in its own shortest digits, not in those of the nearest float64
-    return [_harmless(v) if isinstance(v, str) else v for v in array.tolist()]
-
-
-def _harmless(text: Any) -> str:
-    return f"'{text}" if str(text).startswith(FORMULA) else str(text)
-
-
-def _write_parquet(path: Path, columns: NamedArrays) -> Path:
-    import pyarrow
-    from pyarrow import parquet
-
-    arrays = {
-        name: pyarrow.array(values if isinstance(values, list) else np.asarray(values))
-        for name, values in columns.items()
-    }
-    return write_whole(path, lambda p: parquet.write_table(pyarrow.table(arrays), p))
 
 
 def write_grid(path: Path, grid: Array | None, white: int = 255) -> Path:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from lambent.data.kinds.modality import Encoded, Modality
     from lambent.data.kinds.table import Table
     from lambent.data.loading import encode_like, load, load_parted, parted_like
+    from lambent.data.readers.sql import from_sql
     from lambent.data.splitting import distinct, overlap, split
     from lambent.data.stored.ondisk import OnDisk
     from lambent.data.stored.opening import on_disk, on_disk_like, on_disk_parted
@@ -18,6 +19,7 @@ _HOMES = {
     "CATALOG": "catalog.entries",
     "Image": "kinds.image",
     "encode_like": "loading",
+    "from_sql": "readers.sql",
     "load": "loading",
     "load_parted": "loading",
     "Encoded": "kinds.modality",
@@ -43,6 +45,7 @@ __all__ = [
     "Table",
     "distinct",
     "encode_like",
+    "from_sql",
     "load",
     "load_parted",
     "on_disk",

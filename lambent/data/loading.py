@@ -16,7 +16,7 @@ from lambent.data.kinds.image import Image
 from lambent.data.kinds.modality import Encoded, Modality
 from lambent.data.kinds.table import Table
 from lambent.data.notices import together
-from lambent.data.readers import arrays, idx, pictures
+from lambent.data.readers import arrays, idx, pictures, sql, tabular
 from lambent.data.readers import regular as files
 from lambent.data.readers.raw import Raw
 from lambent.data.splitting import as_labels, numbers, sides
@@ -24,7 +24,6 @@ from lambent.errors import DataError, UsageError, nearest
 from lambent.part import Spec
 
 NARROW = 8  # numbers of the shorter side, below which an array is hardly of pictures
-TABLES = (".csv", ".tsv", ".txt", ".data", ".parquet", ".pq")
 
 
 def load(source: Any, split: str = "train", modality: Modality | Spec | str | None = None) -> Encoded:
@@ -194,6 +193,9 @@ def raw_rows(source: Any, split: str = "train", several: bool = True) -> Raw:
 
 
 def _from_path(source: str | Path, split: str, several: bool) -> Raw:
+    if isinstance(source, str) and sql.is_url(source):
+        arrays.whole_split(split, Path(sql.masked(source)))
+        return Raw(sql.read_url(source), facts={"path": sql.masked(source)})
     if arrays.is_array_file(source):
         return arrays.read(source, split)
     path = Path(source)
@@ -213,8 +215,9 @@ def _from_path(source: str | Path, split: str, several: bool) -> Raw:
     arrays.whole_split(split, path)
     if several and path.suffix.lower() in pictures.SUFFIXES:
         raise DataError(f"{path}: is one picture; give the folder with all of them")
-    if path.suffix.lower() not in (*TABLES, *pictures.SUFFIXES):
-        raise DataError(f"{path}: of unknown kind; {', '.join(TABLES)}, .npy, .npz, IDX or a folder of images are read")
+    if path.suffix.lower() not in pictures.SUFFIXES and not tabular.is_table(path):
+        kinds = f"{', '.join(tabular.SUFFIXES)}, .csv.gz, .npy, .npz, IDX or a folder of images"
+        raise DataError(f"{path}: of unknown kind; {kinds} are read")
     return Raw(path, facts={"path": str(path)})
 
 

@@ -19,6 +19,22 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "1 column is the same in every row, and left out of the model: {names} (samples and reconstructions have it)",
         "{n} columns are the same in every row, and left out of the model: {names} (samples and reconstructions have them)",
     ),
+    "identifiers": (
+        "1 column tells rows apart, and is left out of the model: {names} (made rows get new ones of the same format)",
+        "{n} columns tell rows apart, and are left out of the model: {names} (made rows get new ones of the same format)",
+    ),
+    "free_text": (
+        "1 column is free text, and left out of the model: {names} (made rows have none)",
+        "{n} columns are free text, and left out of the model: {names} (made rows have none)",
+    ),
+    "empty_columns": (
+        "1 column is empty, and left out of the model: {names}",
+        "{n} columns are empty, and left out of the model: {names}",
+    ),
+    "merged_levels": (
+        "1 column has levels so rare that they count as one, other: {names}",
+        "{n} columns have levels so rare that they count as one, other: {names}",
+    ),
     "ignored_columns": (
         "1 column that the model was not trained on is left out: {names}",
         "{n} columns that the model was not trained on are left out: {names}",
@@ -27,6 +43,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "changed": ("{names}",) * 2,
     "far": ("{names}",) * 2,
     "by_position": ("{names}",) * 2,
+    "mixed": ("{names}",) * 2,
     "low_counts": (
         "the numbers are low counts: they are not scaled, and NegativeBinomial suits them (for a density of measurements "
         "choose the Gaussian likelihood and the scale standard)",
@@ -39,7 +56,20 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "no_header": ("the file has no row of names: its columns are called x0, x1, …",) * 2,
     "read_as_latin1": ("the file is not in UTF-8, and was read as Latin-1",) * 2,
 }
-WARNED = ("all_constant", "constant", "low_counts", "far", "decimal_comma", "ignored_columns", "by_position", "changed")
+WARNED = (
+    "all_constant",
+    "constant",
+    "identifiers",
+    "free_text",
+    "empty_columns",
+    "low_counts",
+    "far",
+    "decimal_comma",
+    "ignored_columns",
+    "by_position",
+    "changed",
+    "mixed",
+)
 
 
 class Notices(Counter[str]):
@@ -75,7 +105,7 @@ def sentences(source: Mapping[str, Any], but: Iterable[str] = ()) -> dict[str, s
 
 
 def _sentence(what: str, count: int, names: list[str]) -> str:
-    apart = "; " if what in ("changed", "far", "by_position") else ", "
+    apart = "; " if what in ("changed", "far", "by_position", "mixed") else ", "
     listed = apart.join(name or "one without a name" for name in names[:SHOWN])
     listed += f" and {count - SHOWN:,} more" if len(names) > SHOWN else ""
     if what in SENTENCES and (names or "{names}" not in SENTENCES[what][0]):

@@ -2,7 +2,7 @@
 
 import torch
 from torch import Size, Tensor
-from torch.distributions import Distribution
+from torch.distributions import Distribution, constraints
 from torch.distributions import NegativeBinomial as TorchNegativeBinomial
 from torch.nn import functional
 
@@ -37,6 +37,7 @@ class ZeroInflated(Explicit):
     """Nought with probability σ(gate), else a draw of `counting`; elementwise."""
 
     has_rsample = False
+    support = constraints.nonnegative_integer
 
     def __init__(self, gate: Tensor, counting: Distribution) -> None:
         super().__init__(torch.broadcast_shapes(gate.shape, counting.batch_shape), Size())

@@ -23,13 +23,14 @@ from lambent.estimators.assembly import assembled, chosen_modality, is_plain, la
 from lambent.estimators.naming import held_out_of, known_by_name
 from lambent.estimators.precise import Precise, threaded
 from lambent.fitted import Fitted, Rows
-from lambent.metrics.bound import SAMPLES, bounds
+from lambent.metrics.bound import SAMPLES
 from lambent.model import LatentModel
 from lambent.objectives import Elbo, Objective
 from lambent.part import Spec
 from lambent.progress import shown
 from lambent.seeds import stream
 from lambent.tasks.explore import decode, encode, generate, reconstruct, rows_under
+from lambent.tasks.score import scored, scored_by_column
 from lambent.training.continued import Kept, one_pass
 from lambent.training.fitting import fit
 from lambent.training.settings import Training
@@ -216,17 +217,25 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
             return self.fitted_.raw(generate(self.fitted_, n_samples, seed, temperature, context, noise=noise))
 
     @threaded
-    def score_samples(self, X: Any, y: Any = None, given: Mapping[str, Any] | None = None) -> NDArray[np.float64]:
-        """The K-sample bound on log p(x) of every row, in nats; of the encoded rows, that is after scaling.
+    def score_samples(
+        self, X: Any, y: Any = None, given: Mapping[str, Any] | None = None, per_column: bool = False
+    ) -> NDArray[np.float64]:
+        """The K-sample bound on log p(x) of every row, in nats; of tables in the data's own units.
 
         What `lambent score` gives for the same K, to the bit: noise comes from seed 0 and from what each row holds.
+        per_column: of a table the share of each column instead, [rows, columns]: E_q log p(column | z), which sum to the
+        log-likelihood, the bound's part without the KL.
         """
         check_is_fitted(self)
         if not self.model_.latent.density:
             raise UsageError("a Point posterior has no density, so rows have no score: use the Diagonal posterior")
         rows = self._rows(X, y, given)
         with shown(self.verbose):
-            return bounds(self.model_, rows.x, self.samples, context=rows.context).bound.numpy()
+            if per_column:
+                return np.stack(
+                    [each.numpy() for each in scored_by_column(self.fitted_, rows, self.samples).values()], 1
+                )
+            return scored(self.fitted_, rows, self.samples).bound.numpy()
 
     def score(self, X: Any, y: Any = None) -> float:
         """Mean of `score_samples`. `y`: labels, if they condition the model."""

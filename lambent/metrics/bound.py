@@ -46,20 +46,20 @@ def bounds(
     contexts have little error. Without a density q (Point) the bound is NaN and the ELBO has no meaning. Burda et al., 2016.
     """
     heap.settle()
-    chunk = _Chunk.of(model, samples, seed)
+    chunk = Chunk.of(model, samples, seed)
     # Made at once: small pieces kept between large chunks would leave holes in the heap that no later chunk fits.
     found = torch.empty(4, len(x), dtype=torch.float64)
-    with counting("scoring", len(x)) as add, _evenly(), exact_products(), SteadyProducts():
+    with counting("scoring", len(x)) as add, steadily():
         for start in range(0, len(x), chunk.rows):
-            rows = _filled(x, start, chunk.rows).to(model.device)
-            given = None if context is None else _filled(context, start, chunk.rows).to(model.device)
+            rows = filled(x, start, chunk.rows).to(model.device)
+            given = None if context is None else filled(context, start, chunk.rows).to(model.device)
             real = min(chunk.rows, len(x) - start)
             found[:, start : start + real] = chunk.numbers(rows, given, add, real)[:, :real]
     return Bounds(*found)
 
 
 @dataclass(frozen=True)
-class _Chunk:
+class Chunk:
     """Rows that are computed together, with `at_once` of their samples: of one shape, whatever the number of rows.
 
     For the last digits of a product hang on how many rows are multiplied. Their number is a power of two, so that none of them
@@ -74,8 +74,8 @@ class _Chunk:
     noise: RowNoise
 
     @classmethod
-    def of(cls, model: LatentModel, samples: int, seed: int) -> "_Chunk":
-        codes = max(1, (GPU_BUDGET if model.device.type == "cuda" else BUDGET) // _held(model))
+    def of(cls, model: LatentModel, samples: int, seed: int) -> "Chunk":
+        codes = max(1, (GPU_BUDGET if model.device.type == "cuda" else BUDGET) // held(model))
         # Samples before rows: the encoder sees a row again with every share of its samples.
         at_once = math.ceil(samples / math.ceil(samples / codes))
         rows = min(MOST_ROWS, max(1, codes // at_once))
@@ -101,10 +101,17 @@ class _Chunk:
         return torch.stack((log_px - kl, bound, log_px, kl))
 
 
-def _filled(x: Tensor, start: int, rows: int) -> Tensor:
+def filled(x: Tensor, start: int, rows: int) -> Tensor:
     """A copy of the rows from `start` on, filled up with the last of them."""
     part = x[start : start + rows]
     return torch.cat((part, part[-1:].expand(rows - len(part), *part.shape[1:])))
+
+
+@contextmanager
+def steadily() -> Iterator[None]:
+    """What is computed for a row hangs neither on the place of the row nor on how many products are set to be fast."""
+    with _evenly(), exact_products(), SteadyProducts():
+        yield
 
 
 @contextmanager
@@ -121,7 +128,7 @@ def _evenly() -> Iterator[None]:
             torch.set_num_threads(threads)
 
 
-def _held(model: LatentModel) -> int:
+def held(model: LatentModel) -> int:
     """Numbers held for each code at one time: the widest layer, or the raw output with what the prior compares."""
     widest = elements(model.raw_shape)
 

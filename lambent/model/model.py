@@ -1,6 +1,7 @@
 """LatentModel: encoder → latent → decoder → likelihood."""
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Self
 
 import torch
@@ -18,6 +19,8 @@ from lambent.model.starting import start
 from lambent.model.trace import Draw, Node, Trace, from_posterior, from_prior
 from lambent.part import Part, Shape, option
 from lambent.seeds import seeded
+
+EXAMPLES = 1000  # rows that parts which start from data are shown; a likelihood may ask for more
 
 
 class LatentModel(Part):
@@ -57,11 +60,9 @@ class LatentModel(Part):
         with seeded(torch.Generator().manual_seed(seed)):
             self.likelihood.gaps, self.likelihood.white = self.gaps, self.white
             raw = self.likelihood.setup(event)
-            rows = torch.zeros(1, *event) if examples is None else examples[:1000].cpu()
+            rows = torch.zeros(1, *event) if examples is None else examples[: self.likelihood.examples].cpu()
             observed = self.likelihood.observe(rows)
-            embedded = self.likelihood.seen(
-                observed
-            ).detach()  # where an embedding is learned, what starts from it is not
+            embedded = self.likelihood.seen(observed[:EXAMPLES]).detach()  # a start is no part of what learns
             half = self._encoder_for(tuple(embedded.shape[1:]))
             self.encoder: nn.Module = half
             hidden = self.latent.setup(self._with_context(half.shape), embedded, self.context)
@@ -125,6 +126,23 @@ class LatentModel(Part):
         missing = torch.isnan(x).to(completed.dtype).expand_as(completed)
         log_missing: Tensor = self.missingness(completed).log_prob(missing)
         return log_missing
+
+    @contextmanager
+    def standing(self) -> Iterator[None]:
+        """While active, passes carry no gradient to the weights that q(z|x) alone goes through."""
+        parts = [
+            self.encoder,
+            *self.likelihood.reading(),
+            *(getattr(self.latent, name) for name in self.latent.inferring),
+        ]
+        learning = [p for part in parts for p in part.parameters() if p.requires_grad]
+        try:
+            for parameter in learning:
+                parameter.requires_grad_(False)
+            yield
+        finally:
+            for parameter in learning:
+                parameter.requires_grad_(True)
 
     def _imagined(self, n: int, draw: Draw | None, context: Tensor | None) -> tuple[Tensor, list[Node]]:
         found: tuple[Tensor, list[Node]] = self.latent(

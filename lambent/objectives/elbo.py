@@ -1,6 +1,7 @@
 """The evidence lower bound, its KL weighed, given for free in part, steered to a capacity, or weighed by itself."""
 
 import math
+from contextlib import nullcontext
 from typing import ClassVar, Literal
 
 import torch
@@ -34,6 +35,19 @@ class Elbo(Annealing):
     free_bits: float = option(
         "nats of KL per unit that cost the same as none", default=0.0, minimum=0, papers={...: "kingma2016improved"}
     )
+    floor: float = option(
+        "nats of the whole KL, as the mean over a batch, that cost the same as none: the code keeps so much where columns that "
+        "see columns could do without",
+        default=0.0,
+        minimum=0,
+        papers={...: "kingma2016improved"},
+    )
+    settle: float = option(
+        "share of training after which the encoder stands still, and free_bits and floor end: the rest learns to read its codes",
+        default=1.0,
+        above=0,
+        maximum=1,
+    )
     capacity: float | None = option(
         "nats of KL to steer towards; none to minimize it",
         default=None,
@@ -59,7 +73,8 @@ class Elbo(Annealing):
     def forward(
         self, model: LatentModel, x: Tensor, generator: torch.Generator | None = None, context: Tensor | None = None
     ) -> Loss:
-        trace = model.trace(x, 1, from_posterior(generator), context)
+        with model.standing() if self.standing else nullcontext():
+            trace = model.trace(x, 1, from_posterior(generator), context)
         calibrated = model.likelihood.calibrated(trace.px, trace.x) if self.beta == "auto" else None
         log_px = trace.log_px if calibrated is None else calibrated.log_prob(trace.x)
         kl, penalty = self._penalties(trace)
@@ -81,10 +96,19 @@ class Elbo(Annealing):
     def _penalties(self, trace: Trace) -> tuple[Tensor, Tensor]:
         """The KL, [.., rows], and the KL with its free part."""
         kl = trace.kl
-        if not self.free_bits:
+        if self.standing or not (self.free_bits or self.floor):
             return kl, kl
-        penalty = sum((self._freed(node) for node in trace.nodes), start=kl.new_zeros(()))
-        return kl, penalty.expand_as(kl)
+        penalty = kl
+        if self.free_bits:
+            penalty = sum((self._freed(node) for node in trace.nodes), start=kl.new_zeros(())).expand_as(kl)
+        if self.floor:
+            penalty = torch.where(penalty.mean() < self.floor, penalty.new_tensor(self.floor), penalty)
+        return kl, penalty
+
+    @property
+    def standing(self) -> bool:
+        """Whether the encoder has come to its end."""
+        return self.progress > self.settle
 
     def _freed(self, node: Node) -> Tensor:
         units = node.unit_kl
@@ -131,12 +155,13 @@ class Elbo(Annealing):
     def settled(self) -> bool:
         searching = self.beta == "auto" and self.target is None and self.progress < self.settling
         growing = self.capacity is not None and self.progress < self.warmup
-        return super().settled and not searching and not growing
+        moving = self.settle < 1 and not self.standing
+        return super().settled and not searching and not growing and not moving
 
     def refusal(self, whole: Part) -> str | None:
-        weighed = self.beta == "auto" or self.free_bits or self.capacity
+        weighed = self.beta == "auto" or self.free_bits or self.capacity or self.floor
         if weighed and isinstance(whole, LatentModel) and not whole.latent.density:
-            return "Elbo has no KL to weigh under a Point posterior: leave beta, free_bits and capacity alone, or use Diagonal"
+            return "Elbo has no KL to weigh under a Point posterior: use Diagonal, or leave beta, free_bits, floor and capacity"
         if self.capacity is not None and self.beta == "auto":
             return "Elbo cannot both steer the KL to a capacity and set beta by itself: give beta a number, or leave capacity out"
         units = sum(whole.latent.sizes_of_levels) if isinstance(whole, LatentModel) else 0

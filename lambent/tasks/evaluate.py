@@ -8,12 +8,13 @@ from torch import Tensor
 
 from lambent.errors import UsageError
 from lambent.fitted import Fitted
-from lambent.metrics.bound import SAMPLES, Bounds, bounds
+from lambent.metrics.bound import SAMPLES, Bounds
 from lambent.metrics.collapse import ACTIVE, CARRYING, LevelUsage, levels, mutual_information
 from lambent.metrics.directions import Directions
 from lambent.model import LatentModel
 from lambent.part import elements
 from lambent.progress import shown
+from lambent.tasks.score import scored
 
 MOST_SAMPLES = 5000
 NEAR = 0.9  # share of the most that an estimate of the mutual information can be, from which it says little
@@ -102,6 +103,7 @@ class UnitUsage:
 class Evaluation:
     """The metrics by name, and per latent level, the top first, what its units carry.
 
+    Bounds of tables are in the data's own units.
     by_row: numbers of every row in nats, "bound" (of K samples) and "reconstruction" (−E log p(x|z)); without a density no bound.
     """
 
@@ -145,7 +147,7 @@ def evaluate(
     model.eval()
     try:
         with shown(progress):
-            found = bounds(model, x, samples, seed, given)
+            found = scored(fitted, rows, samples, seed)
         units = [UnitUsage.of(level) for level in levels(model, x, seed, given)]
         metrics = _bound_metrics(model, found, samples)
         metrics |= _code_metrics(model, x, units, seed, given)

@@ -117,7 +117,7 @@ def prepared(
         transform, augment = transform or intake.modality.transform, augment or intake.modality.augment
     batches, seed = intake.train, settings.seed
     settings = settings.settled(batches.steps, batches.rows, intake.held_out is not None or bool(settings.validation))
-    stored, met = examples_of(batches, transform, seed)
+    stored, met = examples_of(batches, transform, seed, model.likelihood.examples)
     if model.ready and tuple(stored.shape[1:]) != model.event_shape:
         raise DataError(
             f"this model was set up for rows of shape {list(model.event_shape)}; these have {list(stored.shape[1:])}"

@@ -18,11 +18,10 @@ from lambent.data.stored.from_disk import FromDisk
 from lambent.data.stored.ondisk import OnDisk
 from lambent.errors import DataError, UsageError
 from lambent.model import LatentModel
+from lambent.model.model import EXAMPLES
 from lambent.seeds import stream
 from lambent.training.settings import Training
 from lambent.training.views import described
-
-EXAMPLES = 1000  # rows that a model is set up by
 
 
 @dataclass(frozen=True)
@@ -156,9 +155,11 @@ def _read_alike(source: str | Path, modality: Modality | None) -> Encoded:
     return encoded
 
 
-def examples_of(batches: Batches, transform: Transform | None, seed: int) -> tuple[Tensor, Tensor]:
+def examples_of(
+    batches: Batches, transform: Transform | None, seed: int, count: int = EXAMPLES
+) -> tuple[Tensor, Tensor]:
     """A few rows: as they are stored, and as the model will meet them."""
-    stored = batches.examples(EXAMPLES)
+    stored = batches.examples(count)
     return stored, _viewed(stored, transform, seed)
 
 

@@ -208,7 +208,7 @@ def test_traverse_along_directions_where_the_code_may_be_turned(lambent: Run) ->
         (["evaluate", "--samples=0"], "--samples"),
         (["evaluate", "--samples=5001"], "--samples"),
         (["evaluate", "--limit=0"], "--limit"),
-        (["score", "--out=x.png"], "it can end in .csv, .parquet, .npz"),
+        (["score", "--out=x.png"], "it can end in .csv, .tsv, .parquet"),
         (["sample", "--out=x.jpg"], "it can end in .png, .csv"),
         (["sample", "--out=x"], "a file without suffix"),
         (["sample", "--out=x.png"], "no pictures"),

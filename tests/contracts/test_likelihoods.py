@@ -24,7 +24,7 @@ def made(event: Event, rows: Rows, device: torch.device) -> Callable[[Spec], tup
         shape = event(spec)
         likelihood = Likelihood.from_spec(spec)
         raw = likelihood.setup(shape)
-        return likelihood.to(device), shape, raw, rows(spec, shape, 6).to(device)
+        return likelihood.to(device).eval(), shape, raw, rows(spec, shape, 6).to(device)  # nothing is left out
 
     return built
 
@@ -132,7 +132,8 @@ def test_gradient_reaches_all_raw_outputs_and_weights(
     likelihood, event, raw, _ = made(any_likelihood_spec)
     x = rows(any_likelihood_spec, event, 40).to(device)  # so many that none is at a spike in all of them
     values = torch.randn(40, *raw, device=device, requires_grad=True)
-    likelihood(values).log_prob(likelihood.observe(x)).sum().backward()
+    observed = likelihood.observe(x)
+    (likelihood(values).log_prob(observed).sum() + likelihood.embed(observed).square().sum()).backward()
     reached = values.grad.abs().flatten(1).sum(0)
     assert (reached > 0).all(), "a raw output without effect"
     assert all(p.grad is not None and (p.grad != 0).any() for p in likelihood.parameters())

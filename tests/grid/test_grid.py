@@ -27,6 +27,8 @@ REFUSED = {
     ("FlowPrior", "Point"): "use the Standard prior",
     ("Categorical", "Conv"): "use the Mlp network",
     ("Categorical", "ResNet"): "use the Mlp network",
+    ("Autoregressive", "Conv"): "use the Mlp network",
+    ("Autoregressive", "ResNet"): "use the Mlp network",
     ("Mixed", "Conv"): "use the Mlp network",
     ("Mixed", "ResNet"): "use the Mlp network",
     ("Hurdle", "Conv"): "use the Mlp network",

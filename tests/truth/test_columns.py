@@ -14,7 +14,7 @@ from lambent.data.kinds.modality import Encoded
 from lambent.data.kinds.table import Table
 from lambent.distributions import constructed
 from lambent.errors import DataError
-from lambent.metrics.bound import _held, bounds
+from lambent.metrics.bound import bounds, held
 from lambent.model import LatentModel
 from lambent.model.latents import Flat
 from lambent.model.likelihoods import (
@@ -131,7 +131,7 @@ def test_a_network_inside_a_likelihood_trains_in_the_precision_of_the_model(deep
 
 def test_memory_of_evaluation_counts_the_layers_of_a_likelihood(deep: type[Likelihood]) -> None:
     model = LatentModel(Flat(2), deep(), Mlp(8, 1)).setup((4,))
-    assert _held(model) == Deep.WIDE
+    assert held(model) == Deep.WIDE
     found = bounds(model, torch.randn(5, 4), 3)
     assert torch.isfinite(found.bound).all()
 

@@ -177,13 +177,13 @@ def test_many_levels_are_read_by_a_learned_embedding() -> None:
     seen = likelihood.embed(torch.tensor([[0, 256], [256, 3]]))
     assert seen.shape == (2, 2, 16)
     assert torch.equal(seen[0, 1], seen[1, 0])
-    assert torch.equal(seen[0, 1], likelihood.embedding[256])
+    assert torch.equal(seen[0, 1], likelihood.embedding.weight[256])
     seen.sum().backward()
-    assert float(likelihood.embedding.grad[256].sum()) == 32.0
+    assert float(likelihood.embedding.weight.grad[256].sum()) == 32.0
     x = torch.randint(0, 257, (50, 2), generator=torch.Generator().manual_seed(0)).float()
     model = LatentModel(Flat(2, prior=Vamp(4)), Categorical(257), Mlp(8, 1)).setup((2,), x)
     model.trace(x).log_weight.sum().backward()
-    assert bool((model.likelihood.embedding.grad != 0).any())
+    assert bool((model.likelihood.embedding.weight.grad != 0).any())
 
 
 def test_every_column_starts_at_its_shares() -> None:

@@ -31,7 +31,7 @@ from lambent.data.conditions import named
 from lambent.errors import UsageError
 from lambent.fitted import Fitted, Rows
 from lambent.part import elements
-from lambent.report.run.gather import are_pictures, busiest, named_rows
+from lambent.report.run.gather import are_pictures, busiest
 from lambent.tasks import explore
 from lambent.tasks.evaluate import UnitUsage
 
@@ -261,7 +261,7 @@ def _write(path: Path, fitted: Fitted, x: Tensor, lead: dict[str, Any], grid: An
     elif fitted.modality is None:
         output.write(path, {"x": x.numpy()}, lead, None)
     else:
-        names, cells = named_rows(fitted.modality, x)
-        output.write(path, {n: np.asarray(c) for n, c in zip(names, zip(*cells, strict=True), strict=True)}, lead, None)
+        names = [str(column.name) for column in getattr(fitted.modality, "columns", [])]
+        output.write_rows(path, fitted.raw(x), lead, names, getattr(fitted.modality, "declared", None))
     voice.result({"out": str(path), "rows": len(x)})
     voice.say(f"{path}: {len(x):,} {'pictures' if _pictures(fitted) else 'rows'}")

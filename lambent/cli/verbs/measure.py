@@ -31,11 +31,12 @@ from lambent.data.notices import sentences
 from lambent.data.stored.ondisk import OnDisk
 from lambent.errors import UsageError
 from lambent.fitted import Fitted
-from lambent.metrics.bound import SAMPLES, bounds
+from lambent.metrics.bound import SAMPLES
 from lambent.tasks import explore
 from lambent.tasks.evaluate import MOST_SAMPLES
 from lambent.tasks.evaluate import evaluate as measured
-from lambent.tasks.predict import predict
+from lambent.tasks.predict import Prediction, predict
+from lambent.tasks.score import scored, scored_by_column
 
 LOWEST = 10  # rows that the summary names
 KEPT = {"kept": "left of", "held": "held out of"}  # the two sides of a cut
@@ -73,6 +74,11 @@ def score(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--by", metavar="NAME", help="the probability of each level of this condition, by Bayes' rule: a classifier"
     )
+    parser.add_argument(
+        "--per-column",
+        action="store_true",
+        help="of tables also nats:NAME, the share of each column in the log-likelihood: which cell is the odd one",
+    )
     options = common(parser, machine=True).read(arguments)
     voice = Voice.of(options)
     path = claim(options, output.TABLES)
@@ -85,8 +91,11 @@ def score(arguments: Sequence[str]) -> int:
     if options.by is not None:
         return _score_by_level(fitted, encoded, options, path, voice)
     taken = fitted.rows(encoded, options.seed, named(options.given))
-    found = bounds(fitted.model, taken.x, options.samples, options.seed, taken.context)
+    found = scored(fitted, taken, options.samples, options.seed)
     columns = {"bound": found.bound, "elbo": found.elbo, "log_likelihood": found.log_px, "kl": found.kl}
+    if options.per_column:
+        each = scored_by_column(fitted, taken, options.samples, options.seed)
+        columns |= {f"nats:{name}": values for name, values in each.items()}
     arrays = {name: values.numpy() for name, values in columns.items()}
     output.write(path, arrays, lead_of(encoded), None)
     _tell_scores(path, encoded, arrays, options.samples, voice)
@@ -128,6 +137,10 @@ def _score_by_level(fitted: Fitted, encoded: Encoded, options: Namespace, path: 
             "--by tries every level of a condition, so --given has nothing to say beside it: leave one out"
         )
     found = predict(fitted, encoded, options.by, options.samples, options.seed)
+    if not isinstance(found, Prediction):
+        raise UsageError(
+            f"--by {options.by}: is a column of numbers, which has no levels; see lambent predict --target"
+        )
     chances = {f"p_{level}": found.log_posterior[:, i].exp().numpy().round(6) for i, level in enumerate(found.levels)}
     arrays = {"predicted": np.array(found.likeliest), **chances, "bound": found.evidence.numpy()}
     output.write(path, arrays, lead_of(encoded), None)

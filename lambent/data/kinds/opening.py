@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lambent.data.readers import arrays, delimited, frames
-from lambent.data.readers import regular as files
+from lambent.data.readers import frames, tabular
 from lambent.data.readers.frames import Columns
 from lambent.errors import DataError
 
@@ -27,7 +26,7 @@ class Opener:
         if isinstance(raw, Columns):
             return raw
         if isinstance(raw, (str, Path)):
-            return self._file(Path(raw), raw)
+            return tabular.read_table(raw, self.delimiter, self.header, self.decimal)
         if isinstance(raw, Tensor):
             raw = raw.detach().cpu()
             return frames.from_array((raw.float() if raw.dtype == torch.bfloat16 else raw).numpy())
@@ -50,17 +49,3 @@ class Opener:
             raise DataError(
                 f"a {type(raw).__name__} is no table; a table has two axes: give a frame, a path or a 2-D array"
             ) from None
-
-    def _file(self, path: Path, raw: str | Path) -> Columns:
-        if arrays.is_array_file(raw):
-            return frames.from_array(arrays.read(raw).rows)
-        with files.regular(path).open("rb") as stream:
-            start = stream.read(4)
-        if start == b"PAR1":
-            return frames.read_parquet(path)
-        for mark, kind in {b"PK\3\4": "a workbook or zip", b"\x1f\x8b": "gzip"}.items():
-            if start.startswith(mark):
-                raise DataError(f"{path}: is {kind} inside; unpack it, or save it as CSV or Parquet")
-        if path.suffix.lower() in (".parquet", ".pq"):
-            return frames.read_parquet(path)  # which says what is wrong with it
-        return delimited.read_csv(path, self.delimiter, self.header, self.decimal)

@@ -34,7 +34,7 @@ class Table(Modality):
     for each column that had gaps in training, its indicator (1: missing), which `encode` leaves open and `augment` fills in.
     The kind of each column is found, and why is told.
 
-    Takes a CSV or Parquet path, a data frame (pandas, polars, pyarrow, …) or a 2-D array. New data are matched by
+    Takes a path to CSV, TSV, Parquet or Feather, a data frame (pandas, polars, pyarrow, …) or a 2-D array. New data are matched by
     column name, in any order; columns that were not fitted are left out and told. Columns that are constant, empty, free text or
     identifiers are no part of the encoded rows: what is to be known of them is kept here, and they come back from `decode`.
     """

@@ -12,11 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from lambent.data.readers import packed
 from lambent.data.readers import regular as files
+from lambent.data.readers.forms import form_of, freed
 from lambent.data.readers.frames import LARGEST_INTEGER, LIMIT_COLUMNS, Columns, from_frame
 from lambent.errors import DataError, UsageError
 
 LIMIT_LINE = 2**24  # bytes
+HEAD = 2**18  # bytes of a file by which it is told how its columns are written
 DELIMITERS = ",;\t|"
 _MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
@@ -37,11 +40,9 @@ def read_csv(path: Path, delimiter: str | None = None, header: str = "auto", dec
     del content
     delimiter, named = form(text, path, delimiter, header)
     table, decimal, commaed = with_decimals(text, path, delimiter, named, decimal)
-    if not named:
-        table = table.rename_columns([f"x{i}" for i in range(table.num_columns)])
-    columns = replace(from_frame(table, str(path), "file"), named=named)
+    table = tidied(with_long_integers(table, text, path, delimiter, named))
+    columns = columns_of(table, path, named, forms_in(text, path, delimiter, named, table))
     columns.line = lambda row: _line(text, path, delimiter, row + named)
-    _refuse_long_integers(columns, table, text, delimiter, named)
     for place in commaed:
         columns.notices.note("decimal_comma", columns.names[place])
     columns.notices.update({"read_as_latin1": 1} if legacy else {})
@@ -63,12 +64,15 @@ def form(text: bytes, path: Path, delimiter: str | None, header: str) -> tuple[s
 
 
 def _read(path: Path) -> bytes:
-    """The whole file, given up as soon as one line passes the limit."""
-    size, pieces, open_line = path.stat().st_size, [], 0
-    if size > files.LIMIT_BYTES:
-        raise DataError(f"{path}: has {size:,} bytes; at most {files.LIMIT_BYTES:,} are read. Parquet takes less room")
-    with path.open("rb") as stream:
+    """The whole file, unpacked where it is gzip; given up as soon as one line or all of it passes the limit."""
+    size, pieces, open_line = 0, [], 0
+    with packed.plain(path) as stream:
         while piece := stream.read(2**22):
+            size = max(path.stat().st_size, size + len(piece))
+            if size > files.LIMIT_BYTES:
+                raise DataError(
+                    f"{path}: has {size:,} bytes or more; at most {files.LIMIT_BYTES:,} are read. Parquet takes less room"
+                )
             codes = np.frombuffer(piece, np.uint8)
             ends = np.flatnonzero((codes == 10) | (codes == 13))
             inner = int(np.diff(ends).max(initial=0))
@@ -218,20 +222,70 @@ def _line(text: bytes, path: Path, delimiter: str, row: int) -> int | None:
     return None
 
 
-def _refuse_long_integers(columns: Columns, table: Any, text: bytes, delimiter: str, named: bool) -> None:
-    """Integers beyond 2^63 arrive as floats, rounded unseen: look at their text again."""
+def with_long_integers(table: Any, text: bytes, path: Path, delimiter: str, named: bool) -> Any:
+    """The table with columns of integers beyond 2^63 as text: as floats they would be rounded unseen."""
     arrow: Any = importlib.import_module("pyarrow")
-    for place, name in enumerate(columns.names):
-        if not arrow.types.is_floating(table.schema.types[place]):
+    for place, kind in enumerate(table.schema.types):
+        if not arrow.types.is_floating(kind):
             continue
-        values = columns.read(place)
+        values = table.column(place).to_numpy()
         large = np.flatnonzero(np.abs(values) >= LARGEST_INTEGER)
         if not len(large):
             continue
-        raw = table.column_names[place] if named else f"f{place}"
+        raw = table.column_names[place]
         kept = {"include_columns": [raw], "column_types": {raw: arrow.string()}}
-        written = parsed(text, Path(columns.origin), delimiter, named, **kept).column(0)
-        for row in large:
-            cell = written[int(row)].as_py()
-            if _WHOLE.fullmatch(cell) and (len(cell) > 40 or abs(int(cell)) > LARGEST_INTEGER):
-                raise DataError(f"{columns.cell(name, int(row))}: is an integer beyond 2^53, which no float can hold")
+        written = parsed(text, path, delimiter, named, **kept).column(0)
+        cells = (written[int(row)].as_py() for row in large)
+        if any(_WHOLE.fullmatch(cell) and (len(cell) > 40 or abs(int(cell)) > LARGEST_INTEGER) for cell in cells):
+            table = table.set_column(place, raw, written)
+    return table
+
+
+def tidied(table: Any) -> Any:
+    """The table with nulls for empty cells of text, and without the apostrophes that exports put before formulas."""
+    arrow: Any = importlib.import_module("pyarrow")
+    compute: Any = importlib.import_module("pyarrow.compute")
+    for place, kind in enumerate(table.schema.types):
+        if not arrow.types.is_string(kind):
+            continue
+        cells = table.column(place)
+        if compute.any(compute.starts_with(cells, "'")).as_py():
+            coded = cells.combine_chunks().dictionary_encode()
+            levels = arrow.array([freed(level) for level in coded.dictionary.to_pylist()], arrow.string())
+            cells = levels.take(coded.indices)
+        cells = compute.if_else(compute.equal(cells, ""), arrow.scalar(None, arrow.string()), cells)
+        table = table.set_column(place, table.column_names[place], cells)
+    return table
+
+
+def forms_in(text: bytes, path: Path, delimiter: str, named: bool, table: Any) -> list[str]:
+    """How the columns of a file are written, by its first rows."""
+    arrow: Any = importlib.import_module("pyarrow")
+    head = text[:HEAD] if len(text) <= HEAD else text[: text.rfind(b"\n", 0, HEAD) + 1]
+    plain = {name: arrow.string() for name in raw_names(table, named)}
+    try:
+        written = parsed(head, path, delimiter, named, column_types=plain)
+    except DataError:  # the head may end within a quoted cell
+        return [""] * table.num_columns
+    types = arrow.types
+    found = []
+    for place, kind in enumerate(table.schema.types):
+        kinds = {"b": types.is_boolean, "M": types.is_timestamp, "i": types.is_integer, "f": types.is_floating}
+        held = next((letter for letter, fits in kinds.items() if fits(kind)), None)
+        found.append(form_of(written.column(place).to_pylist(), held) if held else "")
+    return found
+
+
+def raw_names(table: Any, named: bool) -> list[str]:
+    """The names of a file's columns as pyarrow has them."""
+    return list(table.column_names) if named else [f"f{place}" for place in range(table.num_columns)]
+
+
+def columns_of(table: Any, path: Path, named: bool, forms: list[str]) -> Columns:
+    """A parsed table as columns, which know how the file writes them."""
+    if not named:
+        table = table.rename_columns([f"x{i}" for i in range(table.num_columns)])
+    columns = from_frame(table, str(path), "file")
+    declare = columns.declare
+    assert declare is not None
+    return replace(columns, named=named, declare=lambda place: replace(declare(place), form=forms[place]))

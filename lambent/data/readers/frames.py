@@ -1,17 +1,14 @@
 """Columns: one view of CSV, Parquet, data frames and 2-D arrays."""
 
-import importlib
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
 from lambent.data.notices import Notices
-from lambent.data.readers import regular as files
 from lambent.data.readers import series as one
 from lambent.data.readers.typed import Declared
 from lambent.errors import CellError, DataError, nearest
@@ -143,7 +140,7 @@ def numbers(table: Columns, name: str, gaps: bool = False) -> np.ndarray:
     if values.dtype.kind not in "biuf":
         row = first_text(values)
         if row is None:
-            _refuse(table, name, one.beyond(values), "is an integer beyond 2^53")
+            _refuse(table, name, one.beyond(values), "is an integer beyond 2^53, which no float can hold")
             raise DataError(f"{table.cell(name, 0)}: {str(values[0])[:40]!r} is text; turn the column into numbers")
         refuse_cell(table, name, row)
     if values.dtype.kind in "iu" and values.itemsize == 8:
@@ -262,20 +259,3 @@ def from_frame(raw: Any, origin: str | None = None, backend: str | None = None) 
         declare=lambda i: one.declared(frame[:, i]),
         strings=lambda i: one.text(frame[:, i]),
     )
-
-
-def read_parquet(path: Path) -> Columns:
-    """A Parquet file; `DataError` for a damaged one, before memory is taken for what its footer claims."""
-    parquet: Any = importlib.import_module("pyarrow.parquet")  # untyped
-    try:
-        with files.unchanged(files.regular(path)), path.open("rb") as stream:
-            source = parquet.ParquetFile(stream)
-            rows, columns = source.metadata.num_rows, source.metadata.num_columns
-            if columns > LIMIT_COLUMNS or rows * columns * 8 > files.LIMIT_BYTES:
-                raise DataError(f"{path}: its footer announces {rows:,} rows of {columns:,} columns, more than is read")
-            table = source.read()
-    except DataError:
-        raise
-    except (OSError, ValueError, MemoryError, NotImplementedError) as error:  # ArrowInvalid is a ValueError
-        raise DataError(f"{path}: is damaged or no Parquet file ({str(error)[:100]})") from None
-    return from_frame(table, str(path), "file")

@@ -73,7 +73,7 @@ def values(series: Any) -> np.ndarray:
         return loose(objects(series.to_list()))[0]
     if kind.is_numeric() or kind == nw.Boolean:
         if missing or kind.is_decimal():
-            series = series.cast(nw.Float64)
+            series = series.cast(nw.Float32 if kind == nw.Float32 else nw.Float64)
         found = np.asarray(series.to_numpy())
         return found if found.dtype.kind in "iuf" else found.astype(np.float64)
     if type_name(kind) in ("Datetime", "Date", "Duration", "Time"):
@@ -204,8 +204,15 @@ def absent(cell: Any) -> bool:
 
 
 def beyond(cells: np.ndarray, most: int = 2**53) -> np.ndarray:
-    """Which of some objects are integers that are larger."""
-    return np.array([isinstance(v, int) and abs(v) > most for v in cells], bool)
+    """Which of some objects are integers that are larger, as numbers or in digits."""
+    return np.array([_larger(cell, most) for cell in cells], bool)
+
+
+def _larger(cell: Any, most: int) -> bool:
+    if isinstance(cell, str):
+        digits = cell.strip().lstrip("+-")
+        return digits.isdecimal() and (len(digits) > LONGEST or int(digits) > most)
+    return isinstance(cell, int) and abs(cell) > most
 
 
 def written(found: np.ndarray, kind: str = "") -> np.ndarray:

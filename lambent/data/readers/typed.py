@@ -14,7 +14,7 @@ class Declared:
     type: the data type, by narwhals' name: Boolean, Int64, Float32, String, Categorical, Enum, Datetime, Date, Time,
     Duration, Decimal, Object; Unknown for a column without any value. zone: the time zone of dates with one. levels: the
     categories that were declared, in their order. ordered: whether that order means something. native: the type by the
-    source's own name, such as Int64 or datetime64[ns, UTC].
+    source's own name, such as Int64 or datetime64[ns, UTC]. form: how a text file writes the values; see `forms`.
     """
 
     type: str
@@ -22,6 +22,7 @@ class Declared:
     levels: tuple[str, ...] | None = None
     ordered: bool = False
     native: str = ""
+    form: str = ""
 
     def state(self) -> dict[str, Any]:
         """Plain JSON; `restored` is the inverse."""
@@ -37,6 +38,7 @@ class Declared:
             None if levels is None else tuple(str(one) for one in levels),
             bool(state.get("ordered", False)),
             str(state.get("native", "")),
+            str(state.get("form", "")),
         )
 
 

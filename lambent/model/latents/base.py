@@ -24,6 +24,7 @@ class Latent(Part):
     takes: ClassVar[Literal["vector", "maps"]] = (
         "vector"  # maps: the pyramid of a convolutional network, the finest first
     )
+    inferring: ClassVar[tuple[str, ...]] = ("posterior",)  # the modules in it that q(z|x) alone goes through
 
     @abstractmethod
     def setup(self, features: Shape | list[Shape], examples: Tensor, context: int = 0) -> Shape:

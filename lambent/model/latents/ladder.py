@@ -20,6 +20,7 @@ class Ladder(Variational):
     Sønderby et al., Ladder Variational Autoencoders, 2016; Kingma et al., 2016.
     """
 
+    inferring = ("ups", "posterior", "posteriors")
     papers = ("sonderby2016ladder", "kingma2016improved")
 
     sizes: tuple[int, ...] = option("units at each level, the top first", default=(8, 16, 32), minimum=1, maximum=65536)

@@ -1,5 +1,6 @@
 """p(x | z): every likelihood, by the kind of data it holds."""
 
+from lambent.model.likelihoods.autoregressive import Autoregressive
 from lambent.model.likelihoods.base import Likelihood
 from lambent.model.likelihoods.continuous import ContinuousBernoulli, Gaussian, JohnsonSU, Laplace, StudentT
 from lambent.model.likelihoods.counts import NegativeBinomial, Poisson, ZeroInflatedNegativeBinomial
@@ -10,6 +11,7 @@ from lambent.model.likelihoods.rounded import RoundedLogistic
 from lambent.model.likelihoods.spikes import Hurdle
 
 __all__ = [
+    "Autoregressive",
     "Bernoulli",
     "Categorical",
     "ContinuousBernoulli",

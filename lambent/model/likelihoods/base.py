@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,7 @@ class Likelihood(Part):
     domain: ClassVar[str] = "finite numbers"
     planar: ClassVar[bool] = True  # of images it takes images, so that convolutions can emit what it reads
     unit_bytes: ClassVar[bool] = True  # bytes are read as 255ths, levels of deeper pictures as parts of their white
+    examples: ClassVar[int] = 1000  # rows that `start` asks for
     elementwise: ClassVar[bool] = (
         False  # its log-probability is a sum over elements, made by `over`: some may be missing
     )
@@ -63,11 +64,10 @@ class Likelihood(Part):
         """The event of independent elements, [*batch, *event]: log-probabilities sum over it, over what is not missing."""
         return Observed(elements, len(self.event)) if self.gaps else independent(elements, self.event)
 
-    def computed(self, module: nn.Module, *inputs: Tensor) -> Tensor:
+    def computed(self, module: Callable[..., Tensor], *inputs: Any) -> Tensor:
         """What a network inside the likelihood makes of `inputs`, computed as the model's networks are; in their dtype."""
         if self.low_precision is None:
-            made: Tensor = module(*inputs)
-            return made
+            return module(*inputs)
         with torch.autocast(inputs[0].device.type, dtype=self.low_precision):
             made = module(*inputs)
         return made.to(inputs[0].dtype)
@@ -109,6 +109,10 @@ class Likelihood(Part):
         if values.shape == mask.shape:
             return torch.cat((values, mask), 1)
         return torch.cat((values.flatten(1), mask.flatten(1)), 1)
+
+    def reading(self) -> list[nn.Module]:
+        """The modules of `embed`, which the encoder reads through; none of most."""
+        return []
 
     def shown(self, px: Distribution) -> Tensor:
         """How p(x | z) is looked at: one row of its support, [*batch, *event]; its centre, unless a likelihood knows better."""

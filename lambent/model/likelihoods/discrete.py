@@ -92,7 +92,8 @@ class Categorical(Levels):
         self.event = event
         if self.levels > WIDE:
             # Of length 1 as a one among noughts is, so that a network hears it no louder than other columns.
-            self.embedding = nn.Parameter(torch.randn(self.levels, EMBEDDED) / EMBEDDED**0.5)
+            self.embedding = nn.Embedding(self.levels, EMBEDDED)
+            nn.init.normal_(self.embedding.weight, std=EMBEDDED**-0.5)
         return (*event, self.levels)
 
     def forward(self, raw: Tensor, context: Tensor | None = None) -> Distribution:
@@ -100,11 +101,15 @@ class Categorical(Levels):
 
     def embed(self, x: Tensor) -> Tensor:
         if self.levels > WIDE:
-            return functional.embedding(x.long(), self.embedding)
+            embedded: Tensor = self.embedding(x.long())
+            return embedded
         return functional.one_hot(x.long(), self.levels).float()
 
     def embedded_from(self, marks: Tensor) -> Tensor:
         return marks.unsqueeze(-1)
+
+    def reading(self) -> list[nn.Module]:
+        return [self.embedding] if self.levels > WIDE else []
 
     def start(self, observed: Tensor) -> Tensor:
         """The logits of each level's share."""

@@ -90,6 +90,9 @@ class Mixed(Likelihood):
         ]
         return ColumnProduct(parts, self.places)
 
+    def reading(self) -> list[torch.nn.Module]:
+        return [module for part in self.groups for module in part.reading()]
+
     def start(self, observed: Tensor) -> Tensor:
         """Each column as it starts by itself; those that start anywhere at nought."""
         pieces = []

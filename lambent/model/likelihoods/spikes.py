@@ -1,7 +1,7 @@
 """Likelihoods of numbers with spikes: values that are far more frequent than those beside them."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import Distribution, Independent
 
 from lambent.distributions import Spiked
@@ -50,8 +50,8 @@ class Hurdle(Likelihood):
     def embedded_from(self, marks: Tensor) -> Tensor:
         return torch.cat([marks] * (1 + len(self.spikes)), 1)
 
-    def start_around(self, location: Tensor, scale: Tensor) -> None:
-        return None
+    def reading(self) -> list[nn.Module]:
+        return self.rest.reading()
 
     def start(self, observed: Tensor) -> Tensor | None:
         """The share of each spike, and the rest as it starts by itself; else nought."""

@@ -1,6 +1,7 @@
 """The curves of a training as the rules of the verdict read them: what should rise, and how unquiet it is.
 
-The rules compare differences of bounds with the bound's own size, max(|ELBO|, KL, 1 nat): an ELBO of a density can lie
+The rules compare differences of bounds with the bound's own size, max(|ELBO|, KL, 1 nat), of a table that of the scaled
+rows, whatever the units of its columns: an ELBO of a density can lie
 near zero, where a share of the ELBO alone would mean nothing. Where there is no ELBO, minus the loss takes its place. A number
 that is said is one that the page shows, the last of a curve; medians only decide.
 """
@@ -47,7 +48,7 @@ def kept_epoch(findings: Findings) -> int:
 
 def size_of(findings: Findings, bound: float) -> float:
     """What differences of bounds are compared with, in nats."""
-    return max(abs(bound), findings.metric("kl") or last(findings.series("kl")) or 0.0, 1.0)
+    return max(abs(bound - findings.slope), findings.metric("kl") or last(findings.series("kl")) or 0.0, 1.0)
 
 
 def noise(values: Sequence[float | None]) -> float:

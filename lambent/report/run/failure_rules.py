@@ -84,7 +84,7 @@ def beneath_chance(findings: Findings, value: float) -> bool:
 def margin(findings: Findings) -> float:
     """Nats by which two bounds of the test rows may differ and be called the same."""
     error = finite(findings.metrics["elbo"].get("standard_error")) if "elbo" in findings.metrics else None
-    nats = 0.0 if findings.chance is None else abs(findings.chance.nats)
+    nats = 0.0 if findings.chance is None else abs(findings.chance.nats - findings.slope)
     return max(3 * (error or 0.0) if nats else 0.0, MARGIN * nats, 0.1)
 
 
@@ -100,7 +100,7 @@ def _trained_beneath(findings: Findings, elbo: float) -> bool:
     own, chance = last(curves(findings).train), findings.chance
     if own is None or chance is None or _collapsed(findings):
         return False
-    return max(own, elbo) < chance.nats - max(MARGIN * abs(chance.nats), 1.0)
+    return max(own, elbo) < chance.nats - max(MARGIN * abs(chance.nats - findings.slope), 1.0)
 
 
 def _wasted_bits(findings: Findings) -> bool:
@@ -149,7 +149,10 @@ def _fell(findings: Findings, found: Curves) -> str | None:
     if len(present) < 2:
         return None
     fall = present[0] - present[-1]
-    if fall <= FALLEN * max(abs(present[0]), findings.metric("kl") or 0.0, 1.0) or trend(present).change > 0:
+    if (
+        fall <= FALLEN * max(abs(present[0] - findings.slope), findings.metric("kl") or 0.0, 1.0)
+        or trend(present).change > 0
+    ):
         return None
     losses = [v for v in findings.series("loss") if v is not None]
     if len(losses) > 1 and losses[-1] < losses[0]:

@@ -65,7 +65,8 @@ class Findings:
     validation_elbo, validation_reconstruction, validation_kl, step, skipped, seconds. Bounds are in nats per row,
     so that elbo = −(reconstruction + kl) with reconstruction = −E[log p(x | z)]; None and NaN are gaps.
     `levels` say what the units of each latent level carry, the top first (a flat latent has one level). `chance`: what knowing
-    nothing gives on the rows tested on; `alike`: whether these are all equal.
+    nothing gives on the rows tested on; `slope`: the nats in all bounds that come from the units of the data alone; `alike`:
+    whether the rows are all equal.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Findings:
     tables: Tables | None = None
     latent_map: LatentMap | None = None
     chance: Chance | None = None
+    slope: float = 0.0
     alike: bool = False
     samples_under: str = ""  # which conditions the samples were drawn under, a sentence
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from lambent.data.condition import Category
 from lambent.data.kinds.modality import Encoded, Modality
 from lambent.fitted import Fitted, Rows
-from lambent.metrics.chance import chance
+from lambent.metrics.chance import Chance, chance
 from lambent.report.run.findings import Findings, LatentMap, Measure, Pictures, Tables
 from lambent.tasks import explore
 from lambent.tasks.by_row import labels_of
@@ -41,8 +41,10 @@ def gather(
     if fitted.modality is None:
         fitted = replace(fitted, modality=data.modality)
     rows, provenance = fitted.rows(data, seed), fitted.provenance
+    slope = float(fitted.log_slope(rows.x).mean())
+    settings = _settings(provenance, len(rows))
     return Findings(
-        **_settings(provenance, len(rows)),
+        **settings | {"history": _in_units(settings["history"], slope)},
         spec=fitted.model.spec(),
         versions=versions or provenance.get("versions") or {},
         metrics={name: _metric(m) for name, m in evaluation.metrics.items()},
@@ -50,7 +52,8 @@ def gather(
         pictures=pictures_of(fitted, rows, evaluation.levels, seed),
         tables=tables_of(fitted, rows, seed),
         latent_map=map_of(fitted, rows),
-        chance=chance(fitted.model.likelihood, rows.x),
+        chance=_chance(fitted, rows, slope),
+        slope=slope,
         alike=len(rows) > 1 and bool((rows.x == rows.x[:1]).all()),
         samples_under=_told_context(fitted),
     )
@@ -67,6 +70,28 @@ def _settings(provenance: dict[str, Any], tested: int) -> dict[str, Any]:
         "training": _training(provenance),
         "history": provenance.get("history") or {},
     }
+
+
+# What the curves of a training have of log p(x), and its sign.
+_OF_DENSITY = {
+    **dict.fromkeys(("elbo", "validation_elbo"), 1),
+    **dict.fromkeys(("reconstruction", "validation_reconstruction", "loss", "validation_loss"), -1),
+}
+
+
+def _in_units(history: dict[str, Any], slope: float) -> dict[str, Any]:
+    """The curves of a training, which are of encoded rows, in the data's own units, as the metrics are."""
+
+    def moved(name: str, values: Any) -> Any:
+        sign = _OF_DENSITY.get(name)
+        return values if sign is None else [v if v is None else v + sign * slope for v in values]
+
+    return {name: moved(name, values) for name, values in history.items()} if slope else history
+
+
+def _chance(fitted: Fitted, rows: Rows, slope: float) -> Chance | None:
+    found = chance(fitted.model.likelihood, rows.x)
+    return None if found is None else found._replace(nats=found.nats + slope)
 
 
 def _metric(metric: Any) -> Measure:

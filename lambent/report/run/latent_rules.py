@@ -153,7 +153,7 @@ def loose_bound(findings: Findings) -> Remark | None:
     errors = [
         finite(findings.metrics[m].get("standard_error")) or 0.0 for m in ("elbo", "bound") if m in findings.metrics
     ]
-    if gap <= max(LOOSE * max(abs(elbo), 1.0), 1.0, 2 * max(errors, default=0.0)):
+    if gap <= max(LOOSE * max(abs(elbo - findings.slope), 1.0), 1.0, 2 * max(errors, default=0.0)):
         return None
     posterior = kind(findings.spec, "posterior")
     richer = "the Full or the Flow posterior" if posterior in ("", "Diagonal") else "a wider encoder"

@@ -32,7 +32,7 @@ def over_fitting(findings: Findings) -> Remark | None:
     drop = best - max(end, statistics.median(v for v, _ in present[-3:]))
     since = sum(i > at for _, i in present)
     gap = own - end if own is not None else 0.0
-    of_another_kind = gap > 4 * GAP * size and _from_the_start(found, 4 * GAP)
+    of_another_kind = gap > 4 * GAP * size and _from_the_start(found, 4 * GAP, findings.slope)
     if since >= 3 and drop > max(DECLINE * size, unrest) and _rose(found.train, at) and not of_another_kind:
         return _declined(findings, found.name, (best, end), at, drop / size)
     if gap > max(GAP * size, unrest, chance_gap(findings)):
@@ -119,7 +119,7 @@ def _apart(findings: Findings, found: Curves, gap: float, share: float) -> Remar
     own, held, kept = last(found.train) or 0.0, last(found.held) or 0.0, kept_epoch(findings)
     where = f"at epoch {kept}, whose weights the model has," if kept else "at the end"
     text = f"The training {found.name} {where} is {show(own)}, {show(gap, 3)} nats above the validation one ({show(held)})."
-    if _from_the_start(found, GAP):
+    if _from_the_start(found, GAP, findings.slope):
         text += " They were apart from the first epochs on, before any row was memorized: those held out may be of another kind."
         advice = (
             "Check that both parts of the data are alike: shuffle rows that stand in an order before they are parted."
@@ -136,14 +136,14 @@ def _apart(findings: Findings, found: Curves, gap: float, share: float) -> Remar
     )
 
 
-def _from_the_start(found: Curves, share: float) -> bool:
+def _from_the_start(found: Curves, share: float, slope: float) -> bool:
     """Whether both lay apart by that share of the bound in each of the first epochs, where training has yet to memorize.
 
     A training score is a mean over an epoch in which it rises, so that validation begins above it where the rows are alike.
     """
     pairs = [(a, b) for a, b in zip(found.train, found.held, strict=False) if a is not None and b is not None]
     early = pairs[: max(2, len(pairs) // 10)]
-    return len(pairs) >= SHORT and all(a - b > share * max(abs(b), 1.0) for a, b in early)
+    return len(pairs) >= SHORT and all(a - b > share * max(abs(b - slope), 1.0) for a, b in early)
 
 
 def under_training(findings: Findings) -> Remark | None:

@@ -12,6 +12,7 @@ from lambent.errors import DataError, UsageError, nearest
 
 ALL = 0.9  # of the cells of text that must differ for it to be no name of a group
 HALF = 0.5
+MANY = 20  # rows from which whole numbers may be keys
 LOW = 0.25  # of the greatest of counts their mean is, at most
 LONG = 40  # letters, and
 WORDS = 6  # words, of which text on average has as many where it is free
@@ -41,6 +42,11 @@ def _of_text(tally: Tally) -> Kind:
         return Kind("categorical", f"only {_shown(tally, 0)}, and gaps")
     if tally.different == 2:
         return Kind("binary", f"only {_shown(tally, 0)} and {_shown(tally, 1)}")
+    if tally.odd is not None and (tally.different > MOST or tally.different > HALF * tally.kept):
+        raise DataError(
+            f"{tally.odd}, and most cells of the column are: mend such cells, leave the column out (--data.drop), or say that it "
+            f"holds names (--data.kinds {tally.name}=categorical)"
+        )
     if tally.declared.levels:
         return Kind("categorical", f"the data declare categories, of which {tally.different:,} occur")
     share = tally.different / tally.kept
@@ -54,7 +60,8 @@ def _of_text(tally: Tally) -> Kind:
     long, words = _lengths(tally)
     if share > HALF and (long > LONG or words > WORDS):
         return Kind("text", f"{tally.different:,} different texts of {words:.0f} words on average")
-    return Kind("categorical", f"{tally.different:,} different names in {tally.present:,} cells")
+    odd = "" if tally.odd is None else f"; most are numbers, and {tally.odd.rpartition(': ')[2]}"
+    return Kind("categorical", f"{tally.different:,} different names in {tally.present:,} cells{odd}")
 
 
 def _are_codes(words: list[str]) -> bool:
@@ -97,9 +104,9 @@ def _of_numbers(tally: Tally) -> Kind:
 
 
 def _are_keys(tally: Tally) -> bool:
-    """Whether whole numbers that all differ number the rows: they leave no gap, or the column is called so."""
-    dense = tally.present > 2 and tally.greatest - tally.least == tally.present - 1
-    return dense or (tally.present > 20 and _NAME_OF_KEY.search(tally.name.strip()) is not None)
+    """Whether whole numbers that all differ number the rows: they count on from 0 or 1, or the column is called so."""
+    counting = tally.least in (0, 1) and tally.greatest - tally.least == tally.present - 1
+    return tally.present > MANY and (counting or _NAME_OF_KEY.search(tally.name.strip()) is not None)
 
 
 def _shown(tally: Tally, place: int) -> str:

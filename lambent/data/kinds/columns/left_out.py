@@ -118,7 +118,7 @@ class Identifier(LeftOut):
     """Numbers or codes that tell rows apart: none is kept, and rows that are made get new ones of the same format.
 
     shapes: the commonest formats, of each the characters that were seen at every place, and their shares; where codes have one
-    run of digits and agree in the rest (prefix, suffix), and for whole numbers, `after` is the greatest: it is counted on from it.
+    run of digits and agree in the rest (prefix, suffix), and for whole numbers, `after` is the greatest, and is counted on from.
     """
 
     tag: ClassVar[str] = "identifier"

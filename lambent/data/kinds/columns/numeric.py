@@ -97,9 +97,9 @@ class Learner:
         if missing.any():
             kept = np.flatnonzero(~missing)
             self.gaps += len(values) - len(kept)
+            if not len(kept):
+                return
             values, table = values[kept], table[kept]
-        if not len(values):
-            return
         self.census.add(values, table.place)
         self.moments.add(values)
         if self.quartiles is not None:

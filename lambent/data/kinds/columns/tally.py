@@ -2,12 +2,13 @@
 
 import numpy as np
 
-from lambent.data.kinds.columns.cells import IN_WORDS, Cells, Form, cells
+from lambent.data.kinds.columns.cells import IN_WORDS, Cells, Form, cells, read_word
 from lambent.data.readers.frames import Columns
 from lambent.data.readers.typed import Declared
 from lambent.errors import DataError
 
 SEED = 0x7A11
+LOOKED_AT = 200  # words that say whether most are numbers
 MOST_LETTERS = 2**25  # of all different words of a column together, while it is learned in pieces
 
 
@@ -28,6 +29,7 @@ class Tally:
         self.single = False
         self.zone: str | None = None
         self.declared = Declared("Unknown")
+        self.odd: str | None = None  # where the first word is that is no number, and what, if most of those before are
         self._random = np.random.Generator(np.random.PCG64(SEED))
 
     @property
@@ -59,6 +61,7 @@ class Tally:
         self.single, self.zone = self.single or found.single, self.zone or found.zone
         if found.form == "text":
             self._add_words(found)
+            self.odd = self.odd or _odd(table, self.name, found)
         else:
             self._add_values(found.values[~missing] if gaps else found.values)
 
@@ -118,3 +121,15 @@ class Tally:
         order = np.unique(values, return_inverse=True)
         self.values, self.counts = order[0], np.bincount(order[1], self.counts).astype(np.int64)
         self.least, self.greatest, self.words, self.form = float(values.min()), float(values.max()), [], form
+
+
+def _odd(table: Columns, name: str, found: Cells) -> str | None:
+    """The first cell of text that is no number, in words, where at least half of the different ones are numbers."""
+    sample = found.words[:: max(1, len(found.words) // LOOKED_AT)]
+    if 2 * sum(read_word(word, "number") is not None for word in sample) < len(sample):
+        return None
+    others = [place for place, word in enumerate(found.words) if read_word(word, "number") is None]
+    if not others:
+        return None
+    row = int(np.flatnonzero(np.isin(found.values, others))[0])
+    return f"{table.cell(name, row)}: {found.words[found.values[row]][:40]!r} is no number"

@@ -1,0 +1,1 @@
+"""Writers: typed columns → files, whole or a piece at a time."""

@@ -1,0 +1,204 @@
+"""The network of columns that see columns: p(x_j | x_before, z) of all columns in a few batched products.
+
+h_j = Σ_i visible[i, j] c_ij(x_i) + raw_j + b_j: what the columns before it show, and what z says; then a layer with a residual,
+and the logits of the column's tokens. Any order of the columns, and all but the column itself, is one mask.
+Germain, Gregor, Murray & Larochelle, MADE, 2015; Uria, Murray & Larochelle, A Deep and Tractable Density Estimator, 2014.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lambent.distributions.products import exact_products
+from lambent.model.likelihoods.features import HEAVY, SMOOTH, Features, Layout, phi
+
+FEWEST = 16  # tokens that a group of heads has room for
+MILD = 0.3  # how strongly smooth features speak: bins start as their marginals, and neighbours stay alike
+
+
+class Pairwise(nn.Module):
+    """c_ij(x_i) = A_ij e_i(x_i): every column hears every other in its own way. Quadratic in the columns."""
+
+    owner: Tensor
+    strange: Tensor
+
+    def __init__(self, layout: Layout, owner: Tensor, width: int) -> None:
+        super().__init__()
+        self.register_buffer("owner", owner, persistent=False)
+        columns = layout.columns
+        self.weight = nn.Parameter(torch.randn(len(owner), columns, width) / math.sqrt(len(owner)))
+        self.register_buffer("strange", strangers(layout), persistent=False)
+
+    def forward(self, features: Tensor, order: Tensor) -> Tensor:
+        """[rows, features] → [rows, columns, width]: each column hears those before it in `order`."""
+        rank = order.argsort()
+        visible = (rank[:, None] < rank[None, :]) & self.strange
+        masked = self.weight * visible[self.owner].unsqueeze(-1)
+        heard: Tensor = (features @ masked.flatten(1)).unflatten(-1, masked.shape[1:])
+        return heard
+
+    def one(self, features: Tensor, column: int) -> Tensor:
+        """What one column hears of all others, [rows, width]."""
+        return features @ (self.weight[:, column] * self.strange[self.owner, column].unsqueeze(-1))
+
+
+class Shared(nn.Module):
+    """c_ij(x_i) = g_j ⊙ A_i e_i(x_i): all columns hear one running sum. Linear in the columns, for wide tables.
+
+    As NADE: Larochelle & Murray, The Neural Autoregressive Distribution Estimator, 2011.
+    """
+
+    place: Tensor
+    partner: Tensor
+
+    def __init__(self, layout: Layout, owner: Tensor, width: int) -> None:
+        super().__init__()
+        count = torch.bincount(owner, minlength=layout.columns)
+        most = int(count.max())
+        within = torch.cat([torch.arange(int(n)) for n in count])
+        self.register_buffer("place", owner * most + within, persistent=False)
+        self.weight = nn.Parameter(torch.randn(layout.columns, most, width) / math.sqrt(len(owner)))
+        self.gain = nn.Parameter(torch.ones(layout.columns, width))
+        self.register_buffer("partner", torch.tensor(layout.partner), persistent=False)
+
+    def _each(self, features: Tensor) -> Tensor:
+        """[rows, columns, width] from each column."""
+        columns, most, _ = self.weight.shape
+        spread = features.new_zeros(len(features), columns * most).index_copy(1, self.place, features)
+        return torch.bmm(spread.unflatten(1, (columns, most)).transpose(0, 1), self.weight).transpose(0, 1)
+
+    def forward(self, features: Tensor, order: Tensor) -> Tensor:
+        rank = order.argsort()
+        each = self._each(features)
+        ordered = each[:, order]
+        before = (ordered.cumsum(1) - ordered)[:, rank]
+        strange = (self.partner >= 0) & (rank[self.partner] < rank)
+        return (before - each[:, self.partner] * strange[:, None]) * self.gain
+
+    def one(self, features: Tensor, column: int) -> Tensor:
+        each = self._each(features)
+        left_out = [column, *([int(self.partner[column])] if int(self.partner[column]) >= 0 else [])]
+        return (each.sum(1) - each[:, left_out].sum(1)) * self.gain[column]
+
+
+class Heads(nn.Module):
+    """The logits of every column's tokens; columns with like numbers of tokens are one batched product.
+
+    Of bins: a free bias and .3 φ(k)ᵀ L h, so that what lies side by side is about as likely.
+    """
+
+    back: Tensor
+
+    def __init__(self, layout: Layout, width: int) -> None:
+        super().__init__()
+        self.layout = layout
+        groups: dict[tuple[bool, int], list[int]] = {}
+        for column, (tokens, seen) in enumerate(zip(layout.tokens, layout.seen, strict=True)):
+            room = 1 << max(0, (max(FEWEST, tokens) - 1).bit_length())
+            groups.setdefault((seen == "bins", room), []).append(column)
+        self.groups = list(groups.values())
+        self.where = {c: (g, i) for g, group in enumerate(self.groups) for i, c in enumerate(group)}
+        self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
+        for (binned, _), group in groups.items():
+            most = max(FEWEST, *(layout.tokens[c] for c in group))
+            inner = SMOOTH + HEAVY if binned else most
+            self.weights.append(nn.Parameter(torch.randn(len(group), width, inner) * (0.1 / math.sqrt(width))))
+            self.biases.append(nn.Parameter(torch.zeros(len(group), most)))
+        for g, group in enumerate(self.groups):
+            absent = torch.zeros(self.biases[g].shape)
+            for i, column in enumerate(group):
+                absent[i, layout.tokens[column] :] = -math.inf
+            self.register_buffer(f"absent{g}", absent, persistent=False)
+            self.register_buffer(f"phi{g}", torch.zeros(0))
+            self.register_buffer(f"columns{g}", torch.tensor(group), persistent=False)
+        self.register_buffer("back", torch.tensor([c for g in self.groups for c in g]).argsort(), persistent=False)
+        self.know(torch.ones(layout.total))
+
+    @torch.no_grad()
+    def know(self, counts: Tensor, start: bool = False) -> None:
+        """Take the places of binned tokens, and where they are to `start` from the biases, from how often each was met."""
+        features = phi(self.layout, counts)
+        for g, group in enumerate(self.groups):
+            bias = self.biases[g]
+            smooth = self.layout.seen[group[0]] == "bins"
+            table = bias.new_zeros(len(group), SMOOTH + HEAVY, bias.shape[1]) if smooth else bias.new_zeros(0)
+            for i, column in enumerate(group):
+                places, tokens = self.layout.places(column), self.layout.tokens[column]
+                if smooth:
+                    table[i, :, :tokens] = MILD * features[places].T
+                if start:
+                    smoothed = counts[places].double() + 0.3
+                    bias[i, :tokens] = (smoothed / smoothed.sum()).log().to(bias.dtype)
+            setattr(self, f"phi{g}", table)
+
+    def _logits(self, g: int, hidden: Tensor, members: slice = slice(None)) -> Tensor:
+        """[columns, rows, width] of the group, or of some of it → logits [columns, rows, tokens]."""
+        bias = (self.biases[g] + getattr(self, f"absent{g}"))[members].unsqueeze(1)
+        product = torch.bmm(hidden, self.weights[g][members])
+        table = getattr(self, f"phi{g}")
+        logits: Tensor = bias + (product if not len(table) else torch.bmm(product, table[members]))
+        return logits
+
+    def log_prob(self, hidden: Tensor, tokens: Tensor) -> Tensor:
+        """log p of each column's token, [rows, columns], from hidden [columns, rows, width] and tokens [rows, columns]."""
+        made = []
+        with exact_products():
+            for g in range(len(self.groups)):
+                columns = getattr(self, f"columns{g}")
+                logits = self._logits(g, hidden[columns])
+                chosen = tokens[:, columns].T.unsqueeze(-1)
+                made.append(logits.gather(-1, chosen).squeeze(-1) - logits.logsumexp(-1))
+        return torch.cat(made)[self.back].T
+
+    def logits(self, hidden: Tensor, column: int) -> Tensor:
+        """log p of all tokens of one column, [rows, tokens], from its hidden [rows, width]."""
+        g, i = self.where[column]
+        with exact_products():
+            logits = self._logits(g, hidden.unsqueeze(0), slice(i, i + 1))[0]
+        return functional.log_softmax(logits[:, : self.layout.tokens[column]], -1)
+
+
+class Chain(nn.Module):
+    """All conditionals: what columns show, what they hear, and the layers from there to hidden units of every column."""
+
+    def __init__(self, layout: Layout, width: int, rank: int, wide: bool) -> None:
+        super().__init__()
+        self.layout = layout
+        self.features = Features(layout, rank, presence=True)
+        self.heard: Pairwise | Shared = (Shared if wide else Pairwise)(layout, self.features.owner, width)
+        columns = layout.columns
+        self.bias = nn.Parameter(torch.zeros(columns, width))
+        self.weight = nn.Parameter(torch.randn(columns, width, width) / math.sqrt(width))
+        self.inner = nn.Parameter(torch.zeros(columns, width))
+        self.heads = Heads(layout, width)
+
+    def forward(self, raw: Tensor, value: Tensor, order: Tensor, masks: Tensor | None = None) -> Tensor:
+        """Hidden units [columns, rows, width], rows being those of raw [*batch, columns, width] broadcast with value's."""
+        own = value.reshape(-1, value.shape[-1])
+        heard = self.heard(self.features(own), order).unflatten(0, value.shape[:-1] or (1,))
+        hidden = (heard + raw).flatten(0, -3) + self.bias
+        return self._deepened(hidden.transpose(0, 1).contiguous(), slice(None), masks)
+
+    def one(self, raw: Tensor, features: Tensor, column: int) -> Tensor:
+        """Hidden units [rows, width] of one column that hears all that the features [rows, features] show of the others."""
+        hidden = self.heard.one(features, column) + raw[..., column, :] + self.bias[column]
+        return self._deepened(hidden.unsqueeze(0), slice(column, column + 1), None).squeeze(0)
+
+    def _deepened(self, hidden: Tensor, columns: slice, masks: Tensor | None) -> Tensor:
+        hidden = functional.silu(hidden)
+        if masks is not None:
+            hidden = hidden * masks[0]
+        product = torch.bmm(hidden, self.weight[columns].to(hidden.dtype))
+        deeper = hidden + functional.silu(product + self.inner[columns].unsqueeze(1))
+        return deeper if masks is None else deeper * masks[1]
+
+
+def strangers(layout: Layout) -> Tensor:
+    """[columns, columns], whether one may ever be seen by the other: not by itself, and not by its partner."""
+    may = ~torch.eye(layout.columns, dtype=torch.bool)
+    for column, partner in enumerate(layout.partner):
+        if partner >= 0:
+            may[column, partner] = False
+    return may

@@ -8,6 +8,8 @@ import torch
 from scipy import stats
 from torch import Tensor
 
+from lambent.distributions.columnwise import columnwise
+from lambent.distributions.quantiles import below, quantile
 from lambent.errors import DataError, UsageError
 from lambent.model import LatentModel, check
 from lambent.model.latents import Flat
@@ -220,3 +222,47 @@ def test_a_spike_beside_probabilities_is_refused() -> None:
     for rest in (Poisson(), Categorical(3), Hurdle()):
         with pytest.raises(UsageError, match=r"Hurdle sets spikes beside a density, .* use StudentT or Gaussian"):
             check(LatentModel(Flat(1), Hurdle(rest), Mlp(4, 1)))
+
+
+@pytest.mark.parametrize(
+    ("spec", "raw"),
+    [
+        ({"type": "RoundedLogistic", "step": 0.5, "scale": "fixed", "value": 0.8}, [[1.3]]),
+        ({"type": "Hurdle", "rest": {"type": "Gaussian", "scale": "fixed"}, "spikes": [0.5, -2.0]}, [[0.2, -0.5, 0.3]]),
+    ],
+)
+def test_shares_and_quantiles_are_sums_of_the_probabilities(spec: dict[str, object], raw: list[list[float]]) -> None:
+    likelihood = set_up(Likelihood.from_spec(spec))
+    px = likelihood(torch.tensor(raw, dtype=torch.float64))
+    elements = px.base_dist
+    if spec["type"] == "Hurdle":
+        spikes = torch.tensor([0.5, -2.0], dtype=torch.float64)
+        line = torch.linspace(-12, 12, 48_001, dtype=torch.float64) + 1e-4
+        x = torch.cat((line, spikes)).sort().values
+        mass = px.log_prob(x[:, None]).exp() * torch.where(torch.isin(x, spikes), 1.0, float(line[1] - line[0]))
+    else:
+        x = 0.5 * torch.arange(-60, 61, dtype=torch.float64)
+        mass = px.log_prob(x[:, None]).exp()
+    ends = mass.detach().cumsum(0)
+    asked = torch.tensor([-2.5, -2.0, -1.7, 0.0, 0.5, 0.51, 3.0], dtype=torch.float64)
+    expected = torch.stack([mass.detach()[x < value - 1e-9].sum() for value in asked])
+    torch.testing.assert_close(below(elements, asked[:, None])[:, 0], expected, atol=1e-3, rtol=0)
+    for share in (0.02, 0.3, 0.5, 0.62, 0.9, 0.99):
+        found = float(quantile(elements, torch.tensor([share]).double())[0])
+        assert found == pytest.approx(float(x[int((ends >= share).int().argmax())]), abs=3e-3)
+
+
+def test_a_gap_is_drawn_from_an_interval_beside_a_spike() -> None:
+    """Of 3 ≤ x < 5 and the spike at 0: their shares, and nothing else."""
+    likelihood = Hurdle(Gaussian("fixed", value=2.0), (0.0,))
+    likelihood.gaps = True
+    likelihood.setup((1,))
+    px = columnwise(likelihood(torch.tensor([[1.0, 0.2]]).expand(20_000, 2)))
+    gaps = torch.full((20_000, 1), math.nan)
+    spike = (0.0, float(np.nextafter(np.float32(0), np.float32(1))))
+    drawn, log_share = px.completed(gaps, torch.Generator().manual_seed(0), {0: [spike, (3.0, 5.0)]})
+    at = torch.sigmoid(torch.tensor(0.2)).item()
+    band = (1 - at) * (stats.norm.cdf(5, 1, 2) - stats.norm.cdf(3, 1, 2))
+    torch.testing.assert_close(log_share.exp(), torch.full((20_000,), at + band), atol=1e-4, rtol=0)
+    assert float((drawn == 0).float().mean()) == pytest.approx(at / (at + band), abs=0.02)
+    assert (((drawn >= 3) & (drawn < 5)) | (drawn == 0)).all()

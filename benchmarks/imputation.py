@@ -5,20 +5,26 @@
 
 Adult and the tables of ADBench are read from LAMBENT_DATA or ../shared/data; the rest are scikit-learn's.
 """
-
+import argparse
 import os
+import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from record import column
+import torch
+from record import RESULTS, Record, column
 from scipy.stats import rankdata
 from sklearn import datasets
 from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.experimental import enable_iterative_imputer  # noqa: F401
-from sklearn.impute import IterativeImputer, SimpleImputer
+from sklearn.impute import IterativeImputer, KNNImputer, SimpleImputer
+
+import lambent
+from lambent.tasks.impute import impute
 
 SHARED = Path(os.environ.get("LAMBENT_DATA", Path(__file__).parents[2] / "shared" / "data"))
 ADBENCH = ("breastw", "cardio", "vowels")
@@ -163,3 +169,90 @@ def errors(truth: pd.DataFrame, filled: pd.DataFrame, gone: np.ndarray) -> dict[
     if categories and right:
         found["accuracy"] = float(np.concatenate(right).mean())
     return found
+
+
+def ours(frame: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Filled by a model with nothing chosen, and the same with the ends of intervals beside."""
+    vae = lambent.VAE(modality=lambent.Table(missing="yes"), random_state=seed).fit(frame)
+    filled = impute(vae, frame, interval=INTERVAL, seed=seed)
+    return filled[list(frame.columns)], filled
+
+
+def coverage(truth: pd.DataFrame, beside: pd.DataFrame, gone: np.ndarray) -> float | None:
+    """The share of lost numbers between the ends of their intervals; None where none was lost."""
+    inside = []
+    for place, name in enumerate(truth.columns):
+        cells = gone[:, place]
+        if f"{name}_low" in beside and cells.any():
+            low, high = (beside[f"{name}_{end}"].to_numpy(float)[cells] for end in ("low", "high"))
+            true = truth[name].to_numpy(float)[cells]
+            inside.append((low - 1e-9 <= true) & (true <= high + 1e-9))
+    return float(np.concatenate(inside).mean()) if inside else None
+
+
+def measured(truth: pd.DataFrame, way: str, share: float, seeds: list[int]) -> dict[str, float]:
+    found: dict[str, list[float]] = {}
+    for seed in seeds:
+        random = np.random.default_rng(seed)
+        frame = truth.iloc[random.permutation(len(truth))[:MOST]].reset_index(drop=True)
+        gone = lost(frame, way, share, random)
+        gaps = frame.astype(dict.fromkeys(names_of(frame)[0], float)).mask(gone)
+        started = time.perf_counter()
+        filled, beside = ours(gaps, seed)
+        found.setdefault("seconds", []).append(time.perf_counter() - started)
+        if (covered := coverage(frame, beside, gone)) is not None:
+            found.setdefault("coverage", []).append(covered)
+        every = {
+            "ours": filled,
+            "mean": by_column(gaps),
+            "neighbours": by_regression(gaps, KNNImputer()),
+            "chained": by_regression(gaps, IterativeImputer(random_state=seed)),
+            "trees": by_regression(gaps, trees(seed)),
+        }
+        for name, made in every.items():
+            for measure, value in errors(frame, made, gone).items():
+                found.setdefault(f"{measure}_{name}", []).append(value)
+    return {name: float(np.mean(values)) for name, values in found.items()}
+
+
+def average_ranks(rows: list[dict[str, Any]]) -> list[str]:
+    """A sentence for each measure: the rank of every method among them, on average over the cases."""
+    told = []
+    for measure, sign in (("error", 1), ("accuracy", -1)):
+        cases = [
+            [sign * row[f"{measure}_{name}"] for name in METHODS]
+            for row in rows
+            if row.get(f"{measure}_ours") is not None
+        ]
+        if cases:
+            ranks = np.mean([rankdata(case) for case in cases], 0)
+            each = ", ".join(f"{title} {rank:.2f}" for title, rank in zip(METHODS.values(), ranks, strict=True))
+            told.append(f"Average rank by {measure}, over {len(cases)} cases: {each}.")
+    return told
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="*", help="names of tables")
+    parser.add_argument("--ways", nargs="*", choices=list(WAYS), default=list(WAYS))
+    parser.add_argument("--shares", type=float, nargs="*", default=[0.1, 0.3, 0.5])
+    parser.add_argument("--seeds", type=int, nargs="*", default=[0])
+    parser.add_argument("--out", type=Path, default=RESULTS / "imputation.json")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    record = Record(args.out, "Gaps filled", PROTOCOL, COLUMNS, ("data", "way", "share"))
+    for name, read in tables():
+        if args.only and name not in args.only:
+            continue
+        truth = read()
+        for way in args.ways:
+            for share in args.shares:
+                row = {"data": name, "way": WAYS[way], "share": share, **measured(truth, way, share, args.seeds)}
+                record.whole["notes"] = average_ranks([*record.whole["rows"], row])
+                record.add(**row, seeds=", ".join(map(str, args.seeds)))
+                print({k: round(v, 3) if isinstance(v, float) else v for k, v in row.items()}, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -9,7 +9,10 @@ import numpy as np
 from lambent.data.readers.frames import Columns
 from lambent.data.readers.pictures import Pictures
 
-KINDS = {"b": "true or false", "i": "whole number", "u": "whole number", "f": "number", "U": "text", "S": "text"}
+KINDS = {
+    "b": "true or false", "i": "whole number", "u": "whole number", "f": "number", "U": "text", "S": "text",
+    "M": "date or time", "m": "duration",
+}  # fmt: skip
 
 
 @singledispatch
@@ -45,7 +48,10 @@ def _column(values: np.ndarray) -> dict[str, Any]:
         types = sorted({"text" if isinstance(value, str) else type(value).__name__ for value in present})
         facts = {"type": " or ".join(types) or "empty", "least": None, "most": None}
         return facts | {"gaps": len(values) - len(present), "values": len({str(value) for value in present})}
-    gaps = np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), bool)
+    moments = values.dtype.kind in "Mm"
+    gaps = (
+        np.isnat(values) if moments else np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), bool)
+    )
     least, most = _range(values)
     kind = KINDS.get(values.dtype.kind, str(values.dtype)) if not gaps.all() else "empty"
     different = len(np.unique(values[~gaps]))
@@ -58,7 +64,10 @@ def _is_gap(value: Any) -> bool:
 
 
 def _range(values: np.ndarray) -> tuple[Any, Any]:
-    """The least and the greatest finite number; None where there is none."""
+    """The least and the greatest finite number or time, that as text; None where there is none."""
+    if values.dtype.kind in "Mm":
+        there = values[~np.isnat(values)].astype(f"{values.dtype.kind}8[s]")
+        return (str(there.min()), str(there.max())) if there.size else (None, None)
     if values.dtype.kind not in "biuf":
         return None, None
     finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values.reshape(-1)

@@ -22,10 +22,11 @@ from lambent.errors import DataError, UsageError
 from lambent.estimators.assembly import assembled, chosen_modality, is_plain, latent_spec, refuse_unknown
 from lambent.estimators.naming import held_out_of, known_by_name
 from lambent.estimators.precise import Precise, threaded
+from lambent.estimators.suited import chosen_objective, settings_of
 from lambent.fitted import Fitted, Rows
 from lambent.metrics.bound import SAMPLES
 from lambent.model import LatentModel
-from lambent.objectives import Elbo, Objective
+from lambent.objectives import Objective
 from lambent.part import Spec
 from lambent.progress import shown
 from lambent.seeds import stream
@@ -45,12 +46,13 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         prior, posterior: parts or their names; put into `latent`. Unless that is a part, what suits the data: a Mixture
             prior, unless the posterior is Point or the objective was made for N(0, I), such as BetaTc.
         likelihood, network: parts or their names; by default what suits the data.
-        objective: a part or its name; Elbo by default.
+        objective: a part or its name; by default what suits the data and their likelihood, most often a plain Elbo.
         modality: how raw data become tensors; found from the data by default. Two-dimensional arrays are tables.
         condition: what the model is conditioned on, p(x | c): "label" (the `y` of `fit`, the folder, the label column), or
             names of columns of a table.
-        epochs, batch, learning_rate, patience, validation, precision, threads, device: as in `lambent.fit`; with threads given,
-            scores, codes and samples are computed by as many (auto: all, half or one, whichever was fastest at the first use).
+        epochs, batch, learning_rate: as in `lambent.fit`; None: what suits the data, with the other settings of the loop.
+        patience, validation, precision, threads, device: as there; with threads given, scores, codes and samples are computed
+            by as many (auto: all, half or one, whichever was fastest at the first use).
             validation "auto" holds out a tenth of 50 to 10,000 rows, so that the best weights are kept.
         samples: K of the bound that `score_samples` returns.
         random_state: seed of weights, order and noise.
@@ -73,8 +75,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         modality: Any = None,
         condition: Any = None,
         epochs: int | None = None,
-        batch: int = 128,
-        learning_rate: float = 1e-3,
+        batch: int | None = None,
+        learning_rate: float | None = None,
         validation: Any = "auto",
         patience: Any = "auto",
         precision: str = "auto",
@@ -119,11 +121,9 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         self._kept: Kept | None = None
         self.history_ = fit(
             model,
-            self._objective(),
+            self._objective(encoded.modality),
             encoded,
-            epochs=self.epochs,
-            batch=self.batch,
-            learning_rate=self.learning_rate,
+            **settings_of(encoded.modality, vars(self)),
             validation=held_out,
             patience=self.patience,
             precision=self.precision,  # type: ignore[arg-type]
@@ -149,15 +149,13 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         encoded = self._encoded(X, y, reset=first)
         model = self._assembled(encoded) if first else self.model_
         settings = Training.of(
-            epochs=self.epochs,
-            batch=self.batch,
-            learning_rate=self.learning_rate,
+            **settings_of(encoded.modality, vars(self), endless=True),
             precision=self.precision,
             threads=self.threads,
             device=self.device,
             seed=self._seed() if kept is None else kept.seed,
         )
-        self._kept = one_pass(model, self._objective(), encoded, settings, kept)
+        self._kept = one_pass(model, self._objective(encoded.modality), encoded, settings, kept)
         self.history_ = self._kept.state["history"]
         self._adopt(Fitted(model.cpu().eval(), encoded.modality))
         return self
@@ -337,8 +335,9 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
     def _latent_spec(self, suggested: Spec | None = None) -> Spec:
         return latent_spec(self.latent, self.prior, self.posterior, self._objective(), suggested)
 
-    def _objective(self) -> Objective:
-        return Objective.from_spec(Elbo().spec() if self.objective is None else self.objective)
+    def _objective(self, modality: Modality | None = None) -> Objective:
+        known = modality or getattr(vars(self).get("fitted_"), "modality", None)
+        return chosen_objective(self.objective, known, self.likelihood)
 
     def _adopt(self, fitted: Fitted) -> None:
         self.fitted_ = fitted

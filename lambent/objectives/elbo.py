@@ -155,8 +155,7 @@ class Elbo(Annealing):
     def settled(self) -> bool:
         searching = self.beta == "auto" and self.target is None and self.progress < self.settling
         growing = self.capacity is not None and self.progress < self.warmup
-        moving = self.settle < 1 and not self.standing
-        return super().settled and not searching and not growing and not moving
+        return super().settled and not searching and not growing
 
     def refusal(self, whole: Part) -> str | None:
         weighed = self.beta == "auto" or self.free_bits or self.capacity or self.floor

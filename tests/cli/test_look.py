@@ -57,40 +57,67 @@ def test_a_table_that_train_takes(lambent: Run, table: Path) -> None:
     }
 
 
-def test_a_table_that_train_refuses_is_shown_all_the_same(lambent: Run) -> None:
-    """Types, ranges and gaps of every column, and of each that cannot be learned from its first bad cell."""
+def test_every_kind_is_told_with_its_reason(lambent: Run) -> None:
+    """Types, ranges and gaps of every column, what kind it is and why, and what the model does with it."""
     Path("mixed.csv").write_text(MIXED)
     found = looked(lambent, "mixed.csv", "--data.label=grade")
-    assert (found["rows"], found["shape"], found["bytes"]) == (4, None, None)
+    assert (found["rows"], found["shape"], found["bytes"], found["refusal"]) == (4, [7], 4 * 7 * 4, None)
     assert found["labels"] == {"a": 3, "b": 1}
     columns = {column.pop("name"): column for column in found["columns"]}
     assert columns["height"] == {
-        "type": "number", "least": -0.25, "most": 2.75, "gaps": 1, "values": 3,
-        "use": "refused: row 3 (line 4): is missing or not a number; fill or leave out such cells",
+        "type": "number", "least": -0.25, "most": 2.75, "gaps": 1, "values": 3, "kind": "real",
+        "why": "3 different numbers from -0.25 to 2.75", "use": "learned from, as 3 values",
     }  # fmt: skip
-    count = {"type": "whole number", "least": 3, "most": 9, "gaps": 0, "values": 3, "use": "learned from"}
-    assert columns["count"] == count
-    assert columns["grade"] == {"type": "text", "least": None, "most": None, "gaps": 0, "values": 2, "use": "label"}
+    assert (columns["count"]["kind"], columns["count"]["why"]) == ("integer", "3 different whole numbers from 3 to 9")
+    assert columns["grade"] == {
+        "type": "text", "least": None, "most": None, "gaps": 0, "values": 2, "use": "label", "kind": None, "why": None,
+    }  # fmt: skip
     assert columns["note"] == {
-        "type": "text", "least": None, "most": None, "gaps": 1, "values": 2,
-        "use": "refused: row 1 (line 2): 'x' is no number",
+        "type": "text", "least": None, "most": None, "gaps": 1, "values": 2, "kind": "binary", "why": "only 'x' and 'y'",
+        "use": "learned from, as 2 levels",
     }  # fmt: skip
-    assert (columns["born"]["type"], columns["born"]["values"]) == ("date", 3)
-    fields = ["--data.label=grade", "--data.drop=height"]
-    refused = lambent("train", "mixed.csv", *fields, "--out=r")
-    assert refused.status == 3
-    assert "Columns that hold text or dates: 'note', 'born'" in refused.complaint
-    said = lambent("data", "mixed.csv", *fields).out
-    assert said.endswith(refused.complaint.replace("lambent: error:", "\nlambent train refuses this table:") + "\n")
+    assert columns["born"] == {
+        "type": "date or time", "least": "2020-01-02T00:00:00", "most": "2020-01-05T00:00:00", "gaps": 0, "values": 3,
+        "kind": "datetime", "why": "dates or times from 2020-01-02 to 2020-01-05", "use": "learned from, as 3 values",
+    }  # fmt: skip
+    said = lambent("data", "mixed.csv", "--data.label=grade").out
+    assert "note    binary       1  learned from, as 2 levels  only 'x' and 'y'" in said
+    told = looked(lambent, "mixed.csv", "--data.label=grade", "--data.kinds=note=text,count=categorical")["columns"]
+    assert {one["name"]: (one["kind"], one["use"]) for one in told if one["name"] in ("note", "count")} == {
+        "note": ("text", "left out: made rows have none"), "count": ("categorical", "learned from, as 3 levels"),
+    }  # fmt: skip
     taken = looked(lambent, "mixed.csv", "--data.label=grade", "--data.drop=note,born,height")
-    assert (taken["refusal"], taken["shape"], taken["bytes"]) == (None, [2], 4 * 2 * 4)
+    assert (taken["shape"], taken["bytes"]) == ([2], 4 * 2 * 4)
+
+
+def test_a_table_that_train_refuses_is_shown_all_the_same(lambent: Run) -> None:
+    """What cannot be learned from is told with its first bad cell, of every column."""
+    Path("bad.csv").write_text("a,b,c,d\n1,x,2,3\n2,y,5,inf\n3,x,4,1\n4,y,five,2\n")
+    found = looked(lambent, "bad.csv")
+    assert (found["shape"], found["bytes"]) == (None, None)
+    assert "bad.csv: column 'd', row 2 (line 3): is infinite" in found["refusal"]
+    assert [column["use"].partition(" is ")[0] for column in found["columns"]] == [
+        "learned from", "learned from", "refused: row 4 (line 5): 'five'", "refused: row 2 (line 3):",
+    ]  # fmt: skip
+    refused = lambent("train", "bad.csv", "--out=r")
+    assert refused.status == 3
+    said = lambent("data", "bad.csv").out
+    assert said.endswith(refused.complaint.replace("lambent: error:", "\nlambent train refuses this table:") + "\n")
+    scaled = looked(lambent, "bad.csv", "--data.scale=standard")
+    assert [column["use"][:24] for column in scaled["columns"]] == [
+        "learned from", "refused: row 1 (line 2):", "refused: row 4 (line 5):", "refused: row 2 (line 3):",
+    ]  # fmt: skip
 
 
 def test_an_index_that_was_saved_along_is_told(lambent: Run) -> None:
     Path("indexed.csv").write_text(",a,b\n0,1.5,2\n1,2.5,2\n2,0.5,2\n")
     found = looked(lambent, "indexed.csv")
     assert found["notices"] == {"dropped_index": 1, "constant": 1}
-    assert [column["use"] for column in found["columns"]] == ["left out: an index", "learned from", "learned from"]
+    assert [column["use"] for column in found["columns"]] == [
+        "left out: an index",
+        "learned from",
+        "left out: the same in every row",
+    ]
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".npy"])
@@ -105,7 +132,7 @@ def test_parquet_and_arrays_of_rows(lambent: Run, suffix: str) -> None:
     found = looked(lambent, f"x{suffix}")
     assert (found["kind"], found["rows"]) == ("Table", 3)
     assert [(c["least"], c["most"], c["gaps"]) for c in found["columns"]] == [(1.0, 3.0, 0), (5.0, 6.0, 1)]
-    assert all(column["use"].startswith("refused: row ") for column in found["columns"])
+    assert [column["use"][:33] for column in found["columns"]] == ["refused: row 2: is infinite or be", "learned from"]
 
 
 def test_a_folder_of_pictures(lambent: Run, pictures: Path) -> None:
@@ -168,6 +195,7 @@ def test_json_holds_no_number_that_is_none(lambent: Run) -> None:
     found = looked(lambent, "gone.csv")
     assert found["columns"][1] | {"use": ""} == {
         "name": "b", "type": "empty", "least": None, "most": None, "gaps": 2, "values": 0, "use": "",
+        "kind": "empty", "why": "no cell holds a value",
     }  # fmt: skip
 
 

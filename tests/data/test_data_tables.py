@@ -16,11 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays as any_array
 
+from lambent.data import splitting
 from lambent.data.kinds.modality import Modality
 from lambent.data.kinds.table import Table
 from lambent.data.loading import load, load_parted
 from lambent.data.notices import sentences
-from lambent.data.splitting import cut
 from lambent.errors import ArtifactError, DataError, UsageError
 
 X = np.random.default_rng(0).normal([1e6, -3, 0.1], [5, 1e-3, 40], (50, 3))
@@ -191,7 +191,7 @@ def test_D5_D6_a_bad_cell_names_row_and_column(library: str, bad: float) -> None
 @pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow"])
 @pytest.mark.parametrize("gap", [np.nan, None])
 def test_D5_a_missing_cell_is_a_gap(library: str, gap: float | None) -> None:
-    """A missing cell of any frame library is a gap, NaN among numbers that are scaled by what is there; refused if asked to be."""
+    """A missing cell of any frame library is a gap, NaN among numbers scaled by what is there; refused where none was learned."""
     data: dict[str, Any] = {n: list(v) for n, v in columns().items()}
     data["b"][7] = gap
     table = Table().fit(FRAMES[library](data))
@@ -223,7 +223,7 @@ def test_D5_in_an_array() -> None:
 
 def test_held_out_rows_may_have_gaps() -> None:
     x = X.copy()
-    held = cut(50, 0.2, 0)[1].index
+    held = splitting.cut(50, 0.2, 0)[1].index
     x[held[0], 2] = np.nan
     kept, out = load_parted(x, 0.2, 0)
     assert kept.modality.gaps
@@ -244,7 +244,7 @@ def test_D7_a_column_without_any_value() -> None:
             assert back["e"].isna().all()
     table = Table().fit(pa.table({**columns(), "e": pa.nulls(50)}))
     assert table.noticed["empty_columns"] == ["e"]
-    with pytest.raises(DataError, match="no columns are left to learn from .*no cell holds a value"):
+    with pytest.raises(DataError, match=r"no columns are left to learn from .*no cell holds a value"):
         Table().fit(pd.DataFrame({"e": [None] * 50, "f": [np.nan] * 50}))
 
 

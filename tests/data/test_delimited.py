@@ -64,7 +64,7 @@ def test_D11_ragged_rows_give_their_line(tmp_path: Path, bad: str, line: int) ->
 
 
 def test_lines_are_those_of_the_file(tmp_path: Path) -> None:
-    path = save(tmp_path, '\n"a\nA",b\n1,2\n\n3,\n')
+    path = save(tmp_path, '\n"a\nA",b\n1,2\n\n3,inf\n')
     with pytest.raises(DataError, match=r"column 'b', row 2 \(line 6\)"):
         Table().fit(path)
 
@@ -95,7 +95,7 @@ def test_D16_the_first_bad_cell_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"column 'b', row 501 \(line 502\): 'abc' is no number"):
         Table().fit(path)
     with pytest.raises(DataError, match=r"'1,5' is no number"):
-        Table(decimal=".").fit(save(tmp_path, "a;b\n1,5;2\n"))
+        Table(decimal=".").fit(save(tmp_path, "a;b\n1,5;2\n2,5;3\n"))
 
 
 @pytest.mark.parametrize("digits", ["9007199254740993", "-9007199254740993", "18446744073709551616", "9" * 5000])
@@ -109,11 +109,19 @@ def test_D17_long_integers(tmp_path: Path, digits: str) -> None:
 
 @pytest.mark.parametrize("cell", ["", "NaN", "nan", "NA", "null"])
 def test_D5_missing_cells(tmp_path: Path, cell: str) -> None:
-    """An empty, NaN or NA cell is refused with column, row and line, and with how many more there are."""
-    with pytest.raises(DataError, match=r"column 'b', row 2 \(line 3\): is missing"):
-        Table().fit(save(tmp_path, f"a,b\n1,2\n3,{cell}\n5,6\n"))
-    with pytest.raises(DataError, match=r"column 'b', row 1 \(line 2\): is missing .*1 more"):
-        Table().fit(save(tmp_path, f"a,b\n1,{cell}\n3,{cell}\n"))
+    """An empty, NaN or NA cell among numbers is a gap; where none was learned it is refused with column, row and line."""
+    gappy = save(tmp_path, f"a,b\n1,2\n3,{cell}\n5,6\n")
+    assert Table(scale="none").fit(gappy).encode(gappy).isnan().tolist() == [
+        [False, False],
+        [False, True],
+        [False, False],
+    ]
+    with pytest.raises(DataError, match=r"column 'b', row 2 \(line 3\): is missing or not a number, and this table"):
+        Table().fit(save(tmp_path, "a,b\n1,2\n3,4\n", "whole.csv")).encode(gappy)
+    empty = save(tmp_path, f"a,b\n1,{cell}\n3,{cell}\n")
+    assert Table().fit(empty).noticed == {"empty_columns": ["b"]}
+    with pytest.raises(DataError, match=r"column 'b', row 1 \(line 2\): is missing .*\(1 more in this column\)"):
+        Table().fit(save(tmp_path, "a,b\n1,2\n3,4\n", "whole.csv")).encode(empty)
 
 
 @pytest.mark.parametrize("cell", ["inf", "-inf", "1e400", "1e38"])

@@ -27,6 +27,7 @@ class Plan:
     parts: dict[str, Any]
     fit: Tree
     evaluate: Tree
+    asked: frozenset[str] = frozenset()  # the settings of the loop that were given
 
     @classmethod
     def of(cls, tree: Tree) -> "Plan":
@@ -44,6 +45,7 @@ class Plan:
             parts={name: tree.get(name) for name in PARTS},
             fit=settings.read(_section(tree, "fit"), settings.of_fit(), "fit"),
             evaluate=settings.read(_section(tree, "evaluate"), settings.of_evaluation(), "evaluate"),
+            asked=frozenset(_section(tree, "fit")),
         )
 
     def check(self) -> None:
@@ -74,11 +76,18 @@ class Plan:
         from lambent.objectives import Objective, suggested_latent
 
         start = {name: defaults.get(name) or default_of(name) for name in PARTS}
+        chosen = as_tree(self.parts["likelihood"], "Likelihood", "likelihood").get("type")
+        if chosen not in (None, start["likelihood"]["type"]):  # the objective suits the data's own likelihood
+            start["objective"] = default_of("objective")
         found = {name: completed(kind, self.parts[name], start[name], name) for name, kind in families().items()}
-        chosen: Any = families()["likelihood"].from_spec(found["likelihood"])
-        found["likelihood"] = chosen.of_columns(columns).spec()
+        likelihood: Any = families()["likelihood"].from_spec(found["likelihood"])
+        found["likelihood"] = likelihood.of_columns(columns).spec()
         own = suggested_latent(start["latent"], found["latent"], Objective.from_spec(found["objective"]))
         return found | {"latent": completed(families()["latent"], self.parts["latent"], own, "latent")}
+
+    def suit(self, defaults: dict[str, Any]) -> None:
+        """Take the settings of the loop that suit the data, but for those that were given."""
+        self.fit |= {name: value for name, value in defaults.get("fit", {}).items() if name not in self.asked}
 
     def plain(self, modality: Spec, parts: dict[str, Spec]) -> Tree:
         """The tree with every field resolved: the same run again."""

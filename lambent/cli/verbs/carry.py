@@ -61,7 +61,9 @@ def carry_out(plan: Plan, folder: Path, job: Job, resume: bool = False) -> int:
     rows = load_rows(plan.rows, plan.modality, plan.fit["validation"], folder, job.voice, plan.encoding)
     plan.rows, plan.fit["validation"] = rows.request, rows.validation
     modality = rows.train.modality
-    parts = plan.described(modality.defaults(), modality.likelihoods)
+    defaults = modality.defaults()
+    plan.suit(defaults)
+    parts = plan.described(defaults, modality.likelihoods)
     own: Spec = {k: v for k, v in parts.items() if k != "objective"}
     own |= {"context": modality.conditions.width, "white": modality.white, "gaps": modality.gaps}
     model = LatentModel.from_spec({"type": "LatentModel", **own})

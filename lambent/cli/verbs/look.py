@@ -13,6 +13,7 @@ from lambent.cli.reading.words import in_line
 from lambent.cli.voice import Voice
 from lambent.data import Encoded, Modality
 from lambent.data import load as encode
+from lambent.data.kinds.columns.learning import fault
 from lambent.data.kinds.table import Table
 from lambent.data.loading import raw_rows
 from lambent.data.notices import sentences, together
@@ -66,7 +67,7 @@ def look(source: str, flags: Tree, voice: Voice) -> None:
     if "columns" in facts:
         voice.say()
         shown = [_row(column) for column in facts["columns"][:MOST_COLUMNS]]
-        voice.table(("column", "type", "least", "most", "values", "gaps", "use"), shown, right=(2, 3, 4, 5))
+        voice.table(("column", "kind", "gaps", "use", "why"), shown, right=(2,))
     if (more := len(facts.get("columns", [])) - MOST_COLUMNS) > 0:
         voice.say(f"and {more:,} columns more; --json gives all")
     if seen.refusal is not None:
@@ -93,7 +94,7 @@ def _facts(seen: Look, request: Tree) -> dict[str, Any]:
         **surveyed(seen.raw.rows),
     }
     if isinstance(seen.raw.rows, Columns):
-        found["columns"] = [column | {"use": _use(seen, column["name"])} for column in found["columns"]]
+        found["columns"] = [_column(seen, column) for column in found["columns"]]
     return found
 
 
@@ -118,19 +119,26 @@ def _labels(seen: Look) -> dict[str, int] | None:
     return {names[c] if fits and names else str(c): n for c, n in zip(codes.tolist(), counts.tolist(), strict=True)}
 
 
-def _use(seen: Look, name: str) -> str:
-    """What train does with a column."""
-    table = seen.raw.rows
-    if name == getattr(seen.modality, "label", None):
-        return "label"
-    if name in getattr(seen.modality, "drop", ()):
-        return "left out"
-    if name == table.index_like():
-        return "left out: an index"
+def _column(seen: Look, facts: dict[str, Any]) -> dict[str, Any]:
+    """What a column is, why, and what train does with it; before it is known, what its values are."""
+    table, name = seen.raw.rows, facts["name"]
+    found = None
     if isinstance(seen.modality, Table) and seen.refusal is None:
         found = next((column for column in seen.modality.columns if column.name == name), None)
-        return "learned from" if found is None else found.use
-    return "learned from"
+    if name in getattr(seen.modality, "condition", ()):
+        use = "conditions the model"
+    elif name == getattr(seen.modality, "label", None):
+        use = "label"
+    elif name in getattr(seen.modality, "drop", ()):
+        use = "left out"
+    elif found is not None:
+        use = found.use
+    elif name == table.index_like():
+        use = "left out: an index"
+    else:
+        why = fault(table, name, getattr(seen.modality, "scale", "auto"))
+        use = "learned from" if why is None else f"refused: {why}"
+    return facts | {"kind": found and found.kind, "why": found and found.why, "use": use}
 
 
 def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
@@ -158,8 +166,9 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _row(column: dict[str, Any]) -> tuple[str, ...]:
-    ends = [_number(column[end]) for end in ("least", "most")]
-    return column["name"], column["type"], *ends, f"{column['values']:,}", f"{column['gaps']:,}", column["use"]
+    ends = "" if column["least"] is None else f" from {_number(column['least'])} to {_number(column['most'])}"
+    why = column["why"] or f"{column['values']:,} different values{ends}"
+    return column["name"], column["kind"] or column["type"], f"{column['gaps']:,}", column["use"], why
 
 
 def _number(value: Any) -> str:

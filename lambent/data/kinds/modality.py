@@ -86,9 +86,9 @@ class Modality(Part):
 
     @abstractmethod
     def defaults(self) -> dict[str, Spec]:
-        """Its natural parts by field name, {"likelihood": spec, "network": spec}, and "latent" where it has one.
+        """Its natural parts by field name, {"likelihood": spec, "network": spec}, and "latent" and "objective" where it has one.
 
-        Specs, for data knows only parts.
+        Specs, for data knows only parts. Beside them "fit", the settings of a training that suit, where these are not the usual.
         """
 
     @property

@@ -50,6 +50,14 @@ def read_csv(path: Path, delimiter: str | None = None, header: str = "auto", dec
     return columns
 
 
+def cells_in(path: Path, delimiter: str | None = None, header: str = "auto") -> tuple[bool, Iterator[list[str]]]:
+    """(whether the first row names the columns, every row as the text of its cells), blank lines left out."""
+    with files.unchanged(files.regular(path)):
+        text, _ = utf8(_read(path), path)
+    delimiter, named = form(text, path, delimiter, header)
+    return named, (fields for _, fields in _rows(text, path, delimiter))
+
+
 def form(text: bytes, path: Path, delimiter: str | None, header: str) -> tuple[str, bool]:
     """(what separates the fields, whether the first row names the columns), found from the first row unless told."""
     first = _first_row(text, path, delimiter)

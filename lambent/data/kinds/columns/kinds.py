@@ -5,7 +5,7 @@ import re
 import numpy as np
 
 from lambent.data.kinds.columns.base import KINDS, NAMED, NUMBERS, TIMES, Kind
-from lambent.data.kinds.columns.cells import IN_WORDS, as_word, read_words
+from lambent.data.kinds.columns.cells import IN_WORDS, as_word, read_word, read_words
 from lambent.data.kinds.columns.levels import MOST
 from lambent.data.kinds.columns.tally import Tally
 from lambent.errors import DataError, UsageError, nearest
@@ -13,6 +13,7 @@ from lambent.errors import DataError, UsageError, nearest
 ALL = 0.9  # of the cells of text that must differ for it to be no name of a group
 HALF = 0.5
 MANY = 20  # rows from which whole numbers may be keys
+FEW = 3  # cells of text among numbers, which are rather faults than names
 LOW = 0.25  # of the greatest of counts their mean is, at most
 LONG = 40  # letters, and
 WORDS = 6  # words, of which text on average has as many where it is free
@@ -38,18 +39,25 @@ def kind_of(tally: Tally) -> Kind:
 
 
 def _of_text(tally: Tally) -> Kind:
-    if tally.different == 1:
-        return Kind("categorical", f"only {_shown(tally, 0)}, and gaps")
-    if tally.different == 2:
-        return Kind("binary", f"only {_shown(tally, 0)} and {_shown(tally, 1)}")
-    if tally.odd is not None and (tally.different > MOST or tally.different > HALF * tally.kept):
+    if tally.odd is not None and (
+        tally.different > MOST or tally.different > HALF * tally.kept or _odd_cells(tally) <= FEW
+    ):
         raise DataError(
             f"{tally.odd}, and most cells of the column are: mend such cells, leave the column out (--data.drop), or say that it "
             f"holds names (--data.kinds {tally.name}=categorical)"
         )
+    if tally.different == 1:
+        return Kind("categorical", f"only {_shown(tally, 0)}, and gaps")
+    if tally.different == 2:
+        return Kind("binary", f"only {_shown(tally, 0)} and {_shown(tally, 1)}")
     if tally.declared.levels:
         return Kind("categorical", f"the data declare categories, of which {tally.different:,} occur")
     share = tally.different / tally.kept
+    if share > HALF and _are_numbers(tally.words):
+        raise DataError(
+            f"column {tally.name!r}: holds numbers as text, such as {tally.words[0]!r}; turn it into numbers, or say what "
+            f"it is (--data.kinds {tally.name}=real, or =categorical, =identifier)"
+        )
     if share > ALL:
         every = (
             "every value is different" if share == 1 else f"{tally.different:,} values in {tally.kept:,} cells differ"
@@ -62,6 +70,20 @@ def _of_text(tally: Tally) -> Kind:
         return Kind("text", f"{tally.different:,} different texts of {words:.0f} words on average")
     odd = "" if tally.odd is None else f"; most are numbers, and {tally.odd.rpartition(': ')[2]}"
     return Kind("categorical", f"{tally.different:,} different names in {tally.present:,} cells{odd}")
+
+
+def _odd_cells(tally: Tally) -> int:
+    """How many cells of text are no numbers."""
+    return sum(
+        n for word, n in zip(tally.words, tally.counts.tolist(), strict=True) if read_word(word, "number") is None
+    )
+
+
+def _are_numbers(words: list[str]) -> bool:
+    """Whether all words are numbers, and not digits of one length, which are codes rather."""
+    sample = words[:1000]
+    codes = len({len(word) for word in sample}) == 1 and all(word.isdigit() for word in sample)
+    return not codes and all(read_word(word, "number") is not None for word in sample)
 
 
 def _are_codes(words: list[str]) -> bool:
@@ -86,7 +108,7 @@ def _of_numbers(tally: Tally) -> Kind:
         return Kind("binary", f"only {only}" + (", and gaps" if tally.different == 1 else ""))
     whole = bool((values == np.rint(values)).all())
     if whole and tally.different == tally.present and _are_keys(tally):
-        return Kind("identifier", f"every value is a different whole number, {_ends(tally)}, as in a list of keys")
+        return Kind("identifier", f"every value is a different whole number from {_ends(tally)}, as in a list of keys")
     mean = float(values @ counts) / tally.kept
     variance = float((values - mean) ** 2 @ counts) / tally.kept
     if whole:

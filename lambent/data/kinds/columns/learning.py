@@ -130,6 +130,19 @@ class Learning:
         return name not in self.plain or name in self.asked
 
 
+def fault(table: Columns, name: str, scale: Asked) -> str | None:
+    """Why a column cannot be learned from, in words; None where it can."""
+    try:
+        if scale not in ("auto", "ranks") and table.values(name).dtype.kind not in "biuf":
+            refuse_text(table, [name])
+        tally = Tally(name)
+        tally.add(table)
+        kinds.kind_of(tally)
+    except DataError as error:
+        return str(error).removeprefix(f"{table.origin}: column {name!r}, ")
+    return None
+
+
 def _note_far(learned: list[Learner], notices: Notices) -> None:
     for one in learned:
         for cell in one.census.far():

@@ -50,7 +50,7 @@ class Constant(LeftOut):
 
     @property
     def use(self) -> str:
-        return "left out; comes back as it was"
+        return "left out: the same in every row"
 
     def decode(self, x: np.ndarray, first: int = 0) -> Typed:
         if isinstance(self.value, str):
@@ -83,7 +83,7 @@ class Empty(LeftOut):
 
     @property
     def use(self) -> str:
-        return "left out"
+        return "left out: it is empty"
 
     def decode(self, x: np.ndarray, first: int = 0) -> Typed:
         return Typed(np.full(len(x), np.nan), self.declared)
@@ -104,7 +104,7 @@ class FreeText(LeftOut):
 
     @property
     def use(self) -> str:
-        return "left out; made rows have none"
+        return "left out: made rows have none"
 
     def decode(self, x: np.ndarray, first: int = 0) -> Typed:
         return Typed(np.full(len(x), -1, np.int32), self.declared, [])
@@ -155,7 +155,7 @@ class Identifier(LeftOut):
 
     @property
     def use(self) -> str:
-        return "left out; made rows get new ones"
+        return "left out: made rows get new ones"
 
     def decode(self, x: np.ndarray, first: int = 0) -> Typed:
         rows = len(x)

@@ -100,7 +100,7 @@ class Levels(Column):
     @property
     def use(self) -> str:
         merged = f", {len(self.rare):,} rare ones as one" if len(self.rare) > 1 else ""
-        return f"{len(self.levels):,} levels{merged}"
+        return f"learned from, as {len(self.levels):,} levels{merged}"
 
     def notice(self) -> str | None:
         return "merged_levels" if len(self.rare) > 1 else None

@@ -41,7 +41,7 @@ class Numeric(Column):
 
     @property
     def use(self) -> str:
-        return "as it is" if self.scale == 1 and self.centre == 0 else f"less {self.centre:.4g}, over {self.scale:.4g}"
+        return "learned from"
 
     def encode(self, table: Columns) -> np.ndarray:
         values = (numbers(table, self.name, gaps=True) - self.centre) / self.scale

@@ -94,7 +94,7 @@ class Ranked(Column):
         parts = [f"{atoms:,} value{'s' * (atoms != 1)}"] * (atoms > 0) + [f"{bins:,} bin{'s' * (bins != 1)}"] * (
             bins > 0
         )
-        return " and ".join(parts)
+        return f"learned from, as {' and '.join(parts)}"
 
     def notice(self) -> str | None:
         return None
@@ -188,7 +188,7 @@ class Ranked(Column):
         if self.step:
             low, high = (self._edge(value + side * self.step / 2, token) for side in (-1, 1))
             return low, high
-        return x, float(np.nextafter(np.float32(x), np.float32(np.inf)))
+        return x, after(x)
 
     def _edge(self, value: float, token: int) -> float:
         """Where a value lies in a token, or the end of the token on its side of it."""
@@ -204,6 +204,10 @@ class Ranked(Column):
             steps = value / self.step
             steps = math.floor(steps + 1e-9) + 0.5 if operator in (">", "<=") else math.ceil(steps - 1e-9) - 0.5
             edge = steps * self.step
+        own = float(
+            self.placed(np.array([value]))[0]
+        )  # as single precision has it, so that the value itself is on its side
+        held, own = math.floor(own), after(own) if operator in (">", "<=") else own
         found: Intervals = []
         for token in range(len(self._low) + 1):
             if token < len(self._low) and self._atoms[token]:
@@ -211,11 +215,17 @@ class Ranked(Column):
                 inside = {">": place > value, ">=": place >= value, "<": place < value, "<=": place <= value}[operator]
                 ends = (float(token), token + 1.0) if inside else (0.0, 0.0)
             else:
-                middle = self._edge(edge, token)
+                exact = not self.step and token == held
+                middle = own if exact else self._edge(edge, token)
                 ends = (middle, token + 1.0) if above else (float(token), middle)
             if ends[0] < ends[1]:
                 found.append(ends)
         return _merged(found)
+
+
+def after(x: float) -> float:
+    """The next number in single precision."""
+    return float(np.nextafter(np.float32(x), np.float32(np.inf)))
 
 
 def _merged(found: Intervals) -> Intervals:

@@ -1,5 +1,7 @@
 """Tally: how often each value of a column occurs, taken in a piece at a time, in bounded memory."""
 
+import re
+
 import numpy as np
 
 from lambent.data.kinds.columns.cells import IN_WORDS, Cells, Form, cells, read_word
@@ -8,6 +10,7 @@ from lambent.data.readers.typed import Declared
 from lambent.errors import DataError
 
 SEED = 0x7A11
+COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+")
 LOOKED_AT = 200  # words that say whether most are numbers
 MOST_LETTERS = 2**25  # of all different words of a column together, while it is learned in pieces
 
@@ -124,8 +127,12 @@ class Tally:
 
 
 def _odd(table: Columns, name: str, found: Cells) -> str | None:
-    """The first cell of text that is no number, in words, where at least half of the different ones are numbers."""
+    """The first cell of text that is no number, where at least half of the others are, or all would be but for a comma."""
     sample = found.words[:: max(1, len(found.words) // LOOKED_AT)]
+    if sum(COMMA.fullmatch(word.strip()) is not None for word in sample) == len(sample):
+        row = int(np.flatnonzero(found.values >= 0)[0])
+        shown = found.words[found.values[row]]
+        return f"{table.cell(name, row)}: {shown!r} is no number (with a decimal comma? say --data.decimal ,)"
     if 2 * sum(read_word(word, "number") is not None for word in sample) < len(sample):
         return None
     others = [place for place, word in enumerate(found.words) if read_word(word, "number") is None]

@@ -30,6 +30,7 @@ FLAGS = {
     "Prior": "--latent.prior",
     "Posterior": "--latent.posterior",
     "Modality": "--data",
+    "Missingness": "--objective.missingness",
 }  # the rest are --latent, --likelihood, --network, --objective
 ACCENTS = {r"{\o}": "ø", r"{\"o}": "ö", r"{\c{c}}": "ç", r"$\beta$": "β"}
 

@@ -16,8 +16,9 @@ _HOMES = {
     "lambent.training.fitting": ("fit",),
     "lambent.model.latents": ("Flat", "Ladder", "Latent"),
     "lambent.model.likelihoods": (
-        "Bernoulli", "Categorical", "ContinuousBernoulli", "DiscretizedLogistics", "Gaussian", "JohnsonSU", "Laplace",
-        "Likelihood", "Mixed", "NegativeBinomial", "Poisson", "StudentT", "ZeroInflatedNegativeBinomial",
+        "Bernoulli", "Categorical", "ContinuousBernoulli", "DiscretizedLogistics", "Gaussian", "Hurdle", "JohnsonSU", "Laplace",
+        "Likelihood", "Mixed", "NegativeBinomial", "Ordinal", "Poisson", "RoundedLogistic", "StudentT",
+        "ZeroInflatedNegativeBinomial",
     ),
     "lambent.model": ("LatentModel", "Trace"),
     "lambent.model.networks": ("Conv", "Mlp", "Network", "ResNet"),
@@ -27,6 +28,8 @@ _HOMES = {
     "lambent.model.posteriors": ("Diagonal", "Full", "Point", "Posterior"),
     "lambent.model.priors": ("Mixture", "Prior", "Standard", "Vamp"),
     "lambent.objectives.factor": ("Factor",),
+    "lambent.objectives.missing": ("NotMiwae",),
+    "lambent.model.missingness": ("LinearMasking", "Missingness", "MlpMasking", "SelfMasking"),
     "lambent.fitted": ("Fitted", "save"),
     "lambent.tasks.evaluate": ("evaluate",),
     "lambent.tasks.impute": ("impute",),
@@ -64,21 +67,26 @@ if TYPE_CHECKING:
         ContinuousBernoulli,
         DiscretizedLogistics,
         Gaussian,
+        Hurdle,
         JohnsonSU,
         Laplace,
         Likelihood,
         Mixed,
         NegativeBinomial,
+        Ordinal,
         Poisson,
+        RoundedLogistic,
         StudentT,
         ZeroInflatedNegativeBinomial,
     )
+    from lambent.model.missingness import LinearMasking, Missingness, MlpMasking, SelfMasking
     from lambent.model.networks import Conv, Mlp, Network, ResNet
     from lambent.model.posteriors import Diagonal, Full, Point, Posterior
     from lambent.model.priors import Mixture, Prior, Standard, Vamp
     from lambent.objectives import BetaTc, DipVae, Elbo, Loss, Objective, Wae
     from lambent.objectives.bounds import Ciwae, Iwae, Miwae, Piwae
     from lambent.objectives.factor import Factor
+    from lambent.objectives.missing import NotMiwae
     from lambent.papers import citation
     from lambent.part import Part
     from lambent.tasks.evaluate import evaluate
@@ -92,12 +100,13 @@ if TYPE_CHECKING:
 __all__ = [
     "CATALOG", "VAE", "ArtifactError", "Bernoulli", "BetaTc", "Categorical", "Ciwae", "ContinuousBernoulli", "Conv",
     "DataError", "DataWarning", "Diagonal", "DipVae", "DiscretizedLogistics", "DivergedError", "Elbo", "Encoded", "Factor",
-    "Fitted", "Flat", "Full", "Gaussian", "Image", "Imputer", "InterruptedRun", "Iwae", "JohnsonSU", "Ladder", "LambentError",
-    "Laplace", "Latent", "LatentModel", "Likelihood", "Loss", "MachineError", "Miwae", "Mixed", "Mixture", "Mlp", "Modality",
-    "NegativeBinomial", "Network", "Objective", "Part", "Piwae", "Point", "Poisson", "Posterior", "Prior", "ResNet",
-    "Sprites", "Standard", "StudentT", "Table", "Trace", "UsageError", "Vamp", "Wae", "ZeroInflatedNegativeBinomial",
-    "citation", "data", "evaluate", "fit", "fit_prior", "impute", "judge", "load", "posteriors", "predict", "priors", "save",
-    "synthesize",
+    "Fitted", "Flat", "Full", "Gaussian", "Hurdle", "Image", "Imputer", "InterruptedRun", "Iwae", "JohnsonSU", "Ladder",
+    "LambentError", "Laplace", "Latent", "LatentModel", "Likelihood", "LinearMasking", "Loss", "MachineError",
+    "Missingness", "Miwae", "Mixed", "Mixture", "Mlp", "MlpMasking", "Modality", "NegativeBinomial", "Network", "NotMiwae",
+    "Objective", "Ordinal", "Part", "Piwae", "Point", "Poisson", "Posterior", "Prior", "ResNet", "RoundedLogistic",
+    "SelfMasking", "Sprites", "Standard", "StudentT", "Table", "Trace", "UsageError", "Vamp", "Wae",
+    "ZeroInflatedNegativeBinomial", "citation", "data", "evaluate", "fit", "fit_prior", "impute", "judge", "load",
+    "posteriors", "predict", "priors", "save", "synthesize",
 ]  # fmt: skip
 
 

@@ -7,7 +7,9 @@ from lambent.distributions.explicit import Axes, Explicit, FromNoise, centre, co
 from lambent.distributions.limits import SCALE_RANGE, limited
 from lambent.distributions.logistic import LogisticPixels
 from lambent.distributions.mixtures import NormalMixture, UnitMixture
+from lambent.distributions.rounded import Rounded
 from lambent.distributions.shaped import Shaped, ShapedNoise, shaped, vector
+from lambent.distributions.spiked import Spiked
 from lambent.distributions.squashed import SquashedNormal, squashed
 from lambent.distributions.vectors import (
     LOG_2PI,
@@ -32,8 +34,10 @@ __all__ = [
     "LogisticPixels",
     "NormalMixture",
     "Observed",
+    "Rounded",
     "Shaped",
     "ShapedNoise",
+    "Spiked",
     "SquashedNormal",
     "StandardNormal",
     "UnitInterval",

@@ -10,13 +10,12 @@ from lambent.distributions.explicit import Axes, Explicit, centre, sample
 class ColumnProduct(Explicit):
     """Independent groups of columns: `parts[i]` is over the columns `places[i]`."""
 
-    has_rsample = False
-
     def __init__(self, parts: list[Distribution], places: list[list[int]]) -> None:
         super().__init__(parts[0].batch_shape, Size((sum(map(len, places)),)))
         self.parts = parts
         self.order = torch.tensor([index for place in places for index in place]).argsort()
         self.places = places
+        self.has_rsample = all(part.has_rsample for part in parts)
 
     def log_prob(self, value: Tensor) -> Tensor:
         terms = []

@@ -23,6 +23,8 @@ from torch.nn import functional
 
 from lambent.distributions.counted import ZeroInflated
 from lambent.distributions.elementwise import UnitInterval
+from lambent.distributions.rounded import Rounded
+from lambent.distributions.spiked import Spiked
 from lambent.errors import UsageError
 
 
@@ -201,3 +203,40 @@ def _counted(d: Distribution, share: Tensor) -> Tensor:
         reached = below(d, middle + 1) >= share
         low, high = torch.where(reached, low, middle), torch.where(reached, middle, high)
     return high
+
+
+@below.register
+def _(d: Rounded, value: Tensor) -> Tensor:
+    """F at the edge below the first point that is not below the value."""
+    edge = ((value.double() / d.step - 1e-9).ceil() - 0.5) * d.step
+    return torch.sigmoid((edge - d.location.double()) / d.scale.double())
+
+
+@quantile.register
+def _(d: Rounded, share: Tensor) -> Tensor:
+    reached = d.location.double() + d.scale.double() * torch.logit(share.double())
+    value: Tensor = (reached / d.step - 0.5 - 1e-9).ceil() * d.step
+    return value
+
+
+@below.register
+def _(d: Spiked, value: Tensor) -> Tensor:
+    shares = d.log_weights.double().exp()
+    found = shares[-1] * below(d.rest, value)
+    for share, spike in zip(shares, d.spikes.double(), strict=False):
+        found = found + torch.where(value.double() > spike, share, 0.0)
+    return found
+
+
+@quantile.register
+def _(d: Spiked, share: Tensor) -> Tensor:
+    """A spike where the share ends in it; else the rest's own, of what is left when the spikes below are taken away."""
+    shares, share = d.log_weights.double().exp(), share.double()
+    passed = torch.zeros_like(share + shares[-1])
+    at = torch.full_like(passed, torch.nan)
+    for own, spike in zip(shares, d.spikes.double(), strict=False):
+        start = below(d, spike.expand_as(passed))
+        at = torch.where((start < share) & (share <= start + own), spike, at)
+        passed = passed + torch.where(start + own < share, own, 0.0)
+    rest = quantile(d.rest, ((share - passed) / shares[-1]).clamp(0, 1))
+    return torch.where(torch.isnan(at), rest, at)

@@ -30,7 +30,7 @@ def chosen_modality(given: Any, condition: Any, X: Any, likelihood: Any = None) 
         return None
     spec = given.spec() if isinstance(given, Part) else Modality.from_spec(copy.deepcopy(given)).spec()
     modality = Modality.from_spec(spec | ({"condition": list(names)} if names else {}))
-    return modality if likelihood is None else modality.suited(bool(Likelihood.from_spec(likelihood).discrete))
+    return modality if likelihood is None else modality.suited(Likelihood.from_spec(likelihood).encoding)
 
 
 def assembled(modality: Modality, latent: Callable[[Spec | None], Spec], likelihood: Any, network: Any) -> LatentModel:
@@ -44,6 +44,7 @@ def assembled(modality: Modality, latent: Callable[[Spec | None], Spec], likelih
     )
     for name, kind, given in kinds:
         spec[name] = kind.from_spec(defaults[name] if given is None else given).spec()
+    spec["likelihood"] = Likelihood.from_spec(spec["likelihood"]).of_columns(modality.likelihoods).spec()
     return LatentModel.from_spec(spec)
 
 

@@ -13,6 +13,7 @@ from lambent.model.joining import joined, joined_shape
 from lambent.model.latents import Flat, Latent
 from lambent.model.latents.base import Features
 from lambent.model.likelihoods import Bernoulli, Likelihood
+from lambent.model.missingness import Missingness
 from lambent.model.networks import Convolutional, Half, Mlp, Network, Pyramid
 from lambent.model.starting import start
 from lambent.model.trace import Draw, Node, Trace, from_posterior, from_prior
@@ -42,6 +43,10 @@ class LatentModel(Part):
         minimum=1,
         maximum=65535,
     )
+    missingness: Missingness | None = option(
+        "p(m|x), which values are missing, where that depends on the values themselves; none: it tells nothing of them",
+        factory=lambda: None,
+    )
 
     def setup(self, event: Shape, examples: Tensor | None = None, seed: int = 0) -> Self:
         """Make all weights for rows of shape `event`; `examples` are stored rows, for priors that start from data.
@@ -57,11 +62,13 @@ class LatentModel(Part):
             raw = self.likelihood.setup(event)
             rows = torch.zeros(1, *event) if examples is None else examples[: self.likelihood.examples].cpu()
             observed = self.likelihood.observe(rows)
-            embedded = self.likelihood.seen(observed[:EXAMPLES])
+            embedded = self.likelihood.seen(observed[:EXAMPLES]).detach()  # a start is no part of what learns
             half = self._encoder_for(tuple(embedded.shape[1:]))
             self.encoder: nn.Module = half
             hidden = self.latent.setup(self._with_context(half.shape), embedded, self.context)
             self.decoder: nn.Module = self.network.decoder(joined_shape(hidden, self.context), raw)
+            if self.missingness is not None:
+                self.missingness.setup(event)
         if examples is not None:
             start(self.likelihood, self.latent, self.decoder, observed, embedded)
         if self.network.convolutional:
@@ -107,6 +114,18 @@ class LatentModel(Part):
         """p(x | z) for n rows with z from the prior, or from wherever `draw` takes it; batch shape [n]."""
         hidden, _ = self._imagined(n, draw, context)
         return self._decode(hidden, (n,), context)
+
+    def log_missing(self, x: Tensor, completed: Tensor) -> Tensor:
+        """log p(m | x) of which values of rows are missing, [...], where the model holds such a part; else nought.
+
+        x: rows [rows, *event], NaN where missing; completed: the same rows [..., rows, *event] whole, what was missing drawn from
+        p(x | z). Where values are missing not at random it belongs to the weight of z: w = p(x_o, z) p(m | x) / q(z | x_o).
+        """
+        if self.missingness is None:
+            return completed.new_zeros(completed.shape[: completed.dim() - len(self.event_shape)])
+        missing = torch.isnan(x).to(completed.dtype).expand_as(completed)
+        log_missing: Tensor = self.missingness(completed).log_prob(missing)
+        return log_missing
 
     @contextmanager
     def standing(self) -> Iterator[None]:

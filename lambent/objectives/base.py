@@ -80,6 +80,13 @@ class Objective(Part):
         """The opponent's loss, [rows], from what `forward` returned; None where there is no opponent."""
         return None
 
+    def further(self, model: LatentModel, trace: Trace, generator: torch.Generator | None = None) -> Tensor | None:
+        """What the bound of each sample holds beside log p(x|z) and the KL, [samples, rows] in nats; None for nothing.
+
+        Validation counts it, too.
+        """
+        return None
+
     def after(self, model: LatentModel, loss: Loss, taken: Tensor) -> None:
         """Learn what is not learned by gradients from the last pass, unless its step was skipped (`taken` is false)."""
 

@@ -45,6 +45,8 @@ class Weighted(Objective):
         log_px = trace.log_px
         log_ratio = _separated(trace) if doubly else trace.log_ratio
         log_weight = log_px + log_ratio
+        if (further := self.further(model, trace, generator)) is not None:
+            log_weight = log_weight + further
         with torch.no_grad():
             value, decoder, encoder = self.bound(log_weight.detach())
             # A weight of nought would stop the gradient on its way to z, where the encoder's own weight is still to come.
@@ -76,13 +78,16 @@ class Weighted(Objective):
 
 
 class Iwae(Weighted):
-    """log (1/K) Σ w_k. Burda et al., Importance Weighted Autoencoders, 2016; gradient: Tucker et al., DReG, 2019."""
+    """log (1/K) Σ w_k. Burda et al., Importance Weighted Autoencoders, 2016; gradient: Tucker et al., DReG, 2019.
+
+    Of rows with gaps (`LatentModel(gaps=True)`) it is the MIWAE bound on log p of what was observed, for values missing at
+    random. Mattei & Frellsen, MIWAE: Deep Generative Modelling and Imputation of Incomplete Data Sets, 2019.
+    """
 
     papers = ("burda2016importance",)
 
     def bound(self, log_weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        weights = torch.softmax(log_weight, 0)
-        return _log_mean(log_weight, 0), weights, weights.square()
+        return importance_bound(log_weight)
 
 
 class Grouped(Weighted):
@@ -145,6 +150,12 @@ class Ciwae(Weighted):
         even = self.mix / len(log_weight)
         value = self.mix * log_weight.mean(0) + (1 - self.mix) * _log_mean(log_weight, 0)
         return value, even + (1 - self.mix) * weights, even + (1 - self.mix) * weights.square()
+
+
+def importance_bound(log_weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """log (1/K) Σ_k w_k of log w [K, rows], with the weights of the decoder and of the encoder."""
+    weights = torch.softmax(log_weight, 0)
+    return _log_mean(log_weight, 0), weights, weights.square()
 
 
 def _log_mean(log_weight: Tensor, axis: int) -> Tensor:

@@ -40,7 +40,8 @@ class Conditional:
 
     x: [rows, columns], NaN where nothing is known; px: p(x | z_k), of batch shape [K, rows]; codes: of every level, [K, rows, …];
     log_weight: [K, rows], normalized over the codes; evidence: log p(x_there) as the K codes have it, [rows], in nats of the
-    encoded rows. The first `rows` of them count; those after fill the chunk up.
+    encoded rows. The first `rows` of them count; those after fill the chunk up. whole: where the model knows how values go
+    missing, each row completed under each code, [K, rows, columns], for the weights are those of code and completion together.
     """
 
     model: LatentModel
@@ -51,6 +52,7 @@ class Conditional:
     log_weight: Tensor
     log_evidence: Tensor
     rows: int
+    whole: Tensor | None = None
 
     @property
     def evidence(self) -> Tensor:
@@ -81,7 +83,8 @@ class Conditional:
     @torch.no_grad()
     def mean(self, column: int) -> Tensor:
         """E[column | what is known] of a column of numbers that are independent given a code, in encoded units, [rows]."""
-        return (self.log_weight.exp() * self.px.centre[..., column].double()).sum(0)[: self.rows].cpu()
+        each = self.px.centre if self.whole is None else self.whole
+        return (self.log_weight.exp() * each[..., column].double()).sum(0)[: self.rows].cpu()
 
     @torch.no_grad()
     def points(self, column: int, within: int = 1) -> Points:
@@ -96,6 +99,9 @@ class Conditional:
             if within > 1:
                 values[-1] = len(chances) - 0.5
             return Points(values.flatten(), chances.repeat_interleave(within, 0))
+        if self.whole is not None:
+            own = (self.whole[..., column].double(), self.log_weight.exp())
+            return Points(*(each[:, : self.rows].cpu() for each in own))
         assert self.separate is not None
         shares = (torch.arange(STRATA, dtype=torch.float64, device=self.x.device) + 0.5) / STRATA
         values = self.separate.quantile(column, shares[:, None, None].expand(STRATA, *self.px.batch_shape))
@@ -117,6 +123,8 @@ class Conditional:
         weights = (log_weight - log_chance).exp().nan_to_num(1.0)  # where nothing can be, any code is taken
         chosen = torch.multinomial(weights.T, 1, generator=generator).squeeze(1)
         index = torch.arange(len(self.x), device=chosen.device)
+        if self.whole is not None and not among:
+            return self.whole[chosen, index][: self.rows].cpu(), log_chance[: self.rows].cpu()
         px = columnwise(self.model.generate(len(chosen), fixed(*(c[chosen, index] for c in self.codes)), self.context))
         rows, _ = px.completed(value[chosen, index], generator)
         return rows[: self.rows].cpu(), log_chance[: self.rows].cpu()
@@ -180,9 +188,28 @@ def _conditional(model: LatentModel, rows: Rows, chunk: int, samples: int, seed:
     evidence = torch.logsumexp(log_weight, 0) - math.log(samples)
     if not model.latent.density:
         evidence = torch.full_like(evidence, math.nan)
+    whole = None
+    if model.missingness is not None:
+        whole = _completed(px, trace.x, row_keys(x, seed), sum(model.latent.sizes_of_levels))
+        log_weight += model.log_missing(trace.x, whole).double()
     log_weight = log_weight - torch.logsumexp(log_weight, 0)
     codes = [node.z for node in trace.nodes]
-    return Conditional(model, trace.x, given, px, codes, log_weight, evidence, len(rows))
+    return Conditional(model, trace.x, given, px, codes, log_weight, evidence, len(rows), whole)
+
+
+def _completed(px: Columnwise, x: Tensor, keys: Tensor, used: int) -> Tensor:
+    """The rows under each code, [K, rows, columns], their gaps drawn from p(x | z_k) by the noise of each row.
+
+    used: dimensions of the noise that the codes have: others lie evenly beside these, the same would hang on them.
+    """
+    assert isinstance(px, Separate)  # NotMiwae refuses likelihoods whose draws have no gradient
+    samples, columns = px.batch_shape[0], x.shape[1]
+    noise = RowNoise(samples, used + columns, x.device)(keys, 0, samples, used, columns, torch.float64)
+    whole = x.expand(*px.batch_shape, columns).clone()
+    for column in torch.isnan(x).any(0).nonzero().flatten().tolist():
+        drawn = px.quantile(column, torch.special.ndtr(noise[..., column]))
+        whole[..., column] = torch.where(torch.isnan(x[:, column]), drawn.to(x.dtype), x[:, column])
+    return whole
 
 
 def _alike(model: LatentModel, seed: int) -> Draw:

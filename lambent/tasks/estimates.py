@@ -12,6 +12,7 @@ from lambent.data.kinds.columns.binning import rounded
 from lambent.data.kinds.columns.cells import typed
 from lambent.data.kinds.columns.levels import Levels
 from lambent.data.kinds.columns.ranked import Ranked
+from lambent.data.kinds.columns.warped import Warped
 from lambent.data.readers.framing import plain
 from lambent.data.readers.typed import Typed
 from lambent.tasks.conditional import Conditional
@@ -84,6 +85,10 @@ def estimated(conditional: Conditional, column: Column, place: int) -> Estimate:
         values = column.values(points.values.numpy())
         return NumberEstimate(column, values, points.weights.numpy(), values @ points.weights.numpy())
     points = conditional.points(place)
+    if isinstance(column, Warped) and not conditional.tokens(place):
+        # The mean of a bent scale is not the mean: that of the values is taken.
+        values, weights = in_units(column, points.values), points.weights.numpy()
+        return NumberEstimate(column, values, weights, (values * weights).sum(0))
     if conditional.tokens(place):  # numbers of which each is a token: the likeliest one, not one between
         return LevelEstimate(column, points.values.numpy(), points.weights.T.numpy())
     mean = in_units(column, conditional.mean(place))
@@ -93,6 +98,8 @@ def estimated(conditional: Conditional, column: Column, place: int) -> Estimate:
 def in_units(column: Column, x: Tensor) -> Array:
     """Encoded values of any shape as numbers in the column's unit."""
     flat = x.numpy().reshape(-1, 1)
+    if isinstance(column, Warped):
+        return column.values(flat[:, 0]).reshape(x.shape)
     return np.asarray(column.decode(flat).values, np.float64).reshape(x.shape)
 
 
@@ -103,6 +110,8 @@ def _of_levels(column: Levels, probabilities: Tensor) -> LevelEstimate:
     if column.rare:
         tokens[-1] += 1e-6  # the first, most frequent one
         return LevelEstimate(column, tokens, chances)
+    if len(tokens) == len(column.levels):  # true and false, and no other
+        return LevelEstimate(column, tokens, chances)
     kept = chances[:, :-1]
     total = np.maximum(kept.sum(1, keepdims=True), np.finfo(np.float64).tiny)
     return LevelEstimate(column, tokens[:-1], kept / total)
@@ -110,12 +119,12 @@ def _of_levels(column: Levels, probabilities: Tensor) -> LevelEstimate:
 
 def in_type(column: Column, values: Array) -> Array:
     """Numbers in a column's unit as the data have them: times as times; numbers as they are, on no grid."""
-    times = isinstance(column, Ranked) and column.form in ("datetime", "duration")
+    times = isinstance(column, (Ranked, Warped)) and column.form in ("datetime", "duration")
     return as_typed(column, values).values if times else values
 
 
 def as_typed(column: Column, values: Array) -> Typed:
     """Numbers in a column's unit with its type."""
-    if isinstance(column, Ranked):
+    if isinstance(column, (Ranked, Warped)):
         return typed(rounded(values, column.step) * column.unit, column.form, column.declared)
     return Typed(np.rint(values) if "Int" in column.declared.type else values, column.declared)

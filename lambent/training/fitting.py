@@ -112,7 +112,7 @@ def prepared(
     where = device_of(settings.device)
     options = left_open(settings, where)
     settings = settings.changed(precision=resolved(settings.precision, where))
-    intake = taken(data, validation, settings, where, context, bool(model.likelihood.discrete))
+    intake = taken(data, validation, settings, where, context, model.likelihood.encoding)
     if intake.modality is not None:
         transform, augment = transform or intake.modality.transform, augment or intake.modality.augment
     batches, seed = intake.train, settings.seed

@@ -40,15 +40,15 @@ def taken(
     settings: Training,
     device: torch.device,
     context: Any = None,
-    discrete: bool | None = None,
+    encoding: str | None = None,
 ) -> Intake:
     """The batches that `data` gives, and the rows that `validation` names or that a share of `data` is held out for.
 
-    The modality of a path or a name is fitted without having seen the share, and as it suits a likelihood of probabilities
-    (discrete) or of densities. Errors as for `fit`.
+    The modality of a path or a name is fitted without having seen the share, and with the encoding of columns that
+    suits the likelihood. Errors as for `fit`.
     """
     if isinstance(data, (str, Path)):
-        suited = None if discrete is None else suggested(data).suited(discrete)
+        suited = None if encoding is None else suggested(data).suited(encoding)
         if settings.validation:
             share = settings.validation, stream(settings.seed, "validation share")
             data, validation = load_parted(data, *share, modality=suited)

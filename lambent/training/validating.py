@@ -16,17 +16,19 @@ def validated(run: Run) -> dict[str, float | None]:
         return {}
     run.model.eval()
     generator = torch.Generator(run.device).manual_seed(stream(run.seed, "validation noise"))
-    sums, rows = torch.zeros(2, dtype=torch.float64), 0
+    sums, rows = torch.zeros(3, dtype=torch.float64), 0
     with run.average.applied() if run.average is not None else nullcontext():
         for x, context, _ in run.validation.epoch(0):
             x = run.transform(x, generator) if run.transform is not None else x
             trace = run.model.trace(x, 1, from_posterior(generator), context)
             kl = trace.kl.expand(1, len(x))
-            sums += torch.stack([-trace.log_px.sum(), kl.sum()]).double().cpu()
+            further = run.objective.further(run.model, trace, generator)
+            beside = kl.new_zeros(()) if further is None else -further.sum()
+            sums += torch.stack([-trace.log_px.sum(), kl.sum(), beside]).double().cpu()
             rows += len(x)
     run.model.train()
-    reconstruction, kl_mean = (float(value) / rows for value in sums)
-    weighted = run.objective.weighed(reconstruction, kl_mean)
+    reconstruction, kl_mean, beside_mean = (float(value) / rows for value in sums)
+    weighted = run.objective.weighed(reconstruction, kl_mean) + beside_mean
     means = {"validation_reconstruction": reconstruction, "validation_kl": None, "validation_elbo": None}
     if run.bounded:
         means |= {"validation_kl": kl_mean, "validation_elbo": -reconstruction - kl_mean}

@@ -127,10 +127,11 @@ def test_inputs_are_left_alone(any_likelihood_spec: Spec, made: Made, device: to
 
 
 def test_gradient_reaches_all_raw_outputs_and_weights(
-    any_likelihood_spec: Spec, made: Made, device: torch.device
+    any_likelihood_spec: Spec, made: Made, rows: Rows, device: torch.device
 ) -> None:
-    likelihood, _, raw, x = made(any_likelihood_spec)
-    values = torch.randn(6, *raw, device=device, requires_grad=True)
+    likelihood, event, raw, _ = made(any_likelihood_spec)
+    x = rows(any_likelihood_spec, event, 40).to(device)  # so many that none is at a spike in all of them
+    values = torch.randn(40, *raw, device=device, requires_grad=True)
     observed = likelihood.observe(x)
     (likelihood(values).log_prob(observed).sum() + likelihood.embed(observed).square().sum()).backward()
     reached = values.grad.abs().flatten(1).sum(0)

@@ -11,6 +11,7 @@ from lambent.data.kinds.census import FEW
 from lambent.data.kinds.modality import Modality
 from lambent.data.kinds.table import Table
 from lambent.data.notices import sentences
+from lambent.model.likelihoods import Autoregressive, Categorical, Gaussian, Mixed, Poisson
 
 DRAW = np.random.default_rng(5)
 COUNTS = {
@@ -70,9 +71,16 @@ def test_what_is_no_low_count_stays_scaled(name: str) -> None:
 def test_the_scale_asked_for_or_the_likelihood_settles_it() -> None:
     rows = COUNTS["over-dispersed"]
     assert Table(scale="standard").fit(rows).defaults()["likelihood"]["type"] == "StudentT"
-    assert Table().suited(discrete=True).scale == "none"
-    assert Table().suited(discrete=False).scale == "standard"
-    assert Table(scale="robust").suited(discrete=True).scale == "robust"
+    for likelihood, scale in (
+        (Poisson(), "none"),
+        (Gaussian(), "standard"),
+        (Mixed(), "mixed"),
+        (Autoregressive(), "ranks"),
+    ):
+        assert Table().suited(likelihood.encoding).scale == scale
+    assert Mixed((Poisson(), Categorical(3))).encoding == "none"
+    assert Mixed((Poisson(), Gaussian())).encoding == "standard"
+    assert Table(scale="robust").suited("none").scale == "robust"
 
 
 @pytest.mark.parametrize("value", [1e15, -1e15, 1e7])

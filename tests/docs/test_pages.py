@@ -26,6 +26,7 @@ FAMILY_PAGES = {
     "Latent": "latents",
     "Network": "networks",
     "Objective": "objectives",
+    "Missingness": "missingness",
     "Modality": "data",
 }
 

@@ -64,7 +64,15 @@ def values_of(spec: Spec, location: float) -> Support:
         return unit_interval()
     if name == "Bernoulli":
         return whole_numbers(1)
-    if name == "Categorical":
+    if name == "RoundedLogistic":
+        step = spec.get("step", 1.0)
+        values = step * torch.arange(-4000, 4001, dtype=torch.float64)
+        return values.unsqueeze(-1), torch.ones_like(values)
+    if name == "Hurdle":
+        values, weight = real_line(location)
+        spikes = torch.tensor(spec.get("spikes", [0.0]), dtype=torch.float64).unsqueeze(-1)
+        return torch.cat((spikes, values)), torch.cat((torch.ones(len(spikes)), weight))
+    if name in ("Categorical", "Ordinal"):
         return whole_numbers(spec.get("levels", 2) - 1)
     if name in COUNTS:
         return whole_numbers(30_000)
@@ -95,7 +103,7 @@ def test_probabilities_sum_to_one(any_likelihood_spec: Spec, number: int, device
 @pytest.mark.parametrize("number", range(3))
 def test_moments_are_those_of_the_probabilities(any_likelihood_spec: Spec, number: int, device: torch.device) -> None:
     name = any_likelihood_spec["type"]
-    if name in ("Mixed", "Categorical"):
+    if name in ("Mixed", "Categorical", "Ordinal"):
         pytest.skip("names have no mean; Mixed is tested below")
     likelihood, raw = element(any_likelihood_spec, device, number)
     values, weight = support(any_likelihood_spec, raw)
@@ -119,8 +127,18 @@ def test_samples_follow_the_probabilities(any_likelihood_spec: Spec, number: int
         px = likelihood(raw)
         drawn = sample(px, (20_000,), torch.Generator(device).manual_seed(number)).flatten().double().cpu()
         mass = (weight * px.log_prob(values).exp()).cpu()
+    if name == "Hurdle":
+        spikes = values[: len(likelihood.spikes), 0].cpu()
+        for spike, expected in zip(spikes, mass, strict=False):
+            assert abs(float((drawn == spike).double().mean()) - float(expected)) < 0.015
+        drawn, values, mass = (
+            drawn[~torch.isin(drawn, spikes)],
+            values[len(spikes) :],
+            mass[len(spikes) :] / mass[len(spikes) :].sum(),
+        )
     if likelihood.discrete:
-        assert chi_square(drawn, mass) > 1e-4
+        line = values.flatten().cpu()
+        assert chi_square(torch.searchsorted(line, drawn - 1e-6), mass) > 1e-4
     else:
         order = torch.cumsum(mass, 0) - mass / 2
         below = np.interp(drawn.numpy(), values.flatten().cpu().numpy(), order.numpy())
@@ -128,7 +146,7 @@ def test_samples_follow_the_probabilities(any_likelihood_spec: Spec, number: int
 
 
 def chi_square(drawn: Tensor, mass: Tensor) -> float:
-    """The p-value of counts against probabilities of 0, 1, 2, …, rare values taken together."""
+    """The p-value of counts against probabilities of values by number, 0, 1, 2, …, rare ones taken together."""
     counts = torch.bincount(drawn.long(), minlength=len(mass)).double()
     expected = mass * len(drawn)
     common = expected >= 5

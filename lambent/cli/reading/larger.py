@@ -24,20 +24,20 @@ CACHE = ".cache"  # beside the runs, so that they share it
 
 
 def load_rows(
-    request: Tree, fields: Tree, validation: str | float, folder: Path, voice: Voice, discrete: bool | None = None
+    request: Tree, fields: Tree, validation: str | float, folder: Path, voice: Voice, encoding: str | None = None
 ) -> Splits:
     """The rows of a plan: in memory where they fit, else read from disk while they are trained on.
 
-    discrete: whether the likelihood that was chosen has probabilities, by which a modality may scale; none: not known.
+    encoding: how the likelihood that was chosen wants columns encoded; none: not known.
     Both give the same rows, the same scales and the same batches.
     """
     if request["memory"] != "auto":
         size_of(request["memory"])
     source = settled(request["source"] or "")
-    modality = _modality(source, request["split"], fields, discrete)
+    modality = _modality(source, request["split"], fields, encoding)
     reason = None if modality is None else beyond(source, request["split"], modality, request["memory"])
     if modality is None or reason is None:
-        return sources.load_rows(request, fields, validation, voice, discrete)
+        return sources.load_rows(request, fields, validation, voice, encoding)
     voice.step(f"{reason}: they are read from disk")
     return _from_disk(request | {"source": source}, modality, validation, cache_of(folder), voice)
 
@@ -47,7 +47,7 @@ def cache_of(folder: Path) -> Path:
     return folder.absolute().parent / CACHE
 
 
-def _modality(source: str, split: str, fields: Tree, discrete: bool | None = None) -> Modality | None:
+def _modality(source: str, split: str, fields: Tree, encoding: str | None = None) -> Modality | None:
     """The modality of a path whose rows could be read from disk; None for all else, and for what loading will refuse."""
     if not _is_path(source):
         return None
@@ -55,7 +55,7 @@ def _modality(source: str, split: str, fields: Tree, discrete: bool | None = Non
         default = None if "type" in fields else guess_of(source, split).spec()
     except DataError:
         return None
-    return sources.modality_of(fields, default, discrete)
+    return sources.modality_of(fields, default, encoding)
 
 
 def _is_path(source: str) -> bool:

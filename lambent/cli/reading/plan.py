@@ -1,7 +1,7 @@
 """Plan: everything that a training run is to do, as one tree; the YAML of a run is this tree, and flags are branches of it."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,16 +62,17 @@ class Plan:
             _plausible(modalities(), self.modality, "data", also=settings.of_rows())
 
     @property
-    def discrete(self) -> bool | None:
-        """Whether the likelihood that was chosen has probabilities; None where the data are to suggest one."""
+    def encoding(self) -> str | None:
+        """How the likelihood that was chosen wants columns encoded; None where the data are to suggest one."""
         tree = as_tree(self.parts["likelihood"], "Likelihood", "likelihood")
         if "type" not in tree:
             return None
         kind = families()["likelihood"]
-        return bool(kind.from_spec(completed(kind, tree, None, "likelihood")).discrete)
+        chosen: Any = kind.from_spec(completed(kind, tree, None, "likelihood"))
+        return str(chosen.encoding)
 
-    def described(self, defaults: dict[str, Spec]) -> dict[str, Spec]:
-        """Every part in full; `defaults` are those that suit the data."""
+    def described(self, defaults: dict[str, Spec], columns: Sequence[Spec] = ()) -> dict[str, Spec]:
+        """Every part in full; `defaults` are those that suit the data, `columns` the likelihoods that suit theirs."""
         from lambent.objectives import Objective, suggested_latent
 
         start = {name: defaults.get(name) or default_of(name) for name in PARTS}
@@ -79,6 +80,8 @@ class Plan:
         if chosen not in (None, start["likelihood"]["type"]):  # the objective suits the data's own likelihood
             start["objective"] = default_of("objective")
         found = {name: completed(kind, self.parts[name], start[name], name) for name, kind in families().items()}
+        likelihood: Any = families()["likelihood"].from_spec(found["likelihood"])
+        found["likelihood"] = likelihood.of_columns(columns).spec()
         own = suggested_latent(start["latent"], found["latent"], Objective.from_spec(found["objective"]))
         return found | {"latent": completed(families()["latent"], self.parts["latent"], own, "latent")}
 

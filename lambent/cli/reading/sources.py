@@ -37,7 +37,7 @@ class Splits:
 
 
 def load_rows(
-    request: Tree, fields: Tree, validation: str | float, voice: Voice, discrete: bool | None = None
+    request: Tree, fields: Tree, validation: str | float, voice: Voice, encoding: str | None = None
 ) -> Splits:
     """Read the rows of a plan, with the modality that its fields describe or that the data suggest.
 
@@ -54,7 +54,7 @@ def load_rows(
     request = request | {"source": settled(request["source"])}
     raw = raw_rows(request["source"], request["split"])
     default = entry_named(request["source"])[0].modality if raw.facts.get("name") else guessed(raw.rows, fields)
-    modality = modality_of(fields, default, discrete)
+    modality = modality_of(fields, default, encoding)
     request["test"] = split_to_test(request)
     validation = split_to_validate(request, validation)
     train, test, valid = _parts(raw, request, validation, modality)
@@ -72,13 +72,13 @@ def guessed(rows: Any, fields: Tree) -> Tree | None:
     return None if "type" in fields else guess(rows).spec()
 
 
-def modality_of(fields: Tree, default: Tree | None, discrete: bool | None) -> Modality:
+def modality_of(fields: Tree, default: Tree | None, encoding: str | None) -> Modality:
     """The modality of these fields; where they leave its scale open, as it suits the likelihood that was chosen, if one was.
 
     The configuration of a run names the scale, and the run is repeated by it.
     """
     modality = Modality.from_spec(completed(Modality, fields or None, default, "data"))
-    return modality if discrete is None or "scale" in fields else modality.suited(discrete)
+    return modality if encoding is None or "scale" in fields else modality.suited(encoding)
 
 
 def _parts(

@@ -59,15 +59,15 @@ def carry_out(plan: Plan, folder: Path, job: Job, resume: bool = False) -> int:
     """Train by the plan into the folder, which this process holds; returns the exit status."""
     device_of(plan.fit["device"])
     trackers = _trackers(job.track, folder)
-    rows = load_rows(plan.rows, plan.modality, plan.fit["validation"], folder, job.voice, plan.discrete)
+    rows = load_rows(plan.rows, plan.modality, plan.fit["validation"], folder, job.voice, plan.encoding)
     plan.rows, plan.fit["validation"] = rows.request, rows.validation
-    defaults = rows.train.modality.defaults()
-    plan.suit(defaults)
-    parts = plan.described(defaults)
-    own = {k: v for k, v in parts.items() if k != "objective"}
     modality = rows.train.modality
-    given = {"context": modality.conditions.width, "white": modality.white, "gaps": modality.gaps}
-    model = LatentModel.from_spec({"type": "LatentModel", **own, **given})
+    defaults = modality.defaults()
+    plan.suit(defaults)
+    parts = plan.described(defaults, modality.likelihoods)
+    own: Spec = {k: v for k, v in parts.items() if k != "objective"}
+    own |= {"context": modality.conditions.width, "white": modality.white, "gaps": modality.gaps}
+    model = LatentModel.from_spec({"type": "LatentModel", **own})
     objective = Objective.from_spec(parts["objective"])
     start = _Start(plan, parts, rows, folder, resume, job.voice)
     watchers = [start, Journal(folder / run_folder.HISTORY), *_progress(job.voice), *trackers]

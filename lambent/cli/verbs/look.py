@@ -61,7 +61,7 @@ def look(source: str, flags: Tree, voice: Voice) -> None:
         raise UsageError("--data.limit is for training; all rows are looked at here")
     request = plan.rows | {"source": settled(source)}
     seen = Look.at(request["source"], request["split"], plan.modality)
-    facts = _facts(seen, request) | {"train": plan.described(seen.modality.defaults())}
+    facts = _facts(seen, request) | {"train": plan.described(seen.modality.defaults(), seen.modality.likelihoods)}
     voice.result(facts)
     voice.table(("", ""), _lines(facts))
     if "columns" in facts:

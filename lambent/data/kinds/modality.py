@@ -91,8 +91,13 @@ class Modality(Part):
         Specs, for data knows only parts. Beside them "fit", the settings of a training that suit, where these are not the usual.
         """
 
-    def suited(self, discrete: bool) -> Self:
-        """The same, for a likelihood of probabilities (discrete) or of densities; default: itself."""
+    @property
+    def likelihoods(self) -> list[Spec]:
+        """The likelihood that suits each column of its rows, where these are independent given z; none where there are none."""
+        return []
+
+    def suited(self, encoding: str) -> Self:
+        """The same, for a likelihood that wants columns of a table encoded so, by the name of a scale; default: itself."""
         return self
 
     def open(self, raw: Any) -> Any:

@@ -20,12 +20,14 @@ def suiting(encoding: Encoding, rows: int, robust: bool) -> dict[str, Any]:
     Of numbers: a Student's t with predicted scales; of low counts a NegativeBinomial, under the robust scale a JohnsonSU. As many
     units as columns, 16 at most, under a mixture of ten Gaussians; a network that starts from principal components. Under a
     Gaussian one far row may decide a whole bound. Chosen over small tables: see `benchmarks/tables.py`. By ranks: columns that
-    see columns.
+    see columns. As leaves: a likelihood for each column.
     """
     if encoding.ranks:
         return _by_ranks(encoding, rows)
     likelihood: Spec = {"type": "StudentT", "scale": "predicted"}
-    if encoding.of_counts:
+    if encoding.leaves:
+        likelihood = {"type": "Mixed", "columns": encoding.likelihoods}
+    elif encoding.of_counts:
         likelihood = {"type": "NegativeBinomial"}
     elif robust:
         likelihood = {"type": "JohnsonSU"}

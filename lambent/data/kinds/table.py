@@ -41,17 +41,17 @@ class Table(Modality):
 
     no_paper = "a kind of data"
 
-    scale: Literal["auto", "standard", "robust", "none", "ranks"] = option(
+    scale: Literal["auto", "standard", "robust", "none", "ranks", "mixed"] = option(
         "how columns become numbers: mean and deviation, median and quartiles (with a likelihood that squashes what lies "
-        "far out), as they are (none), or by ranks and levels; auto: ranks if any column is no plain number, else as they are "
-        "for low counts and mean and deviation for the rest",
+        "far out), as they are (none), by ranks and levels, or each as a likelihood of its own wants it (mixed); auto: ranks "
+        "if any column is no plain number, else as they are for low counts and mean and deviation for the rest",
         default="auto",
     )
     kinds: tuple[str, ...] = option(
         "what columns are, where it should not be found: column=kind, such as age=count", default=()
     )
     missing: Literal["auto", "yes", "no"] = option(
-        "whether cells may be missing; auto: under ranks yes, else if any is in training", default="auto"
+        "whether cells may be missing; auto: yes under ranks and mixed, else if any is in training", default="auto"
     )
     hidden: float = option(
         "share of the rows, under ranks or with missing=yes, that lose cells at random while training, so that any can be asked "
@@ -144,8 +144,9 @@ class Table(Modality):
             raise DataError("there are no rows to learn from")
         self._rows = learning.rows
         self.encoding = learning.learned(notices)
-        self._gaps = {"yes": True, "no": False}.get(self.missing, self.encoding.ranks or bool(self.encoding.gappy))
-        if learning.sampled and (self.encoding.ranks or self.scale == "robust"):
+        by_kind = self.encoding.ranks or self.encoding.leaves
+        self._gaps = {"yes": True, "no": False}.get(self.missing, by_kind or bool(self.encoding.gappy))
+        if learning.sampled and (by_kind or self.scale == "robust"):
             notices["quartiles_from_a_sample"] = len(self.columns)
         self.label_names = sorted(labels) or None
         self.notices, self.noticed = dict(notices), notices.names
@@ -257,10 +258,13 @@ class Table(Modality):
         """Parts that suit what was found: see `suiting`."""
         return suiting(self.encoding, self._rows, self.scale == "robust")
 
-    def suited(self, discrete: bool) -> Self:
-        """A copy, not yet fitted, whose scale "auto" is settled by what the likelihood holds: probabilities or densities."""
-        scale = {"auto": "none" if discrete else "standard"}.get(self.scale, self.scale)
-        return type(self).from_spec(self.spec() | {"scale": scale})
+    @property
+    def likelihoods(self) -> list[Spec]:
+        return self.encoding.likelihoods
+
+    def suited(self, encoding: str) -> Self:
+        """A copy, not yet fitted, whose scale "auto" is settled by how the likelihood wants columns encoded."""
+        return type(self).from_spec(self.spec() | {"scale": encoding if self.scale == "auto" else self.scale})
 
     def state(self) -> dict[str, Any]:
         """{"columns": one description each, "gappy", "ranks", "backend", "named", "of_counts", "label_names", "notices", …}."""

@@ -4,9 +4,11 @@ from lambent.model.likelihoods.autoregressive import Autoregressive
 from lambent.model.likelihoods.base import Likelihood
 from lambent.model.likelihoods.continuous import ContinuousBernoulli, Gaussian, JohnsonSU, Laplace, StudentT
 from lambent.model.likelihoods.counts import NegativeBinomial, Poisson, ZeroInflatedNegativeBinomial
-from lambent.model.likelihoods.discrete import Bernoulli, Categorical
+from lambent.model.likelihoods.discrete import Bernoulli, Categorical, Ordinal
 from lambent.model.likelihoods.mixed import Mixed
 from lambent.model.likelihoods.pixels import DiscretizedLogistics
+from lambent.model.likelihoods.rounded import RoundedLogistic
+from lambent.model.likelihoods.spikes import Hurdle
 
 __all__ = [
     "Autoregressive",
@@ -15,12 +17,15 @@ __all__ = [
     "ContinuousBernoulli",
     "DiscretizedLogistics",
     "Gaussian",
+    "Hurdle",
     "JohnsonSU",
     "Laplace",
     "Likelihood",
     "Mixed",
     "NegativeBinomial",
+    "Ordinal",
     "Poisson",
+    "RoundedLogistic",
     "StudentT",
     "ZeroInflatedNegativeBinomial",
 ]

@@ -111,6 +111,11 @@ class Autoregressive(Likelihood):
     def discrete(self) -> bool:  # type: ignore[override]
         return "bins" not in self.kinds
 
+    @property
+    def encoding(self) -> str:
+        """By ranks, unless it was told what tokens there are."""
+        return "ranks" if len(self.tokens) == 1 else super().encoding
+
     def forward(self, raw: Tensor, context: Tensor | None = None) -> Distribution:
         order, draws = self.order, None
         if self.training:

@@ -1,7 +1,7 @@
 """Likelihood: p(x | z), from the decoder's raw output to a distribution over data."""
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -10,7 +10,7 @@ from torch.distributions import Distribution
 
 from lambent.distributions import Observed, centre, independent
 from lambent.errors import DataError
-from lambent.part import Part, Shape
+from lambent.part import Part, Shape, Spec
 
 Transform = Callable[[Tensor, torch.Generator | None], Tensor]
 PIECE = 1 << 22  # numbers that are checked at a time: 16 MB in float32
@@ -31,12 +31,23 @@ class Likelihood(Part):
         False  # its log-probability is a sum over elements, made by `over`: some may be missing
     )
 
+    reparameterized: ClassVar[bool] = False  # its draws have a gradient in the raw output
+
     def __post_init__(self) -> None:
         super().__post_init__()
         self.gaps = False  # values may be missing (NaN); the model says so before setup
         self.apart = False  # the elements are columns by themselves and share no weights; Mixed says so before setup
         self.white = 255  # the stored level that is read as 1; the model says so before setup
         self.low_precision: torch.dtype | None = None  # what networks compute in; set by the loop for its own duration
+
+    @property
+    def encoding(self) -> str:
+        """How it wants columns of a table encoded, by the name of a scale: as they are for probabilities, else at unit scale."""
+        return "none" if self.discrete else "standard"
+
+    def of_columns(self, columns: Sequence[Spec]) -> "Likelihood":
+        """The same for rows of columns that suggest a likelihood each; itself, unless it holds one for every column."""
+        return self
 
     @abstractmethod
     def setup(self, event: Shape) -> Shape:

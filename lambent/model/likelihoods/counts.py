@@ -1,6 +1,7 @@
 """Likelihoods of counts: 0, 1, 2, …"""
 
-from torch import Tensor, nn
+import torch
+from torch import Tensor
 from torch.distributions import Distribution
 from torch.distributions import Poisson as TorchPoisson
 
@@ -14,7 +15,7 @@ LOG_DISPERSION = (-7.0, 12.0)
 
 
 class Counts(Likelihood):
-    """What all count likelihoods share."""
+    """What all count likelihoods share. Of an element's raw numbers the first is its log mean, then come `others`."""
 
     discrete = True
     unit_bytes = False
@@ -23,6 +24,12 @@ class Counts(Likelihood):
 
     def embed(self, x: Tensor) -> Tensor:
         return x.log1p()
+
+    def start(self, observed: Tensor) -> Tensor:
+        """The log of each element's mean; the rest of the raw output nought."""
+        there = ~torch.isnan(observed)
+        mean = (observed.nansum(0) + 0.5) / (there.sum(0) + 0.5)
+        return torch.cat((mean.log(), mean.new_zeros(event_of(self.event, self.others))))
 
     def admit(self, x: Tensor) -> None:
         if float(x.min()) < 0 or (x.dtype.is_floating_point and not bool((x == x.round()).all())):
@@ -35,7 +42,7 @@ class Poisson(Counts):
     no_paper = "a textbook distribution"
 
     def setup(self, event: Shape) -> Shape:
-        self.event = event
+        self.event, self.others = event, 0
         return event
 
     def forward(self, raw: Tensor, context: Tensor | None = None) -> Distribution:
@@ -54,7 +61,8 @@ class NegativeBinomial(Counts):
     def setup(self, event: Shape) -> Shape:
         self.event = event
         self.spread = Scaled(self, self.dispersion, event, self.value)
-        return event_of(event, self.spread.channels)
+        self.others = self.spread.channels - 1
+        return event_of(event, 1 + self.others)
 
     def forward(self, raw: Tensor, context: Tensor | None = None) -> Distribution:
         log_mean, log_dispersion = self.spread(raw, *LOG_DISPERSION)
@@ -71,8 +79,9 @@ class ZeroInflatedNegativeBinomial(Counts):
 
     def setup(self, event: Shape) -> Shape:
         self.event = event
-        self.spread: nn.Module = Scaled(self, self.dispersion, event, self.value)
-        return event_of(event, self.spread.channels + 1)
+        self.spread = Scaled(self, self.dispersion, event, self.value)
+        self.others = self.spread.channels
+        return event_of(event, 1 + self.others)
 
     def forward(self, raw: Tensor, context: Tensor | None = None) -> Distribution:
         first = raw.shape[-len(self.event)] - self.event[0]

@@ -10,6 +10,7 @@ from lambent.data.kinds.columns.restriction import Restriction
 from lambent.data.readers.frames import Columns
 from lambent.data.readers.typed import Declared, Typed
 from lambent.errors import UsageError
+from lambent.part import Spec
 
 Name = Literal[
     "real", "positive", "bounded", "integer", "count", "binary", "boolean", "categorical", "ordinal", "datetime", "duration",
@@ -66,6 +67,11 @@ class Column(ABC):
     @abstractmethod
     def use(self) -> str:
         """What the model does with it, in words."""
+
+    @property
+    def likelihood(self) -> Spec:
+        """The likelihood that suits its encoded values, where columns are independent given z."""
+        return {"type": "StudentT", "scale": "predicted"}
 
     def log_slope(self, x: np.ndarray) -> np.ndarray:
         """log |d encoded / d value| at encoded values [rows], nats; 0 for levels and what is missing."""

@@ -77,7 +77,7 @@ def tokens(values: np.ndarray, counts: np.ndarray, step: float) -> Tokens:
     their neighbours (spikes), and the rest is cut into bins of about as many rows each: 256 of many rows, of few as many as have
     20 rows, the outermost ones finer. Bins of values on a grid begin and end half a step beside them.
     """
-    spikes = _spikes(values, counts)
+    spikes = standing_out(values, counts)
     rest, inflated = ~spikes, _inflated(values, counts)
     repeated = counts[rest].sum() >= REPEATS * rest.sum()
     if len(values) <= MOST and (repeated or rest.sum() <= 2):
@@ -94,7 +94,7 @@ def tokens(values: np.ndarray, counts: np.ndarray, step: float) -> Tokens:
     return _joined(np.array(low), np.array(high), step, values[spikes], inflated)
 
 
-def _spikes(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
+def standing_out(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Which values fill a bin by themselves, and are five times as frequent as the mean of their neighbours, bool [values]."""
     total = counts.sum()
     candidate = counts >= max(LEAST, total / min(MOST, max(LEAST, total // ROWS)))

@@ -14,6 +14,7 @@ from lambent.data.readers import regular as files
 from lambent.data.readers.frames import Columns
 from lambent.data.readers.typed import Typed
 from lambent.errors import UsageError, nearest
+from lambent.part import Spec
 
 
 @dataclass
@@ -21,13 +22,14 @@ class Encoding:
     """Every column of a table, in order.
 
     gappy: the names of those that are modelled and had gaps in training. ranks: whether each is encoded by its rank, and the gaps
-    of those have indicators; of_counts: whether they are low counts.
+    of those have indicators; of_counts: whether they are low counts; leaves: whether each is as a likelihood of its own wants it.
     """
 
     columns: list[Column] = field(default_factory=list)
     gappy: list[str] = field(default_factory=list)
     ranks: bool = False
     of_counts: bool = False
+    leaves: bool = False
 
     def __post_init__(self) -> None:
         self.modelled = [column for column in self.columns if column.width]
@@ -54,6 +56,11 @@ class Encoding:
     def seen(self) -> tuple[str, ...]:
         """How a model is to see the tokens of each encoded column."""
         return tuple(column.seen for column in self.modelled) + ("levels",) * len(self.indicates)
+
+    @property
+    def likelihoods(self) -> list[Spec]:
+        """What suits each encoded column, where columns are independent given z; none under ranks."""
+        return [] if self.ranks else [column.likelihood for column in self.modelled]
 
     @property
     def unchanging(self) -> bool:
@@ -115,6 +122,7 @@ class Encoding:
             "gappy": self.gappy,
             "ranks": self.ranks,
             "of_counts": self.of_counts,
+            "leaves": self.leaves,
         }
 
     @classmethod
@@ -125,4 +133,5 @@ class Encoding:
         if not own or len({column.name for column in columns}) != len(columns):
             raise ValueError("no columns, or two of one name")
         gappy = [name for name in state.get("gappy", []) if name in own]
-        return cls(columns, gappy, bool(state.get("ranks", False)), bool(state.get("of_counts", False)))
+        flags = (bool(state.get(name, False)) for name in ("ranks", "of_counts", "leaves"))
+        return cls(columns, gappy, *flags)

@@ -17,7 +17,8 @@ from lambent.data.readers import frames
 from lambent.data.readers.frames import Columns
 from lambent.errors import DataError, UsageError, nearest
 
-Asked = Literal["auto", "standard", "robust", "none", "ranks"]
+Asked = Literal["auto", "standard", "robust", "none", "ranks", "mixed"]
+BY_KIND = ("ranks", "mixed")  # scales of tables whose columns are encoded each by its kind
 MOST_VALUES = 2**23  # that all columns together may hold while a table is learned in pieces
 SAMPLE = 2**14  # of which each column may hold these whatever their number
 
@@ -39,19 +40,21 @@ class Learning:
         others = [name for name in names if not self._is_plain(table, name)]
         if scale in ("standard", "robust", "none"):
             refuse_text(table, [name for name in others if asked.get(name) not in LEFT_OUT])
-        if others or scale == "ranks" or any(asked.get(name) in (*NAMED, *TIMES) for name in names):
-            tallied = list(names) if scale in ("auto", "ranks") else [*others, *asked]
+        if others or scale in BY_KIND or any(asked.get(name) in (*NAMED, *TIMES) for name in names):
+            tallied = list(names) if scale in ("auto", *BY_KIND) else [*others, *asked]
         else:
             tallied = [name for name in names if name in asked]
         self.plain = {
-            name: Learner(name, scale, self.share) for name in names if name not in others and scale != "ranks"
+            name: Learner(name, scale, self.share) for name in names if name not in others and scale not in BY_KIND
         }
         self.tallies = {name: Tally(name, self.share) for name in names if name in tallied}
 
     def _is_plain(self, table: Columns, name: str) -> bool:
         """Whether a column holds plain numbers; truth values are such in an array, or where a scale is asked for."""
         declared = table.declared(name).type
-        if declared in TEXT or (declared == "Boolean" and table.backend != "array" and self.scale in ("auto", "ranks")):
+        if declared in TEXT or (
+            declared == "Boolean" and table.backend != "array" and self.scale in ("auto", *BY_KIND)
+        ):
             return False
         values = table.values(name)
         return values.dtype.kind in "biuf" and not has_long(values)
@@ -73,10 +76,10 @@ class Learning:
         """The columns, once all rows were taken in, with what is to be told of them."""
         found = {name: self._kind(tally) for name, tally in self.tallies.items()}
         modelled = [name for name, kind in found.items() if kind.name not in LEFT_OUT]
-        ranks = self.scale == "ranks" or any(
+        by_kind = self.scale in BY_KIND or any(
             name not in self.plain or self.asked.get(name) in (*NAMED, *TIMES) for name in modelled
         )
-        made = self._by_rank(found) if ranks else self._by_scale(found, notices)
+        made = self._by_kind(found) if by_kind else self._by_scale(found, notices)
         for column in made.columns:
             if what := column.notice():
                 notices.note(what, column.name)
@@ -87,13 +90,14 @@ class Learning:
             return kinds.declared(tally, self.asked[tally.name], self.origin)
         return kinds.kind_of(tally)
 
-    def _by_rank(self, found: dict[str, Kind]) -> Encoding:
-        columns = [column_of(self.tallies[name], found[name]) for name in self.names]
+    def _by_kind(self, found: dict[str, Kind]) -> Encoding:
+        leaves = self.scale == "mixed"
+        columns = [column_of(self.tallies[name], found[name], leaves) for name in self.names]
         if all(not column.width for column in columns):
             told = "; ".join(f"{column.name!r}: {column.why}" for column in columns[:8])
             raise DataError(f"{self.origin}: no columns are left to learn from ({told})")
         gaps = [column.name for column in columns if column.width and self.tallies[column.name].gaps]
-        return Encoding(columns, gaps, ranks=True)
+        return Encoding(columns, gaps, ranks=not leaves, leaves=leaves)
 
     def _by_scale(self, found: dict[str, Kind], notices: Notices) -> Encoding:
         """Scaled numbers. Where none varies, all stay: there is nothing else."""

@@ -13,6 +13,7 @@ from lambent.data.kinds.columns.tally import Tally
 from lambent.data.readers.frames import Columns
 from lambent.data.readers.typed import Declared, Typed
 from lambent.errors import UsageError, nearest
+from lambent.part import Spec
 
 MOST = 1000  # levels with a token of their own, and as many rare ones
 FEW = 100  # rows up to which a level that occurs once has a token too
@@ -29,7 +30,8 @@ class Levels(Column):
     the row; where no level is rare, any level by frequency.
 
     levels: in their order; counts: how often each occurs; rare, shares: the rare ones, and theirs among them. form: what the
-    levels are: text, numbers, or 0 and 1 for false and true.
+    levels are: text, numbers, or 0 and 1 for false and true. whole: that a level
+    is rare is all that x tells of it, for likelihoods of whole numbers.
     """
 
     tag: ClassVar[str] = "levels"
@@ -42,15 +44,18 @@ class Levels(Column):
     rare: list[Level] = field(default_factory=list)
     shares: list[float] = field(default_factory=list)
     declared: Declared = Declared("String")
+    whole: bool = False
 
     def __post_init__(self) -> None:
         self._ends = np.cumsum([0.0, *self.shares])
         self._place: dict[Level, float] = {level: float(place) for place, level in enumerate(self.levels)}
-        middles = (self._ends[:-1] + self._ends[1:]) / 2
+        middles = np.zeros(len(self.rare)) if self.whole else (self._ends[:-1] + self._ends[1:]) / 2
         self._place |= {level: len(self.levels) + float(u) for level, u in zip(self.rare, middles, strict=True)}
 
     @classmethod
-    def learned(cls, tally: Tally, kind: str, why: str, order: Sequence[str] | None = None) -> "Levels":
+    def learned(
+        cls, tally: Tally, kind: str, why: str, order: Sequence[str] | None = None, whole: bool = False
+    ) -> "Levels":
         """The levels of a column that was tallied; order: those that were declared to stand in one, the lowest first.
 
         Levels that occur once have no token of their own, unless rows are few; at most `MOST` have.
@@ -70,7 +75,7 @@ class Levels(Column):
         total = sum(seen[level] for level in rare)
         return cls(
             tally.name, kind, why, tally.form, levels, [int(seen.get(level, 0)) for level in levels],
-            rare, [seen[level] / total for level in rare], tally.declared,
+            rare, [seen[level] / total for level in rare], tally.declared, whole,
         )  # fmt: skip
 
     @property
@@ -84,6 +89,13 @@ class Levels(Column):
     @property
     def seen(self) -> Seen:
         return "values" if self.kind == "ordinal" else "levels"
+
+    @property
+    def likelihood(self) -> Spec:
+        """A truth value has two levels; other names have one more, for those that were never seen."""
+        if self.form == "boolean" and len(self.levels) == 2:
+            return {"type": "Bernoulli"}
+        return {"type": "Ordinal" if self.kind == "ordinal" else "Categorical", "levels": self.tokens}
 
     @property
     def use(self) -> str:

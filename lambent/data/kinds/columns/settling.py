@@ -11,16 +11,18 @@ from lambent.data.kinds.columns.levels import MOST, Levels
 from lambent.data.kinds.columns.numeric import Numeric
 from lambent.data.kinds.columns.ranked import Ranked
 from lambent.data.kinds.columns.tally import Tally
+from lambent.data.kinds.columns.warped import Leaf, Warped
+from lambent.data.kinds.columns.warps import MOST_KNOTS
 from lambent.data.readers.typed import Declared
 from lambent.errors import ArtifactError
 
 TYPES: dict[str, type[Column]] = {
-    one.tag: one for one in (Numeric, Constant, Levels, Ranked, Identifier, FreeText, Empty)
+    one.tag: one for one in (Numeric, Constant, Levels, Ranked, Warped, Identifier, FreeText, Empty)
 }
 
 
-def column_of(tally: Tally, kind: Kind) -> Column:
-    """The column of that kind."""
+def column_of(tally: Tally, kind: Kind, leaves: bool = False) -> Column:
+    """The column of that kind; leaves: encoded for a likelihood of its own values, and not by ranks."""
     name, why = kind
     if name == "empty":
         return Empty(tally.name, why=why, declared=tally.declared)
@@ -32,8 +34,8 @@ def column_of(tally: Tally, kind: Kind) -> Column:
         return Identifier.learned(tally, why)
     if name in NAMED:
         order = tally.declared.levels if name == "ordinal" and tally.form == "text" else None
-        return Levels.learned(tally, name, why, order)
-    return Ranked.learned(tally, name, why)
+        return Levels.learned(tally, name, why, order, whole=leaves)
+    return Warped.learned(tally, name, why) if leaves else Ranked.learned(tally, name, why)
 
 
 def restored(state: dict[str, Any]) -> Column:
@@ -70,6 +72,8 @@ def _fault(column: Column) -> str | None:
         return f"has levels of column {column.name!r} that cannot be"
     if isinstance(column, Ranked) and not _are_tokens(column):
         return f"has tokens of column {column.name!r} that are not in order"
+    if isinstance(column, Warped) and not _are_maps(column):
+        return f"has a map of column {column.name!r} that does not rise"
     if isinstance(column, Identifier) and not _are_shapes(column):
         return f"has formats of column {column.name!r} that cannot be"
     return None
@@ -93,6 +97,16 @@ def _are_tokens(column: Ranked) -> bool:
     ordered = ordered and all(a < b for a, b in zip(column.low[:-1], column.low[1:], strict=True))
     ordered = ordered and all(high <= low for high, low in zip(column.high[:-1], column.low[1:], strict=True))
     return ordered and 0 < len(column.low) < TOKENS and column.step >= 0 and column.unit > 0 and column.form != "text"
+
+
+def _are_maps(column: Warped) -> bool:
+    numbers = [*column.knots, *column.spikes, column.centre, column.scale, column.step, column.unit]
+    if not all(isinstance(value, (int, float)) and math.isfinite(value) for value in numbers):
+        return False
+    positive = column.scale > 0 and column.step >= 0 and column.unit > 0 and column.form != "text"
+    gridded = column.leaf == "density" or (column.step > 0 and not column.spikes)
+    gridded = gridded and column.leaf in get_args(Leaf)
+    return positive and gridded and len(column.spikes) <= TOKENS and len(column.knots) <= 2 * MOST_KNOTS
 
 
 def _are_shapes(column: Identifier) -> bool:

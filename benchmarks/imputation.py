@@ -5,6 +5,7 @@
 
 Adult and the tables of ADBench are read from LAMBENT_DATA or ../shared/data; the rest are scikit-learn's.
 """
+
 import argparse
 import os
 import time

@@ -57,6 +57,7 @@ REFUSED = {
     ("Ordinal", "NotMiwae"): "use Gaussian or StudentT",
     ("RoundedLogistic", "NotMiwae"): "use Gaussian or StudentT",
     ("Hurdle", "NotMiwae"): "use Gaussian or StudentT",
+    ("Autoregressive", "NotMiwae"): "use Gaussian or StudentT",
     ("Mixture", "Wae"): "use the Standard or Flow prior",
     ("Vamp", "Wae"): "use the Standard or Flow prior",
 }

@@ -15,6 +15,8 @@ from lambent.progress import shown
 from lambent.tasks.conditional import SAMPLES
 from lambent.tasks.impute import impute
 
+HIDDEN = 0.3  # share of the rows that lose cells while it is trained, more than for a model that also makes rows
+
 
 class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Fills the gaps of a table, each given all that is there in its row, by a VAE that was trained on rows with gaps.
@@ -106,7 +108,7 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: i
 
     def _gappy(self) -> Modality:
         """The table that was asked for, with gaps."""
-        given = Table() if self.modality is None else self.modality
+        given = Table(hidden=HIDDEN) if self.modality is None else self.modality
         spec = given.spec() if isinstance(given, Part) else Modality.from_spec(copy.deepcopy(given)).spec()
         if spec.get("type") != "Table":
             raise UsageError(f"Imputer fills the gaps of tables, and {spec.get('type')} is another kind of data")

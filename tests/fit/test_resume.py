@@ -12,7 +12,7 @@ import lambent.training.loop
 from lambent.errors import ArtifactError, InterruptedRun, UsageError
 from lambent.model import LatentModel
 from lambent.model.latents import Flat
-from lambent.model.likelihoods import Bernoulli, Gaussian, Likelihood
+from lambent.model.likelihoods import Autoregressive, Bernoulli, Gaussian, Likelihood
 from lambent.model.networks import Conv, Mlp, Network
 from lambent.model.priors import Mixture, Prior, Standard
 from lambent.objectives import Elbo, Objective
@@ -75,6 +75,10 @@ def gaussian_rows(n: int = ROWS, seed: int = 0) -> Tensor:
     return torch.randn(n, 4, generator=torch.Generator().manual_seed(seed))
 
 
+def token_rows() -> Tensor:
+    return torch.randint(3, (ROWS, 4), generator=torch.Generator().manual_seed(0)).float()
+
+
 def grey_rows() -> Tensor:
     return torch.rand(ROWS, 5, generator=torch.Generator().manual_seed(0))
 
@@ -111,6 +115,10 @@ CASES = {
     "cyclical, linear, decay": Case(lambda: Elbo(anneal="cyclical"), schedule="linear", weight_decay=0.1),
     "capacity": Case(lambda: Elbo(capacity=2.0)),
     "mixture prior": Case(prior=lambda: Mixture(components=3)),
+    "columns that see columns": Case(
+        lambda: Elbo(floor=1.0, settle=0.5), lambda: Autoregressive(tokens=(3,), width=8, dropout=0.25, agnostic=0.5),
+        prior=lambda: Mixture(components=3), data=token_rows, average=0.9, validation=0.2,
+    ),
     "low limit": Case(spike=0.5, average=0.9),  # many steps are skipped
     "stream": Case(data=lambda: list(gaussian_rows().split(BATCH)), average=0.9, validation=gaussian_rows(9, 1)),
     "bf16": Case(precision="bf16"),

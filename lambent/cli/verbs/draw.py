@@ -2,7 +2,10 @@
 
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
+
+import torch
 
 from lambent.cli import output
 from lambent.cli.folder import opened
@@ -24,6 +27,7 @@ from lambent.tasks.synthesize import Synthesis, synthesis
 DEFAULT = 64  # rows
 MOST = 10**12
 MOST_NUMBERS = 1_000_000_000  # of new rows together, where they are not written as they are made: 4 GB
+TOGETHER = 32  # pieces of rows that are written together
 FEW = 0.5  # share of the rows that their codes should be worth; less is told
 
 
@@ -112,8 +116,10 @@ def _sample_table(fitted: Fitted, options: Namespace, path: Path, voice: Voice) 
 
 
 def _pieces(found: Synthesis) -> Iterator[dict[str, Typed]]:
+    """Rows as they are made, so many together that a file of them has few groups."""
     first = 0
-    for x in found.make:
+    for together in iter(lambda: list(islice(found.make, TOGETHER)), []):
+        x = torch.cat(together)
         yield found.table.encoding.typed(x.double().numpy(), first)
         first += len(x)
 

@@ -8,6 +8,10 @@ from lambent.part import Spec
 MOST_UNITS = 16
 PRIOR: Spec = {"type": "Mixture", "components": 10, "covariance": "full"}
 FEW = 10_000  # rows up to which the narrower network is enough
+FEWER = 5_000  # rows below which columns that see columns have to be kept from learning them by heart
+UNITS = 8  # of a code beside columns that see columns
+BATCH = 512
+STEPS = 8_000
 
 
 def suiting(encoding: Encoding, rows: int, robust: bool) -> dict[str, Any]:
@@ -18,15 +22,15 @@ def suiting(encoding: Encoding, rows: int, robust: bool) -> dict[str, Any]:
     Gaussian one far row may decide a whole bound. Chosen over small tables: see `benchmarks/tables.py`. By ranks: columns that
     see columns.
     """
-    units = min(MOST_UNITS, encoding.width) if encoding.columns else MOST_UNITS
-    latent = {"type": "Flat", "size": units, "prior": dict(PRIOR)}
     if encoding.ranks:
-        return _by_ranks(encoding, rows) | {"latent": latent}
+        return _by_ranks(encoding, rows)
     likelihood: Spec = {"type": "StudentT", "scale": "predicted"}
     if encoding.of_counts:
         likelihood = {"type": "NegativeBinomial"}
     elif robust:
         likelihood = {"type": "JohnsonSU"}
+    units = min(MOST_UNITS, encoding.width) if encoding.columns else MOST_UNITS
+    latent = {"type": "Flat", "size": units, "prior": dict(PRIOR)}
     network = {"type": "Mlp", "width": 128 if rows <= FEW else 256, "linear": True}
     return {"likelihood": likelihood, "latent": latent, "network": network}
 
@@ -35,25 +39,38 @@ def _by_ranks(encoding: Encoding, rows: int) -> dict[str, Any]:
     """Columns that see columns, at high and falling rates, with a floor under what the code is told.
 
     Once columns see columns a code could be dispensed with: 1.5 nats keep it in use, and from three fifths of the training on
-    the encoder stands still, so that the rest learns to read its codes as they are.
+    the encoder stands still, so that the rest learns to read its codes as they are. Of few rows, which are soon known by heart,
+    narrower columns learn with half of their units left out.
     """
+    few = rows < FEWER
     likelihood = {
         "type": "Autoregressive",
         "tokens": list(encoding.tokens),
         "kinds": list(encoding.seen),
         "indicates": list(encoding.indicates),
-        "dropout": 0.25,
+        "width": 64 if few else 128,
+        "dropout": 0.5 if few else 0.25,
         "agnostic": 0.25,
     }
-    objective = {"type": "Elbo", "floor": 1.5, "settle": 0.6, "anneal": "linear", "warmup": 0.1}
-    fit = {
-        "epochs": 12,
-        "batch": 512,
-        "learning_rate": 2e-3,
-        "schedule": "cosine",
-        "warmup": 0.1,
-        "clip": 5.0,
-        "average": 0.995,
+    return {
+        "likelihood": likelihood,
+        "objective": {"type": "Elbo", "floor": 1.5, "settle": 0.6, "anneal": "linear", "warmup": 0.1},
+        "latent": {"type": "Flat", "size": min(UNITS, encoding.width), "prior": dict(PRIOR)},
+        "network": {"type": "Mlp", "width": 128 if few else 256},
+        "fit": {
+            "epochs": _epochs(rows),
+            "batch": BATCH if rows >= FEW else 256 if not few else 128 if rows >= 1000 else 64,
+            "learning_rate": 2e-3,
+            "schedule": "cosine",
+            "warmup": 0.1,
+            "clip": 5.0,
+            "average": 0.995,
+        },
     }
-    network = {"type": "Mlp", "width": 256}
-    return {"likelihood": likelihood, "objective": objective, "network": network, "fit": fit}
+
+
+def _epochs(rows: int) -> int:
+    """16, of few rows more, with validation rows to end them; of very many as many as make 8,000 steps."""
+    if rows < FEW:
+        return 40
+    return max(2, min(16, STEPS * BATCH // rows))

@@ -56,7 +56,7 @@ class Table(Modality):
     hidden: float = option(
         "share of the rows, under ranks or with missing=yes, that lose cells at random while training, so that any can be asked "
         "for given others",
-        default=0.3,
+        default=0.1,
         minimum=0,
         maximum=1,
     )

@@ -59,7 +59,7 @@ def test_held_out_rows_keep_their_numbers_lines_and_labels() -> None:
         broken = [*lines]
         broken[bad] = "inf,a"  # an empty cell would be a gap
         Path("t.csv").write_text("n,kind\n" + "\n".join(broken) + "\n")
-        with pytest.raises(Exception, match=rf"column 'n', row {bad + 1} \(line {bad + 2}\): is missing"):
+        with pytest.raises(Exception, match=rf"column 'n', row {bad + 1} \(line {bad + 2}\): is infinite"):
             load_rows(request("t.csv"), {"label": "kind"}, "auto", Voice(quiet=True))
 
 

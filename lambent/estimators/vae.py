@@ -275,6 +275,12 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         provenance = {**self.fitted_.provenance, "objective": self._objective().spec(), "estimator": face}
         return replace(self.fitted_, provenance=provenance).save(path)
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.string = True
+        return tags
+
     # ---- inside --------------------------------------------------------------------------------------------------
 
     @property

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from lambent.data import load, load_parted
+from lambent.data.kinds.columns import learning
 from lambent.data.kinds.columns import tally as tallying
 from lambent.data.kinds.columns.restriction import Restriction, parsed
 from lambent.data.kinds.columns.tally import Tally
@@ -350,6 +351,20 @@ def test_many_different_values_are_sampled_in_bounded_room() -> None:
     assert (there < median).mean() == pytest.approx(0.5, abs=0.04)
     common = words.counts[words.words.index("w1")] / words.kept
     assert common == pytest.approx(np.mean([t == "w1" for t in texts]), abs=0.03)
+
+
+def test_what_comes_from_a_sample_is_told_and_new_keys_are_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(learning, "DIFFERENT", 500)
+    rows = 4000
+    frame = pd.DataFrame({"k": [f"K{i:04d}" for i in range(rows)], "v": RNG.normal(size=rows), "t": ["u", "v"] * 2000})
+    table = Table().learn([frame.iloc[i : i + 500].reset_index(drop=True) for i in range(0, rows, 500)])
+    assert table.notices["quartiles_from_a_sample"] == 2
+    assert [c.kind for c in table.columns] == ["identifier", "real", "binary"]
+    made = table.decode(table.encode(frame))
+    assert not set(made["k"]) & set(frame["k"])
+    share = [(frame["v"] < edge).mean() for edge in np.quantile(table.column("v").low, [0.25, 0.5, 0.75])]  # type: ignore[attr-defined]
+    assert share == pytest.approx([0.25, 0.5, 0.75], abs=0.12)
+    assert np.abs(made["v"] - frame["v"]).max() < 3
 
 
 def test_long_texts_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,8 +88,9 @@ class Tally:
     def _add_values(self, values: np.ndarray) -> None:
         self.least = min(self.least, float(values.min()))
         self.greatest = max(self.greatest, float(values.max()))
+        if self.rate < 1:
+            values = values[self._random.random(len(values)) < self.rate]
         new, counts = np.unique(values, return_counts=True)
-        new, counts = self._thinned(new, counts)
         if self.different:
             new, place = np.unique(np.concatenate([self.values, new]), return_inverse=True)
             counts = np.bincount(place, np.concatenate([self.counts, counts])).astype(np.int64)

@@ -111,6 +111,31 @@ def test_the_census_comes_back_with_its_blanks() -> None:
     assert {c.name: c.kind for c in table.columns}["income"] == "binary"
 
 
+def test_times_come_back_in_their_zone_and_resolution() -> None:
+    """Zones, units, midnight and durations; values that training saw and such as it did not."""
+    hours = pd.Timestamp("2024-03-30 00:00") + pd.to_timedelta(RNG.integers(0, 1000, N), "h")
+    frame = pd.DataFrame(
+        {
+            "zoned": hours.tz_localize("UTC").tz_convert("Europe/Berlin"),
+            "seconds": (pd.Timestamp("2020-01-01") + pd.to_timedelta(RNG.integers(0, 10**8, N), "s")).astype(
+                "datetime64[s]"
+            ),
+            "days": pd.Timestamp("2020-01-01") + pd.to_timedelta(RNG.integers(0, 2000, N), "D"),
+            "lasted": pd.to_timedelta(RNG.integers(0, 500, N), "min"),
+        }
+    )
+    table = Table().fit(frame)
+    back = table.decode(table.encode(frame))
+    assert back.dtypes.tolist() == frame.dtypes.tolist()
+    for name in ("zoned", "days", "lasted"):
+        assert (back[name] == frame[name]).all(), name
+    assert (abs(back["seconds"] - frame["seconds"]) <= pd.Timedelta("5min")).all()
+    units = {c.name: (c.unit, c.step) for c in table.columns}  # type: ignore[attr-defined]
+    assert units == {"zoned": (1, 3600), "seconds": (1, 1), "days": (86400, 1), "lasted": (1, 60)}
+    new = frame.assign(days=frame["days"] + pd.Timedelta("3000D"))
+    assert (table.decode(table.encode(new))["days"] == new["days"]).mean() > 0.9
+
+
 # ---- levels ------------------------------------------------------------------------------------------------------
 
 

@@ -31,7 +31,6 @@ class Tally:
         self.least, self.greatest = np.inf, -np.inf
         self.values, self.words, self.counts = np.empty(0), list[str](), np.empty(0, np.int64)
         self.single = False
-        self.zone: str | None = None
         self.declared = Declared("Unknown")
         self.odd: str | None = None  # where the first word is that is no number, and what, if most of those before are
         self.long: str | None = None  # where the first integer is that no float holds
@@ -64,7 +63,7 @@ class Tally:
         if gaps == len(found):
             return
         self._settle_form(found, table, int(missing.argmin()), before)
-        self.single, self.zone = self.single or found.single, self.zone or found.zone
+        self.single = self.single or found.single
         if found.form == "text":
             self._add_words(found)
             self.long = self.long or _long(table, self.name, found)

@@ -14,7 +14,7 @@ from lambent.distributions.explicit import Axes
 class Conditionals(Protocol):
     """What a chain asks of the network that holds its conditionals. A value is token + u, 0 ≤ u < 1; NaN is missing.
 
-    raw: [*batch, columns, width]. features: what the columns that are there show, [rows, features].
+    raw: [*batch, columns, width]. gathered: what the columns that are there show to the others, [rows, numbers].
     """
 
     @property
@@ -30,14 +30,14 @@ class Conditionals(Protocol):
         """log p(x_j | those before it that are there, z), [*batch, columns], whatever stands where a value is missing."""
         ...
 
-    def features(self, value: Tensor) -> Tensor: ...
+    def gathered(self, value: Tensor) -> Tensor: ...
 
-    def show(self, features: Tensor, column: int, rows: Tensor, tokens: Tensor) -> None:
-        """Put the tokens of a column into the features of some rows."""
+    def add(self, gathered: Tensor, column: int, rows: Tensor, tokens: Tensor) -> None:
+        """Let some rows show the tokens of a column that they did not show."""
         ...
 
-    def logits(self, raw: Tensor, features: Tensor, column: int) -> Tensor:
-        """log P(token | all others that are shown), [rows, tokens]; raw [rows, columns, width]."""
+    def logits(self, raw: Tensor, gathered: Tensor, column: int) -> Tensor:
+        """log P(token | all that is shown), [rows, tokens], of a column that is not shown itself; its raw [rows, width]."""
         ...
 
 
@@ -111,17 +111,17 @@ class Chained(Columnwise):
         value = value.clone()
         value[..., column] = math.nan
         shape = torch.broadcast_shapes(value.shape[:-1], self.batch_shape)
-        features = self.conditionals.features(value.reshape(-1, value.shape[-1]))
-        features = features.unflatten(0, value.shape[:-1] or (1,))
-        features = features.expand(*shape, features.shape[-1]).flatten(0, -2) if shape else features.reshape(1, -1)
-        logits = self.conditionals.logits(self._rows(shape), features, column)
+        gathered = self.conditionals.gathered(value.reshape(-1, value.shape[-1]))
+        gathered = gathered.reshape(*value.shape[:-1], -1).expand(*shape, -1).reshape(-1, gathered.shape[-1])
+        logits = self.conditionals.logits(self._rows(shape, column), gathered, column)
         return logits.reshape(*shape, logits.shape[-1])
 
     # ---- inside --------------------------------------------------------------------------------------------------
 
-    def _rows(self, shape: tuple[int, ...]) -> Tensor:
-        """The raw output for every row of a larger batch, [rows, columns, width]."""
-        return self.raw.expand(*shape, *self.raw.shape[-2:]).reshape(-1, *self.raw.shape[-2:])
+    def _rows(self, shape: tuple[int, ...], column: int) -> Tensor:
+        """The raw output of a column for every row of a larger batch, [rows, width]."""
+        own = self.raw[..., column, :]
+        return own.expand(*shape, own.shape[-1]).reshape(-1, own.shape[-1])
 
     def _empty(self, sample_shape: tuple[int, ...]) -> Tensor:
         rows = math.prod((*sample_shape, *self.batch_shape))
@@ -138,13 +138,16 @@ class Chained(Columnwise):
         """Rows [rows, columns] with what was missing drawn in order given all that is there, and log P of `among`, [rows]."""
         conditionals = self.conditionals
         filled, log_share = rows.clone(), rows.new_zeros(len(rows), dtype=torch.float64)
-        raw = self._rows((len(rows) // max(1, self.batch_shape.numel()), *self.batch_shape))
-        features = conditionals.features(rows)
+        shape = (len(rows) // max(1, self.batch_shape.numel()), *self.batch_shape)
+        gathered = conditionals.gathered(rows)
         for column in conditionals.order:
             missing = torch.isnan(rows[:, column]).nonzero().squeeze(1)
             if not len(missing):
                 continue
-            logits = conditionals.logits(raw[missing], features[missing], column).double()
+            raw = self._rows(shape, column)
+            whole = len(missing) == len(rows)
+            given = (raw, gathered) if whole else (raw[missing], gathered[missing])
+            logits = conditionals.logits(*given, column).double()
             if temperature not in (0.0, 1.0):
                 logits = (logits / temperature).log_softmax(-1)
             inside, low = self._shares(column, (among or {}).get(column), logits)
@@ -155,7 +158,7 @@ class Chained(Columnwise):
             weights = torch.where(total > 0, weights, inside + (inside.sum() == 0))
             token, within = self._drawn(column, weights, inside, low, (generator, temperature))
             filled[missing, column] = _joined(token, within, filled.dtype)
-            conditionals.show(features, column, missing, token)
+            conditionals.add(gathered, column, missing, token)
         return filled, log_share
 
     def _shares(self, column: int, intervals: Intervals | None, like: Tensor) -> tuple[Tensor, Tensor]:

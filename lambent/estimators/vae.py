@@ -276,9 +276,10 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         return replace(self.fitted_, provenance=provenance).save(path)
 
     def __sklearn_tags__(self) -> Any:
+        """Tables may have gaps and text, unless a modality was given that takes none."""
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        tags.input_tags.string = True
+        tags.input_tags.allow_nan = getattr(self.modality, "missing", "auto") != "no"
+        tags.input_tags.string = tags.input_tags.categorical = True
         return tags
 
     # ---- inside --------------------------------------------------------------------------------------------------

@@ -214,9 +214,10 @@ def test_quartiles_of_many_values_are_those_of_a_sample(portions: int) -> None:
 
 def test_a_sample_of_quartiles_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from lambent.data.kinds import table
+    from lambent.data.kinds.columns import learning
 
     monkeypatch.setattr(table, "MOST_VALUES", 10)
-    monkeypatch.setattr(table, "SAMPLE", 100)
+    monkeypatch.setattr(learning, "SAMPLE", 100)
     stored = on_disk(npy(tmp_path, TABLE), tmp_path / "cache", modality={"type": "Table", "scale": "robust"})
     assert stored.source["notices"] == {"quartiles_from_a_sample": 4}
     assert stored.modality.columns[0].centre == np.median(TABLE[::4, 0])

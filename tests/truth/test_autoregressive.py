@@ -238,16 +238,19 @@ def test_all_columns_at_once_hear_what_each_hears_alone(kind: type[Pairwise] | t
     for place, column in enumerate(order.tolist()):
         before = torch.full_like(x, math.nan)
         before[:, order[:place]] = x[:, order[:place]]
-        torch.testing.assert_close(together[:, column], heard.one(features(before), column))
+        torch.testing.assert_close(together[:, column], heard.one(heard.gathered(features(before)), column))
 
 
-def test_wide_tables_sum_to_one_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wide_tables_sum_to_one_too_and_are_drawn_as_they_are_scored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lambent.model.likelihoods.autoregressive.PAIRS", 3)
-    likelihood, raw = chained()
+    likelihood, raw = chained(indicates=(1,))
     assert isinstance(likelihood.chain.heard, Shared)
     for order in ORDERS[::5]:
         likelihood.order.copy_(torch.tensor(order))
         assert float(joint(likelihood, raw).sum()) == pytest.approx(1, abs=1e-9)
+    exact = joint(likelihood, raw)[0]
+    found = torch.bincount(number(likelihood(raw).sample((40_000,))[:, 0]), minlength=48) / 40_000
+    assert ((found - exact).abs() < 5 * (exact * (1 - exact) / 40_000).sqrt() + 1e-4).all()
 
 
 def test_an_indicator_and_its_column_do_not_see_each_other() -> None:

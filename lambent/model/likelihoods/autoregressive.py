@@ -185,17 +185,19 @@ class Bound:
         found: Tensor = chain.heads.log_prob(hidden, tokens).reshape(shape)
         return found
 
-    def features(self, value: Tensor) -> Tensor:
-        shown: Tensor = self.likelihood.chain.features(value)
+    def gathered(self, value: Tensor) -> Tensor:
+        chain = self.likelihood.chain
+        shown: Tensor = chain.heard.gathered(chain.features(value))
         return shown
 
-    def show(self, features: Tensor, column: int, rows: Tensor, tokens: Tensor) -> None:
+    def add(self, gathered: Tensor, column: int, rows: Tensor, tokens: Tensor) -> None:
         shown = self.likelihood.chain.features
-        features[rows, shown.spans[column] : shown.spans[column + 1]] = shown.of(column, tokens)
+        span = slice(shown.spans[column], shown.spans[column + 1])
+        self.likelihood.chain.heard.add(gathered, column, span, rows, shown.of(column, tokens))
 
-    def logits(self, raw: Tensor, features: Tensor, column: int) -> Tensor:
+    def logits(self, raw: Tensor, gathered: Tensor, column: int) -> Tensor:
         chain = self.likelihood.chain
-        hidden = self.likelihood.computed(chain.one, raw, features, column)
+        hidden = self.likelihood.computed(chain.one, raw, gathered, column)
         found: Tensor = chain.heads.logits(hidden, column)
         return found
 

@@ -39,9 +39,17 @@ class Pairwise(nn.Module):
         heard: Tensor = (features @ masked.flatten(1)).unflatten(-1, masked.shape[1:])
         return heard
 
-    def one(self, features: Tensor, column: int) -> Tensor:
-        """What one column hears of all others, [rows, width]."""
-        return features @ (self.weight[:, column] * self.strange[self.owner, column].unsqueeze(-1))
+    def gathered(self, features: Tensor) -> Tensor:
+        """[rows, features] → what `one` needs of them, [rows, numbers], of which the features are the first."""
+        return features
+
+    def add(self, gathered: Tensor, column: int, span: slice, rows: Tensor, features: Tensor) -> None:
+        """Let some rows show a column, too, that they did not show."""
+        gathered[rows, span] = features
+
+    def one(self, gathered: Tensor, column: int) -> Tensor:
+        """What one column, that is not shown itself, hears of all others, [rows, width]."""
+        return gathered @ (self.weight[:, column] * self.strange[self.owner, column].unsqueeze(-1))
 
 
 class Shared(nn.Module):
@@ -51,6 +59,7 @@ class Shared(nn.Module):
     """
 
     place: Tensor
+    owner: Tensor
     partner: Tensor
 
     def __init__(self, layout: Layout, owner: Tensor, width: int) -> None:
@@ -58,6 +67,7 @@ class Shared(nn.Module):
         count = torch.bincount(owner, minlength=layout.columns)
         most = int(count.max())
         within = torch.cat([torch.arange(int(n)) for n in count])
+        self.register_buffer("owner", owner, persistent=False)
         self.register_buffer("place", owner * most + within, persistent=False)
         self.weight = nn.Parameter(torch.randn(layout.columns, most, width) / math.sqrt(len(owner)))
         self.gain = nn.Parameter(torch.ones(layout.columns, width))
@@ -77,10 +87,21 @@ class Shared(nn.Module):
         strange = (self.partner >= 0) & (rank[self.partner] < rank)
         return (before - each[:, self.partner] * strange[:, None]) * self.gain
 
-    def one(self, features: Tensor, column: int) -> Tensor:
-        each = self._each(features)
-        left_out = [column, *([int(self.partner[column])] if int(self.partner[column]) >= 0 else [])]
-        return (each.sum(1) - each[:, left_out].sum(1)) * self.gain[column]
+    def gathered(self, features: Tensor) -> Tensor:
+        """The features, and behind them the sum that all columns hear."""
+        return torch.cat((features, self._each(features).sum(1)), 1)
+
+    def add(self, gathered: Tensor, column: int, span: slice, rows: Tensor, features: Tensor) -> None:
+        gathered[rows, span] = features
+        gathered[rows, len(self.place) :] += features @ self.weight[column, : features.shape[1]]
+
+    def one(self, gathered: Tensor, column: int) -> Tensor:
+        heard = gathered[:, len(self.place) :]
+        partner = int(self.partner[column])
+        if partner >= 0:
+            own = gathered[:, : len(self.place)][:, self.owner == partner]
+            heard = heard - own @ self.weight[partner, : own.shape[1]]
+        return heard * self.gain[column]
 
 
 class Heads(nn.Module):
@@ -181,9 +202,9 @@ class Chain(nn.Module):
         hidden = (heard + raw).flatten(0, -3) + self.bias
         return self._deepened(hidden.transpose(0, 1).contiguous(), slice(None), masks)
 
-    def one(self, raw: Tensor, features: Tensor, column: int) -> Tensor:
-        """Hidden units [rows, width] of one column that hears all that the features [rows, features] show of the others."""
-        hidden = self.heard.one(features, column) + raw[..., column, :] + self.bias[column]
+    def one(self, raw: Tensor, gathered: Tensor, column: int) -> Tensor:
+        """Hidden units [rows, width] of one column that hears all that is gathered of the others; its own raw [rows, width]."""
+        hidden = self.heard.one(gathered, column) + raw + self.bias[column]
         return self._deepened(hidden.unsqueeze(0), slice(column, column + 1), None).squeeze(0)
 
     def _deepened(self, hidden: Tensor, columns: slice, masks: Tensor | None) -> Tensor:

@@ -2,6 +2,8 @@
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
 from typing import Literal, get_args
 
 import torch
@@ -37,10 +39,10 @@ class Layout:
         """Tokens of all columns together."""
         return sum(self.tokens)
 
-    @property
+    @cached_property
     def offsets(self) -> list[int]:
         """Where the tokens of each column begin among those of all."""
-        return [sum(self.tokens[:j]) for j in range(self.columns)]
+        return list(accumulate(self.tokens[:-1], initial=0))
 
     def places(self, column: int) -> slice:
         """The tokens of a column among those of all."""
@@ -95,7 +97,7 @@ class Features(nn.Module):
         self.register_buffer("phi", phi(layout, torch.ones(layout.total)))
         each = [self._shown(k, seen) for k, seen in zip(layout.tokens, layout.seen, strict=True)]
         wide = self.rank + SMOOTH + HEAVY + presence
-        self.spans = [sum(map(len, each[:j])) for j in range(len(each) + 1)]
+        self.spans = list(accumulate(map(len, each), initial=0))
         picked = [j * wide + place for j, places in enumerate(each) for place in places]
         owner = [j for j, places in enumerate(each) for _ in places]
         self.register_buffer("picked", torch.tensor(picked), persistent=False)

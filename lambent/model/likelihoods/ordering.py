@@ -26,12 +26,17 @@ def ordered(layout: Layout, value: Tensor, counts: Tensor) -> list[int]:
     binned = [j for j in range(own) if layout.seen[j] == "bins"]
     rest = [j for j in range(own) if layout.seen[j] != "bins"]
     placed: list[int] = []
-    for waiting in (binned, rest):
-        while waiting:
-            near = told[:, placed].amax(1) if placed else told.sum(1)
-            chosen = max(waiting, key=lambda j: float(near[j]))
+    near = torch.zeros(
+        own, dtype=told.dtype, device=told.device
+    )  # what each tells of the placed one that it tells most of
+    for group in (binned, rest):
+        waiting = torch.full((own,), -torch.inf, dtype=told.dtype, device=told.device)
+        waiting[group] = 0.0
+        for _ in group:
+            chosen = int(((near if placed else told.sum(1)) + waiting).argmax())
             placed.append(chosen)
-            waiting.remove(chosen)
+            waiting[chosen] = -torch.inf
+            near = torch.maximum(near, told[chosen])
     return [*placed, *range(own, layout.columns)]
 
 

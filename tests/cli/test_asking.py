@@ -30,7 +30,9 @@ def run(lambent: Lambent, tmp_path: Path) -> Path:
 
 
 def test_a_table_is_asked_for_anything(lambent: Lambent, run: Path) -> None:
-    done = lambent("sample", "run", "-n", "5000", "--given", "job=nurse", "--given", "age>28", "--complete", "-o", "s.csv")
+    done = lambent(
+        "sample", "run", "-n", "5000", "--given", "job=nurse", "--given", "age>28", "--complete", "-o", "s.csv"
+    )
     assert done.status == 0, done.err
     assert "job=nurse, age>28: has a probability of" in done.err
     made = pd.read_csv("s.csv")
@@ -38,7 +40,9 @@ def test_a_table_is_asked_for_anything(lambent: Lambent, run: Path) -> None:
     assert set(made["job"]) == {"nurse"}
     assert (made["age"] > 28).all()
     assert not made.isna().any(axis=None)
-    again = lambent("sample", "run", "-n", "5000", "--given", "job=nurse", "--given", "age>28", "--complete", "-o", "t.parquet")
+    again = lambent(
+        "sample", "run", "-n", "5000", "--given", "job=nurse", "--given", "age>28", "--complete", "-o", "t.parquet"
+    )
     assert again.status == 0
     assert pd.read_parquet("t.parquet")["age"].tolist() == made["age"].tolist()
     told = json.loads(lambent("sample", "run", "-n", "90", "--balance", "job", "-o", "b.tsv", "--json").out)

@@ -146,8 +146,8 @@ class Table(Modality):
         self.encoding = learning.learned(notices)
         by_kind = self.encoding.ranks or self.encoding.leaves
         self._gaps = {"yes": True, "no": False}.get(self.missing, by_kind or bool(self.encoding.gappy))
-        if learning.sampled and (by_kind or self.scale == "robust"):
-            notices["quartiles_from_a_sample"] = len(self.columns)
+        if sampled := learning.sampled:
+            notices["quartiles_from_a_sample"] = len(sampled)
         self.label_names = sorted(labels) or None
         self.notices, self.noticed = dict(notices), notices.names
         return self

@@ -220,3 +220,16 @@ def test_gaps_pass_where_they_may() -> None:
         numbers(table, "gaps")
     with pytest.raises(DataError, match="infinite"):
         numbers(from_array(np.array([[np.nan], [np.inf]])), "x0", gaps=True)
+
+
+def test_text_that_pandas_keeps_in_chunks_is_read() -> None:
+    pd = pytest.importorskip("pandas")
+    pa = pytest.importorskip("pyarrow")
+    chunks = pa.chunked_array([["red", "blue", None], ["blue", "green", "red"]], type=pa.string())
+    frame = pd.DataFrame(
+        {"name": pd.arrays.ArrowExtensionArray(chunks).astype(str if pd.__version__ >= "3" else "string[pyarrow]")}
+    )
+    frame["name"] = pd.concat([frame["name"].iloc[:3], frame["name"].iloc[3:]], ignore_index=True)
+    codes, levels = from_frame(frame).coded("name")
+    found = [None if code < 0 else levels[code] for code in codes]
+    assert found == ["red", "blue", None, "blue", "green", "red"]

@@ -296,13 +296,36 @@ def test_it_starts_from_the_frequencies_of_the_tokens() -> None:
     x = torch.tensor([[0.0, 0.5]] * 60 + [[1.0, 1.5]] * 30 + [[1.0, 2.2]] * 10)
     likelihood.start(x)
     with torch.no_grad():
-        for weight in likelihood.chain.heads.weights:
+        for weight in (*likelihood.chain.heads.weights, *likelihood.chain.heads.smooth.values()):
             weight.zero_()
         px = likelihood.eval()(torch.zeros(*raw))
         found = px.conditional_probabilities(torch.tensor([0.0, 0.0]), 0).exp()
         bins = px.conditional_probabilities(torch.tensor([0.0, 0.0]), 1).exp()
     torch.testing.assert_close(found, torch.tensor([60.3, 40.3, 0.3]) / 100.9)
     torch.testing.assert_close(bins, torch.tensor([60.3, 30.3, 10.3, 0.3]) / 101.2)
+
+
+def test_single_values_among_bins_are_found_and_speak_for_themselves() -> None:
+    torch.manual_seed(0)
+    likelihood = Autoregressive(tokens=(3, 5), kinds=("levels", "bins"))
+    likelihood.setup((2,))
+    spike = torch.stack((torch.zeros(50), torch.full((50,), 2.0)), 1)
+    x = torch.cat((spike, torch.stack((torch.ones(200), 4.999 * torch.rand(200)), 1)))
+    x = x[(x[:, 1].long() != 2) | (x[:, 1] == 2)]
+    likelihood.start(x)
+    assert likelihood.read.single.tolist() == [1, 1, 1, 0, 0, 1, 0, 0]
+    shown = likelihood.read(torch.tensor([[0.0, 1.5], [0.0, 2.0], [0.0, 3.5]]))[:, likelihood.read.owner == 1]
+    vectors = shown[:, : likelihood.read.rank]
+    assert (vectors[1] != 0).all()
+    assert (vectors[[0, 2]] == 0).all()
+    heads = likelihood.chain.heads
+    hidden = torch.randn(1, heads.weights[0].shape[1])
+    before = heads.logits(hidden, 1)
+    with torch.no_grad():
+        heads.weights[heads.where[1][0]].add_(1.0)
+    moved = (heads.logits(hidden, 1) - before)[0]
+    torch.testing.assert_close(moved[[0, 1, 3, 4]], moved[:1].expand(4))
+    assert abs(float((moved[2] - moved[0]).detach())) > 0.1
 
 
 # ---- training ----------------------------------------------------------------------------------------------------

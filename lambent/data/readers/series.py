@@ -98,6 +98,8 @@ def text(series: Any) -> Any | None:
         found = series.to_arrow()
     except (pa.ArrowException, TypeError, ValueError, OverflowError):
         return None
+    if isinstance(found, pa.ChunkedArray):  # as pandas keeps text of large files
+        found = found.combine_chunks()
     if pa.types.is_dictionary(found.type):
         found = pa.DictionaryArray.from_arrays(found.indices, found.dictionary.cast(pa.string())).dictionary_decode()
     if pa.types.is_null(found.type):

@@ -12,7 +12,7 @@ from lambent.errors import UsageError, nearest
 from lambent.model.likelihoods.base import Likelihood
 from lambent.model.likelihoods.chain import Chain
 from lambent.model.likelihoods.features import KINDS, Features, Layout
-from lambent.model.likelihoods.ordering import met, ordered
+from lambent.model.likelihoods.ordering import met, ordered, singled
 from lambent.part import Shape, option
 from lambent.seeds import mixed_seed
 
@@ -141,9 +141,10 @@ class Autoregressive(Likelihood):
         layout = self.chain.layout
         counts = met(layout, observed)
         self.order.copy_(torch.tensor(ordered(layout, observed, counts)))
+        single = singled(layout, observed, counts)
         for features in (self.chain.features, self.read):
-            features.know(counts)
-        self.chain.heads.know(counts, start=True)
+            features.know(counts, single)
+        self.chain.heads.know(counts, single, start=True)
         return None
 
     def admit(self, x: Tensor) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lambent.distributions.products import exact_products
-from lambent.model.likelihoods.features import HEAVY, SMOOTH, Features, Layout, phi
+from lambent.model.likelihoods.features import SMOOTH, Features, Layout, alone, phi
 
 FEWEST = 16  # tokens that a group of heads has room for
 MILD = 0.3  # how strongly smooth features speak: bins start as their marginals, and neighbours stay alike
@@ -107,7 +107,7 @@ class Shared(nn.Module):
 class Heads(nn.Module):
     """The logits of every column's tokens; columns with like numbers of tokens are one batched product.
 
-    Of bins: a free bias and .3 φ(k)ᵀ L h, so that what lies side by side is about as likely.
+    Of bins: a free bias and .3 φ(k)ᵀ L h, so that neighbours are about as likely; of single values among them also u_kᵀ h.
     """
 
     back: Tensor
@@ -121,46 +121,58 @@ class Heads(nn.Module):
             groups.setdefault((seen == "bins", room), []).append(column)
         self.groups = list(groups.values())
         self.where = {c: (g, i) for g, group in enumerate(self.groups) for i, c in enumerate(group)}
-        self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
-        for (binned, _), group in groups.items():
+        self.weights, self.biases, self.smooth = nn.ParameterList(), nn.ParameterList(), nn.ParameterDict()
+        for g, ((binned, _), group) in enumerate(groups.items()):
             most = max(FEWEST, *(layout.tokens[c] for c in group))
-            inner = SMOOTH + HEAVY if binned else most
-            self.weights.append(nn.Parameter(torch.randn(len(group), width, inner) * (0.1 / math.sqrt(width))))
+            self.weights.append(nn.Parameter(torch.randn(len(group), width, most) * (0.1 / math.sqrt(width))))
             self.biases.append(nn.Parameter(torch.zeros(len(group), most)))
+            if binned:
+                self.smooth[str(g)] = nn.Parameter(torch.randn(len(group), width, SMOOTH) * (0.1 / math.sqrt(width)))
         for g, group in enumerate(self.groups):
             absent = torch.zeros(self.biases[g].shape)
             for i, column in enumerate(group):
                 absent[i, layout.tokens[column] :] = -math.inf
             self.register_buffer(f"absent{g}", absent, persistent=False)
             self.register_buffer(f"phi{g}", torch.zeros(0))
+            self.register_buffer(f"single{g}", torch.zeros(0))
             self.register_buffer(f"columns{g}", torch.tensor(group), persistent=False)
         self.register_buffer("back", torch.tensor([c for g in self.groups for c in g]).argsort(), persistent=False)
-        self.know(torch.ones(layout.total))
+        self.know(torch.ones(layout.total), alone(layout))
 
     @torch.no_grad()
-    def know(self, counts: Tensor, start: bool = False) -> None:
-        """Take the places of binned tokens, and where they are to `start` from the biases, from how often each was met."""
+    def know(self, counts: Tensor, single: Tensor, start: bool = False) -> None:
+        """Take the places of binned tokens, and where they are to `start` from the biases, from how often each was met.
+
+        single: which are single values; both [tokens of all columns].
+        """
         features = phi(self.layout, counts)
         for g, group in enumerate(self.groups):
             bias = self.biases[g]
-            smooth = self.layout.seen[group[0]] == "bins"
-            table = bias.new_zeros(len(group), SMOOTH + HEAVY, bias.shape[1]) if smooth else bias.new_zeros(0)
+            smooth = str(g) in self.smooth
+            table = bias.new_zeros(len(group), SMOOTH, bias.shape[1]) if smooth else bias.new_zeros(0)
+            free = bias.new_zeros(len(group), 1, bias.shape[1]) if smooth else bias.new_zeros(0)
             for i, column in enumerate(group):
                 places, tokens = self.layout.places(column), self.layout.tokens[column]
                 if smooth:
                     table[i, :, :tokens] = MILD * features[places].T
+                    free[i, 0, :tokens] = single[places].to(bias.dtype)
                 if start:
                     smoothed = counts[places].double() + 0.3
                     bias[i, :tokens] = (smoothed / smoothed.sum()).log().to(bias.dtype)
             setattr(self, f"phi{g}", table)
+            setattr(self, f"single{g}", free)
 
     def _logits(self, g: int, hidden: Tensor, members: slice = slice(None)) -> Tensor:
         """[columns, rows, width] of the group, or of some of it → logits [columns, rows, tokens]."""
         bias = (self.biases[g] + getattr(self, f"absent{g}"))[members].unsqueeze(1)
-        product = torch.bmm(hidden, self.weights[g][members])
-        table = getattr(self, f"phi{g}")
-        logits: Tensor = bias + (product if not len(table) else torch.bmm(product, table[members]))
-        return logits
+        logits: Tensor = torch.bmm(hidden, self.weights[g][members])
+        if str(g) in self.smooth:
+            product = torch.bmm(hidden, self.smooth[str(g)][members])
+            logits = logits * getattr(self, f"single{g}")[members] + torch.bmm(
+                product, getattr(self, f"phi{g}")[members]
+            )
+        found: Tensor = bias + logits
+        return found
 
     def log_prob(self, hidden: Tensor, tokens: Tensor) -> Tensor:
         """log p of each column's token, [rows, columns], from hidden [columns, rows, width] and tokens [rows, columns]."""

@@ -14,8 +14,6 @@ Seen = Literal["levels", "values", "bins"]
 KINDS: tuple[str, ...] = get_args(Seen)
 WAVES = (0.5, 1.0, 2.0, 4.0)
 SMOOTH = 2 + 2 * len(WAVES) + 1  # features of a place among ordered tokens
-HEAVY = 8  # tokens of a binned column that are far more frequent than the rest: each is told by a feature of its own
-HEAVIER = 4.0  # than an even share of the column
 
 
 @dataclass(frozen=True)
@@ -73,11 +71,12 @@ class Tokens(nn.Module):
 class Features(nn.Module):
     """e(x), [..., features]: the vector V and the features φ of each column's token side by side, nought where it is missing.
 
-    φ of token k of K, u = k / (K − 1): 2 midrank − 1, 2 u − 1, sin and cos of 2π w u, whether it is the last, and of binned
-    columns which of the heaviest tokens it is. Levels show V alone, bins φ alone, so that neighbours look alike.
+    φ of token k of K, u = k / (K − 1): 2 midrank − 1, 2 u − 1, sin and cos of 2π w u, whether it is the last. Levels show V
+    alone, bins φ, so that neighbours look alike, and V for those tokens that are single values (spikes).
     """
 
     phi: Tensor
+    single: Tensor
     picked: Tensor
     owner: Tensor
     own: Tensor
@@ -85,9 +84,7 @@ class Features(nn.Module):
     def __init__(self, layout: Layout, rank: int, presence: bool) -> None:
         super().__init__()
         self.layout, self.presence = layout, presence
-        self.rank = min(
-            rank, max([k for k, seen in zip(layout.tokens, layout.seen, strict=True) if seen != "bins"], default=1)
-        )
+        self.rank = min(rank, max(layout.tokens))
         self.vectors = nn.Parameter(0.5 * torch.randn(layout.total, self.rank))
         with torch.no_grad():
             for column in range(layout.columns):
@@ -95,8 +92,9 @@ class Features(nn.Module):
                     0.0  # what is rare, or unseen, shows nothing until it is learned
                 )
         self.register_buffer("phi", phi(layout, torch.ones(layout.total)))
+        self.register_buffer("single", alone(layout).float())
         each = [self._shown(k, seen) for k, seen in zip(layout.tokens, layout.seen, strict=True)]
-        wide = self.rank + SMOOTH + HEAVY + presence
+        wide = self.rank + SMOOTH + presence
         self.spans = list(accumulate(map(len, each), initial=0))
         picked = [j * wide + place for j, places in enumerate(each) for place in places]
         owner = [j for j, places in enumerate(each) for _ in places]
@@ -107,19 +105,24 @@ class Features(nn.Module):
 
     def _shown(self, tokens: int, seen: str) -> list[int]:
         """Which entries of (V, φ, there) a column shows."""
-        vector = list(range(min(self.rank, tokens))) if seen != "bins" else []
-        smooth = {"levels": 0, "values": SMOOTH if tokens > self.rank else 0, "bins": SMOOTH + HEAVY}[seen]
-        there = [self.rank + SMOOTH + HEAVY] if self.presence else []
+        vector = range(min(self.rank, tokens))
+        smooth = {"levels": 0, "values": SMOOTH if tokens > self.rank else 0, "bins": SMOOTH}[seen]
+        there = [self.rank + SMOOTH] if self.presence else []
         return [*vector, *range(self.rank, self.rank + smooth), *there]
 
     @torch.no_grad()
-    def know(self, counts: Tensor) -> None:
-        """Take the places of ordered tokens from how often each was met, [tokens of all columns]."""
+    def know(self, counts: Tensor, single: Tensor) -> None:
+        """Take the places of ordered tokens from how often each was met, and which are single values, [tokens of all columns]."""
         self.phi.copy_(phi(self.layout, counts))
+        self.single.copy_(single)
 
     def _table(self) -> Tensor:
         phi = self.phi.to(self.vectors.dtype)
-        parts = [self.vectors, phi, *([phi.new_ones(len(phi), 1)] if self.presence else [])]
+        parts = [
+            self.vectors * self.single.to(phi.dtype).unsqueeze(1),
+            phi,
+            *([phi.new_ones(len(phi), 1)] if self.presence else []),
+        ]
         return torch.cat(parts, 1)
 
     def forward(self, value: Tensor) -> Tensor:
@@ -134,10 +137,16 @@ class Features(nn.Module):
         return functional.embedding(tokens, self._table()[self.layout.places(column)][:, self.own[span]])
 
 
+def alone(layout: Layout) -> Tensor:
+    """Which tokens are single values by the kind of their column, bool [tokens of all columns]: all but those of bins."""
+    kinds = [seen != "bins" for tokens, seen in zip(layout.tokens, layout.seen, strict=True) for _ in range(tokens)]
+    return torch.tensor(kinds)
+
+
 def phi(layout: Layout, counts: Tensor) -> Tensor:
-    """The features of every token by its place, [tokens, SMOOTH + HEAVY]; counts [tokens]: how often each was met."""
+    """The features of every token by its place, [tokens, SMOOTH]; counts [tokens]: how often each was met."""
     made = []
-    for column, (tokens, seen) in enumerate(zip(layout.tokens, layout.seen, strict=True)):
+    for column, tokens in enumerate(layout.tokens):
         own = counts[layout.places(column)].double()
         share = own / own.sum().clamp_min(1e-12)
         midrank = share.cumsum(0) - 0.5 * share
@@ -145,10 +154,5 @@ def phi(layout: Layout, counts: Tensor) -> Tensor:
         waves = [wave(2 * math.pi * w * place) for w in WAVES for wave in (torch.sin, torch.cos)]
         last = torch.zeros_like(place)
         last[-1:] = 1.0
-        heavy = torch.zeros(tokens, HEAVY, dtype=torch.float64, device=counts.device)
-        if seen == "bins":
-            top = share.topk(min(HEAVY, tokens))
-            for rank, (size, token) in enumerate(zip(top.values, top.indices, strict=True)):
-                heavy[token, rank] = (size * tokens > HEAVIER).double()
-        made.append(torch.cat((torch.stack((2 * midrank - 1, 2 * place - 1, *waves, last), 1), heavy), 1))
+        made.append(torch.stack((2 * midrank - 1, 2 * place - 1, *waves, last), 1))
     return torch.cat(made).float()

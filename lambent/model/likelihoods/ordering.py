@@ -4,9 +4,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lambent.model.likelihoods.features import Layout, Tokens
+from lambent.model.likelihoods.features import Layout, Tokens, alone
 
 COARSE = 16  # groups of tokens among which mutual information is measured
+OFTEN = 5  # times that a single value among bins was met at least
 MOST = 2**31  # products that it may take
 
 
@@ -14,6 +15,12 @@ def met(layout: Layout, value: Tensor) -> Tensor:
     """How often each token stands in rows [rows, columns], [tokens of all columns]; NaN counts for none."""
     index = Tokens(layout).to(value.device).among_all(value)
     return torch.bincount(index[~torch.isnan(value)], minlength=layout.total).double()
+
+
+def singled(layout: Layout, value: Tensor, counts: Tensor) -> Tensor:
+    """Which tokens are single values, bool [tokens of all columns]: by kind, or because all that was met of a bin was whole."""
+    whole = met(layout, torch.where(value == value.floor(), value, torch.nan))
+    return alone(layout).to(value.device) | ((whole >= OFTEN) & (whole == counts))
 
 
 def ordered(layout: Layout, value: Tensor, counts: Tensor) -> list[int]:

@@ -10,10 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from lambent import VAE, Fitted, Table, UsageError, synthesize
+from lambent import VAE, Fitted, Table, UsageError, impute, synthesize
 from lambent.distributions.columnwise import columnwise
 from lambent.model.trace import fixed
 from lambent.tasks.demands import intersected
+from lambent.tasks.explore import generate
 from lambent.tasks.predict import Prediction, predict
 from lambent.tasks.resampling import evenly_chosen, worth_of
 from lambent.tasks.synthesize import synthesis
@@ -141,6 +142,22 @@ def test_gaps_are_as_in_the_data_or_none(mixed: Fitted) -> None:
     assert not synthesize(mixed, 300, complete=True).isna().any(axis=None)
 
 
+def test_what_training_did_not_see_is_not_drawn(mixed: Fitted, frame: Frame) -> None:
+    seen, known = frame(gaps=0.1), frame(gaps=0.5).head(200)
+    free = generate(mixed, 3000, noise=True)
+    assert bool((free[:, 1] >= mixed.modality.encoding.tokens[1] - 1).any()), "the model itself draws such values"
+    beyond = [
+        synthesize(mixed, 3000),
+        synthesize(mixed, 3000, given=["ok=true"]),
+        synthesize(mixed, given_rows=known),
+        *impute(mixed, known, draws=2),
+    ]
+    for made in beyond:
+        for name in ("age", "pay", "since"):
+            assert made[name].min() >= seen[name].min()
+            assert made[name].max() <= seen[name].max()
+
+
 def test_relations_hold(mixed: Fitted) -> None:
     found = synthesize(mixed, 300, where=["age<=pay"])
     both = found.dropna(subset=["age", "pay"])
@@ -167,6 +184,7 @@ def test_rows_known_in_part_keep_what_they_have(mixed: Fitted, frame: Frame) -> 
     ("asked", "words"),
     [
         ({"given": ["age>50", "age<40"]}, "no value of column 'age' satisfies"),
+        ({"given": ["age>200"]}, r"age>200: column 'age' has no such value in training .*; its probability is about"),
         ({"given": ["agee>50"]}, "did you mean 'age'"),
         ({"given": ["job=nurs"]}, "did you mean 'nurse'"),
         ({"given": ["ok=missing"]}, "no gaps to ask for"),

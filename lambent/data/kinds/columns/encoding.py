@@ -58,6 +58,11 @@ class Encoding:
         return tuple(column.seen for column in self.modelled) + ("levels",) * len(self.indicates)
 
     @property
+    def reach(self) -> dict[int, Intervals]:
+        """By encoded column where values lie that training saw, where that is not everywhere."""
+        return {place: column.reach for place, column in enumerate(self.modelled) if column.reach is not None}
+
+    @property
     def likelihoods(self) -> list[Spec]:
         """What suits each encoded column, where columns are independent given z; none under ranks."""
         return [] if self.ranks else [column.likelihood for column in self.modelled]
@@ -85,6 +90,8 @@ class Encoding:
             found = column.intervals(restriction)  # which refuses for a column that is left out
             return self.modelled.index(column), found
         if column.name not in self.gappy or not self.ranks:
+            if column.kind == "empty":
+                raise UsageError(f"{restriction}: column {column.name!r} is empty: it is missing in every row, unasked")
             told = "no cell of it was missing in training" if self.ranks else "gaps have indicators under ranks alone"
             raise UsageError(f"{restriction}: column {column.name!r} has no gaps to ask for: {told}")
         wanted = float(restriction.operator == "=")

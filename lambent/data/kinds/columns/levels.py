@@ -91,6 +91,11 @@ class Levels(Column):
         return "values" if self.kind == "ordinal" else "levels"
 
     @property
+    def reach(self) -> Intervals | None:
+        """All levels; "other" too where there are rare ones."""
+        return None if self.rare else [(0.0, self._other)]
+
+    @property
     def likelihood(self) -> Spec:
         """A truth value has two levels; other names have one more, for those that were never seen."""
         if self.form == "boolean" and len(self.levels) == 2:
@@ -197,5 +202,5 @@ class Levels(Column):
             return alike[0]
         listed = sorted(names, key=lambda name: self._place[names[name]])[:12]
         more = f" and {len(names) - 12:,} more" if len(names) > 12 else ""
-        hint = nearest(text.strip(), names).partition("Allowed:")[0]
+        hint = nearest(text.strip(), names).partition("Allowed:")[0].replace("; ", ". ")
         raise UsageError(f"column {self.name!r} has no level {text.strip()!r}; {hint}It has {', '.join(listed)}{more}.")

@@ -186,6 +186,8 @@ def test_rows_known_in_part_keep_what_they_have(mixed: Fitted, frame: Frame) -> 
         ({"given": ["age>50", "age<40"]}, "no value of column 'age' satisfies"),
         ({"given": ["age>200"]}, r"age>200: column 'age' has no such value in training .*; its probability is about"),
         ({"given": ["agee>50"]}, "did you mean 'age'"),
+        ({"given": ["job=xyzzy"]}, "has no level 'xyzzy'. It has clerk"),
+        ({"given": ["job>5"]}, "its levels have no order"),
         ({"given": ["job=nurs"]}, "did you mean 'nurse'"),
         ({"given": ["ok=missing"]}, "no gaps to ask for"),
         ({"given": ["age=45", "pay<3000", "since=2020-02-03", "job=cook", "ok=true"]}, "has a probability of about"),

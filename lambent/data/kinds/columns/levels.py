@@ -159,8 +159,10 @@ class Levels(Column):
     def intervals(self, restriction: Restriction) -> Intervals:
         """Of a rare level: its stretch of "other"."""
         order = {level: place for place, level in enumerate(self.levels)}
-        wanted = {self._level(value) for value in restriction.values}
         operator = restriction.operator
+        if operator in ("<", "<=", ">", ">=") and self.form == "text" and self.kind == "categorical":
+            raise UsageError(f"column {self.name!r} is {self.kind}: its levels have no order; ask with =, != or in")
+        wanted = {self._level(value) for value in restriction.values}
         if operator in ("<", "<=", ">", ">="):
             return self._ordered(operator, order[self._kept(wanted.pop())])
         chosen = [(place, place + 1) for level, place in order.items() if level in wanted]
@@ -176,8 +178,6 @@ class Levels(Column):
         return self._other + float(self._ends[place]), self._other + float(self._ends[place + 1])
 
     def _ordered(self, operator: str, place: int) -> Intervals:
-        if self.kind not in ("ordinal", "binary", "boolean") and self.form == "text":
-            raise UsageError(f"column {self.name!r} is {self.kind}: its levels have no order; ask with =, != or in")
         low, high = {"<": (0, place), "<=": (0, place + 1), ">": (place + 1, len(self.levels))}.get(
             operator, (place, len(self.levels))
         )
@@ -202,5 +202,6 @@ class Levels(Column):
             return alike[0]
         listed = sorted(names, key=lambda name: self._place[names[name]])[:12]
         more = f" and {len(names) - 12:,} more" if len(names) > 12 else ""
-        hint = nearest(text.strip(), names).partition("Allowed:")[0].replace("; ", ". ")
-        raise UsageError(f"column {self.name!r} has no level {text.strip()!r}; {hint}It has {', '.join(listed)}{more}.")
+        hint = nearest(text.strip(), names).partition("Allowed:")[0]
+        told = f"; {hint}" if hint else ". "
+        raise UsageError(f"column {self.name!r} has no level {text.strip()!r}{told}It has {', '.join(listed)}{more}.")

@@ -109,7 +109,8 @@ class Ranked(Column):
         values = rounded(np.where(missing, self._middle, values), self.step)
         token = np.clip(np.searchsorted(self._low, values, side="right") - 1, 0, len(self._low) - 1)
         next_one = np.minimum(token + 1, len(self._low) - 1)
-        near = SINGLE * np.abs(values)
+        alike = SINGLE * np.abs(values) if self.form == "number" else np.zeros(len(values))
+        near = np.minimum(alike, self.step / 4) if self.step else alike
         token = np.where(
             self._atoms[next_one] & (self._low[next_one] - values <= near) & (self._low[next_one] >= values),
             next_one,

@@ -28,6 +28,15 @@ Spec = dict[str, Any]
 WORDS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8)  # no argument can hold a NUL
 
 
+# Of fields that take some words alone.
+TAKEN = {
+    ("Autoregressive", "kinds"): st.lists(st.sampled_from(["levels", "values", "bins"]), min_size=1, max_size=3),
+    ("Table", "kinds"): st.lists(
+        st.sampled_from(["age=count", "a=b=text", " =real", 'say "x", y=ordinal']), max_size=3
+    ),
+}
+
+
 def value_of(hint: Any, limits: Any, small: bool, depth: int) -> st.SearchStrategy[Any]:
     """Any value that a field takes, from its annotation and its range, as plain data."""
     arguments = typing.get_args(hint)
@@ -45,8 +54,9 @@ def value_of(hint: Any, limits: Any, small: bool, depth: int) -> st.SearchStrate
         low = limits.get("minimum", 0)
         return st.integers(low, low + 3 if small else limits.get("maximum", 2**40))
     if hint is float:
-        ends = {"min_value": limits.get("minimum", limits.get("above")), "max_value": limits.get("maximum")}
-        return st.floats(**ends, exclude_min="above" in limits, allow_nan=False, allow_infinity=False)
+        low, high = limits.get("minimum", limits.get("above")), limits.get("maximum", limits.get("below"))
+        open_ends = {"exclude_min": "above" in limits, "exclude_max": "below" in limits}
+        return st.floats(low, high, **open_ends, allow_nan=False, allow_infinity=False)
     plain = {bool: st.booleans(), str: WORDS, type(None): st.none()}
     return plain[hint] if hint in plain else spec_of(hint, small, depth + 1)
 
@@ -59,7 +69,12 @@ def spec_of(draw: st.DrawFn, kind: type[Part], small: bool = False, depth: int =
     name = draw(st.sampled_from(known))
     cls = registered(kind)[name]
     hints = typing.get_type_hints(cls)
-    fields = {f.name: draw(value_of(hints[f.name], f.metadata, small, depth)) for f in dataclasses.fields(cls)}
+    fields = {
+        f.name: draw(
+            TAKEN[name, f.name] if (name, f.name) in TAKEN else value_of(hints[f.name], f.metadata, small, depth)
+        )
+        for f in dataclasses.fields(cls)
+    }
     return {"type": name, **fields}
 
 

@@ -202,7 +202,7 @@ def test_traverse_along_directions_where_the_code_may_be_turned(lambent: Run) ->
         (["traverse", "--row=99", "--out=x.csv"], "there are rows"),
         (["traverse", "--reach=nan", "--out=x.csv"], "--reach"),
         (["sample", "--n=0", "--out=x.csv"], "--n"),
-        (["sample", "--n=10000001", "--out=x.csv"], "--n"),
+        (["sample", "--n=1000000000001", "--out=x.csv"], "--n"),
         (["sample", "--temperature=0", "--out=x.csv"], "--temperature"),
         (["sample", "--temperature=inf", "--out=x.csv"], "--temperature"),
         (["evaluate", "--samples=0"], "--samples"),

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from lambent.data import load, load_parted
+from lambent.data.kinds.columns import learning
 from lambent.data.kinds.columns import tally as tallying
 from lambent.data.kinds.columns.restriction import Restriction, parsed
 from lambent.data.kinds.columns.tally import Tally
@@ -110,6 +111,32 @@ def test_the_census_comes_back_with_its_blanks() -> None:
     assert {c.name: c.kind for c in table.columns}["income"] == "binary"
 
 
+def test_times_come_back_in_their_zone_and_resolution() -> None:
+    """Zones, units, midnight and durations; values that training saw and such as it did not."""
+    hours = pd.Timestamp("2024-03-30 00:00") + pd.to_timedelta(RNG.integers(0, 1000, N), "h")
+    frame = pd.DataFrame(
+        {
+            "zoned": hours.tz_localize("UTC").tz_convert("Europe/Berlin"),
+            "seconds": (pd.Timestamp("2020-01-01") + pd.to_timedelta(RNG.integers(0, 10**8, N), "s")).astype(
+                "datetime64[s]"
+            ),
+            "days": pd.Timestamp("2020-01-01") + pd.to_timedelta(RNG.integers(0, 2000, N), "D"),
+            "minutes": pd.Timestamp("2024-05-01") + pd.to_timedelta(RNG.integers(0, 99, N), "min"),
+            "lasted": pd.to_timedelta(RNG.integers(0, 500, N), "min"),
+        }
+    )
+    table = Table().fit(frame)
+    back = table.decode(table.encode(frame))
+    assert back.dtypes.tolist() == frame.dtypes.tolist()
+    for name in ("zoned", "days", "minutes", "lasted"):
+        assert (back[name] == frame[name]).all(), name
+    assert (abs(back["seconds"] - frame["seconds"]) <= pd.Timedelta("5min")).all()
+    units = {c.name: (c.unit, c.step) for c in table.columns}  # type: ignore[attr-defined]
+    assert units == {"zoned": (1, 3600), "seconds": (1, 1), "days": (86400, 1), "minutes": (1, 60), "lasted": (1, 60)}
+    new = frame.assign(days=frame["days"] + pd.Timedelta("3000D"))
+    assert (table.decode(table.encode(new))["days"] == new["days"]).mean() > 0.9
+
+
 # ---- levels ------------------------------------------------------------------------------------------------------
 
 
@@ -185,6 +212,14 @@ def test_codes_that_are_names_come_from_text_and_numbers_alike() -> None:
     assert table.decode(table.encode(frame))["zip"].tolist() == frame["zip"].tolist()
     other = Table().fit(text)
     assert torch.equal(other.encode(frame), other.encode(text))
+
+
+def test_codes_that_are_close_are_not_the_same() -> None:
+    frame = pd.DataFrame({"code": [123456789, 123456791] * 30, "rate": [0.1, 0.25] * 30, "t": ["a", "b"] * 30})
+    table = Table().fit(frame)
+    assert [c.tokens for c in table.columns] == [3, 3, 3]
+    near = table.encode(frame.assign(code=123456790, rate=frame["rate"].astype(np.float32)))
+    assert near[:2].tolist() == [[2, 0, 0], [2, 1, 1]]
 
 
 # ---- gaps --------------------------------------------------------------------------------------------------------
@@ -350,6 +385,20 @@ def test_many_different_values_are_sampled_in_bounded_room() -> None:
     assert (there < median).mean() == pytest.approx(0.5, abs=0.04)
     common = words.counts[words.words.index("w1")] / words.kept
     assert common == pytest.approx(np.mean([t == "w1" for t in texts]), abs=0.03)
+
+
+def test_what_comes_from_a_sample_is_told_and_new_keys_are_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(learning, "DIFFERENT", 500)
+    rows = 4000
+    frame = pd.DataFrame({"k": [f"K{i:04d}" for i in range(rows)], "v": RNG.normal(size=rows), "t": ["u", "v"] * 2000})
+    table = Table().learn([frame.iloc[i : i + 500].reset_index(drop=True) for i in range(0, rows, 500)])
+    assert table.notices["quartiles_from_a_sample"] == 2
+    assert [c.kind for c in table.columns] == ["identifier", "real", "binary"]
+    made = table.decode(table.encode(frame))
+    assert not set(made["k"]) & set(frame["k"])
+    share = [(frame["v"] < edge).mean() for edge in np.quantile(table.column("v").low, [0.25, 0.5, 0.75])]  # type: ignore[attr-defined]
+    assert share == pytest.approx([0.25, 0.5, 0.75], abs=0.12)
+    assert np.abs(made["v"] - frame["v"]).max() < 3
 
 
 def test_long_texts_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -115,6 +115,7 @@ def test_a_database_as_a_source(database: Path) -> None:
     check(read_url(f"sqlite:///{database}?rows"))
     found = load(f"sqlite:///{database}?SELECT x, n*x AS y FROM rows WHERE n > 0", modality=Table(scale="none"))
     assert found.x.tolist() == [[0.5, 0.5], [1.5, 3]]
+    assert read_url(f"sqlite:///{database}?SELECT s || '?' AS s FROM rows").values("s").tolist() == ["a?", None, " b?"]
     assert found.source["path"].startswith("sqlite:///")
 
 

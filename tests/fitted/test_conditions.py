@@ -217,9 +217,9 @@ def test_a_prior_is_fitted_under_the_context(prior: Any, best: float) -> None:
 
 def test_a_model_without_conditions_takes_none() -> None:
     vae = VAE(latent=2, network=NETWORK, epochs=1).fit(np.random.default_rng(0).normal(size=(50, 3)))
-    with pytest.raises(UsageError, match="not conditioned on anything"):
+    with pytest.raises(UsageError, match="no column is called 'label'; Allowed: x0, x1, x2"):
         vae.sample(2, given={"label": 1})
-    with pytest.raises(UsageError, match="no condition of levels"):
+    with pytest.raises(UsageError, match="neither a column nor a condition 'label' to predict"):
         predict(vae, np.zeros((2, 3)))
 
 

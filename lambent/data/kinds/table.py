@@ -145,8 +145,8 @@ class Table(Modality):
         self._rows = learning.rows
         self.encoding = learning.learned(notices)
         self._gaps = {"yes": True, "no": False}.get(self.missing, self.encoding.ranks or bool(self.encoding.gappy))
-        if learning.sampled and (self.encoding.ranks or self.scale == "robust"):
-            notices["quartiles_from_a_sample"] = len(self.columns)
+        if sampled := learning.sampled:
+            notices["quartiles_from_a_sample"] = len(sampled)
         self.label_names = sorted(labels) or None
         self.notices, self.noticed = dict(notices), notices.names
         return self

@@ -50,7 +50,8 @@ def read_url(source: str) -> Columns:
 
     Raises `DataError` for what the database refuses, `MachineError` where SQLAlchemy is needed and not there.
     """
-    url, mark, query = source.rpartition("?")
+    # Other addresses may have settings after a question mark of their own.
+    url, mark, query = source.partition("?") if source.startswith(SQLITE) else source.rpartition("?")
     if not mark or not query.strip():
         raise DataError(
             f"{masked(source)}: names no table; write {masked(source).rstrip('?')}?TABLE, or ?SELECT … in quotes"

@@ -30,14 +30,13 @@ class Cells:
     """One column of a table.
 
     values: float64 [rows], NaN where missing: numbers, 0 and 1 for false and true, seconds (since 1970, UTC) for times; of text
-    the places in `words`, −1 where missing. single: whether they came in single precision. zone: of times that have one.
+    the places in `words`, −1 where missing. single: whether they came in single precision.
     """
 
     form: Form
     values: np.ndarray
     words: list[str] = field(default_factory=list)
     single: bool = False
-    zone: str | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -59,7 +58,7 @@ def cells(table: Columns, name: str) -> Cells:
         return _of_words(*table.coded(name))
     values = table.values(name)
     if values.dtype.kind in "Mm":
-        return _of_times(values, declared.zone)
+        return _of_times(values)
     if values.dtype.kind == "O" and all(value is None or isinstance(value, str) for value in values):
         return _of_words(*table.coded(name))
     if (values.dtype.kind == "O" and beyond(values).any()) or has_long(values):
@@ -78,12 +77,12 @@ def has_long(values: np.ndarray) -> bool:
     return bool(values.max() > LARGEST_INTEGER or (values.dtype.kind == "i" and values.min() < -LARGEST_INTEGER))
 
 
-def _of_times(values: np.ndarray, zone: str | None) -> Cells:
+def _of_times(values: np.ndarray) -> Cells:
     """datetime64 or timedelta64 in microseconds."""
     form: Form = "datetime" if values.dtype.kind == "M" else "duration"
     seconds = values.astype(f"{values.dtype.kind}8[us]").astype(np.int64) / SECONDS
     seconds[np.isnat(values)] = np.nan
-    return Cells(form, seconds, zone=zone)
+    return Cells(form, seconds)
 
 
 def _of_words(codes: np.ndarray, words: list[str]) -> Cells:

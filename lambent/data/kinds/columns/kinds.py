@@ -113,7 +113,7 @@ def _of_numbers(tally: Tally) -> Kind:
         only = " and ".join(_shown(tally, place) for place in range(tally.different))
         return Kind("binary", f"only {only}" + (", and gaps" if tally.different == 1 else ""))
     whole = bool((values == np.rint(values)).all())
-    if whole and tally.different == tally.present and _are_keys(tally):
+    if whole and tally.different == tally.kept and _are_keys(tally):
         return Kind("identifier", f"every value is a different whole number from {_ends(tally)}, as in a list of keys")
     mean = float(values @ counts) / tally.kept
     variance = float((values - mean) ** 2 @ counts) / tally.kept

@@ -20,6 +20,7 @@ from lambent.errors import DataError, UsageError, nearest
 Asked = Literal["auto", "standard", "robust", "none", "ranks"]
 MOST_VALUES = 2**23  # that all columns together may hold while a table is learned in pieces
 SAMPLE = 2**14  # of which each column may hold these whatever their number
+DIFFERENT = 2**16  # values of a column that are counted each, while a table is learned in pieces
 
 
 class Learning:
@@ -46,7 +47,8 @@ class Learning:
         self.plain = {
             name: Learner(name, scale, self.share) for name in names if name not in others and scale != "ranks"
         }
-        self.tallies = {name: Tally(name, self.share) for name in names if name in tallied}
+        most = None if self.share is None else min(self.share, DIFFERENT)
+        self.tallies = {name: Tally(name, most) for name in names if name in tallied}
 
     def _is_plain(self, table: Columns, name: str) -> bool:
         """Whether a column holds plain numbers; truth values are such in an array, or where a scale is asked for."""
@@ -65,9 +67,11 @@ class Learning:
         self.rows += len(table)
 
     @property
-    def sampled(self) -> bool:
-        """Whether columns had more values than are held, so that quantiles come from a sample."""
-        return self.share is not None and self.rows > self.share
+    def sampled(self) -> list[str]:
+        """The columns that had more values than are held, so that their quantiles and frequencies come from a sample."""
+        if self.scale == "robust" and self.share is not None and self.rows > self.share:
+            return list(self.plain)
+        return [name for name, tally in self.tallies.items() if tally.rate < 1]
 
     def learned(self, notices: Notices) -> Encoding:
         """The columns, once all rows were taken in, with what is to be told of them."""

@@ -144,7 +144,10 @@ class Identifier(LeftOut):
         if len(parts) == 1 and next(iter(parts)).count("\0") == 1:
             prefix, suffix = next(iter(parts)).split("\0")
             runs = [word[len(prefix) : len(word) - len(suffix)] for word in tally.words]
-            after, digits = max(map(int, runs)), max(map(len, runs))
+            digits = max(map(len, runs))
+            after = (
+                max(map(int, runs)) if tally.rate == 1 else 10**digits - 1
+            )  # beyond those that a sample has not seen
             return cls(tally.name, why, [["0"] * digits], [1.0], after, prefix, suffix, declared=tally.declared)
         shapes, shares = _shapes([word[:LONGEST] for word in tally.words[:SAMPLE]])
         return cls(tally.name, why, shapes, shares, declared=tally.declared)

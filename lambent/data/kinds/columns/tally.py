@@ -31,7 +31,6 @@ class Tally:
         self.least, self.greatest = np.inf, -np.inf
         self.values, self.words, self.counts = np.empty(0), list[str](), np.empty(0, np.int64)
         self.single = False
-        self.zone: str | None = None
         self.declared = Declared("Unknown")
         self.odd: str | None = None  # where the first word is that is no number, and what, if most of those before are
         self.long: str | None = None  # where the first integer is that no float holds
@@ -64,7 +63,7 @@ class Tally:
         if gaps == len(found):
             return
         self._settle_form(found, table, int(missing.argmin()), before)
-        self.single, self.zone = self.single or found.single, self.zone or found.zone
+        self.single = self.single or found.single
         if found.form == "text":
             self._add_words(found)
             self.long = self.long or _long(table, self.name, found)
@@ -88,8 +87,9 @@ class Tally:
     def _add_values(self, values: np.ndarray) -> None:
         self.least = min(self.least, float(values.min()))
         self.greatest = max(self.greatest, float(values.max()))
+        if self.rate < 1:
+            values = values[self._random.random(len(values)) < self.rate]
         new, counts = np.unique(values, return_counts=True)
-        new, counts = self._thinned(new, counts)
         if self.different:
             new, place = np.unique(np.concatenate([self.values, new]), return_inverse=True)
             counts = np.bincount(place, np.concatenate([self.counts, counts])).astype(np.int64)

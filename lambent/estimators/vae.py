@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_array, check_is_fitted
 from lambent.data.kinds.modality import Encoded, Modality
 from lambent.data.kinds.table import Table
 from lambent.errors import UsageError
-from lambent.estimators.asking import asked, predicts, values_of
+from lambent.estimators.asking import asked, predicts, tells_levels, values_of
 from lambent.estimators.assembly import assembled, is_plain, latent_spec, refuse_unknown
 from lambent.estimators.intake import encoded as encoded_rows
 from lambent.estimators.intake import parted
@@ -226,16 +226,16 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
     def predict(self, X: Any, target: str | None = None) -> NDArray[Any]:
         """A column of a table given whatever else is there, or a condition: the likeliest level, or the mean, [rows].
 
-        The target's own cells are not looked at; X may lack columns, and have gaps. Of models of tables with gaps, and of those
-        with conditions.
+        The target's own cells are not looked at; X may lack columns, and have gaps. Without a name it is the only condition, else
+        the last column. Of models of tables with gaps, and of those with conditions.
         """
         return values_of(asked(self, X, target))
 
-    @available_if(predicts)  # type: ignore[untyped-decorator]
+    @available_if(tells_levels)  # type: ignore[untyped-decorator]
     @threaded
     def predict_proba(self, X: Any, target: str | None = None) -> NDArray[np.float64]:
         """The probability of each level of the target, [rows, levels], in the order of `lambent.predict(…).levels`."""
-        found = asked(self, X, target)
+        found = asked(self, X, target, levels=True)
         if not isinstance(found, Prediction):
             raise UsageError(
                 f"{target!r} is a column of numbers, and has no levels: lambent.predict gives its quantiles"

@@ -88,8 +88,8 @@ def test_a_vae_draws_under_conditions_and_predicts(vae: VAE, frame: pd.DataFrame
     assert vae.predict(frame.head(10), target="age").shape == (10,)
     with pytest.raises(UsageError, match="no levels"):
         vae.predict_proba(frame.head(3), target="age")
-    with pytest.raises(UsageError, match="predict what"):
-        vae.predict(frame.head(3))
+    assert vae.predict(frame.head(3)).tolist() == vae.predict(frame.head(3), target="since").tolist()
+    assert vae.predict_proba(frame.head(10)).tolist() == chances.tolist(), "the last column of levels"
     stored = load(vae.save(tmp_path / "m.lambent"))
     assert stored.predict(frame.head(10), target="job").tolist() == found.tolist()
     assert stored.sample(5, random_state=3).equals(vae.sample(5, random_state=3))

@@ -57,7 +57,7 @@ def estimate(scores: list[float] | None) -> NumberEstimate:
 
 
 def test_the_interval_reaches_to_the_score_of_its_rank() -> None:
-    scores = np.linspace(0.01, 9.99, 999).tolist() + [10.0]
+    scores = [*np.linspace(0.01, 9.99, 999).tolist(), 10.0]
     found = estimate(scores)
     # Of 1,000 scores that of rank ⌈1001 · 0.9⌉ = 901.
     assert found.quantile(0.95)[0] == pytest.approx(scores[900], rel=0.01)

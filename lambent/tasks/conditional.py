@@ -104,7 +104,7 @@ class Conditional:
             return Points(*(each[:, : self.rows].cpu() for each in own))
         assert self.separate is not None
         shares = (torch.arange(STRATA, dtype=torch.float64, device=self.x.device) + 0.5) / STRATA
-        values = self.separate.quantile(column, shares[:, None, None].expand(STRATA, *self.px.batch_shape))
+        values = self.separate.quantile(column, shares[:, None, None]).expand(STRATA, *self.px.batch_shape)
         weights = (self.log_weight.exp() / STRATA).expand_as(values)
         return Points(*(each.flatten(0, 1)[:, : self.rows].cpu() for each in (values, weights)))
 

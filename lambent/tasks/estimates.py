@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from statistics import NormalDist
 from typing import Any
 
@@ -113,14 +114,18 @@ class NumberEstimate:
 
     def _least(self, share: float) -> Array:
         """The least of the values below or at which at least that share lies, [rows]."""
-        order = np.argsort(self.values, axis=0, kind="stable")
+        values, sums = self._sorted
+        reached = sums >= share * (1 - 1e-12)
+        last = np.where(reached.any(0), reached.argmax(0), len(sums) - 1)
+        return np.asarray(values[last] if values.ndim == 1 else np.take_along_axis(values, last[None], 0)[0])
+
+    @cached_property
+    def _sorted(self) -> tuple[Array, Array]:
+        """The values in ascending order, and how much lies up to each, [points, rows]."""
+        order = np.argsort(self.values, axis=0)
         if self.values.ndim == 1:
-            reached = self.weights[order].cumsum(0) >= share * (1 - 1e-12)
-            return np.asarray(self.values[order][np.where(reached.any(0), reached.argmax(0), len(order) - 1)])
-        sums = np.take_along_axis(self.weights, order, 0).cumsum(0) >= share * (1 - 1e-12)
-        last = np.where(sums.any(0), sums.argmax(0), len(order) - 1)
-        place = np.take_along_axis(order, last[None], 0)
-        return np.asarray(np.take_along_axis(self.values, place, 0)[0])
+            return self.values[order], self.weights[order].cumsum(0)
+        return np.take_along_axis(self.values, order, 0), np.take_along_axis(self.weights, order, 0).cumsum(0)
 
     def typed(self, values: Array) -> Typed:
         """Values in the column's unit with its type, on its grid; whole where its type is."""

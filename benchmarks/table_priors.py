@@ -40,8 +40,8 @@ PRIORS: dict[str, tuple[Any, Any]] = {
 PROTOCOL = (
     "Up to 2,000 rows of each table, drawn by a fixed seed; three of its columns cut at their quartiles into words, and the "
     "class, a word. Seven tenths are trained on, by `VAE()` with nothing chosen but the prior; nats are minus the 32-sample "
-    "bound of the rest, in the data's own units, the mean over rows; C2ST (2 − 2·max(½, AUROC), 1 is best) of boosted trees at telling as many "
-    "synthetic rows from the rest. Seed 0."
+    "bound of the rest, in the data's own units, the mean over rows; C2ST (2 − 2·max(½, AUROC), 1 is best) of boosted trees "
+    "at telling as many synthetic rows from the rest. Seed 0."
 )
 COLUMNS = [
     column("data", "Data"),

@@ -4,6 +4,7 @@ The file is one of safetensors: the weights, and in its header the spec, the mod
 runs no code from it: names are looked up among the registered parts, tensors are numbers, the rest is JSON.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -32,6 +33,7 @@ from lambent.seeds import stream
 
 FORMAT = 1
 MOST_AXES = 8
+Calibration = dict[str, list[float]]
 
 
 @dataclass
@@ -55,11 +57,15 @@ class Rows:
 
 @dataclass
 class Fitted:
-    """A trained model, the modality that turns raw data into what it takes, and the record of where it came from."""
+    """A trained model, the modality that turns raw data into what it takes, and the record of where it came from.
+
+    calibration: of tables, scores of held-out cells by column, by which intervals of numbers are corrected; empty: they are not.
+    """
 
     model: LatentModel
     modality: Modality | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
+    calibration: Calibration = field(default_factory=dict)
 
     @classmethod
     def of(cls, given: Any) -> "Fitted":
@@ -238,6 +244,7 @@ def save(path: str | Path, fitted: Fitted | LatentModel) -> Path:
         "event": list(model.event_shape),
         "modality": None if modality is None else _described(modality),
         "provenance": {**fitted.provenance, "versions": versions()},
+        **({"calibration": fitted.calibration} if fitted.calibration else {}),
     }
     return modelfile.written(path, tensors, header)
 
@@ -276,7 +283,17 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Fitted:
     model.load_state_dict(tensors)
     model.to(device).eval()
     provenance = header.get("provenance")
-    return Fitted(model, modality, provenance if isinstance(provenance, dict) else {})
+    return Fitted(model, modality, provenance if isinstance(provenance, dict) else {}, _calibration(path, header))
+
+
+def _calibration(path: Path, header: dict[str, Any]) -> Calibration:
+    try:
+        found = {str(name): [float(score) for score in own] for name, own in header.get("calibration", {}).items()}
+    except (AttributeError, TypeError, ValueError):
+        found = {"": [math.nan]}
+    if not all(math.isfinite(score) and score >= 0 for own in found.values() for score in own):
+        raise ArtifactError(f"{path} cannot be loaded: the scores that its intervals are corrected by are damaged")
+    return {name: sorted(own) for name, own in found.items()}
 
 
 def read_header(path: str | Path) -> dict[str, Any]:

@@ -26,6 +26,7 @@ STREAMS = {
     "validation noise": 0x7A11D,
     "training noise": 0x10015E,
     "judge": 0x10D6E,
+    "calibration": 0xCA11B,
 }
 
 

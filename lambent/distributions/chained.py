@@ -26,6 +26,14 @@ class Conditionals(Protocol):
         """Whether every token is an interval, so that u is of account; else it is of the last one alone."""
         ...
 
+    def closed(self, column: int) -> bool:
+        """Whether the last token is none to be drawn."""
+        ...
+
+    def indicator(self, column: int) -> int | None:
+        """The column that is 1 where this one is missing, if there is one."""
+        ...
+
     def log_prob(self, raw: Tensor, value: Tensor) -> Tensor:
         """log p(x_j | those before it that are there, z), [*batch, columns], whatever stands where a value is missing."""
         ...
@@ -158,14 +166,28 @@ class Chained(Columnwise):
             weights = torch.where(total > 0, weights, inside + (inside.sum() == 0))
             token, within = self._drawn(column, weights, inside, low, (generator, temperature))
             filled[missing, column] = _joined(token, within, filled.dtype)
-            conditionals.add(gathered, column, missing, token)
+            shows = self._showing(filled, column, missing)
+            conditionals.add(gathered, column, missing[shows], token[shows])
         return filled, log_share
 
-    def _shares(self, column: int, intervals: Intervals | None, like: Tensor) -> tuple[Tensor, Tensor]:
-        """How much of each token's interval lies in the given ones, [tokens] (1 of a value inside), and [pieces, 2, tokens].
+    def _showing(self, filled: Tensor, column: int, rows: Tensor) -> Tensor:
+        """Which of the rows let the others see what was drawn: not those of which it is known that the cell is missing."""
+        indicator = self.conditionals.indicator(column)
+        if indicator is None:
+            return torch.ones_like(rows, dtype=torch.bool)
+        return ~(filled[rows, indicator] >= 1)
 
-        The pieces are where within its own interval, from 0 to 1.
+    def _shares(self, column: int, intervals: Intervals | None, like: Tensor) -> tuple[Tensor, Tensor]:
+        """How much of each token's interval may be drawn, [tokens], and what of it lies in the given ones, [pieces, 2, tokens].
+
+        The pieces are where within its own interval, from 0 to 1; a single value is inside or not.
         """
+        inside, cut = self._inside(column, intervals, like)
+        if self.conditionals.closed(column):
+            inside[-1] = 0.0
+        return inside, cut
+
+    def _inside(self, column: int, intervals: Intervals | None, like: Tensor) -> tuple[Tensor, Tensor]:
         tokens = like.shape[-1]
         first = torch.arange(tokens, dtype=torch.float64, device=like.device)
         if intervals is None:

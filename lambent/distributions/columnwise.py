@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Size, Tensor
-from torch.distributions import Bernoulli, Categorical, Distribution, Independent
+from torch.distributions import Bernoulli, Categorical, Distribution, Independent, Laplace, Normal, StudentT
 from torch.nn import functional
 
 from lambent.distributions.columns import ColumnProduct
@@ -131,12 +131,12 @@ class Separate(Columnwise):
 
     def below(self, column: int, value: Tensor) -> Tensor:
         """P(x < value) of a column, [*value's, *batch] in float64; value [..., *batch] or to be broadcast to it."""
-        elements, place = self._of(column)
+        elements, place = self._alone(column)
         return below(elements, value.unsqueeze(-1).expand(*value.shape, elements.batch_shape[-1]))[..., place]
 
     def quantile(self, column: int, share: Tensor) -> Tensor:
         """The least value of a column with P(x ≤ value) ≥ share; shapes as in `below`."""
-        elements, place = self._of(column)
+        elements, place = self._alone(column)
         return quantile(elements, share.unsqueeze(-1).expand(*share.shape, elements.batch_shape[-1]))[..., place]
 
     def _of(self, column: int) -> tuple[Distribution, int]:
@@ -145,6 +145,14 @@ class Separate(Columnwise):
             if column in place:
                 return elements, place.index(column)
         raise UsageError(f"there is no column {column}: the rows have {self.event_shape[0]}")
+
+    def _alone(self, column: int) -> tuple[Distribution, int]:
+        """The same, without the others beside it where that is to be had: what is asked of one costs no more than one."""
+        elements, place = self._of(column)
+        if not isinstance(elements, Normal | StudentT | Laplace):
+            return elements, place
+        own = {name: getattr(elements, name)[..., place : place + 1] for name in elements.arg_constraints}
+        return type(elements)(**own, validate_args=False), 0
 
     def _joined(self, pieces: list[Tensor]) -> Tensor:
         numbers = [p if p.dtype.is_floating_point else p.float() for p in pieces]

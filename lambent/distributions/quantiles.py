@@ -119,7 +119,10 @@ def _(d: StudentT, share: Tensor) -> Tensor:
 
     # Its own edges come out as NaN.
     inner = share.double().clamp(1e-300, 1 - 1e-16)
-    out = _by_scipy(stdtrit, d.loc, d.df, inner.expand(torch.broadcast_shapes(inner.shape, d.loc.shape)))
+    df = d.df
+    if df.numel() and bool((df == df.flatten()[0]).all()):  # dear to invert: once for a share, not for every row
+        df = df.flatten()[0]
+    out = _by_scipy(stdtrit, d.loc, df, inner)
     return d.loc.double() + d.scale.double() * out
 
 

@@ -28,6 +28,7 @@ from lambent.model import LatentModel
 from lambent.objectives import Objective
 from lambent.part import Spec
 from lambent.progress import shown
+from lambent.tasks.calibration import calibrated
 from lambent.tasks.explore import decode, encode, generate, reconstruct, rows_under
 from lambent.tasks.predict import Prediction
 from lambent.tasks.score import scored, scored_by_column
@@ -132,7 +133,10 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
             seed=seed,
             progress=self.verbose,
         )
-        self._adopt(Fitted(model.cpu().eval(), encoded.modality))
+        fitted = Fitted(model.cpu().eval(), encoded.modality)
+        if isinstance(held_out, Encoded):
+            fitted.calibration = calibrated(fitted, held_out, seed=seed)
+        self._adopt(fitted)
         return self
 
     def partial_fit(self, X: Any, y: Any = None, **unknown: Any) -> Self:

@@ -104,7 +104,7 @@ class Conditional:
             return Points(*(each[:, : self.rows].cpu() for each in own))
         assert self.separate is not None
         shares = (torch.arange(STRATA, dtype=torch.float64, device=self.x.device) + 0.5) / STRATA
-        values = self.separate.quantile(column, shares[:, None, None].expand(STRATA, *self.px.batch_shape))
+        values = self.separate.quantile(column, shares[:, None, None]).expand(STRATA, *self.px.batch_shape)
         weights = (self.log_weight.exp() / STRATA).expand_as(values)
         return Points(*(each.flatten(0, 1)[:, : self.rows].cpu() for each in (values, weights)))
 
@@ -144,12 +144,14 @@ def conditionals(
 
     A row's codes come from the seed and what is known of it: the same row gets the same beside whatever others. Rows of which
     nothing is known have codes of the prior, the same for all of them.
-    Raises `UsageError` for a model that takes no gaps while there are some, or whose likelihood has no columns.
+    Raises `UsageError` for a model that takes no gaps while there are some, or whose likelihood has no columns, or one order of
+    them alone.
     """
     if samples < 1:
         raise UsageError(f"samples (codes of a row) must be at least 1, not {samples}")
     model, x = fitted.model, rows.x
     require_gaps(model, x)
+    require_any_order(model)
     silent = torch.isnan(x).all(1) if x.is_floating_point() else torch.zeros(len(x), dtype=torch.bool)
     order = torch.tensor(sorted(range(len(x)), key=_standing(x).__getitem__), dtype=torch.long)
     most = min(MOST_ROWS, max(1, 4 * BUDGET // (held(model) * samples)))
@@ -179,6 +181,12 @@ def require_gaps(model: LatentModel, x: Tensor) -> None:
             "this model was trained on rows without gaps, and cannot read rows that are known in part: train it with gaps "
             '(--data.missing yes; in Python VAE(modality=Table(missing="yes")))'
         )
+
+
+def require_any_order(model: LatentModel) -> None:
+    """Refuse to ask for columns given others where the likelihood learned them in one order alone."""
+    if (why := model.likelihood.one_way) is not None:
+        raise UsageError(why)
 
 
 def _conditional(model: LatentModel, rows: Rows, chunk: int, samples: int, seed: int, silent: bool) -> Conditional:

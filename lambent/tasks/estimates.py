@@ -1,9 +1,14 @@
 """Estimates: what a column of a table may be in rows that are known in part, in the data's own units."""
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -18,6 +23,11 @@ from lambent.data.readers.typed import Typed
 from lambent.tasks.conditional import Conditional
 
 WITHIN = 8  # values that stand for a bin
+NORMAL = NormalDist()
+OUTER = 1.5  # deviations to which quantiles are known by points, and beyond which they are drawn out
+FARTHEST = 1e3
+MANY = 200  # scores from which a model that is not sure enough may be told so
+TOGETHER = ""  # the name under which the scores of all columns stand
 OTHER = "other"  # the name of all rare levels together
 Array = NDArray[Any]
 
@@ -51,22 +61,71 @@ class LevelEstimate:
 
 @dataclass(frozen=True)
 class NumberEstimate:
-    """Of a column of numbers or times, in its unit: weighed values [points] or [points, rows], weights [points, rows], means."""
+    """Of a column of numbers or times, in its unit: weighed values [points] or [points, rows], weights [points, rows], means.
+
+    drawn_out: whether the values are quantiles of a density, which goes on beyond the outermost. scores: those of held-out cells
+    in ascending order, by which intervals are corrected; None: as the model has them.
+    """
 
     column: Column
     values: Array
     weights: Array
     mean: Array
+    drawn_out: bool = False
+    scores: Array | None = None
 
     def quantile(self, share: float) -> Array:
+        """The value below or at which that share lies, [rows]; two that lie evenly about the median, as corrected, together.
+
+        The interval between the quantiles of a and 1 − a reaches as far as the score of rank ⌈(n + 1)(1 − 2a)⌉ of n; of too few
+        for that, as far as the farthest. By few scores it is made wider alone, never narrower than the model has it.
+        """
+        if self.scores is None or share == 0.5:
+            return self._least(share)
+        count, own = len(self.scores), abs(NORMAL.inv_cdf(share))
+        rank = math.ceil((count + 1) * abs(2 * share - 1) * (1 - 1e-12))
+        reach = self.scores[min(rank, count) - 1]
+        if count < MANY or rank > count:
+            reach = max(reach, own)
+        return self._at(math.copysign(float(reach), share - 0.5))
+
+    def score(self, truth: Array) -> Array:
+        """How many deviations from the median the values [rows] lie, where this distribution is made normal; [rows], from 0."""
+        where = self.values if self.values.ndim == 2 else self.values[:, None]
+        under = (self.weights * (where < truth)).sum(0)
+        up_to = (self.weights * (where <= truth)).sum(0)
+        far = np.maximum(np.maximum(under, 1 - up_to), 0.5)  # 0.5: the median itself
+        score = torch.special.ndtri(torch.from_numpy(np.minimum(far, 1 - 1e-12))).numpy()
+        if self.drawn_out:
+            middle = self._least(0.5)
+            for sign in (-1.0, 1.0):
+                outer = self._least(NORMAL.cdf(sign * OUTER))
+                beyond = sign * (truth - outer) > 0
+                ratio = sign * (truth - middle) / np.maximum(sign * (outer - middle), 1e-300)
+                score = np.where(beyond, np.clip(OUTER * ratio, OUTER, FARTHEST), score)
+        return np.asarray(score)
+
+    def _at(self, score: float) -> Array:
+        """The value so many deviations above the median; beyond the outer quantiles as the normal's go on."""
+        if not self.drawn_out or abs(score) <= OUTER:
+            return self._least(NORMAL.cdf(score))
+        middle, outer = self._least(0.5), self._least(NORMAL.cdf(math.copysign(OUTER, score)))
+        return middle + (outer - middle) * (abs(score) / OUTER)
+
+    def _least(self, share: float) -> Array:
         """The least of the values below or at which at least that share lies, [rows]."""
-        order = np.argsort(self.values, axis=0, kind="stable")
+        values, sums = self._sorted
+        reached = sums >= share * (1 - 1e-12)
+        last = np.where(reached.any(0), reached.argmax(0), len(sums) - 1)
+        return np.asarray(values[last] if values.ndim == 1 else np.take_along_axis(values, last[None], 0)[0])
+
+    @cached_property
+    def _sorted(self) -> tuple[Array, Array]:
+        """The values in ascending order, and how much lies up to each, [points, rows]."""
+        order = np.argsort(self.values, axis=0)
         if self.values.ndim == 1:
-            reached = self.weights[order].cumsum(0) >= share * (1 - 1e-12)
-            return np.asarray(self.values[order][reached.argmax(0)])
-        sums = np.take_along_axis(self.weights, order, 0).cumsum(0) >= share * (1 - 1e-12)
-        place = np.take_along_axis(order, sums.argmax(0)[None], 0)
-        return np.asarray(np.take_along_axis(self.values, place, 0)[0])
+            return self.values[order], self.weights[order].cumsum(0)
+        return np.take_along_axis(self.values, order, 0), np.take_along_axis(self.weights, order, 0).cumsum(0)
 
     def typed(self, values: Array) -> Typed:
         """Values in the column's unit with its type, on its grid; whole where its type is."""
@@ -76,8 +135,19 @@ class NumberEstimate:
 Estimate = LevelEstimate | NumberEstimate
 
 
-def estimated(conditional: Conditional, column: Column, place: int) -> Estimate:
-    """What encoded column number `place`, a `column` of the table, may be in the rows of a conditional."""
+def estimated(
+    conditional: Conditional, column: Column, place: int, calibration: Mapping[str, Sequence[float]] | None = None
+) -> Estimate:
+    """What encoded column number `place`, a `column` of the table, may be in the rows of a conditional.
+
+    calibration: scores of held-out cells by column, or of all together, by which intervals are corrected.
+    """
+    found = _estimated(conditional, column, place)
+    scores = (calibration or {}).get(column.name, (calibration or {}).get(TOGETHER))
+    return replace(found, scores=np.array(scores)) if scores and isinstance(found, NumberEstimate) else found
+
+
+def _estimated(conditional: Conditional, column: Column, place: int) -> Estimate:
     if isinstance(column, Levels):
         return _of_levels(column, conditional.probabilities(place))
     if isinstance(column, Ranked):
@@ -92,13 +162,13 @@ def estimated(conditional: Conditional, column: Column, place: int) -> Estimate:
     if conditional.tokens(place):  # numbers of which each is a token: the likeliest one, not one between
         return LevelEstimate(column, points.values.numpy(), points.weights.T.numpy())
     mean = in_units(column, conditional.mean(place))
-    return NumberEstimate(column, in_units(column, points.values), points.weights.numpy(), mean)
+    return NumberEstimate(column, in_units(column, points.values), points.weights.numpy(), mean, drawn_out=True)
 
 
 def in_units(column: Column, x: Tensor) -> Array:
     """Encoded values of any shape as numbers in the column's unit."""
     flat = x.numpy().reshape(-1, 1)
-    if isinstance(column, Warped):
+    if isinstance(column, (Ranked, Warped)):
         return column.values(flat[:, 0]).reshape(x.shape)
     return np.asarray(column.decode(flat).values, np.float64).reshape(x.shape)
 

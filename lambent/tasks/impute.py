@@ -13,7 +13,7 @@ from lambent.data.readers.filling import filled
 from lambent.data.readers.frames import Columns
 from lambent.data.readers.typed import Declared, Typed
 from lambent.errors import UsageError
-from lambent.fitted import Fitted
+from lambent.fitted import Calibration, Fitted
 from lambent.seeds import stream
 from lambent.tasks.conditional import SAMPLES, Conditional, conditionals
 from lambent.tasks.estimates import LevelEstimate, as_typed, estimated
@@ -56,7 +56,8 @@ def impute(
     A number is given its mean, a level the likeliest, as a mixture over K = `samples` codes weighed by importance.
     draws: instead so many completed copies, a list, in each of which the gaps of a row are drawn together: multiple imputation.
     interval: such as 0.9, for two more columns of every number that had gaps, NAME_low and NAME_high, between which it lies with
-    that probability, and of every level NAME_probability. Rows of nothing but gaps get the prior's mean.
+    that probability, and of every level NAME_probability. Where rows were held out in training, intervals reach as far as it took
+    for that share of their cells, hidden at random (`calibrated`). Rows of nothing but gaps get the prior's mean.
     Mattei and Frellsen, MIWAE, 2019; Rubin, Multiple imputation for nonresponse in surveys, 1987.
     Errors: `UsageError` for a model that is not one of tables, or was trained without gaps.
     """
@@ -79,7 +80,7 @@ def imputed(
     columns, rows = table.encoding.modelled, partial.rows
     missing = torch.isnan(rows.x[:, : len(columns)])
     gappy = missing.any(1).nonzero().squeeze(1)
-    work = _Work(columns, missing.numpy(), rows.x.double().numpy(), draws, interval)
+    work = _Work(columns, missing.numpy(), rows.x.double().numpy(), draws, interval, fitted.calibration)
     effective = torch.zeros(len(gappy), dtype=torch.float64)
     generator = torch.Generator(fitted.model.device).manual_seed(stream(seed, "completed rows"))
     for index, conditional in conditionals(fitted, rows.at(gappy), samples, seed, "filling in"):
@@ -101,11 +102,20 @@ def imputed(
 class _Work:
     """The gaps of all rows while they are being filled: encoded levels, numbers in their column's unit."""
 
-    def __init__(self, columns: list[Column], missing: Array, x: Array, draws: int, interval: float | None) -> None:
+    def __init__(
+        self,
+        columns: list[Column],
+        missing: Array,
+        x: Array,
+        draws: int,
+        interval: float | None,
+        calibration: Calibration,
+    ) -> None:
         self.columns = columns
         self.reach = {place: column.reach for place, column in enumerate(columns) if column.reach is not None}
         self.missing = missing
         self.interval = interval
+        self.calibration = calibration
         self.values = np.full(missing.shape, np.nan)
         self.levels: set[int] = set()
         self.sure: dict[int, Array] = {}
@@ -114,7 +124,7 @@ class _Work:
     def take(self, rows: Array, conditional: Conditional, generator: torch.Generator) -> None:
         """What a conditional says of the gaps in those of the rows."""
         for place in np.flatnonzero(self.missing[rows].any(0)).tolist():
-            found = estimated(conditional, self.columns[place], place)
+            found = estimated(conditional, self.columns[place], place, self.calibration)
             if isinstance(found, LevelEstimate):
                 self.levels.add(place)
                 self._put(rows, place, found.encoded(), found.probabilities.max(1)[:, None])

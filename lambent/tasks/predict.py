@@ -114,7 +114,7 @@ def _of_column(
     evidence, effective = torch.zeros(2, len(rows), dtype=torch.float64)
     parts: list[tuple[Tensor, Estimate]] = []
     for index, conditional in conditionals(fitted, rows, samples, seed, f"predicting {name}"):
-        parts.append((index, estimated(conditional, column, place)))
+        parts.append((index, estimated(conditional, column, place, fitted.calibration)))
         evidence[index], effective[index] = conditional.evidence, conditional.effective
     evidence += fitted.log_slope(rows.x)
     first = parts[0][1]

@@ -12,6 +12,7 @@ from lambent.distributions.columnwise import Columnwise, Intervals, columnwise
 from lambent.errors import UsageError
 from lambent.model import LatentModel
 from lambent.model.trace import fixed, from_prior
+from lambent.tasks.conditional import require_any_order
 from lambent.tasks.demands import Demand
 
 PILOT = 4096  # codes by which a demand is judged
@@ -67,6 +68,7 @@ class Source:
         """How probable the demand is, and how many codes a row needs to choose among; refuse what cannot be."""
         if not self.demand:
             return
+        require_any_order(self.model)
         total, log_weights = 0, []
         while total < MOST_CODES:
             log_weights.append(self._candidates(PILOT if total == 0 else 4 * PILOT, generator)[2])

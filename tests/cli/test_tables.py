@@ -17,15 +17,15 @@ from lambent.data.kinds.table import Table
 Run = Callable[..., Any]
 ROWS = 200
 FORMS = {
-    "age": r"(-?\d+)?",
-    "code": r"-?\d{4,}",
-    "price": r"(-?\d+\.\d\d)?",
+    "age": r"(\d+)?",
+    "code": r"000[0-5]\d",
+    "price": r"(\d+\.\d\d)?",
     "work": r"(| Private| State-gov|'=x)",
     "happy": r"(TRUE|FALSE|)",
     "born": r"\d{4}-\d\d-\d\d",
     "seen": r"\d{4}-\d\d-\d\d \d\d:\d\d",
     "at": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ",
-    "gain": r"-?\d+",
+    "gain": r"\d+",
     "key": r"K\d{6}",
     "x": r"-?\d+\.\d+(e-\d+)?",
 }

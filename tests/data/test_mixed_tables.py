@@ -121,17 +121,18 @@ def test_times_come_back_in_their_zone_and_resolution() -> None:
                 "datetime64[s]"
             ),
             "days": pd.Timestamp("2020-01-01") + pd.to_timedelta(RNG.integers(0, 2000, N), "D"),
+            "minutes": pd.Timestamp("2024-05-01") + pd.to_timedelta(RNG.integers(0, 99, N), "min"),
             "lasted": pd.to_timedelta(RNG.integers(0, 500, N), "min"),
         }
     )
     table = Table().fit(frame)
     back = table.decode(table.encode(frame))
     assert back.dtypes.tolist() == frame.dtypes.tolist()
-    for name in ("zoned", "days", "lasted"):
+    for name in ("zoned", "days", "minutes", "lasted"):
         assert (back[name] == frame[name]).all(), name
     assert (abs(back["seconds"] - frame["seconds"]) <= pd.Timedelta("5min")).all()
     units = {c.name: (c.unit, c.step) for c in table.columns}  # type: ignore[attr-defined]
-    assert units == {"zoned": (1, 3600), "seconds": (1, 1), "days": (86400, 1), "lasted": (1, 60)}
+    assert units == {"zoned": (1, 3600), "seconds": (1, 1), "days": (86400, 1), "minutes": (1, 60), "lasted": (1, 60)}
     new = frame.assign(days=frame["days"] + pd.Timedelta("3000D"))
     assert (table.decode(table.encode(new))["days"] == new["days"]).mean() > 0.9
 
@@ -211,6 +212,14 @@ def test_codes_that_are_names_come_from_text_and_numbers_alike() -> None:
     assert table.decode(table.encode(frame))["zip"].tolist() == frame["zip"].tolist()
     other = Table().fit(text)
     assert torch.equal(other.encode(frame), other.encode(text))
+
+
+def test_codes_that_are_close_are_not_the_same() -> None:
+    frame = pd.DataFrame({"code": [123456789, 123456791] * 30, "rate": [0.1, 0.25] * 30, "t": ["a", "b"] * 30})
+    table = Table().fit(frame)
+    assert [c.tokens for c in table.columns] == [3, 3, 3]
+    near = table.encode(frame.assign(code=123456790, rate=frame["rate"].astype(np.float32)))
+    assert near[:2].tolist() == [[2, 0, 0], [2, 1, 1]]
 
 
 # ---- gaps --------------------------------------------------------------------------------------------------------

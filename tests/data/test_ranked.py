@@ -28,6 +28,8 @@ CASES = {
     "tiny": RNG.normal(1e-9, 1e-10, 500),
     "huge": RNG.normal(1e15, 1e9, 500).round(),
     "cauchy": RNG.standard_cauchy(3000),
+    "large, close": 10**9 + RNG.integers(0, 50, 3000),
+    "large, many": 10**9 + RNG.integers(0, 5000, 3000),
     "single precision": RNG.normal(size=3000).astype(np.float32),
 }
 

@@ -69,7 +69,9 @@ def test_the_estimators_own_settings_have_the_same_defaults() -> None:
     shared = set(inspect.signature(VAE).parameters) & {field.name for field in dataclasses.fields(Training)}
     assert shared == {"epochs", "batch", "learning_rate", "validation", "patience", "precision", "threads", "device"}
     assert VAE().validation == "auto", "it alone holds rows out by itself"
-    shared -= {"validation"}
+    suited = {"epochs", "batch", "learning_rate"}
+    assert all(getattr(VAE(), name) is None for name in suited), "what suits the data, which may be what `fit` has"
+    shared -= {"validation", *suited}
     assert {name: getattr(VAE(), name) for name in shared} == {name: getattr(Training(), name) for name in shared}
 
 

@@ -41,6 +41,7 @@ def _untrained(data: pd.DataFrame, sharpness: float = 1.0, seed: int = 0) -> Fit
         "indicates": list(own.indicates),
         "width": 8,
         "rank": 4,
+        "agnostic": 0.25,
     }
     likelihood = Likelihood.from_spec({"type": "Autoregressive", **spec})
     model = LatentModel(Flat(1), likelihood, Mlp(8, 1), gaps=True).setup(table.event, rows.x, seed)

@@ -248,6 +248,7 @@ def test_wide_tables_sum_to_one_too_and_are_drawn_as_they_are_scored(monkeypatch
     for order in ORDERS[::5]:
         likelihood.order.copy_(torch.tensor(order))
         assert float(joint(likelihood, raw).sum()) == pytest.approx(1, abs=1e-9)
+    likelihood.order.copy_(torch.tensor((2, 1, 0, 3)))  # the indicator last, as it always stands
     exact = joint(likelihood, raw)[0]
     found = torch.bincount(number(likelihood(raw).sample((40_000,))[:, 0]), minlength=48) / 40_000
     assert ((found - exact).abs() < 5 * (exact * (1 - exact) / 40_000).sqrt() + 1e-4).all()
@@ -265,6 +266,51 @@ def test_an_indicator_and_its_column_do_not_see_each_other() -> None:
         # Its own column at another value leaves the indicator as likely as it was, all else being equal.
         changed = px.column_log_prob(mixed)
         torch.testing.assert_close(changed[:, 3], both[:, 3])
+
+
+def test_a_cell_that_is_known_to_be_missing_is_not_seen_by_the_others() -> None:
+    """p(x_0, x_2 | indicator of x_1 is 1): as in training, where such a cell is never there."""
+    likelihood, raw = chained(indicates=(1,))
+    likelihood.order.copy_(torch.tensor((1, 0, 2, 3)))
+    rows = every((3, 4))
+    told = torch.full((12, 4), math.nan, dtype=torch.float64)
+    told[:, [0, 2]], told[:, 3] = rows, 1.0
+    likelihood.order.copy_(torch.tensor((3, 0, 2, 1)))
+    exact = likelihood(raw.expand(12, -1)).column_log_prob(told)[:, [0, 2]].sum(1).exp()
+    likelihood.order.copy_(torch.tensor((1, 0, 2, 3)))
+    given = torch.full((40_000, 4), math.nan, dtype=torch.float64)
+    given[:, 3] = 1.0
+    drawn, _ = likelihood(raw.expand(40_000, -1)).completed(given)
+    found = torch.bincount((4 * drawn[:, 0].floor() + drawn[:, 2].floor()).long(), minlength=12) / 40_000
+    assert float(exact.sum()) == pytest.approx(1, abs=1e-9)
+    assert ((found - exact).abs() < 5 * (exact * (1 - exact) / 40_000).sqrt() + 1e-4).all()
+
+
+def test_the_encoder_does_not_read_the_indicators_that_only_training_has() -> None:
+    likelihood, _ = chained(indicates=(1,))
+    there, gone = every()[5:6], every()[5:6].clone()
+    gone[:, 3] = math.nan
+    torch.testing.assert_close(likelihood.seen(there), likelihood.seen(gone))
+    assert likelihood.seen(there).shape[1] == len(likelihood.read.owner) + 3
+
+
+def test_a_last_token_that_training_never_met_is_not_drawn_and_stays_finite() -> None:
+    """Column 0 has the last token in no row, column 2 in the rows of the training alone: that one is drawn."""
+    likelihood, raw = chained()
+    rows = every()
+    likelihood.start(rows[(rows[:, 0] < 2) & (rows[:, 2] < 3)].float())
+    assert likelihood.met.tolist() == [False, True, False, True]
+    likelihood.train()(raw).log_prob(torch.tensor([[0.0, 1.0, 3.2, 0.0]], dtype=torch.float64))
+    likelihood.eval()
+    assert likelihood.met.tolist() == [False, True, True, True]
+    drawn = likelihood(raw).sample((20_000,))[:, 0]
+    assert drawn[:, 0].max() < 2
+    assert (drawn[:, 2] >= 3).any()
+    assert float(joint(likelihood, raw).sum()) == pytest.approx(1, abs=1e-9)
+    assert torch.isfinite(likelihood(raw).log_prob(torch.tensor([[2.0, 0.0, 3.9, 1.0]], dtype=torch.float64))).all()
+    empty = torch.full((1, 4), math.nan, dtype=torch.float64)
+    _, log_share = likelihood(raw).completed(empty, None, {0: [(2.0, 3.0)]})
+    assert float(log_share) == -math.inf
 
 
 def test_the_binned_column_comes_first_and_what_tells_most_follows() -> None:

@@ -164,3 +164,18 @@ def test_tokens_given_the_rest() -> None:
 def test_pictures_have_no_columns() -> None:
     with pytest.raises(UsageError, match="no columns that can be asked"):
         columnwise(Observed(Normal(torch.zeros(2, 3, 3), 1.0), 2))
+
+
+@pytest.mark.parametrize("family", ["StudentT", "Normal", "Laplace"])
+def test_a_column_asked_alone_is_as_among_the_others(family: str) -> None:
+    location, scale = torch.randn(5, 7, 3, generator=torch.Generator().manual_seed(0)), torch.tensor([0.5, 1.0, 2.0])
+    own = {"df": torch.tensor([2.5, 4.0, 9.0])} if family == "StudentT" else {}
+    elements = getattr(torch.distributions, family)(**own, loc=location, scale=scale)
+    rows = columnwise(torch.distributions.Independent(elements, 1))
+    reference = {"StudentT": stats.t, "Normal": stats.norm, "Laplace": stats.laplace}[family]
+    shape = (4.0,) if own else ()
+    for share in (0.03, 0.5, 0.9):
+        exact = reference.ppf(share, *shape, location[..., 1].double().numpy(), 1.0)
+        found = rows.quantile(1, torch.full((1, 1), share, dtype=torch.float64)).expand(5, 7)
+        np.testing.assert_allclose(found.numpy(), exact, atol=1e-6)
+        np.testing.assert_allclose(rows.below(1, found).numpy(), share, atol=1e-6)

@@ -30,6 +30,7 @@ from lambent.report.run.findings import Findings
 from lambent.report.run.gather import gather
 from lambent.tasks.by_column import by_column
 from lambent.tasks.by_row import by_row, labels_of
+from lambent.tasks.calibration import MOST_ROWS, calibrated
 from lambent.tasks.evaluate import Evaluation, evaluate
 from lambent.training.callbacks import Callback, Journal, MLflow, Progress, Quiet, TensorBoard
 from lambent.training.fitting import fit
@@ -82,6 +83,8 @@ def carry_out(plan: Plan, folder: Path, job: Job, resume: bool = False) -> int:
     provenance = _provenance(plan, rows, parts["objective"], history, model, job.command)
     provenance["kept_epoch"] = start.kept_epoch
     fitted = Fitted(model, rows.train.modality, provenance)
+    if rows.valid is not None:
+        fitted.calibration = calibrated(fitted, drawn(rows.valid, MOST_ROWS), seed=plan.fit["seed"])
     fitted.save(folder / run_folder.MODEL)
     suit(model, plan.fit["threads"])  # which by now are a number, so that the same again has the same metrics
     try:

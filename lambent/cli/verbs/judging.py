@@ -15,8 +15,8 @@ from lambent.cli.voice import Voice
 from lambent.data import Encoded, Table
 from lambent.data.conditions import named
 from lambent.data.loading import raw_rows
+from lambent.data.readers.tabular import is_table
 from lambent.data.stored.ondisk import OnDisk
-from lambent.disk.modelfile import MODEL
 from lambent.errors import ArtifactError, DataError, UsageError
 from lambent.fitted import Fitted
 from lambent.report import Findings
@@ -90,7 +90,7 @@ def judged(options: Namespace, voice: Voice) -> int:
 
 def is_run(word: str) -> bool:
     """Whether a word names a run's folder or a model file, and no table."""
-    return not os.path.isfile(word) or Path(word).suffix == Path(MODEL).suffix
+    return not (os.path.isfile(word) and is_table(Path(word)))
 
 
 def _of_files(options: Namespace) -> Judgement:

@@ -9,6 +9,7 @@ MOST_UNITS = 16
 PRIOR: Spec = {"type": "Mixture", "components": 10, "covariance": "full"}
 FEW = 10_000  # rows up to which the narrower network is enough
 FEWER = 5_000  # rows below which columns that see columns have to be kept from learning them by heart
+FEWEST = 1_000  # and below which steps are of so few rows that more passes are needed
 UNITS = 8  # of a code beside columns that see columns
 BATCH = 512
 STEPS = 8_000
@@ -61,7 +62,7 @@ def _by_ranks(encoding: Encoding, rows: int) -> dict[str, Any]:
         "network": {"type": "Mlp", "width": 128 if few else 256},
         "fit": {
             "epochs": _epochs(rows),
-            "batch": BATCH if rows >= FEW else 256 if not few else 128 if rows >= 1000 else 64,
+            "batch": BATCH if rows >= FEW else 256 if not few else 128 if rows >= FEWEST else 64,
             "learning_rate": 2e-3,
             "schedule": "cosine",
             "warmup": 0.1,
@@ -74,5 +75,5 @@ def _by_ranks(encoding: Encoding, rows: int) -> dict[str, Any]:
 def _epochs(rows: int) -> int:
     """16, of few rows more, with validation rows to end them; of very many as many as make 8,000 steps."""
     if rows < FEW:
-        return 40
+        return 40 if rows >= FEWEST else 100
     return max(2, min(16, STEPS * BATCH // rows))

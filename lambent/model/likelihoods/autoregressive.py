@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +27,8 @@ class Autoregressive(Likelihood):
 
     A column's value is token + u: whole for levels and values; for bins u, uniform in [0, 1), is the place within the bin, of
     density 1. Levels are seen by a learned vector, bins by smooth features of their place, values by both. What is missing is
-    not seen and costs nothing. `start` orders the columns by mutual information.
+    not seen and costs nothing. `start` orders the columns by mutual information. A last token that training never met ("other",
+    "elsewhere") has a probability of its own and is not drawn.
     """
 
     papers = ("larochelle2011neural", "germain2015made")
@@ -71,8 +73,11 @@ class Autoregressive(Likelihood):
         self.event = event
         width = min(self.width, max(NARROWEST, UNITS // layout.columns // 8 * 8))
         self.chain = Chain(layout, width, self.rank, layout.columns > PAIRS)
-        self.read = Features(layout, self.rank, presence=False)
+        self.read = Features(layout.own, self.rank, presence=False)
         self.register_buffer("order", torch.arange(layout.columns))
+        self.register_buffer(
+            "met", torch.ones(layout.columns, dtype=torch.bool)
+        )  # whether each column's last token was
         self.register_buffer("seed", torch.randint(2**31, ()))  # of orders and of units left out
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))  # of training, so many so far
         self.hidden = (layout.columns, width)
@@ -116,6 +121,16 @@ class Autoregressive(Likelihood):
         """By ranks, unless it was told what tokens there are."""
         return "ranks" if len(self.tokens) == 1 else super().encoding
 
+    @property
+    def one_way(self) -> str | None:
+        """Trained in one order alone, a column never saw those that come after it."""
+        if self.agnostic:
+            return None
+        return (
+            "this model's columns saw each other in one order alone (Autoregressive.agnostic is 0), and it cannot tell them "
+            "given any others: train it with --likelihood.agnostic 0.25"
+        )
+
     def forward(self, raw: Tensor, context: Tensor | None = None) -> Distribution:
         order, draws = self.order, None
         if self.training:
@@ -130,6 +145,10 @@ class Autoregressive(Likelihood):
         """Each column's learned vector and smooth features, [rows, features]."""
         features: Tensor = self.read(x)
         return features
+
+    def readable(self, x: Tensor) -> Tensor:
+        """The columns without their gap indicators: only training has these, and an encoder would lack them ever after."""
+        return x[:, : self.read.layout.columns]
 
     def embedded_from(self, marks: Tensor) -> Tensor:
         return marks[:, self.read.owner]
@@ -146,9 +165,14 @@ class Autoregressive(Likelihood):
         layout = self.chain.layout
         counts = met(layout, observed)
         self.order.copy_(torch.tensor(ordered(layout, observed, counts)))
+        own = self.read.layout
+        for column in range(
+            own.columns
+        ):  # indicators are there in training alone, and only where both of their tokens are
+            self.met[column] = bool(counts[layout.places(column)][-1] > 0)
         single = singled(layout, observed, counts)
-        for features in (self.chain.features, self.read):
-            features.know(counts, single)
+        self.chain.features.know(counts, single)
+        self.read.know(counts[: own.total], single[: own.total])
         self.chain.heads.know(counts, single, start=True)
         return None
 
@@ -183,11 +207,25 @@ class Bound:
     def binned(self, column: int) -> bool:
         return self._layout.seen[column] == "bins"
 
+    def closed(self, column: int) -> bool:
+        return not self._met[column]
+
+    @cached_property
+    def _met(self) -> list[bool]:
+        met: list[bool] = self.likelihood.met.tolist()
+        return met
+
+    def indicator(self, column: int) -> int | None:
+        partner = self._layout.partner[column]
+        return partner if partner > column else None
+
     def log_prob(self, raw: Tensor, value: Tensor) -> Tensor:
         likelihood, chain = self.likelihood, self.likelihood.chain
         shape = torch.broadcast_shapes(raw.shape[:-1], value.shape)
         hidden = likelihood.computed(chain, raw, value, self.sequence, self._masks(shape, raw))
         tokens = chain.features.tokens(value).expand(shape).reshape(-1, shape[-1])
+        if self.draws is not None:
+            likelihood.met |= (tokens == chain.features.tokens.most).any(0)
         found: Tensor = chain.heads.log_prob(hidden, tokens).reshape(shape)
         return found
 

@@ -45,6 +45,11 @@ class Likelihood(Part):
         """How it wants columns of a table encoded, by the name of a scale: as they are for probabilities, else at unit scale."""
         return "none" if self.discrete else "standard"
 
+    @property
+    def one_way(self) -> str | None:
+        """Why columns cannot be told given any others, and what to do; None where they can."""
+        return None
+
     def of_columns(self, columns: Sequence[Spec]) -> "Likelihood":
         """The same for rows of columns that suggest a likelihood each; itself, unless it holds one for every column."""
         return self
@@ -87,6 +92,10 @@ class Likelihood(Part):
         """The inverse of `observe`, for rows that are stored as levels or not; still floating-point."""
         return x * self.white if of_bytes and self.unit_bytes else x
 
+    def readable(self, x: Tensor) -> Tensor:
+        """What of observed values the encoder is to read; all, unless a likelihood knows better."""
+        return x
+
     def embed(self, x: Tensor) -> Tensor:
         """Observed values → numbers of about unit scale, for a network to read."""
         return x
@@ -101,6 +110,7 @@ class Likelihood(Part):
         A missing value is nought, and 0 in the mask, which is 1 elsewhere. Both are joined along the first axis of the event
         (vectors, channels of an image), flat where a value is embedded as several numbers.
         """
+        x = self.readable(x)
         if not self.gaps:
             return self.embed(x)
         there = ~torch.isnan(x)

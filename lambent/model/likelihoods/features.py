@@ -42,6 +42,12 @@ class Layout:
         """Where the tokens of each column begin among those of all."""
         return list(accumulate(self.tokens[:-1], initial=0))
 
+    @cached_property
+    def own(self) -> "Layout":
+        """The same without the indicators, which are the last columns."""
+        count = self.columns - self.indicators
+        return Layout(self.tokens[:count], self.seen[:count], (-1,) * count, 0)
+
     def places(self, column: int) -> slice:
         """The tokens of a column among those of all."""
         first = self.offsets[column]

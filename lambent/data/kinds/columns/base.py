@@ -111,3 +111,8 @@ def as_single(token: np.ndarray, inner: np.ndarray) -> np.ndarray:
     """token + inner, 0 ≤ inner < 1, in float32, without a step to the next token."""
     x = (token + inner).astype(np.float32)
     return np.asarray(np.where(x >= token + 1, np.nextafter(x, np.float32(0)), x), np.float32)
+
+
+def after(x: float) -> float:
+    """The next number in single precision."""
+    return float(np.nextafter(np.float32(x), np.float32(np.inf)))

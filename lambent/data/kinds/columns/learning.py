@@ -85,7 +85,7 @@ class Learning:
         )
         made = self._by_kind(found) if by_kind else self._by_scale(found, notices)
         for column in made.columns:
-            if what := column.notice():
+            if (what := column.notice()) and self.asked.get(column.name) != column.kind:  # who said so need not be told
                 notices.note(what, column.name)
         return made
 

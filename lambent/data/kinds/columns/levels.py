@@ -115,7 +115,7 @@ class Levels(Column):
         if found.form == "text":
             return found.spread([self._of_word(word) for word in found.words]).astype(np.float32)[:, None]
         different, places = np.unique(found.values, return_inverse=True)  # NaN, if any, comes last
-        codes = np.array([np.nan if np.isnan(v) else self._of_number(v, found) for v in different])
+        codes = np.array([np.nan if np.isnan(v) else self._of_number(float(v), found) for v in different])
         return codes[places].astype(np.float32)[:, None]
 
     def _of_word(self, word: str) -> float:
@@ -126,11 +126,10 @@ class Levels(Column):
         if self.form == "text":
             return self._place.get(as_word(value, found.form), self._other)
         place = self._place.get(value)
-        if place is None:  # the same in single precision
-            place = next(
-                (self._place[one] for one in self._place if np.isclose(float(one), value, 1e-6, 0)), self._other
-            )
-        return place
+        if place is None and not value.is_integer():  # the same in single precision
+            alike = (one for one in self._place if np.float32(one) == np.float32(value))
+            place = next((self._place[one] for one in alike), None)
+        return self._other if place is None else place
 
     @property
     def _other(self) -> float:

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from lambent.data.kinds.census import IQR_OF_GAUSSIAN, Census
-from lambent.data.kinds.columns.base import NUMBERS, Column, Intervals, Kind
+from lambent.data.kinds.columns.base import NUMBERS, Column, Intervals, Kind, after
 from lambent.data.kinds.columns.cells import read_word
 from lambent.data.kinds.columns.left_out import Constant
 from lambent.data.kinds.columns.restriction import Restriction
@@ -61,10 +61,11 @@ class Numeric(Column):
 
     def intervals(self, restriction: Restriction) -> Intervals:
         read = [read_word(text, "number") for text in restriction.values]
-        values = [(value - self.centre) / self.scale for value in read if value is not None]
+        # As single precision has them, so that a row with the very value is on its side.
+        values = [float(np.float32((value - self.centre) / self.scale)) for value in read if value is not None]
         if len(values) < len(read):
             raise UsageError(f"column {self.name!r} is {self.kind}: {restriction} compares it with what is no number")
-        points = [(value, float(np.nextafter(np.float32(value), np.float32(np.inf)))) for value in sorted(values)]
+        points = [(value, after(value)) for value in sorted(values)]
         if restriction.operator in ("=", "in"):
             return points
         if restriction.operator in ("!=", "not in"):

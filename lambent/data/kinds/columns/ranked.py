@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from lambent.data.kinds.columns.base import Column, Intervals, Seen, as_single, evenly
+from lambent.data.kinds.columns.base import Column, Intervals, Seen, after, as_single, evenly
 from lambent.data.kinds.columns.binning import grid, rounded, tokens
 from lambent.data.kinds.columns.cells import Form, cells, read_as, read_word, typed
 from lambent.data.kinds.columns.restriction import Restriction
@@ -113,10 +113,13 @@ class Ranked(Column):
         missing = np.isnan(values)
         values = rounded(np.where(missing, self._middle, values), self.step)
         token = np.clip(np.searchsorted(self._low, values, side="right") - 1, 0, len(self._low) - 1)
-        after = np.minimum(token + 1, len(self._low) - 1)
-        near = SINGLE * np.abs(values)
+        next_one = np.minimum(token + 1, len(self._low) - 1)
+        alike = SINGLE * np.abs(values) if self.form == "number" else np.zeros(len(values))
+        near = np.minimum(alike, self.step / 4) if self.step else alike
         token = np.where(
-            self._atoms[after] & (self._low[after] - values <= near) & (self._low[after] >= values), after, token
+            self._atoms[next_one] & (self._low[next_one] - values <= near) & (self._low[next_one] >= values),
+            next_one,
+            token,
         )
         apart = values - self._low[token]
         atom = self._atoms[token]
@@ -226,11 +229,6 @@ class Ranked(Column):
             if ends[0] < ends[1]:
                 found.append(ends)
         return _merged(found)
-
-
-def after(x: float) -> float:
-    """The next number in single precision."""
-    return float(np.nextafter(np.float32(x), np.float32(np.inf)))
 
 
 def _merged(found: Intervals) -> Intervals:

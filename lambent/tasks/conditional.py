@@ -109,17 +109,11 @@ class Conditional:
         return Points(*(each.flatten(0, 1)[:, : self.rows].cpu() for each in (values, weights)))
 
     @torch.no_grad()
-    def drawn(
-        self,
-        generator: torch.Generator,
-        among: Mapping[int, Intervals] | None = None,
-        reach: Mapping[int, Intervals] | None = None,
-    ) -> tuple[Tensor, Tensor]:
+    def drawn(self, generator: torch.Generator, among: Mapping[int, Intervals] | None = None) -> tuple[Tensor, Tensor]:
         """Each row completed by a draw, under one of its codes taken by weight; and log P(among | what is known), [rows].
 
         among: by column, half-open intervals into which what is missing of it is to fall. The columns that are restricted are
-        drawn first, under every code, and the codes are weighed by how probable that was. reach: likewise, of values that are
-        drawn in their turn, and weigh nothing.
+        drawn first, under every code, and the codes are weighed by how probable that was.
         """
         value, log_weight = self.x.expand(*self.px.batch_shape, -1), self.log_weight
         for column, intervals in (among or {}).items():
@@ -132,7 +126,7 @@ class Conditional:
         if self.whole is not None and not among:
             return self.whole[chosen, index][: self.rows].cpu(), log_chance[: self.rows].cpu()
         px = columnwise(self.model.generate(len(chosen), fixed(*(c[chosen, index] for c in self.codes)), self.context))
-        rows, _ = px.completed(value[chosen, index], generator, reach)
+        rows, _ = px.completed(value[chosen, index], generator)
         return rows[: self.rows].cpu(), log_chance[: self.rows].cpu()
 
 

@@ -143,24 +143,6 @@ def demanded(table: Table, asked: Iterable[Restriction]) -> Demand:
     return Demand(points, rest, ", ".join(str(one) for one in asked))
 
 
-def unseen(table: Table, demand: Demand) -> str:
-    """Why no value that training saw satisfies a demand, in words; empty where there are such."""
-    for place, reach in table.encoding.reach.items():
-        cell = demand.cells.get(place)
-        asked = demand.among.get(place) if cell is None else [(cell, np.nextafter(cell, np.inf))]
-        if asked is not None and not intersected(asked, reach):
-            column = table.encoding.modelled[place]
-            return f"column {column.name!r} has no such value in training ({column.why})"
-    return ""
-
-
-def reached(table: Table, demand: Demand) -> Demand:
-    """The demand without values that training did not see."""
-    reach = table.encoding.reach
-    among = {place: intersected(reach.get(place), intervals) for place, intervals in demand.among.items()}
-    return Demand(demand.cells, among, demand.words)
-
-
 def _is_point(found: Intervals) -> bool:
     """Whether it is one value of a continuous column, of which no draw falls into anything so narrow."""
     (low, high), *others = found

@@ -112,7 +112,6 @@ class _Work:
         calibration: Calibration,
     ) -> None:
         self.columns = columns
-        self.reach = {place: column.reach for place, column in enumerate(columns) if column.reach is not None}
         self.missing = missing
         self.interval = interval
         self.calibration = calibration
@@ -133,7 +132,7 @@ class _Work:
                 ends = [found.quantile(share) for share in (tail, 1 - tail)] if self.interval else [found.mean] * 2
                 self._put(rows, place, found.mean, np.stack(ends, 1))
         for drawn in self.draws:
-            drawn[rows] = conditional.drawn(generator, reach=self.reach)[0].double().numpy()
+            drawn[rows] = conditional.drawn(generator)[0].double().numpy()
 
     def _put(self, rows: Array, place: int, values: Array, sure: Array) -> None:
         gone = self.missing[rows, place]

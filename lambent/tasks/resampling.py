@@ -1,14 +1,14 @@
 """Resampling: codes of the prior for rows that are to satisfy a demand, each taken as often as its rows do."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from lambent.distributions import sample
-from lambent.distributions.columnwise import Columnwise, Intervals, columnwise
+from lambent.distributions.columnwise import Columnwise, columnwise
 from lambent.errors import UsageError
 from lambent.model import LatentModel
 from lambent.model.trace import fixed, from_prior
@@ -43,19 +43,14 @@ class Source:
         temperature: float = 1.0,
         hold: Callable[[Tensor], Tensor] | None = None,
         relations: str = "",
-        reach: Mapping[int, Intervals] | None = None,
     ) -> None:
-        """context: [1, width]; hold: which encoded rows satisfy the `relations`, which are the words for them.
-
-        reach: by column, the intervals into which values fall that are not demanded; elsewhere they may be any.
-        """
+        """context: [1, width]; hold: which encoded rows satisfy the `relations`, which are the words for them."""
         self.model = model
         self.demand = demand
         self.context = context
         self.temperature = temperature
         self.hold = hold
         self.relations = relations
-        self.reach = reach or {}
         self.worth = Worth(demand.words)
         self.factor = 1.0
 
@@ -120,10 +115,7 @@ class Source:
         model = self.model
         if not self.demand:
             drawn = model.generate(count, from_prior(generator, self.temperature), self._context(count))
-            if not self.reach:
-                return sample(drawn, (), generator).float().cpu()
-            empty = torch.full((count, *model.event_shape), torch.nan, device=model.device)
-            return columnwise(drawn).completed(empty, generator, self.reach)[0].float().cpu()
+            return sample(drawn, (), generator).float().cpu()
         tries = min(MOST_CODES, max(PILOT, math.ceil(self.factor * count)))
         codes, value, log_weight = self._candidates(tries, generator)
         self.worth.effective += min(worth_of(log_weight), count)
@@ -131,7 +123,7 @@ class Source:
         weights = (log_weight - log_weight.max()).exp()
         chosen = evenly_chosen(weights, count, generator)
         px = columnwise(model.generate(count, fixed(*(code[chosen] for code in codes)), self._context(count)))
-        return px.completed(value[chosen], generator, self.reach)[0].float().cpu()
+        return px.completed(value[chosen], generator)[0].float().cpu()
 
     @torch.no_grad()
     def _candidates(self, count: int, generator: torch.Generator) -> tuple[list[Tensor], Tensor, Tensor]:

@@ -15,17 +15,7 @@ from lambent.fitted import Fitted, Rows
 from lambent.progress import counting
 from lambent.seeds import mixed_seed, stream
 from lambent.tasks.conditional import conditionals
-from lambent.tasks.demands import (
-    Demand,
-    Given,
-    Relation,
-    demanded,
-    levels_of,
-    reached,
-    relations,
-    restrictions,
-    unseen,
-)  # fmt: skip
+from lambent.tasks.demands import Demand, Given, Relation, demanded, levels_of, relations, restrictions
 from lambent.tasks.partial import partly, table_of
 from lambent.tasks.resampling import LEAST, TRIES, Source, Worth
 
@@ -65,8 +55,7 @@ def synthesize(
     name; and values of what the model is conditioned on. given_rows: rows known in part, each of which is completed; n is then
     their number, or they are taken in turn. where: relations between columns, "start<=end". balance: a column of levels, or a
     condition, of which each is to occur equally often. complete: no gaps; else they are as in the data.
-    By importance resampling over the codes: each comes as often as its rows satisfy the conditions. What is drawn lies within
-    what training saw of each column.
+    By importance resampling over the codes: each comes as often as its rows satisfy the conditions.
     Errors: `UsageError` for what no row satisfies, or hardly any, with how probable it is.
     """
     found = synthesis(
@@ -141,23 +130,12 @@ class Maker:
     def made(self, n: int, balance: str | None) -> Synthesis:
         """New rows, n in all."""
         found = Synthesis(self.table, n, iter(()))
-        self._refuse_unseen()
-        self.demand = reached(self.table, self.demand)
         sources = self._sources(balance)
         found.worth = [source.worth for source in sources if source.demand]
         for source in sources:
             source.judge(self.generator(-1))
         found.make = self._pieces(sources, n)
         return found
-
-    def _refuse_unseen(self) -> None:
-        """Refuse what no value that training saw satisfies, and say how probable the model takes it to be."""
-        if lacking := unseen(self.table, self.demand):
-            source = self._source(self.demand, self.values)
-            source.judge(self.generator(-1))
-            probability = source.worth.probability
-            told = "" if probability is None else f"; its probability is about {probability:.1g} under this model"
-            raise UsageError(f"{self.demand.words}: {lacking}{told}. Ask for what the data have")
 
     def _sources(self, balance: str | None) -> list[Source]:
         if balance is None:
@@ -179,8 +157,7 @@ class Maker:
     def _source(self, demand: Demand, values: dict[str, Any]) -> Source:
         hold = self._hold if self.relations else None
         context = self.fitted.given(values, 1)
-        reach = self.table.encoding.reach
-        return Source(self.fitted.model, demand, context, self.temperature, hold, self._words(), reach)
+        return Source(self.fitted.model, demand, context, self.temperature, hold, self._words())
 
     def _pieces(self, sources: list[Source], n: int) -> Iterator[Tensor]:
         with counting("sampling", n) as add:
@@ -207,8 +184,6 @@ class Maker:
         for number, place in enumerate(self.table.encoding.indicates, own):
             known[:, number] = torch.where(torch.isnan(known[:, place]), torch.nan, 0.0)
         self._refuse_contradiction(known)
-        if lacking := unseen(self.table, self.demand):
-            raise UsageError(f"{self.demand.words}: {lacking}. Ask for what the data have")
         for place, value in self.demand.cells.items():
             known[:, place] = torch.where(torch.isnan(known[:, place]), value, known[:, place])
         count = len(known) if n is None else n
@@ -220,8 +195,6 @@ class Maker:
 
     def _completions(self, rows: Rows, n: int) -> Iterator[Tensor]:
         self.complete = True
-        reach = self.table.encoding.reach
-        among = reached(self.table, self.demand).among
         for start in range(0, n, PIECE):
             index = torch.arange(start, min(n, start + PIECE)) % len(rows)
             part = rows.at(index)
@@ -230,13 +203,13 @@ class Maker:
             for at, conditional in conditionals(
                 self.fitted, part, CODES, self.piece_seed(start // PIECE), "completing"
             ):
-                x[at], chance = conditional.drawn(generator, among, reach)
+                x[at], chance = conditional.drawn(generator, self.demand.among)
                 self._refuse_impossible(chance, index[at])
                 left = ~self._hold(x[at])
                 for _ in range(TRIES):
                     if not bool(left.any()):
                         break
-                    x[at[left]] = conditional.drawn(generator, among, reach)[0].to(x.dtype)[left]
+                    x[at[left]] = conditional.drawn(generator, self.demand.among)[0].to(x.dtype)[left]
                     left = ~self._hold(x[at])
                 if bool(left.any()):
                     row = int(index[at[left]][0])

@@ -91,11 +91,6 @@ class Column(ABC):
         """How a model is to see its tokens: as names, as values of which each is one, or as bins with places in them."""
         return "values"
 
-    @property
-    def reach(self) -> Intervals | None:
-        """Half-open intervals of encoded values that hold all that training saw, and what lies between; None: they may be any."""
-        return None
-
     def state(self) -> dict[str, Any]:
         """Plain JSON; `restored` is the inverse."""
         return {"column": self.tag, **asdict(self), "declared": self.declared.state()}  # type: ignore[call-overload]

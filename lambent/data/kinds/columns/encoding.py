@@ -58,11 +58,6 @@ class Encoding:
         return tuple(column.seen for column in self.modelled) + ("levels",) * len(self.indicates)
 
     @property
-    def reach(self) -> dict[int, Intervals]:
-        """By encoded column where values lie that training saw, where that is not everywhere."""
-        return {place: column.reach for place, column in enumerate(self.modelled) if column.reach is not None}
-
-    @property
     def likelihoods(self) -> list[Spec]:
         """What suits each encoded column, where columns are independent given z; none under ranks."""
         return [] if self.ranks else [column.likelihood for column in self.modelled]

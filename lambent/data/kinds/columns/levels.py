@@ -91,11 +91,6 @@ class Levels(Column):
         return "values" if self.kind == "ordinal" else "levels"
 
     @property
-    def reach(self) -> Intervals | None:
-        """All levels; "other" too where there are rare ones."""
-        return None if self.rare else [(0.0, self._other)]
-
-    @property
     def likelihood(self) -> Spec:
         """A truth value has two levels; other names have one more, for those that were never seen."""
         if self.form == "boolean" and len(self.levels) == 2:

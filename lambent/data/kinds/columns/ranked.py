@@ -88,11 +88,6 @@ class Ranked(Column):
         return "values" if self._atoms.all() else "bins"
 
     @property
-    def reach(self) -> Intervals:
-        """All tokens but "elsewhere"."""
-        return [(0.0, float(len(self.low)))]
-
-    @property
     def use(self) -> str:
         atoms = int(self._atoms.sum())
         bins = len(self.low) - atoms

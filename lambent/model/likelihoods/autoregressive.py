@@ -75,7 +75,9 @@ class Autoregressive(Likelihood):
         self.chain = Chain(layout, width, self.rank, layout.columns > PAIRS)
         self.read = Features(layout.own, self.rank, presence=False)
         self.register_buffer("order", torch.arange(layout.columns))
-        self.register_buffer("met", torch.ones(layout.columns, dtype=torch.bool))  # whether each column's last token was
+        self.register_buffer(
+            "met", torch.ones(layout.columns, dtype=torch.bool)
+        )  # whether each column's last token was
         self.register_buffer("seed", torch.randint(2**31, ()))  # of orders and of units left out
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))  # of training, so many so far
         self.hidden = (layout.columns, width)
@@ -125,8 +127,8 @@ class Autoregressive(Likelihood):
         if self.agnostic:
             return None
         return (
-            "this model's columns saw each other in one order alone (Autoregressive.agnostic is 0), and it cannot tell them given "
-            "any others: train it with --likelihood.agnostic 0.25"
+            "this model's columns saw each other in one order alone (Autoregressive.agnostic is 0), and it cannot tell them "
+            "given any others: train it with --likelihood.agnostic 0.25"
         )
 
     def forward(self, raw: Tensor, context: Tensor | None = None) -> Distribution:
@@ -164,7 +166,9 @@ class Autoregressive(Likelihood):
         counts = met(layout, observed)
         self.order.copy_(torch.tensor(ordered(layout, observed, counts)))
         own = self.read.layout
-        for column in range(own.columns):  # indicators are there in training alone, and only where both of their tokens are
+        for column in range(
+            own.columns
+        ):  # indicators are there in training alone, and only where both of their tokens are
             self.met[column] = bool(counts[layout.places(column)][-1] > 0)
         single = singled(layout, observed, counts)
         self.chain.features.know(counts, single)

@@ -23,7 +23,6 @@ from lambent.errors import ArtifactError, DataError, UsageError
 
 RNG = np.random.default_rng(1)
 N = 600
-ADULT = Path("/work/shared/data/tables/adult.csv")
 
 
 def gappy(values: Any, share: float = 0.1) -> list[Any]:
@@ -97,11 +96,11 @@ def test_written_and_read_again_it_is_the_same_csv(tmp_path: Path) -> None:
         assert first[name].to_list() == second[name].to_list(), name
 
 
-@pytest.mark.skipif(not ADULT.exists(), reason="the table of the census is not here")
-def test_the_census_comes_back_with_its_blanks() -> None:
+def test_the_census_comes_back_with_its_blanks(real_data: Path) -> None:
     """Text to the letter, whole numbers but for those in wide bins, whose float32 place is a 2^-15th of them."""
-    table = Table().fit(ADULT)
-    back, first = table.decode(table.encode(ADULT)), pd.read_csv(ADULT)
+    census = real_data / "tables" / "adult.csv"
+    table = Table().fit(census)
+    back, first = table.decode(table.encode(census)), pd.read_csv(census)
     assert (back.dtypes == first.dtypes).all()
     for name in first.columns.drop("fnlwgt"):
         assert (back[name] == first[name]).all(), name

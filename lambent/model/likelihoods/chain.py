@@ -181,7 +181,9 @@ class Heads(nn.Module):
         with exact_products():
             # Split, and not indexed group by group, of which each would have a gradient as large as all.
             sizes = [len(group) for group in self.groups]
-            each = zip(hidden.index_select(0, self.grouped).split(sizes), tokens.T[self.grouped].split(sizes), strict=True)
+            each = zip(
+                hidden.index_select(0, self.grouped).split(sizes), tokens.T[self.grouped].split(sizes), strict=True
+            )
             for g, (own, token) in enumerate(each):
                 logits = self._logits(g, own)
                 chosen = token.unsqueeze(-1)

@@ -412,6 +412,15 @@ def test_a_column_that_changes_its_type_between_pieces_is_refused() -> None:
         Table(scale="ranks").learn([pd.DataFrame({"a": [1, 2, 3]}), pd.DataFrame({"a": ["x", "y", "z"]})])
 
 
+def test_what_is_stored_holds_no_identifiers_and_no_texts() -> None:
+    """Levels, also those of a single row, and edges of bins are stored; whose rows they were is not."""
+    keys, names = [f"K{n * 7919 % 100_000:06d}" for n in range(500)], [f"Person number {n:03d}" for n in range(500)]
+    job = [["cook", "nurse"][n % 2] for n in range(499)] + ["astronaut"]
+    stored = json.dumps(Table().fit(pd.DataFrame({"key": keys, "name": names, "job": job})).state())
+    assert [word for word in (*keys, *names) if word in stored] == []
+    assert "astronaut" in stored
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -433,7 +442,7 @@ def test_damaged_levels_are_refused(damage: Any) -> None:
     [
         lambda c: c.update(low=[]), lambda c: c.update(low=c["high"], high=c["low"]), lambda c: c.update(step=-1.0),
         lambda c: c.update(unit=0.0), lambda c: c.update(low=[*c["low"][:-1], float("nan")]),
-        lambda c: c.update(low=c["low"][::-1]),
+        lambda c: c.update(low=c["low"][::-1]), lambda c: c.update(inflated=[10**400]),
         lambda c: c.update(low=c["low"][:-1]), lambda c: c.update(form="text"), lambda c: c.update(low="abc"),
     ],
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Which prior suits mixed tables: eight tables that no other benchmark reports, each under every prior, learned jointly or afterwards.
+"""Which prior suits mixed tables: eight tables, each under every prior, learned jointly or afterwards.
 
     python benchmarks/table_priors.py                # about ten minutes of one core
     python benchmarks/table_priors.py --only breast
@@ -38,10 +38,10 @@ PRIORS: dict[str, tuple[Any, Any]] = {
     "a flow, jointly": ("Flow", None),
 }
 PROTOCOL = (
-    "Up to 2,000 rows of each table, drawn by a fixed seed; three of its columns cut at their quartiles into words, and the class, a "
-    "word. Seven tenths are trained on, by `VAE()` with nothing chosen but the prior; nats are minus the 32-sample bound of the rest, "
-    "in the data's own units, the mean over rows; C2ST (2 − 2·max(½, AUROC), 1 is best) of boosted trees at telling as many "
-    "synthetic rows from the rest. Seed 0."
+    "Up to 2,000 rows of each table, drawn by a fixed seed; three of its columns cut at their quartiles into words, and the "
+    "class, a word. Seven tenths are trained on, by `VAE()` with nothing chosen but the prior; nats are minus the 32-sample "
+    "bound of the rest, in the data's own units, the mean over rows; C2ST (2 − 2·max(½, AUROC), 1 is best) of boosted trees "
+    "at telling as many synthetic rows from the rest. Seed 0."
 )
 COLUMNS = [
     column("data", "Data"),

@@ -1,5 +1,6 @@
 """New rows under conditions: against sums over all rows that there can be, and over a grid of codes."""
 
+import copy
 import itertools
 import math
 from collections.abc import Callable
@@ -200,6 +201,16 @@ def test_rows_known_in_part_keep_what_they_have(mixed: Fitted, frame: Frame) -> 
 def test_what_cannot_be_is_said(mixed: Fitted, asked: dict, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         synthesize(mixed, **{"n": 10, **asked})
+
+
+def test_columns_of_one_order_answer_no_conditions(mixed: Fitted, frame: Frame) -> None:
+    """They never saw what comes after them; rows without conditions are as ever."""
+    one = copy.deepcopy(mixed)
+    one.model.likelihood.agnostic = 0.0
+    for asked in ({"given": ["age>40"]}, {"balance": "job"}, {"given_rows": frame(5)[["age"]]}):
+        with pytest.raises(UsageError, match=r"one order alone .*--likelihood\.agnostic 0\.25"):
+            synthesize(one, **{"n": 10, **asked})
+    assert len(synthesize(one, 10)) == 10
 
 
 def test_resampling_takes_each_as_often_as_it_weighs() -> None:

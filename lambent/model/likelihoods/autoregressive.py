@@ -143,7 +143,7 @@ class Autoregressive(Likelihood):
 
     def embed(self, x: Tensor) -> Tensor:
         """Each column's learned vector and smooth features, [rows, features]."""
-        features: Tensor = self.read(x)
+        features: Tensor = self.read(self.readable(x))
         return features
 
     def readable(self, x: Tensor) -> Tensor:

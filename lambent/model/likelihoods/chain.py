@@ -111,6 +111,7 @@ class Heads(nn.Module):
     """
 
     back: Tensor
+    grouped: Tensor
 
     def __init__(self, layout: Layout, width: int) -> None:
         super().__init__()
@@ -135,8 +136,8 @@ class Heads(nn.Module):
             self.register_buffer(f"absent{g}", absent, persistent=False)
             self.register_buffer(f"phi{g}", torch.zeros(0))
             self.register_buffer(f"single{g}", torch.zeros(0))
-            self.register_buffer(f"columns{g}", torch.tensor(group), persistent=False)
-        self.register_buffer("back", torch.tensor([c for g in self.groups for c in g]).argsort(), persistent=False)
+        self.register_buffer("grouped", torch.tensor([c for g in self.groups for c in g]), persistent=False)
+        self.register_buffer("back", self.grouped.argsort(), persistent=False)
         self.know(torch.ones(layout.total), alone(layout))
 
     @torch.no_grad()
@@ -178,10 +179,14 @@ class Heads(nn.Module):
         """log p of each column's token, [rows, columns], from hidden [columns, rows, width] and tokens [rows, columns]."""
         made = []
         with exact_products():
-            for g in range(len(self.groups)):
-                columns = getattr(self, f"columns{g}")
-                logits = self._logits(g, hidden[columns])
-                chosen = tokens[:, columns].T.unsqueeze(-1)
+            # Split, and not indexed group by group, of which each would have a gradient as large as all.
+            sizes = [len(group) for group in self.groups]
+            each = zip(
+                hidden.index_select(0, self.grouped).split(sizes), tokens.T[self.grouped].split(sizes), strict=True
+            )
+            for g, (own, token) in enumerate(each):
+                logits = self._logits(g, own)
+                chosen = token.unsqueeze(-1)
                 made.append(logits.gather(-1, chosen).squeeze(-1) - logits.logsumexp(-1))
         return torch.cat(made)[self.back].T
 
@@ -211,7 +216,7 @@ class Chain(nn.Module):
         """Hidden units [columns, rows, width], rows being those of raw [*batch, columns, width] broadcast with value's."""
         own = value.reshape(-1, value.shape[-1])
         heard = self.heard(self.features(own), order).unflatten(0, value.shape[:-1] or (1,))
-        hidden = (heard + raw).flatten(0, -3) + self.bias
+        hidden = (heard + raw).flatten(0, -3).add_(self.bias)
         return self._deepened(hidden.transpose(0, 1).contiguous(), slice(None), masks)
 
     def one(self, raw: Tensor, gathered: Tensor, column: int) -> Tensor:
@@ -222,10 +227,10 @@ class Chain(nn.Module):
     def _deepened(self, hidden: Tensor, columns: slice, masks: Tensor | None) -> Tensor:
         hidden = functional.silu(hidden)
         if masks is not None:
-            hidden = hidden * masks[0]
+            hidden = hidden.mul_(masks[0])
         product = torch.bmm(hidden, self.weight[columns].to(hidden.dtype))
         deeper = hidden + functional.silu(product + self.inner[columns].unsqueeze(1))
-        return deeper if masks is None else deeper * masks[1]
+        return deeper if masks is None else deeper.mul_(masks[1])
 
 
 def strangers(layout: Layout) -> Tensor:

@@ -44,9 +44,10 @@ def restored(state: dict[str, Any]) -> Column:
         fields = dict(state)
         column = _made(TYPES[fields.pop("column", None) or fields.pop("kind")], fields)
         column.name, column.kind, column.why = str(column.name), str(column.kind), str(column.why)
+        fault = _fault(column)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError):
         raise ArtifactError(f"the stored state of Table has a damaged column: {str(state)[:200]}") from None
-    if (fault := _fault(column)) is not None:
+    if fault is not None:
         raise ArtifactError(f"the stored state of Table {fault}")
     return column
 

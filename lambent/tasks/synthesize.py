@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lambent.data.condition import Category
 from lambent.data.kinds.table import Table
+from lambent.data.readers.typed import Typed
 from lambent.errors import UsageError
 from lambent.fitted import Fitted, Rows
 from lambent.progress import counting
@@ -31,10 +32,20 @@ class Synthesis:
     rows: int
     make: Iterator[Tensor]
     worth: list[Worth] = field(default_factory=list)
+    whole: bool = True  # made from nothing, and not in part given
 
     def encoded(self) -> Tensor:
         """All of them, [rows, columns]."""
         return torch.cat(list(self.make))
+
+    def typed(self, x: Tensor, first: int = 0) -> dict[str, Typed]:
+        """Encoded rows as values with their types; cells that were given stay as they are."""
+        own = self.table.encoding
+        return (own.made if self.whole else own.typed)(x.double().numpy(), first)
+
+    def raw(self) -> Any:
+        """All rows in the form that the table's data came in."""
+        return self.table.framed(self.typed(self.encoded()))
 
 
 def synthesize(
@@ -62,7 +73,7 @@ def synthesize(
         fitted, n, given=given, given_rows=given_rows, where=where, balance=balance, complete=complete,
         temperature=temperature, seed=seed,
     )  # fmt: skip
-    return found.table.decode(found.encoded())
+    return found.raw()
 
 
 def synthesis(
@@ -189,7 +200,7 @@ class Maker:
         count = len(known) if n is None else n
         if count < 1:
             raise UsageError(f"the number of rows must be at least 1, not {n}")
-        whole = Synthesis(self.table, count, iter(()))
+        whole = Synthesis(self.table, count, iter(()), whole=False)
         whole.make = self._completions(Rows(known, rows.context), count)
         return whole
 

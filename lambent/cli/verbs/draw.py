@@ -110,7 +110,7 @@ def _sample_table(fitted: Fitted, options: Namespace, path: Path, voice: Voice) 
     else:
         _refuse_many(found.rows, fitted)
         names = [column.name for column in found.table.columns]
-        output.write_rows(path, found.table.decode(found.encoded()), {}, names)
+        output.write_rows(path, found.raw(), {}, names)
     _tell(found, path, voice)
     return 0
 
@@ -120,7 +120,7 @@ def _pieces(found: Synthesis) -> Iterator[dict[str, Typed]]:
     first = 0
     for together in iter(lambda: list(islice(found.make, TOGETHER)), []):
         x = torch.cat(together)
-        yield found.table.encoding.typed(x.double().numpy(), first)
+        yield found.typed(x, first)
         first += len(x)
 
 

@@ -139,11 +139,14 @@ def _of_run(options: Namespace, voice: Voice) -> Judgement:
 
 def _drawn(fitted: Fitted, options: Namespace) -> Any:
     """Rows of the model in the data's own units; under conditions that are not given, those typical of training."""
-    given = named(options.given)
-    if not given:
-        return fitted.raw(drawn(fitted, options.generated, options.seed))
-    context = fitted.given(given, options.generated)
-    return fitted.raw(explore.generate(fitted, options.generated, options.seed, context=context, noise=True))
+    table, given = fitted.modality, named(options.given)
+    assert isinstance(table, Table)
+    if given:
+        context = fitted.given(given, options.generated)
+        rows = explore.generate(fitted, options.generated, options.seed, context=context, noise=True)
+    else:
+        rows = drawn(fitted, options.generated, options.seed)
+    return table.framed(table.encoding.made(rows.cpu().double().numpy()))
 
 
 def _real(options: Namespace, fitted: Fitted, folder: Path, voice: Voice) -> tuple[Any, Any]:

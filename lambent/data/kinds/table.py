@@ -21,6 +21,7 @@ from lambent.data.kinds.suiting import suiting
 from lambent.data.notices import Notices
 from lambent.data.readers.frames import Columns
 from lambent.data.readers.framing import framed
+from lambent.data.readers.typed import Typed
 from lambent.data.splitting import as_labels, digest
 from lambent.errors import ArtifactError, DataError, UsageError, nearest
 from lambent.part import Shape, Spec, option
@@ -236,7 +237,11 @@ class Table(Modality):
         """
         if x.ndim != 2 or x.shape[1] != self.event[0]:
             raise DataError(f"rows to decode have shape {tuple(x.shape)}; [N, {self.event[0]}] fits")
-        return framed(self.encoding.typed(x.detach().cpu().double().numpy(), first), self._backend)
+        return self.framed(self.encoding.typed(x.detach().cpu().double().numpy(), first))
+
+    def framed(self, columns: dict[str, Typed]) -> Any:
+        """Decoded columns in the form that the data came in."""
+        return framed(columns, self._backend)
 
     def log_slope(self, x: Tensor) -> Tensor:
         """log |d encoded / d value| of every encoded number, float64 [N, D], nats, in days and seconds for dates and times.

@@ -110,6 +110,12 @@ class Encoding:
         none = np.empty((len(values), 0))
         return {column.name: column.decode(own.get(column.name, none), first) for column in self.columns}
 
+    def made(self, values: np.ndarray, first: int = 0) -> dict[str, Typed]:
+        """The same of rows that were made: numbers keep to the range and the decimals of those that were learned from."""
+        found = self.typed(values, first)
+        scaled = [column for column in self.columns if isinstance(column, Numeric)]
+        return found | {column.name: column.held(found[column.name]) for column in scaled}
+
     def log_slope(self, values: np.ndarray) -> np.ndarray:
         """log |d encoded / d value|, float64 [N, D]; 0 for indicators."""
         found = np.zeros(values.shape)

@@ -20,6 +20,7 @@ Scale = Literal["standard", "robust", "none"]
 FURTHEST = 1e30  # scales that a value may lie out, well within float32
 ALIKE = 10 * np.finfo(np.float64).eps  # relative difference up to which values are the same but for rounding
 FLOAT = Declared("Float64")
+MOST_DECIMALS = 6
 
 
 @dataclass
@@ -34,6 +35,10 @@ class Numeric(Column):
     kind: str = "real"
     why: str = ""
     declared: Declared = FLOAT
+    least: float | None = None  # of the values that were learned from, as the next two are
+    most: float | None = None
+    decimals: int | None = None  # none: more than can be told
+    source: Declared = FLOAT  # the type that made rows come back with
 
     @property
     def width(self) -> int:
@@ -53,6 +58,13 @@ class Numeric(Column):
     def decode(self, x: np.ndarray, first: int = 0) -> Typed:
         return Typed(x[:, 0].astype(np.float64) * self.scale + self.centre, self.declared)
 
+    def held(self, made: Typed) -> Typed:
+        """Values of made rows, held to the range and the decimals of those that were learned from."""
+        if self.least is None or self.most is None:
+            return made
+        values = np.clip(made.values, self.least, self.most)
+        return Typed(values if self.decimals is None else np.round(values, self.decimals), self.source)
+
     def notice(self) -> str | None:
         return "all_constant" if self.constant else None
 
@@ -61,20 +73,43 @@ class Numeric(Column):
 
     def intervals(self, restriction: Restriction) -> Intervals:
         read = [read_word(text, "number") for text in restriction.values]
-        # As single precision has them, so that a row with the very value is on its side.
-        values = [float(np.float32((value - self.centre) / self.scale)) for value in read if value is not None]
+        values = [value for value in read if value is not None]
         if len(values) < len(read):
             raise UsageError(f"column {self.name!r} is {self.kind}: {restriction} compares it with what is no number")
-        points = [(value, after(value)) for value in sorted(values)]
+        points = [pair for value in sorted(values) if (pair := self._stretch(value)) is not None]
         if restriction.operator in ("=", "in"):
-            return points
+            return self._inside(points)
         if restriction.operator in ("!=", "not in"):
             ends = [-math.inf, *(end for pair in points for end in pair), math.inf]
-            return list(zip(ends[::2], ends[1::2], strict=True))
-        low, high = points[0]
-        return {
+            return self._inside(list(zip(ends[::2], ends[1::2], strict=True)))
+        low, high = self._ends(values[0])
+        return self._inside({
             "<": [(-math.inf, low)], "<=": [(-math.inf, high)], ">": [(high, math.inf)], ">=": [(low, math.inf)],
-        }[restriction.operator]  # fmt: skip
+        }[restriction.operator])  # fmt: skip
+
+    def _ends(self, value: float) -> tuple[float, float]:
+        """Where what is less than a value ends and what is more begins, encoded: with so many decimals, half a step off it."""
+        if self.decimals is None:
+            # As single precision has it, so that a row with the very value is on its side.
+            point = float(np.float32((value - self.centre) / self.scale))
+            return point, after(point)
+        step = 10.0**-self.decimals
+        place = value / step
+        low, high = (math.ceil(place - 1e-9) - 0.5) * step, (math.floor(place + 1e-9) + 0.5) * step
+        return (low - self.centre) / self.scale, (high - self.centre) / self.scale
+
+    def _stretch(self, value: float) -> tuple[float, float] | None:
+        """What is encoded of a value alone; None of one with more decimals than the column has."""
+        low, high = self._ends(value)
+        return (low, high) if low < high else None
+
+    def _inside(self, intervals: Intervals) -> Intervals:
+        """Of intervals what made rows can reach."""
+        if self.least is None or self.most is None:
+            return intervals
+        first, last = self._ends(self.least)[0], self._ends(self.most)[1]
+        cut = [(max(low, first), min(high, last)) for low, high in intervals]
+        return [(low, high) for low, high in cut if low < high]
 
 
 class Learner:
@@ -88,11 +123,14 @@ class Learner:
         self.name = name
         self.moments, self.census = Moments(), Census()
         self.rows = self.gaps = 0
+        self.decimals: int | None = 0
+        self.source = FLOAT
         self.quartiles = Quartiles(most) if scale == "robust" else None
 
     def add(self, table: Columns) -> None:
         """Take in the next rows; `DataError` names a cell that is no number."""
         values = numbers(table, self.name, gaps=True)
+        self.source = table.declared(self.name)
         missing = np.isnan(values)
         self.rows += len(values)
         if missing.any():
@@ -103,6 +141,7 @@ class Learner:
             values, table = values[kept], table[kept]
         self.census.add(values, table.place)
         self.moments.add(values)
+        self.decimals = None if self.decimals is None else _decimals(values, self.decimals)
         if self.quartiles is not None:
             self.quartiles.add(values)
 
@@ -126,6 +165,8 @@ class Learner:
         """The column, once all rows were taken in, brought to such a scale; kind: what it is, where that was found."""
         made = self._scaled(scale)
         made.kind, made.why = self._kind() if kind is None or kind.name not in NUMBERS else kind
+        made.least, made.most, made.decimals = self.census.least, self.census.most, self.decimals
+        made.source = self.source
         return made
 
     def _kind(self) -> Kind:
@@ -153,3 +194,12 @@ class Learner:
             apart = spread > max(ALIKE * max(abs(low), abs(high)), deviation / FURTHEST)
             return Numeric(self.name, median, spread if apart else deviation)
         return Numeric(self.name, mean, 1.0 if constant else deviation, constant)
+
+
+def _decimals(values: np.ndarray, least: int) -> int | None:
+    """How many decimals all values have, `least` or more; None where more than can be told."""
+    for decimals in range(least, MOST_DECIMALS + 1):
+        whole = values * 10.0**decimals
+        if bool((np.abs(whole - np.rint(whole)) <= 1e-9 * np.maximum(1.0, np.abs(whole))).all()):
+            return decimals
+    return None

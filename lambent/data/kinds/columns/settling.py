@@ -8,7 +8,7 @@ from lambent.data.kinds.columns.binning import TOKENS
 from lambent.data.kinds.columns.cells import Form
 from lambent.data.kinds.columns.left_out import Constant, Empty, FreeText, Identifier
 from lambent.data.kinds.columns.levels import MOST, Levels
-from lambent.data.kinds.columns.numeric import Numeric
+from lambent.data.kinds.columns.numeric import MOST_DECIMALS, Numeric
 from lambent.data.kinds.columns.ranked import Ranked
 from lambent.data.kinds.columns.tally import Tally
 from lambent.data.kinds.columns.warped import Leaf, Warped
@@ -53,8 +53,8 @@ def restored(state: dict[str, Any]) -> Column:
 
 
 def _made(kind: type[Column], fields: dict[str, Any]) -> Column:
-    if "declared" in fields:
-        fields["declared"] = Declared.restored(fields["declared"])
+    for name in fields.keys() & {"declared", "source"}:
+        fields[name] = Declared.restored(fields[name])
     if "form" in fields and fields["form"] not in get_args(Form):
         raise ValueError(fields["form"])
     for name, value in fields.items():
@@ -67,6 +67,8 @@ def _fault(column: Column) -> str | None:
     """What cannot be in a column."""
     if isinstance(column, Numeric) and not (math.isfinite(column.centre) and 0 < column.scale < math.inf):
         return f"scales column {column.name!r} by {column.scale}"
+    if isinstance(column, Numeric) and not _is_range(column):
+        return f"has a range of column {column.name!r} that cannot be"
     if isinstance(column, Constant) and not (isinstance(column.value, str) or math.isfinite(column.value)):
         return f"has column {column.name!r} constant at {column.value}"
     if isinstance(column, Levels) and not _are_levels(column):
@@ -78,6 +80,13 @@ def _fault(column: Column) -> str | None:
     if isinstance(column, Identifier) and not _are_shapes(column):
         return f"has formats of column {column.name!r} that cannot be"
     return None
+
+
+def _is_range(column: Numeric) -> bool:
+    if column.least is None or column.most is None:
+        return column.least is column.most
+    within = math.isfinite(column.least) and math.isfinite(column.most) and column.least <= column.most
+    return within and (column.decimals is None or 0 <= int(column.decimals) <= MOST_DECIMALS)
 
 
 def _are_levels(column: Levels) -> bool:

@@ -159,7 +159,8 @@ def test_D14_rare_and_unseen_levels_are_other() -> None:
     made = table.decode(torch.tensor([[2.0, 1.0]]).expand(1000, -1))["level"]
     assert made.value_counts().to_dict() == pytest.approx({"rare": 500, "rarer": 500}, abs=1)
     assert table.noticed["merged_levels"] == ["level"]
-    assert table.log_slope(table.encode(frame))[:, 0].tolist() == [0] * len(frame)
+    rare = frame["level"].isin(["rare", "rarer"])
+    np.testing.assert_allclose(table.log_slope(table.encode(frame))[:, 0], np.where(rare, np.log(0.5), 0))
 
 
 def test_other_without_rare_levels_is_any_by_frequency() -> None:
@@ -506,3 +507,10 @@ def test_made_up_identifiers_have_the_format_and_are_new() -> None:
     later = table.decode(table.encode(frame), first=rows)
     assert later["nr"].tolist()[0] == 2 * rows + 1
     assert not set(later["hex"]) & set(made["hex"])
+
+
+def test_rare_levels_have_their_share_of_other() -> None:
+    words = ["a"] * 60 + ["b"] * 50 + [f"rare{i}" for i in range(5)]
+    table = Table(kinds=("word=categorical",)).fit(pd.DataFrame({"word": words, "beside": ["x", "y"] * 57 + ["x"]}))
+    slopes = table.log_slope(table.encode(pd.DataFrame({"word": ["a", "rare3", "unseen"], "beside": ["x"] * 3})))
+    np.testing.assert_allclose(slopes[:, 0], [0.0, np.log(1 / 5), 0.0])

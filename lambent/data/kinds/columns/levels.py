@@ -25,9 +25,9 @@ class Levels(Column):
     """Names, codes, truth values: x is the place of the level, 0 … K − 1.
 
     The last place is that of all "other" levels: rare ones, x = K − 1 + u, where u in (0, 1) says which, each having a stretch as
-    long as its share among the rare; and those that were never seen, x = K − 1 exactly. Both are one event of the model: a
-    likelihood need not draw u. What comes back from K − 1 exactly is a rare level, by frequency, chosen by the number of
-    the row; where no level is rare, any level by frequency.
+    long as its share among the rare; and those that were never seen, x = K − 1 exactly. Both are one event of the model, and
+    `log_slope` has the share of a rare one in it: a likelihood need not draw u. What comes back from K − 1 exactly is a rare
+    level, by frequency, chosen by the number of the row; where no level is rare, any level by frequency.
 
     levels: in their order; counts: how often each occurs; rare, shares: the rare ones, and theirs among them. form: what the
     levels are: text, numbers, or 0 and 1 for false and true. whole: that a level
@@ -149,6 +149,15 @@ class Levels(Column):
             ends = np.cumsum(self.counts) / max(1, sum(self.counts))
             return np.minimum(np.searchsorted(ends, u, side="right"), len(self.levels) - 1)
         return len(self.levels) + np.minimum(np.searchsorted(self._ends[1:], u, side="right"), len(self.rare) - 1)
+
+    def log_slope(self, x: np.ndarray) -> np.ndarray:
+        """Of a rare level the log of its share of "other", which the model knows as one event; 0 for all else."""
+        inner = np.nan_to_num(x, nan=0.0) - self._other
+        rare = (inner > 0) & (len(self.rare) > 0)
+        if not rare.any():
+            return np.zeros(len(x))
+        place = np.minimum(np.searchsorted(self._ends[1:], inner, side="right"), len(self.rare) - 1)
+        return np.where(rare, np.log(self.shares)[place], 0.0)
 
     def intervals(self, restriction: Restriction) -> Intervals:
         """Of a rare level: its stretch of "other"."""

@@ -44,7 +44,12 @@ def assembled(modality: Modality, latent: Callable[[Spec | None], Spec], likelih
     )
     for name, kind, given in kinds:
         spec[name] = kind.from_spec(defaults[name] if given is None else given).spec()
-    spec["likelihood"] = Likelihood.from_spec(spec["likelihood"]).of_columns(modality.likelihoods).spec()
+    own = Likelihood.from_spec(spec["likelihood"])
+    if (
+        own.told and likelihood == type(own).__name__ == defaults["likelihood"]["type"]
+    ):  # the bare name of what the data suggest
+        own = Likelihood.from_spec(defaults["likelihood"])
+    spec["likelihood"] = own.told_by(defaults["likelihood"]).of_columns(modality.likelihoods).spec()
     return LatentModel.from_spec(spec)
 
 

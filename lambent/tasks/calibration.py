@@ -27,12 +27,13 @@ def calibrated(fitted: Fitted, data: Any, samples: int = SAMPLES, seed: int = 0)
     up or down. Where the intervals of later rows reach as far as a cell of rank ⌈(n + 1) share⌉ among n, they cover at
     least that share, if these rows and gaps are exchangeable with the held-out ones: split-conformal prediction.
     Vovk, Gammerman and Shafer, Algorithmic learning in a random world, 2005; Romano, Patterson and Candès, 2019.
-    Nothing for models that are not of tables with gaps, or that know how values go missing.
+    Nothing for models that are not of tables with gaps, that know how values go missing, or whose columns see each other in one
+    order alone.
     """
     model, table = fitted.model, fitted.modality
     if not isinstance(table, Table) or not model.gaps or model.missingness is not None or not len(data):
         return {}
-    if not model.latent.density or (model.context and not fitted.conditions):
+    if not model.latent.density or (model.context and not fitted.conditions) or model.likelihood.one_way is not None:
         return {}
     rows = fitted.rows(data, seed)
     columns = table.encoding.modelled

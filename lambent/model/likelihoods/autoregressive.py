@@ -33,6 +33,7 @@ class Autoregressive(Likelihood):
 
     papers = ("larochelle2011neural", "germain2015made")
 
+    told = ("tokens", "kinds", "indicates")
     unit_bytes = False
     planar = False
     elementwise = True

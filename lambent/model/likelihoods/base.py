@@ -22,6 +22,7 @@ class Likelihood(Part):
     `observe` turns stored rows into values of its support, `embed` turns those into what the encoder reads.
     """
 
+    told: ClassVar[tuple[str, ...]] = ()  # fields that the data tell, where they are left at their defaults
     discrete: ClassVar[bool] = False  # True: probabilities (bits are meaningful); False: densities
     domain: ClassVar[str] = "finite numbers"
     planar: ClassVar[bool] = True  # of images it takes images, so that convolutions can emit what it reads
@@ -49,6 +50,13 @@ class Likelihood(Part):
     def one_way(self) -> str | None:
         """Why columns cannot be told given any others, and what to do; None where they can."""
         return None
+
+    def told_by(self, suggested: Spec) -> "Likelihood":
+        """The same with the fields that only the data can tell, as they suggest them; itself where there are none."""
+        told = self.told if suggested.get("type") == type(self).__name__ else ()
+        own, plain = self.spec(), Likelihood.from_spec(type(self).__name__).spec() if told else {}
+        fields = {name: suggested[name] for name in told if own[name] == plain[name] and name in suggested}
+        return Likelihood.from_spec(own | fields) if fields else self
 
     def of_columns(self, columns: Sequence[Spec]) -> "Likelihood":
         """The same for rows of columns that suggest a likelihood each; itself, unless it holds one for every column."""

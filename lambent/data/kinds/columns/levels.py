@@ -100,7 +100,8 @@ class Levels(Column):
     @property
     def use(self) -> str:
         merged = f", {len(self.rare):,} rare ones as one" if len(self.rare) > 1 else ""
-        return f"learned from, as {len(self.levels):,} levels{merged}"
+        levels = "1 level" if len(self.levels) == 1 else f"{len(self.levels):,} levels"
+        return f"learned from, as {levels}{merged}"
 
     def notice(self) -> str | None:
         return "merged_levels" if len(self.rare) > 1 else None

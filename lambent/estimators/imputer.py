@@ -26,8 +26,8 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: i
     are hidden at random, so that it learns to fill in any from any others. Mattei and Frellsen, MIWAE, 2019.
 
     Args:
-        latent, prior, posterior, likelihood, network, objective, modality, epochs, batch, learning_rate, validation, patience,
-            precision, threads, device, random_state, verbose: as in `VAE`.
+        latent, prior, posterior, likelihood, network, objective, modality: as in `VAE`.
+        epochs, batch, learning_rate, validation, patience, precision, threads, device, random_state, verbose: as there.
         codes: K of the importance weights; more make the fills steadier, and cost as much more.
 
     Attributes: `vae_`, the fitted VAE; `n_features_in_` and, where columns have names, `feature_names_in_`.

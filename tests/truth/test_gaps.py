@@ -146,6 +146,8 @@ def test_each_element_that_is_there_counts_and_no_other(
     likelihood, raw_shape = prepared(any_likelihood_spec, shape)
     if not likelihood.elementwise:
         pytest.skip("refuses gaps, see below")
+    if any_likelihood_spec["type"] == "Autoregressive":
+        pytest.skip("its columns see each other: gaps are summed out exactly in test_autoregressive")
     likelihood.to(device)
     whole = rows(any_likelihood_spec, shape, 6).to(device)
     x = gapped(whole)
@@ -174,6 +176,8 @@ def test_rows_without_gaps_are_what_they_are_without_the_option(
     likelihood, raw_shape = prepared(any_likelihood_spec, shape)
     if not likelihood.elementwise:
         pytest.skip("refuses gaps, see below")
+    if any_likelihood_spec["type"] == "Autoregressive":
+        pytest.skip("holds a network whose weights are drawn at setup, and reads features of its own")
     plain = Likelihood.from_spec(any_likelihood_spec)
     plain.setup(shape)
     x, raw = rows(any_likelihood_spec, shape, 6), torch.randn(6, *raw_shape)

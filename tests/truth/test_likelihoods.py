@@ -55,6 +55,9 @@ def support(spec: Spec, raw: Tensor) -> Support:
     return values.to(raw.device), weight.to(raw.device)
 
 
+JOINT = ("Mixed", "Autoregressive")  # whose columns differ, or see each other
+
+
 def values_of(spec: Spec, location: float) -> Support:
     """The same by name; a new likelihood must be added here."""
     name = spec["type"]
@@ -92,8 +95,8 @@ def element(spec: Spec, device: torch.device, number: int = 0) -> tuple[Likeliho
 
 @pytest.mark.parametrize("number", range(3))
 def test_probabilities_sum_to_one(any_likelihood_spec: Spec, number: int, device: torch.device) -> None:
-    if any_likelihood_spec["type"] == "Mixed":
-        pytest.skip("Mixed is summed over its joint support below")
+    if any_likelihood_spec["type"] in JOINT:
+        pytest.skip("summed over a joint support: Mixed below, Autoregressive in test_autoregressive")
     likelihood, raw = element(any_likelihood_spec, device, number)
     values, weight = support(any_likelihood_spec, raw)
     probability = likelihood(raw).log_prob(values).exp()
@@ -103,7 +106,7 @@ def test_probabilities_sum_to_one(any_likelihood_spec: Spec, number: int, device
 @pytest.mark.parametrize("number", range(3))
 def test_moments_are_those_of_the_probabilities(any_likelihood_spec: Spec, number: int, device: torch.device) -> None:
     name = any_likelihood_spec["type"]
-    if name in ("Mixed", "Categorical", "Ordinal"):
+    if name in (*JOINT, "Categorical", "Ordinal"):
         pytest.skip("names have no mean; Mixed is tested below")
     likelihood, raw = element(any_likelihood_spec, device, number)
     values, weight = support(any_likelihood_spec, raw)
@@ -119,8 +122,8 @@ def test_moments_are_those_of_the_probabilities(any_likelihood_spec: Spec, numbe
 @pytest.mark.parametrize("number", range(2))
 def test_samples_follow_the_probabilities(any_likelihood_spec: Spec, number: int, device: torch.device) -> None:
     name = any_likelihood_spec["type"]
-    if name == "Mixed":
-        pytest.skip("Mixed is tested below")
+    if name in JOINT:
+        pytest.skip("Mixed is tested below, Autoregressive in test_autoregressive")
     likelihood, raw = element(any_likelihood_spec, device, number)
     values, weight = support(any_likelihood_spec, raw)
     with torch.no_grad():
@@ -192,8 +195,8 @@ def test_extreme_raw_outputs_keep_value_and_gradient_finite(
 
 def test_log_probability_is_a_sum_over_elements(any_likelihood_spec: Spec, device: torch.device) -> None:
     """Thirty equal pixels weigh thirty times one: a mean over them beside a KL would be the classic collapse."""
-    if any_likelihood_spec["type"] == "Mixed":
-        pytest.skip("the columns of Mixed are summed below")
+    if any_likelihood_spec["type"] in JOINT:
+        pytest.skip("the columns of Mixed are summed below, those of Autoregressive are no independent elements")
     one, raw = element(any_likelihood_spec, device)
     many = Likelihood.from_spec(any_likelihood_spec)
     wide = many.setup((1, 6, 5)) if any_likelihood_spec["type"] != "Categorical" else many.setup((30,))

@@ -1,7 +1,7 @@
 """Numeric: a column of real numbers, centred and scaled; and what learns one, a piece at a time."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -130,7 +130,8 @@ class Learner:
     def add(self, table: Columns) -> None:
         """Take in the next rows; `DataError` names a cell that is no number."""
         values = numbers(table, self.name, gaps=True)
-        self.source = table.declared(self.name)
+        declared = table.declared(self.name)
+        self.source = replace(declared, native="") if table.backend == "file" else declared
         missing = np.isnan(values)
         self.rows += len(values)
         if missing.any():

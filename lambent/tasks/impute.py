@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lambent.data.kinds.columns.base import Column
+from lambent.data.kinds.columns.cells import cells
+from lambent.data.kinds.columns.left_out import Constant
+from lambent.data.kinds.table import Table
 from lambent.data.readers.filling import filled
 from lambent.data.readers.frames import Columns
 from lambent.data.readers.typed import Declared, Typed
@@ -87,16 +90,29 @@ def imputed(
         effective[index] = conditional.effective
         work.take(gappy[index].numpy(), conditional, generator)
     own = [place for place, column in enumerate(columns) if column.name not in partial.lacking]
+    alike, gaps = _of_constants(table, partial.opened)
     return Imputation(
-        work.fills(own),
-        [work.drawn(own, draw) for draw in range(draws)],
+        work.fills(own) | alike,
+        [work.drawn(own, draw) | alike for draw in range(draws)],
         work.beside(own),
         len(rows),
-        int(missing[:, own].sum()),
+        int(missing[:, own].sum()) + gaps,
         int(missing.all(1).sum()),
         effective,
         partial.opened,
     )
+
+
+def _of_constants(table: Table, opened: Columns) -> tuple[dict[str, Typed], int]:
+    """Gaps of columns that held one value wherever they held any, filled with that; and how many they are."""
+    found, gaps = {}, 0
+    for column in table.columns:
+        if isinstance(column, Constant) and column.name in opened:
+            missing = cells(opened, column.name).missing
+            if missing.any():
+                found[column.name] = column.only(missing)
+                gaps += int(missing.sum())
+    return found, gaps
 
 
 class _Work:

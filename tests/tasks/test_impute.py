@@ -264,3 +264,14 @@ def test_an_imputer_fills_what_it_was_given(frame: Frame) -> None:
     assert list(imputer.get_feature_names_out()) == list(data.columns)
     assert found.equals(imputer.transform(data))
     assert impute(imputer, data, samples=4).equals(found)
+
+
+def test_gaps_of_a_column_that_held_one_value_get_it() -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"a": rng.normal(size=60), "b": rng.normal(size=60), "same": 2.5, "word": "yes"})
+    frame.loc[:9, "same"], frame.loc[5:20, "word"], frame.loc[3, "a"] = np.nan, None, np.nan
+    filled = Imputer(epochs=1).fit_transform(frame)
+    assert (filled["same"] == 2.5).all()
+    assert (filled["word"] == "yes").all()
+    assert filled.notna().all().all()
+    assert (filled["b"] == frame["b"]).all()

@@ -58,6 +58,12 @@ class Constant(LeftOut):
             return Typed(np.zeros(len(x), np.int32), self.declared, [self.value])
         return typed(np.full(len(x), self.value), self.form, self.declared)
 
+    def only(self, rows: np.ndarray) -> Typed:
+        """The value in some of the rows, by a mark of each, and nothing in the others."""
+        if isinstance(self.value, str):
+            return Typed(np.where(rows, 0, -1).astype(np.int32), self.declared, [self.value])
+        return typed(np.where(rows, self.value, np.nan), self.form, self.declared)
+
     def notice(self) -> str | None:
         return "constant"
 

@@ -1,20 +1,16 @@
 """judged: a judgement of synthetic rows as sections of a report."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from lambent.tasks import beside
+from lambent.tasks.judgement import Judgement
 from lambent.tasks.sections import Block, Cell, Details, Fact, Listing, Paragraph, Remarks, Section, TableBlock
-
-if TYPE_CHECKING:
-    from lambent.tasks.judgement import Judgement
 
 HEADS = {"independent": "Independent columns", "bootstrap": "Copies", "unseen": "Unseen rows", "real": "Real rows"}
 WORST = 15
 
 
-def sections(found: "Judgement") -> list[Section]:
+def judged(found: Judgement) -> list[Section]:
     """May they be shared; every number beside its baselines; column by column; pair by pair."""
     rows = ", ".join(f"{count:,} {name} rows" for name, count in found.rows.items())
     first: list[Block] = [Remarks(found.remarks)]
@@ -22,7 +18,7 @@ def sections(found: "Judgement") -> list[Section]:
     return [answer, _numbers(found), _columns(found), _pairs(found)]
 
 
-def _numbers(found: "Judgement") -> Section:
+def _numbers(found: Judgement) -> Section:
     names = [name for name in HEADS if any(name in one.beside for one in found.metrics.values())]
     rows = [
         (
@@ -52,7 +48,7 @@ def _numbers(found: "Judgement") -> Section:
     return Section("judged", "Judged", lead, body)
 
 
-def _columns(found: "Judgement") -> Section:
+def _columns(found: Judgement) -> Section:
     gaps = any(max(column.gaps) > 0 for column in found.columns)
     heads = ["Column", "Kind", "Shape", *(["Gaps, real", "Gaps, synthetic"] if gaps else []), "Told by"]
     ranked = sorted(found.columns, key=lambda column: column.shape if np.isfinite(column.shape) else 2.0)
@@ -78,7 +74,7 @@ def _columns(found: "Judgement") -> Section:
     return Section("judged-columns", "Column by column", lead, [*charts, Details("The columns in numbers", numbers)])
 
 
-def _pairs(found: "Judgement") -> Section:
+def _pairs(found: Judgement) -> Section:
     names = [column.name for column in found.columns[: beside.PAIRED]]
     body = beside.associations(names, ("real", "synthetic"), *found.associations)
     if found.pairs:

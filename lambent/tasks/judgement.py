@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lambent.metrics.tables.coded import Coded
-from lambent.tasks.sections import Remark, Section
+from lambent.tasks.sections import Remark
 
 MOST_PAIRS = 100
 
@@ -78,9 +78,3 @@ class Judgement:
         for name in names[1:]:
             found[name] = [asdict(one) for one in listed[name]]
         return found | {"left_out": list(self.left_out)}
-
-    def sections(self) -> list[Section]:
-        """As sections of a report."""
-        from lambent.tasks.judged import sections
-
-        return sections(self)

@@ -2,14 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from lambent.tasks.judgement import Measured
 from lambent.tasks.sections import Remark
 
-if TYPE_CHECKING:
-    from lambent.tasks.judgement import Measured
-
-    Metrics = dict[str, Measured]
+Metrics = dict[str, Measured]
 
 ERRORS = 3.0  # standard errors that a number must lie beyond what unseen rows have
 COPIES = 0.001  # share of rows more than among unseen ones that may be copies by chance
@@ -29,13 +27,13 @@ class Rule:
     """One sentence for when it holds and one for when not. needs: the metrics that it is about; without them it says nothing."""
 
     needs: tuple[str, ...]
-    broken: Callable[["Metrics"], bool]
+    broken: Callable[[Metrics], bool]
     title: tuple[str, str]  # where it is broken, where not
-    evidence: Callable[["Metrics"], str]
+    evidence: Callable[[Metrics], str]
     advice: str
 
 
-def answered(metrics: "Metrics") -> tuple[Answer, list[Remark]]:
+def answered(metrics: Metrics) -> tuple[Answer, list[Remark]]:
     """The answer and the remarks behind it: rules of privacy first, then of use."""
     privacy = _remarks(PRIVACY, metrics, "problem")
     faithful = _remarks(FIDELITY, metrics, "notice")
@@ -56,7 +54,7 @@ def _summed(answer: Answer, broken: int) -> Remark:
     return Remark("good", "May this be shared? Nothing here speaks against it", text)
 
 
-def _remarks(rules: tuple[Rule, ...], metrics: "Metrics", weight: Literal["problem", "notice"]) -> list[Remark]:
+def _remarks(rules: tuple[Rule, ...], metrics: Metrics, weight: Literal["problem", "notice"]) -> list[Remark]:
     found = []
     for rule in rules:
         if not all(name in metrics for name in rule.needs):
@@ -67,13 +65,13 @@ def _remarks(rules: tuple[Rule, ...], metrics: "Metrics", weight: Literal["probl
     return found
 
 
-def _excess(metrics: "Metrics", name: str, limit: float) -> bool:
+def _excess(metrics: Metrics, name: str, limit: float) -> bool:
     """Whether a number whose chance value is ½ lies above its limit, and above chance by more than its error explains."""
     one = metrics[name]
     return one.value > limit and one.value - 0.5 > ERRORS * (one.error or 0.0)
 
 
-def _copied(metrics: "Metrics") -> bool:
+def _copied(metrics: Metrics) -> bool:
     """More than chance explains; without unseen rows nobody knows what that is, and only a majority of copies tells."""
     one = metrics["copies"]
     if "unseen" not in one.beside:
@@ -81,25 +79,25 @@ def _copied(metrics: "Metrics") -> bool:
     return one.value - one.beside["unseen"] > max(COPIES, ERRORS * (one.error or 0.0))
 
 
-def _copies(metrics: "Metrics") -> str:
+def _copies(metrics: Metrics) -> str:
     one = metrics["copies"]
     there = one.beside.get("unseen")
     other = "" if there is None else f"; of real rows that were not trained on {100 * there:.2f} % are, by chance"
     return f"{100 * one.value:.2f} % of the rows equal a training row in every column{other}."
 
 
-def _distance(metrics: "Metrics") -> str:
+def _distance(metrics: Metrics) -> str:
     one = metrics["closest"]
     other = one.beside["unseen"]
     return f"Half of the rows lie within {one.value:.4f} of a training row, half of the unseen real rows within {other:.4f}."
 
 
-def _nearer(metrics: "Metrics") -> str:
+def _nearer(metrics: Metrics) -> str:
     one = metrics["nearer_training"]
     return f"{100 * one.value:.1f} % of the rows are nearer to a training row than to an unseen one; 50 % would be by chance."
 
 
-def _guessed(metrics: "Metrics") -> str:
+def _guessed(metrics: Metrics) -> str:
     one, advantage = metrics["membership"], metrics["membership_advantage"]
     return (
         f"Whoever guesses by distance who was trained on reaches an AUROC of {one.value:.3f} "
@@ -108,7 +106,7 @@ def _guessed(metrics: "Metrics") -> str:
     )
 
 
-def _detected(metrics: "Metrics") -> str:
+def _detected(metrics: Metrics) -> str:
     name = "detection_unseen" if "detection_unseen" in metrics else "detection"
     one = metrics[name]
     rows = "unseen real rows" if name == "detection_unseen" else "the real rows that they were made from"
@@ -118,7 +116,7 @@ def _detected(metrics: "Metrics") -> str:
     )
 
 
-def _used(metrics: "Metrics") -> str:
+def _used(metrics: Metrics) -> str:
     one = metrics["use"]
     unit = one.meaning.partition(" of ")[0]
     return f"A model learned from them reaches an {unit} of {one.value:.3f}, from real rows {one.beside['real']:.3f}."

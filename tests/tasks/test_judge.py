@@ -9,6 +9,7 @@ import pytest
 import lambent
 from lambent.errors import DataError, UsageError
 from lambent.report import Findings, render
+from lambent.tasks.judged import judged
 from lambent.tasks.sharing import answered
 
 
@@ -96,7 +97,7 @@ def test_it_refuses_what_cannot_be_judged(real: pd.DataFrame) -> None:
 
 def test_its_sections_make_a_page(real: pd.DataFrame) -> None:
     found = lambent.judge(real, people(300, 2), people(300, 1))
-    page = render(Findings("judged"), found.sections(), alone=True)
+    page = render(Findings("judged"), judged(found), alone=True)
     for told in ("May this be shared?", "Column by column", "Pair by pair", "retired", "independent"):
         assert told.lower() in page.lower()
     assert "too little here to judge the run" not in page
@@ -109,7 +110,7 @@ def test_names_and_levels_cannot_write_the_page() -> None:
         kind = random.choice(["<script>alert(1)</script>", 'a"b', "c & d"], rows)
         return pd.DataFrame({"<b>bold</b>": random.normal(size=rows), 'x" onload="': kind})
 
-    page = render(Findings("judged"), lambent.judge(made(100), made(100), made(100)).sections(), alone=True)
+    page = render(Findings("judged"), judged(lambent.judge(made(100), made(100), made(100))), alone=True)
     assert "<script>alert" not in page
     assert "<b>bold" not in page
     assert 'x" onload' not in page

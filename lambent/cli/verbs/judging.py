@@ -26,6 +26,7 @@ from lambent.tasks import explore
 from lambent.tasks.by_column import drawn
 from lambent.tasks.by_column import named as categories_of
 from lambent.tasks.judge import LEAST, judge
+from lambent.tasks.judged import judged as sections_of
 from lambent.tasks.judgement import Judgement
 
 MOST = 10_000_000
@@ -83,7 +84,7 @@ def judged(options: Namespace, voice: Voice) -> int:
         name = (
             Path(options.against).name if options.against else f"{options.generated:,} rows of {Path(options.run).name}"
         )
-        write_report(Findings(f"Judged: {name}", created=run_folder.now()), page, found.sections(), alone=True)
+        write_report(Findings(f"Judged: {name}", created=run_folder.now()), page, sections_of(found), alone=True)
         voice.say(f"\n{page}: all of it, column by column")
     return 0
 

@@ -24,6 +24,7 @@ from lambent.data.conditions import Conditions
 from lambent.data.kinds.modality import Encoded
 from lambent.data.notices import warned
 from lambent.data.splitting import row_hashes
+from lambent.detection import PREFIX, Detection
 from lambent.disk import modelfile, tensorfile
 from lambent.disk.allowance import allowance
 from lambent.disk.tensorfile import Header
@@ -60,12 +61,14 @@ class Fitted:
     """A trained model, the modality that turns raw data into what it takes, and the record of where it came from.
 
     calibration: of tables, scores of held-out cells by column, by which intervals of numbers are corrected; empty: they are not.
+    detection: of a detector how rows are scored, and what scores are usual; None of other models.
     """
 
     model: LatentModel
     modality: Modality | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
     calibration: Calibration = field(default_factory=dict)
+    detection: Detection | None = None
 
     @classmethod
     def of(cls, given: Any) -> "Fitted":
@@ -224,6 +227,8 @@ def save(path: str | Path, fitted: Fitted | LatentModel) -> Path:
     fitted = Fitted.of(fitted)
     model, modality = fitted.model, fitted.modality
     tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
+    if fitted.detection is not None:
+        tensors |= fitted.detection.tensors()
     bad = [name for name, t in tensors.items() if not bool(torch.isfinite(t).all())]
     if bad:
         raise ArtifactError(f"the model is not saved, for weights that are not finite: {', '.join(bad[:8])}")
@@ -245,6 +250,7 @@ def save(path: str | Path, fitted: Fitted | LatentModel) -> Path:
         "modality": None if modality is None else _described(modality),
         "provenance": {**fitted.provenance, "versions": versions()},
         **({"calibration": fitted.calibration} if fitted.calibration else {}),
+        **({} if fitted.detection is None else {"detection": fitted.detection.described()}),
     }
     return modelfile.written(path, tensors, header)
 
@@ -268,7 +274,8 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Fitted:
         )
     model, modality = _built(path, header, found)
     wanted = model.state_dict()
-    faults = modelfile.misfits(wanted, found.tensors)
+    beside = {name for name in found.tensors if name.startswith(PREFIX)} if "detection" in header else set()
+    faults = modelfile.misfits(wanted, {name: t for name, t in found.tensors.items() if name not in beside})
     if not faults:  # only now are the tensors read: they are as large as the model's own
         tensors = tensorfile.read_tensors(path, found)
         faults = [
@@ -280,10 +287,17 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Fitted:
             faults = ["the tensors do not match their SHA-256: the file is damaged"]
     if faults:
         raise ArtifactError(f"{path} cannot be loaded: " + "; ".join(faults))
+    detection = None
+    if "detection" in header:
+        try:
+            detection = Detection.restored(header["detection"], {name: tensors.pop(name) for name in beside})
+        except ArtifactError as error:
+            raise ArtifactError(f"{path} cannot be loaded: {error}") from None
     model.load_state_dict(tensors)
     model.to(device).eval()
     provenance = header.get("provenance")
-    return Fitted(model, modality, provenance if isinstance(provenance, dict) else {}, _calibration(path, header))
+    provenance = provenance if isinstance(provenance, dict) else {}
+    return Fitted(model, modality, provenance, _calibration(path, header), detection)
 
 
 def _calibration(path: Path, header: dict[str, Any]) -> Calibration:

@@ -91,6 +91,13 @@ class Modality(Part):
         Specs, for data knows only parts. Beside them "fit", the settings of a training that suit, where these are not the usual.
         """
 
+    def detecting(self) -> dict[str, Spec]:
+        """The parts and settings that suit telling odd rows, in the form of `defaults`; beside them "model", fields of the model.
+
+        Default: those of `defaults`.
+        """
+        return self.defaults()
+
     @property
     def likelihoods(self) -> list[Spec]:
         """The likelihood that suits each column of its rows, where these are independent given z; none where there are none."""

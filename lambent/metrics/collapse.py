@@ -153,7 +153,8 @@ def mutual_information(
 ) -> tuple[float, float]:
     """I(x; z) of the top level in nats, E[log q(z|x) − log q(z)], q(z) the mean posterior over `rows` rows; its standard error.
 
-    Of an ensemble the mean over its members, and the mean of their errors, which are of the same rows. An estimate from n rows cannot exceed log n. Hoffman & Johnson, ELBO surgery, 2016.
+    An estimate from n rows cannot exceed log n. Of an ensemble the mean over its members, and that of their errors, which are of
+    the same rows. Hoffman & Johnson, ELBO surgery, 2016.
     """
     if model.members > 1:
         each = [mutual_information(model.member(m), x, seed, context, rows) for m in range(model.members)]

@@ -286,4 +286,5 @@ def _alone(part: Part, model: LatentModel) -> str | None:
     kind = family(type(part))
     others = [name for name, other in registered(kind).items() if other.many]
     instead = f"use {' or '.join(others)}, or members=1" if others else "use members=1"
-    return f"a LatentModel of {model.members} members computes them in one pass, and {type(part).__name__} serves one alone: {instead}"
+    name = type(part).__name__
+    return f"a LatentModel of {model.members} members computes them in one pass, and {name} serves one alone: {instead}"

@@ -56,7 +56,8 @@ def _decoded(fitted: Fitted, levels: list[Tensor], context: Tensor | None) -> Te
     given = None if context is None else context.repeat(model.members, 1)
     every = shown(fitted, model.generate(len(owners), fixed(*each), given, owners))
     # Of several values of the support one of them, be they numbers or names.
-    return every.unflatten(0, (model.members, rows)).median(0).values
+    middle: Tensor = every.unflatten(0, (model.members, rows)).median(0).values
+    return middle
 
 
 def shown(fitted: Trained, px: Distribution, generator: torch.Generator | None = None) -> Tensor:

@@ -69,8 +69,8 @@ def fit_prior(
         )
     if model.members > 1:
         raise UsageError(
-            f"fit_prior gives one model another prior, and this LatentModel has {model.members} members, whose codes have nothing "
-            "in common: fit it to one of them, model.member(0), or train with members=1"
+            f"fit_prior gives one model another prior, and this LatentModel has {model.members} members, whose codes "
+            "have nothing in common: fit it to one of them, model.member(0), or train with members=1"
         )
     rows = fitted.rows(data, seed, context=context)
     codes = _codes(model, rows, seed)

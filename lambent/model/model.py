@@ -215,7 +215,8 @@ class LatentModel(Part):
             )
         if self.members > 1:
             assert isinstance(features, Tensor)
-            features = features.unflatten(0, (self.members, len(observed))).repeat_interleave(samples, 0)
+            features = features.unflatten(0, (self.members, len(observed)))
+            features = features.repeat_interleave(samples, 0) if samples > 1 else features
             samples *= self.members
         hidden, nodes = self.latent(features, draw or from_posterior(), samples, self._features, given)
         return hidden, nodes

@@ -33,10 +33,15 @@ def chosen_modality(given: Any, condition: Any, X: Any, likelihood: Any = None) 
     return modality if likelihood is None else modality.suited(Likelihood.from_spec(likelihood).encoding)
 
 
-def assembled(modality: Modality, latent: Callable[[Spec | None], Spec], likelihood: Any, network: Any) -> LatentModel:
+def assembled(
+    modality: Modality, latent: Callable[[Spec | None], Spec], likelihood: Any, network: Any, members: int = 1
+) -> LatentModel:
     """The model of the given parts, or of those that suit the data."""
     defaults = modality.defaults()
-    spec: Spec = {"type": "LatentModel", "latent": latent(defaults.get("latent"))}
+    suggestion = defaults.get("latent")
+    if members > 1 and suggestion is not None:  # what one model's codes suggest is not for those of several
+        suggestion = {name: value for name, value in suggestion.items() if name not in ("prior", "posterior")}
+    spec: Spec = {"type": "LatentModel", "latent": latent(suggestion), "members": members}
     spec |= {"context": modality.conditions.width, "white": modality.white, "gaps": modality.gaps}
     kinds: tuple[tuple[str, type[Part], Any], ...] = (
         ("likelihood", Likelihood, likelihood),

@@ -19,6 +19,7 @@ SCRIPTS = (
     "density",
     "epochs",
     "evaluation",
+    "false_discoveries",
     "growth",
     "imputation",
     "larger_than_memory",

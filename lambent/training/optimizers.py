@@ -20,7 +20,7 @@ class Adam(torch.optim.AdamW):
     """torch's AdamW, whose methods here are those without the wrapping that loads torch's compiler, on first use 1.5 seconds."""
 
     add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
-    step = torch.no_grad()(inspect.unwrap(torch.optim.Adam.step))  # type: ignore[assignment]
+    step = torch.no_grad()(inspect.unwrap(torch.optim.Adam.step))
 
 
 def adam(

@@ -29,6 +29,7 @@ from lambent.part import Part, Shape
 from lambent.tasks.conditional import conditionals
 from lambent.tasks.explore import decode, encode, reconstruct
 from lambent.training.fitting import fit
+from lambent.training.room import kept_by, on_meta
 
 OBSERVED, HIDDEN, SCALE, MEMBERS = 5, 2, 0.4, 3
 
@@ -275,6 +276,14 @@ def test_saved_and_loaded(x: Tensor, tmp_path: Path) -> None:
     loaded = store.load(path).model
     assert loaded.members == MEMBERS
     assert torch.equal(bounds(model, x).bound, bounds(loaded, x).bound)
+
+
+def test_room_is_counted_for_every_member() -> None:
+    """Of a batch that its members do not divide, too."""
+    several, one = on_meta(small(), (4,)), on_meta(small(1), (4,))
+    assert several is not None
+    assert one is not None
+    assert kept_by(several, 7) == pytest.approx(MEMBERS * kept_by(one, 7), rel=0.2)
 
 
 def test_a_rows_numbers_hang_on_no_other_row() -> None:

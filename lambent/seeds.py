@@ -28,6 +28,10 @@ STREAMS = {
     "judge": 0x10D6E,
     "calibration": 0xCA11B,
     "usual": 0x05A1,
+    "held out to compare": 0x0DD,
+    "further splits": 0x59117E5,
+    "bootstrap of the tail": 0x7A11,
+    "known cases": 0xCA5E5,
 }
 
 

@@ -21,12 +21,12 @@ from lambent.estimators.assembly import assembled, is_plain, latent_spec, refuse
 from lambent.estimators.intake import encoded as encoded_rows
 from lambent.estimators.intake import parted
 from lambent.estimators.precise import Precise, threaded
-from lambent.estimators.suited import chosen_objective, settings_of
+from lambent.estimators.suited import chosen_objective, settings_of, suits
 from lambent.fitted import Fitted, Rows
 from lambent.metrics.bound import SAMPLES
 from lambent.model import LatentModel
 from lambent.objectives import Objective
-from lambent.part import Spec
+from lambent.part import Spec, elements
 from lambent.progress import shown
 from lambent.tasks.calibration import calibrated
 from lambent.tasks.explore import decode, encode, generate, reconstruct, rows_under
@@ -51,11 +51,15 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         modality: how raw data become tensors; found from the data by default. Two-dimensional arrays are tables.
         condition: what the model is conditioned on, p(x | c): "label" (the `y` of `fit`, the folder, the label column), or
             names of columns of a table.
+        members: models that are trained in one pass, each from its own start, and make one mixture: an ensemble; None: what
+            suits, of density one.
         epochs, batch, learning_rate: as in `lambent.fit`; None: what suits the data, with the other settings of the loop.
         patience, validation, precision, threads, device: as there; with threads given, scores, codes and samples are computed
             by as many (auto: all, half or one, whichever was fastest at the first use).
             validation "auto" holds out a tenth of 50 to 10,000 rows, so that the best weights are kept.
         samples: K of the bound that `score_samples` returns.
+        purpose: what those that are left open are to suit: density, outliers (to find rows that are odd among those trained
+            on) or novelties (among others, where these are normal); the latter two as in `Detector`.
         random_state: seed of weights, order and noise.
         verbose: a progress bar, in training and in whatever takes more than two seconds.
 
@@ -75,6 +79,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         objective: Any = None,
         modality: Any = None,
         condition: Any = None,
+        members: int | None = None,
         epochs: int | None = None,
         batch: int | None = None,
         learning_rate: float | None = None,
@@ -84,6 +89,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         threads: Any = None,
         device: str = "auto",
         samples: int = SAMPLES,
+        purpose: str = "density",
         random_state: Any = 0,
         verbose: bool = False,
     ) -> None:
@@ -95,6 +101,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         self.objective = objective
         self.modality = modality
         self.condition = condition
+        self.members = members
         self.epochs = epochs
         self.batch = batch
         self.learning_rate = learning_rate
@@ -104,6 +111,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         self.threads = threads
         self.device = device
         self.samples = samples
+        self.purpose = purpose
         self.random_state = random_state
         self.verbose = verbose
 
@@ -183,11 +191,11 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         """Codes [rows, units] → the most likely rows, in raw form; under the conditions that are `given`."""
         check_is_fitted(self)
         codes = torch.from_numpy(check_array(X, dtype=np.float64))
-        latent = self.model_.latent
-        sizes = list(latent.sizes_of_levels)
+        shapes = self.model_.code_shapes
+        sizes = [elements(shape) for shape in shapes]
         if codes.shape[1] != sum(sizes):
             raise UsageError(f"X has {codes.shape[1]} columns, but the codes of this model have {sum(sizes)}")
-        levels = [c.unflatten(1, s) for c, s in zip(codes.split(sizes, 1), latent.shapes_of_levels, strict=True)]
+        levels = [c.unflatten(1, s) for c, s in zip(codes.split(sizes, 1), shapes, strict=True)]
         context = self.fitted_.given(given, len(codes))
         with shown(self.verbose):
             return self.fitted_.raw(decode(self._precise(), levels, context))
@@ -290,7 +298,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
 
     @property
     def _n_features_out(self) -> int:
-        return sum(self.model_.latent.sizes_of_levels)
+        return sum(elements(shape) for shape in self.model_.code_shapes)
 
     @property
     def model_(self) -> LatentModel:
@@ -321,14 +329,15 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         return self.fitted_.rows(encoded_rows(self, X, y), given=given)
 
     def _assembled(self, encoded: Encoded) -> LatentModel:
-        return assembled(encoded.modality, self._latent_spec, self.likelihood, self.network)
+        suited = suits(encoded.modality, self.purpose)
+        return assembled(encoded.modality, self._latent_spec, self.likelihood, self.network, suited, self.members)
 
     def _latent_spec(self, suggested: Spec | None = None) -> Spec:
         return latent_spec(self.latent, self.prior, self.posterior, self._objective(), suggested)
 
     def _objective(self, modality: Modality | None = None) -> Objective:
         known = modality or getattr(vars(self).get("fitted_"), "modality", None)
-        return chosen_objective(self.objective, known, self.likelihood)
+        return chosen_objective(self.objective, known, self.likelihood, self.purpose)
 
     def _adopt(self, fitted: Fitted) -> None:
         self.fitted_ = fitted

@@ -275,7 +275,8 @@ def encoded(modality: Modality, raw: Raw) -> Encoded:
     facts = {key: value for key, value in raw.facts.items() if value is not None}
     found.source = {"split": "train"} | facts | found.source
     outer = numbers(raw.facts.get("part"))
-    found.numbers = outer if found.numbers is None or outer is None else outer[found.numbers]
+    if outer is not None:
+        found.numbers = outer if found.numbers is None else outer[found.numbers]
     if found.files is not None and "path" in facts:
         found.files = [os.path.relpath(path, facts["path"]) for path in found.files]
     return found

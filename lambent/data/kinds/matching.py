@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from lambent.data.kinds.columns.base import Column
 from lambent.data.kinds.columns.left_out import Constant
 from lambent.data.notices import Notices
 from lambent.data.readers.frames import Columns, listed
@@ -94,7 +95,7 @@ def _shown(value: Any) -> str:
 
 def refuse_gaps(table: Columns, columns: Sequence[Column], out: np.ndarray) -> None:
     """`DataError` for the first cell of encoded columns that is missing, [rows, columns], where none may be."""
-    for place in np.flatnonzero(np.isnan(out).any(0)):
+    for place in np.flatnonzero(np.isnan(out).any(0)).tolist():
         name = columns[place].name
         row = int(np.isnan(out[:, place]).argmax())
         more = int(np.isnan(out[:, place]).sum()) - 1

@@ -28,6 +28,7 @@ STREAMS = {
     "judge": 0x10D6E,
     "calibration": 0xCA11B,
     "usual": 0x05A1,
+    "expected pixels": 0x91C5,
     "held out to compare": 0x0DD,
     "further splits": 0x59117E5,
     "bootstrap of the tail": 0x7A11,

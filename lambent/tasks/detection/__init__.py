@@ -1,6 +1,20 @@
 """Which rows are odd, how sure that is, and why."""
 
+from lambent.tasks.detection.heat import Box, Heatmap, heatmaps, usual_heat
+from lambent.tasks.detection.overlay import overlay, saved_heatmaps
 from lambent.tasks.detection.reasons import Reason, reasons, usual_costs
 from lambent.tasks.detection.scores import Evidence, Score
 
-__all__ = ["Evidence", "Reason", "Score", "reasons", "usual_costs"]
+__all__ = [
+    "Box",
+    "Evidence",
+    "Heatmap",
+    "Reason",
+    "Score",
+    "heatmaps",
+    "overlay",
+    "reasons",
+    "saved_heatmaps",
+    "usual_costs",
+    "usual_heat",
+]

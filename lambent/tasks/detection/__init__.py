@@ -3,13 +3,28 @@
 from lambent.tasks.detection.heat import Box, Heatmap, heatmaps, usual_heat
 from lambent.tasks.detection.overlay import overlay, saved_heatmaps
 from lambent.tasks.detection.reasons import Reason, reasons, usual_costs
-from lambent.tasks.detection.scores import Evidence, Score
+from lambent.tasks.detection.scores import (
+    Blend,
+    Density,
+    Evidence,
+    LatentDistance,
+    Nearest,
+    Ratio,
+    Reconstruction,
+    Score,
+)
 
 __all__ = [
+    "Blend",
     "Box",
+    "Density",
     "Evidence",
     "Heatmap",
+    "LatentDistance",
+    "Nearest",
+    "Ratio",
     "Reason",
+    "Reconstruction",
     "Score",
     "heatmaps",
     "overlay",

@@ -24,8 +24,8 @@ from lambent.metrics.conformal import averaged, benjamini_hochberg, e_benjamini_
 from lambent.part import Part
 from lambent.progress import shown
 from lambent.seeds import mixed_seed, stream
-from lambent.tasks.detection.calibrated import Scored, learned_with_scores, scored_rows
-from lambent.tasks.detection.decide import CHECKS, FDR, alarm_threshold, one_rule, share_threshold
+from lambent.tasks.detection.calibrated import Scored, detector_of, learned_with_scores, scored_rows
+from lambent.tasks.detection.decide import CHECKS, FDR, alarm_threshold, one_rule, share_threshold, usual_threshold
 from lambent.tasks.detection.tails import tail_of
 
 
@@ -139,7 +139,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         """The evidence that rows are odd, [rows], from all of them together, at the rate `alpha`: averages over the splits."""
         every = [self, *self.splits_]
         inner = alpha if len(every) == 1 else alpha / 2
-        return averaged([e_values(each.p_values(X), inner) for each in every])
+        return averaged([e_values(each.p_values(X), len(each._detection.held_out), inner) for each in every])
 
     def select(self, X: Any, alpha: float = FDR, by: Literal["p", "e"] = "p") -> NDArray[np.bool_]:
         """Which rows are odd, [rows], judged together: of those flagged at most a share `alpha` is normal, on average.
@@ -181,9 +181,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     @property
     def threshold_(self) -> float:
         """The score above which rows are flagged."""
-        detection = self.fitted_.detection
-        assert detection is not None
-        return float(detection.facts["threshold"])
+        return usual_threshold(self._detection)
 
     @property
     def offset_(self) -> float:
@@ -203,9 +201,16 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
 
     # ---- inside --------------------------------------------------------------------------------------------------
 
+    @property
+    def _detection(self) -> Detection:
+        detection = self.fitted_.detection
+        assert detection is not None
+        return detection
+
     @classmethod
     def of(cls, vae: VAE) -> "Detector":
         """The fitted detector around a fitted VAE, such as one from a file."""
+        detector_of(vae.fitted_)  # says so where its score is none that is known
         face = vae.fitted_.provenance.get("detector") or {}
         known = cls().get_params(deep=False)
         detector = cls(**{name: value for name, value in face.items() if name in known and name != "vae"})

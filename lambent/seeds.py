@@ -28,6 +28,7 @@ STREAMS = {
     "judge": 0x10D6E,
     "calibration": 0xCA11B,
     "drift": 0xD21F7,
+    "usual": 0x05A1,
 }
 
 

@@ -49,25 +49,44 @@ class Job:
     command: str
     track: str | None = None
     keep_checkpoint: bool = False
+    then: str = ""  # what comes after the training, where that is not all
 
     def way(self, folder: Path) -> str:
         """How to go on after an interruption."""
         kept = " --keep-checkpoint" if self.keep_checkpoint else ""
-        return f"go on with: lambent train --resume {shlex.quote(str(folder))}{kept}"
+        then = f", then: {self.then}" if self.then else ""
+        return f"go on with: lambent train --resume {shlex.quote(str(folder))}{kept}{then}"
+
+
+@dataclass(frozen=True)
+class Carried:
+    """What a run has come to: the model, the rows that it took, and what was measured of it."""
+
+    fitted: Fitted
+    rows: Splits
+    findings: Findings
+    evaluation: Evaluation
 
 
 def carry_out(plan: Plan, folder: Path, job: Job, resume: bool = False) -> int:
-    """Train by the plan into the folder, which this process holds; returns the exit status."""
+    """Train by the plan into the folder, which this process holds, and tell of it; returns the exit status."""
+    done = carried(plan, folder, job, resume)
+    _conclusion(folder, done.evaluation, done.findings, done.fitted, job.voice)
+    return 0
+
+
+def carried(plan: Plan, folder: Path, job: Job, resume: bool = False) -> Carried:
+    """Train by the plan into the folder, evaluate, and write everything there."""
     device_of(plan.fit["device"])
     trackers = _trackers(job.track, folder)
     rows = load_rows(plan.rows, plan.modality, plan.fit["validation"], folder, job.voice, plan.encoding)
     plan.rows, plan.fit["validation"] = rows.request, rows.validation
     modality = rows.train.modality
-    defaults = modality.defaults()
+    defaults = plan.suited(modality)
     plan.suit(defaults)
     parts = plan.described(defaults, modality.likelihoods)
     own: Spec = {k: v for k, v in parts.items() if k != "objective"}
-    own |= {"context": modality.conditions.width, "white": modality.white, "gaps": modality.gaps}
+    own |= plan.model | {"context": modality.conditions.width, "white": modality.white, "gaps": modality.gaps}
     model = LatentModel.from_spec({"type": "LatentModel", **own})
     objective = Objective.from_spec(parts["objective"])
     start = _Start(plan, parts, rows, folder, resume, job.voice)
@@ -95,8 +114,7 @@ def carry_out(plan: Plan, folder: Path, job: Job, resume: bool = False) -> int:
     if not job.keep_checkpoint:
         # Only now: until the report stood there, it was the way to go on.
         (folder / run_folder.CHECKPOINT).unlink(missing_ok=True)
-    _conclusion(folder, found, findings, fitted, job.voice)
-    return 0
+    return Carried(fitted, rows, findings, found)
 
 
 def conclude(

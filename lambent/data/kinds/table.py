@@ -105,6 +105,11 @@ class Table(Modality):
         """The names of the encoded columns, in order; indicators are called "age is missing"."""
         return self.encoding.names
 
+    @property
+    def learned(self) -> int:
+        """How many rows it was learned from."""
+        return self._rows
+
     def column(self, name: str) -> Column:
         """The column of that name; `UsageError` with the nearest if there is none."""
         return self.encoding.column(name)

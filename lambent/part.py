@@ -58,6 +58,7 @@ class Part(nn.Module, ABC):
 
     papers: ClassVar[tuple[str, ...]] = ()  # keys in papers.bib of what it implements, whatever its fields
     no_paper: ClassVar[str] = ""  # why there is none
+    many: ClassVar[bool] = False  # whether it can serve the members of an ensemble, which are computed in one pass
 
     _classes: ClassVar[list[type["Part"]]] = []
 

@@ -41,7 +41,8 @@ def bounds(
 ) -> Bounds:
     """ELBO = E_q[log p(x|z)] − KL and log (1/K) Σ_k w_k for every row, from the same K samples.
 
-    x: [rows, *event]. A row's noise comes from the seed and what the row holds, whatever its context, so that the same row gets
+    x: [rows, *event]. Of an ensemble K counts the samples of each member, and both are of the mixture: the ELBO as the mean of the
+    members' own, the bound over the samples of all. A row's noise comes from the seed and what the row holds, whatever its context, so that the same row gets
     the same numbers beside whatever others and in any order, errors cancel in averages over rows, and differences between
     contexts have little error. Without a density q (Point) the bound is NaN and the ELBO has no meaning. Burda et al., 2016.
     """
@@ -89,15 +90,16 @@ class Chunk:
         sums = torch.zeros(2, len(rows), dtype=torch.float64, device=rows.device)
         for done in range(0, self.samples, self.at_once):
             count = min(self.at_once, self.samples - done)
-            trace = self.model.trace(rows, count, from_keys(self.noise, keys, done), context)
+            trace = self.model.trace(rows, count, from_keys(self.noise, keys, done, self.model.members), context)
             log_px = trace.log_px.double()
-            kl = trace.kl.double().expand(count, len(rows)) if density else torch.zeros_like(log_px)
+            kl = trace.kl.double().expand_as(log_px) if density else torch.zeros_like(log_px)
             sums += torch.stack((log_px.sum(0), kl.sum(0)))
             if density:
                 top = torch.logaddexp(top, torch.logsumexp(log_px + trace.log_ratio.double(), 0))
             add(real * count / self.samples)
-        log_px, kl = sums / self.samples
-        bound = top - math.log(self.samples) if density else torch.full_like(top, math.nan)
+        every = self.samples * self.model.members
+        log_px, kl = sums / every
+        bound = top - math.log(every) if density else torch.full_like(top, math.nan)
         return torch.stack((log_px - kl, bound, log_px, kl))
 
 

@@ -32,8 +32,8 @@ def column_terms(
             total = torch.zeros(rows.shape, dtype=torch.float64, device=rows.device)
             for done in range(0, samples, chunk.at_once):
                 count = min(chunk.at_once, samples - done)
-                trace = model.trace(rows, count, from_keys(chunk.noise, keys, done), given)
+                trace = model.trace(rows, count, from_keys(chunk.noise, keys, done, model.members), given)
                 total += columnwise(trace.px).column_log_prob(trace.x).double().sum(0)
-            sums[start : start + real] = (total / samples)[:real].cpu()
+            sums[start : start + real] = (total / (samples * model.members))[:real].cpu()
             add(real)
     return sums

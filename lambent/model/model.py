@@ -1,5 +1,6 @@
 """LatentModel: encoder → latent → decoder → likelihood."""
 
+import copy
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Self
@@ -15,18 +16,27 @@ from lambent.model.latents.base import Features
 from lambent.model.likelihoods import Bernoulli, Likelihood
 from lambent.model.missingness import Missingness
 from lambent.model.networks import Convolutional, Half, Mlp, Network, Pyramid
+from lambent.model.networks.stacked import apart, by_member, in_turn, stacked
 from lambent.model.starting import start
 from lambent.model.trace import Draw, Node, Trace, from_posterior, from_prior
-from lambent.part import Part, Shape, option
+from lambent.part import Part, Shape, family, option, registered
 from lambent.seeds import seeded
 
 EXAMPLES = 1000  # rows that parts which start from data are shown; a likelihood may ask for more
 
 
 class LatentModel(Part):
-    """p(x, z) = p(z) p(x|z) with its posterior q(z|x); the same object trains, samples, scores and codes."""
+    """p(x, z) = p(z) p(x|z) with its posterior q(z|x); the same object trains, samples, scores and codes.
+
+    members = M: an ensemble of M such models in one pass, each from its own random start, p(x) = 1/M Σ_m p_m(x). What was
+    `samples` of a row's code is `samples` of each member, those of the first member first, [samples · M, rows]: the mean of the
+    members' bounds is the mean over samples, the bound on the mixture's log p(x) the log-mean-exp over all of them. What a
+    likelihood learns beside the networks' output, such as a scale of each column, the members share.
+    Lakshminarayanan et al., Simple and Scalable Predictive Uncertainty Estimation using Deep Ensembles, 2017.
+    """
 
     no_paper = "its parts name theirs"
+    many = True
 
     latent: Latent = option("the codes: how many, their prior, their posterior", factory=Flat)
     likelihood: Likelihood = option("p(x|z)", factory=Bernoulli)
@@ -47,6 +57,13 @@ class LatentModel(Part):
         "p(m|x), which values are missing, where that depends on the values themselves; none: it tells nothing of them",
         factory=lambda: None,
     )
+    members: int = option(
+        "models of these parts, each from its own start, that are trained in one pass and make one mixture",
+        default=1,
+        minimum=1,
+        maximum=1000,
+        papers={...: "lakshminarayanan2017simple"},
+    )
 
     def setup(self, event: Shape, examples: Tensor | None = None, seed: int = 0) -> Self:
         """Make all weights for rows of shape `event`; `examples` are stored rows, for priors that start from data.
@@ -63,22 +80,37 @@ class LatentModel(Part):
             rows = torch.zeros(1, *event) if examples is None else examples[: self.likelihood.examples].cpu()
             observed = self.likelihood.observe(rows)
             embedded = self.likelihood.seen(observed[:EXAMPLES]).detach()  # a start is no part of what learns
-            half = self._encoder_for(tuple(embedded.shape[1:]))
-            self.encoder: nn.Module = half
-            hidden = self.latent.setup(self._with_context(half.shape), embedded, self.context)
-            self.decoder: nn.Module = self.network.decoder(joined_shape(hidden, self.context), raw)
+            built = [self._built(embedded, raw) for _ in range(self.members)]
             if self.missingness is not None:
                 self.missingness.setup(event)
         if examples is not None:
-            start(self.likelihood, self.latent, self.decoder, observed, embedded)
+            for _, latent, decoder in built:
+                start(self.likelihood, latent, decoder, observed, embedded)
+        self._join(built)
         if self.network.convolutional:
             self.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # the faster order in memory for images; the same numbers
         self.register_buffer("anchor", torch.zeros(0), persistent=False)  # knows the device and the dtype
         self.raw_shape = raw
-        self.read_shape = joined_shape(hidden, self.context)  # of what the decoder reads
         self.event_shape = event
         self.low_precision: torch.dtype | None = None  # set by the loop for its own duration
         return self
+
+    def _built(self, embedded: Tensor, raw: Shape) -> tuple[nn.Module, Latent, nn.Module]:
+        """The encoder, the latent and the decoder of one member, with weights of their own."""
+        half = self._encoder_for(tuple(embedded.shape[1:]))
+        hidden = self.latent.setup(self._with_context(half.shape), embedded, self.context)
+        self.read_shape = joined_shape(hidden, self.context)  # of what the decoder reads
+        decoder = self.network.decoder(self.read_shape, raw)
+        return half, self.latent if self.members == 1 else copy.deepcopy(self.latent), decoder
+
+    def _join(self, built: list[tuple[nn.Module, Latent, nn.Module]]) -> None:
+        """Take what was built for each member as the model's own, stacked where there are several."""
+        encoders, latents, decoders = zip(*built, strict=True)
+        several = self.members > 1
+        self.encoder: nn.Module = stacked(encoders) if several else encoders[0]
+        if several:
+            self.latent = stacked(latents)  # type: ignore[assignment] # the first of them
+        self.decoder: nn.Module = stacked(decoders) if several else decoders[0]
 
     def _encoder_for(self, event: Shape) -> Half | Pyramid:
         if self.latent.takes == "maps":
@@ -96,10 +128,11 @@ class LatentModel(Part):
         return "decoder" in self._modules
 
     def trace(self, x: Tensor, samples: int = 1, draw: Draw | None = None, context: Tensor | None = None) -> Trace:
-        """One pass over stored rows [rows, *event], `samples` codes of each."""
+        """One pass over stored rows [rows, *event], `samples` codes of each, of each member where there are several."""
         observed = self._observed(x)
         hidden, nodes = self._infer(observed, samples, draw, context)
-        return Trace(observed, self._decode(hidden, (samples, len(x)), context), nodes, samples)
+        every = samples * self.members
+        return Trace(observed, self._decode(hidden, (every, len(x)), context), nodes, every)
 
     def infer(self, x: Tensor, samples: int = 1, draw: Draw | None = None, context: Tensor | None = None) -> list[Node]:
         """The codes alone, without decoding: one node per level."""
@@ -110,10 +143,31 @@ class LatentModel(Part):
         nodes: list[Node] = self._imagined(n, draw, context)[1]
         return nodes
 
-    def generate(self, n: int, draw: Draw | None = None, context: Tensor | None = None) -> Distribution:
-        """p(x | z) for n rows with z from the prior, or from wherever `draw` takes it; batch shape [n]."""
+    def generate(
+        self, n: int, draw: Draw | None = None, context: Tensor | None = None, member: Tensor | None = None
+    ) -> Distribution:
+        """p(x | z) for n rows with z from the prior, or from wherever `draw` takes it; batch shape [n].
+
+        member: which member of an ensemble decodes each row, whole numbers [n]; by default each in turn.
+        """
         hidden, _ = self._imagined(n, draw, context)
+        if self.members > 1:
+            return self._decode(hidden, (n,), context, in_turn(n, self.members) if member is None else member)
         return self._decode(hidden, (n,), context)
+
+    def member(self, number: int) -> "LatentModel":
+        """One member of an ensemble as a model by itself, with copies of its weights; the first is 0."""
+        if not 0 <= number < self.members:
+            raise UsageError(f"this model has {self.members} members, from 0 on, and none of number {number}")
+        alone: LatentModel = LatentModel.from_spec(self.spec() | {"members": 1}).setup(self.event_shape)
+        alone.load_state_dict(apart(self, number))
+        return alone.to(self.device, self.anchor.dtype).train(self.training)
+
+    @property
+    def code_shapes(self) -> tuple[Shape, ...]:
+        """The shape of a row's code at each level, the top first: the codes of all members side by side."""
+        shapes = self.latent.shapes_of_levels
+        return tuple((self.members * shape[0], *shape[1:]) for shape in shapes) if self.members > 1 else shapes
 
     def log_missing(self, x: Tensor, completed: Tensor) -> Tensor:
         """log p(m | x) of which values of rows are missing, [...], where the model holds such a part; else nought.
@@ -159,6 +213,10 @@ class LatentModel(Part):
             features = (
                 [joined(each, given) for each in features] if isinstance(features, list) else joined(features, given)
             )
+        if self.members > 1:
+            assert isinstance(features, Tensor)
+            features = features.unflatten(0, (self.members, len(observed))).repeat_interleave(samples, 0)
+            samples *= self.members
         hidden, nodes = self.latent(features, draw or from_posterior(), samples, self._features, given)
         return hidden, nodes
 
@@ -167,17 +225,26 @@ class LatentModel(Part):
         return observed.to(self.anchor.dtype) if observed.dtype.is_floating_point else observed
 
     def _features(self, embedded: Tensor) -> Features:
+        if self.members > 1:
+            embedded = embedded.repeat(self.members, *[1] * (embedded.dim() - 1))
         with self._precision(embedded):
             features: Features = self.encoder(embedded.to(self.anchor.dtype))
         if isinstance(features, list):
             return [each.to(self.anchor.dtype) for each in features]
         return features.to(self.anchor.dtype)
 
-    def _decode(self, hidden: Tensor, batch: tuple[int, ...], context: Tensor | None) -> Distribution:
+    def _decode(
+        self, hidden: Tensor, batch: tuple[int, ...], context: Tensor | None, member: Tensor | None = None
+    ) -> Distribution:
+        """p(x | z) of codes that lie in equal shares by members, or of the `member` of each."""
         given = self._given(context, batch[-1])
+        read = joined(hidden, given)
+        if member is not None:
+            places, back = by_member(member.to(read.device), self.members)
+            read = read[places]
         with self._precision(hidden):
-            raw: Tensor = self.decoder(joined(hidden, given))
-        raw = raw.to(self.anchor.dtype)
+            raw: Tensor = self.decoder(read)
+        raw = raw.to(self.anchor.dtype) if member is None else raw.to(self.anchor.dtype)[back]
         raw = raw.reshape(*batch, *self.raw_shape) if len(batch) > 1 else raw
         px: Distribution = self.likelihood(raw, given)
         return px
@@ -207,6 +274,16 @@ class LatentModel(Part):
 def check(model: LatentModel, *others: Part) -> None:
     """Ask every part of the model, and any others, whether it can serve in this company; raise the first refusal."""
     for part in (*others, *(m for m in model.modules() if isinstance(m, Part))):
-        reason = part.refusal(model)
+        reason = part.refusal(model) or _alone(part, model)
         if reason is not None:
             raise UsageError(reason)
+
+
+def _alone(part: Part, model: LatentModel) -> str | None:
+    """Why a part cannot serve the members of an ensemble."""
+    if model.members == 1 or part.many:
+        return None
+    kind = family(type(part))
+    others = [name for name, other in registered(kind).items() if other.many]
+    instead = f"use {' or '.join(others)}, or members=1" if others else "use members=1"
+    return f"a LatentModel of {model.members} members computes them in one pass, and {type(part).__name__} serves one alone: {instead}"

@@ -44,6 +44,7 @@ class Diagonal(Posterior):
 
     factorized = True
     maps = True
+    many = True
 
     def setup(self, features: Shape, shape: Shape) -> None:
         self.shape = shape
@@ -126,6 +127,7 @@ class Point(Posterior):
 
     density = False
     separable = False
+    many = True
 
     maps = True
 

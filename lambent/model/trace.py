@@ -121,8 +121,8 @@ def from_posterior(generator: torch.Generator | None = None) -> Draw:
     return draw
 
 
-def from_keys(noise: RowNoise, keys: Tensor, first: int = 0) -> Draw:
-    """z = z(ε; x) with the noise of each row from its key [rows], for the samples from `first` on.
+def from_keys(noise: RowNoise, keys: Tensor, first: int = 0, members: int = 1) -> Draw:
+    """z = z(ε; x) with the noise of each row from its key [rows], for the samples from `first` on; the same for each member.
 
     A row's codes depend neither on the rows beside it nor on their order, and rows differ in their noise.
     """
@@ -132,7 +132,8 @@ def from_keys(noise: RowNoise, keys: Tensor, first: int = 0) -> Draw:
         assert isinstance(node.q, FromNoise)
         size = node.q.event_shape.numel()
         starts[level + 1] = starts[level] + size
-        made = noise(keys, first, node.shape[0], starts[level], size, node.q.dtype)
+        made = noise(keys, first, node.shape[0] // members, starts[level], size, node.q.dtype)
+        made = made.repeat(members, 1, 1) if members > 1 else made
         return node.q.from_noise(made.reshape(*node.shape, *node.q.event_shape))
 
     return draw

@@ -22,9 +22,15 @@ class Elbo(Annealing):
     λ = σ² (Rybkin et al., σ-VAE, 2021); elsewhere λ follows a constraint on the reconstruction (Rezende & Viola, GECO, 2018):
     it may not be worse than `target`, or, if that is not given, than the level reached in the first tenth of training under a
     light λ of 0.1.
+
+    trim: after the first tenth of training, this share of each batch, the rows of the largest −ELBO, does not count, so that
+    a few odd rows among those to train on are not learned (least trimmed squares; Rousseeuw, 1984). Each member of an ensemble
+    leaves out its own, and the first `untrimmed` members none. The loss of the rows that count is scaled by how many there are,
+    so that its mean over the batch is theirs. What the history and validation see of the bound stays that of all rows.
     """
 
     papers = ("kingma2014auto",)
+    many = True
 
     beta: float | Literal["auto"] = option(
         "weight λ of the KL, or auto",
@@ -55,9 +61,19 @@ class Elbo(Annealing):
         papers={...: "burgess2018understanding"},
     )
     target: float | None = option("for auto: reconstruction to hold, −log p(x|z) in nats per row", default=None)
+    trim: float = option(
+        "share of each batch that does not count after the first tenth of training: the rows that fit worst, such as anomalies "
+        "among the rows to train on",
+        default=0.0,
+        minimum=0,
+        below=1,
+        papers={...: "rousseeuw1984least"},
+    )
+    untrimmed: int = option("the first so many members of an ensemble leave no rows out", default=0, minimum=0, maximum=1000)
 
     settling: ClassVar[float] = 0.1  # share of the steps in which auto looks for its target
     speed: ClassVar[float] = 0.03  # the largest step of log λ
+    untried: ClassVar[float] = 0.1  # share of the steps before any rows are trimmed
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -86,12 +102,27 @@ class Elbo(Annealing):
         if self.capacity is not None:
             # Of the mean KL, as validation judges it: |KL − C| row by row would be another loss wherever rows lie on both sides.
             reached = self.capacity * min(1.0, self.progress / self.warmup)
-            penalty = (penalty.mean() - reached).abs().expand_as(penalty)
+            penalty = (penalty.mean(-1, keepdim=True) - reached).abs().expand_as(penalty)
         weighted = penalty if isinstance(weight, float) and weight == 1.0 else weight * penalty
-        rows = averaged(weighted) - averaged(log_px)
+        counts = self._counts(kl.detach() - log_px.detach()) if self.trimming else 1.0
+        rows = averaged(_times(weighted, counts)) - averaged(_times(log_px, counts))
         if (cost := trace.cost) is not None:
-            rows = rows + averaged(cost)
+            rows = rows + averaged(_times(cost, counts))
         return Loss(rows, seen(log_px, kl), trace, calibrated)
+
+    @property
+    def trimming(self) -> bool:
+        """Whether rows are left out now."""
+        return bool(self.trim) and self.progress > self.untried
+
+    def _counts(self, lost: Tensor) -> Tensor:
+        """How much each row counts for each member, [members, rows], by its −ELBO: nought, or what makes the mean 1."""
+        rows = lost.shape[-1]
+        out = int(self.trim * rows)
+        counts = torch.full_like(lost, rows / (rows - out))
+        counts.scatter_(-1, lost.topk(out, -1).indices, 0.0)
+        counts[: self.untrimmed] = 1.0
+        return counts
 
     def _penalties(self, trace: Trace) -> tuple[Tensor, Tensor]:
         """The KL, [.., rows], and the KL with its free part."""
@@ -102,7 +133,8 @@ class Elbo(Annealing):
         if self.free_bits:
             penalty = sum((self._freed(node) for node in trace.nodes), start=kl.new_zeros(())).expand_as(kl)
         if self.floor:
-            penalty = torch.where(penalty.mean() < self.floor, penalty.new_tensor(self.floor), penalty)
+            low = penalty.mean(-1, keepdim=True) < self.floor
+            penalty = torch.where(low, penalty.new_tensor(self.floor), penalty)
         return kl, penalty
 
     @property
@@ -114,8 +146,8 @@ class Elbo(Annealing):
         units = node.unit_kl
         if units is None:  # no closed form per unit: the allowance is for the whole vector
             whole, allowance = node.kl, self.free_bits * elements(node.z.shape[2:])
-            return torch.where(whole.mean() < allowance, whole.new_tensor(allowance), whole)
-        low = units.flatten(0, -2).mean(0) < self.free_bits
+            return torch.where(whole.mean(-1, keepdim=True) < allowance, whole.new_tensor(allowance), whole)
+        low = units.mean(-2, keepdim=True) < self.free_bits
         return torch.where(low, units.new_tensor(self.free_bits), units).sum(-1)
 
     def after(self, model: LatentModel, loss: Loss, taken: Tensor) -> None:
@@ -155,7 +187,8 @@ class Elbo(Annealing):
     def settled(self) -> bool:
         searching = self.beta == "auto" and self.target is None and self.progress < self.settling
         growing = self.capacity is not None and self.progress < self.warmup
-        return super().settled and not searching and not growing
+        whole = bool(self.trim) and not self.trimming
+        return super().settled and not searching and not growing and not whole
 
     def refusal(self, whole: Part) -> str | None:
         weighed = self.beta == "auto" or self.free_bits or self.capacity or self.floor
@@ -177,3 +210,8 @@ class Elbo(Annealing):
         if isinstance(whole.likelihood, Gaussian) and whole.likelihood.scale != "fixed":
             keys = ["rybkin2021simple" if key == "rezende2018taming" else key for key in keys]
         return keys if whole.latent.density else []  # an autoencoder's loss is no bound
+
+
+def _times(term: Tensor, counts: float | Tensor) -> Tensor:
+    """A term by how much each row counts; without an operation where all count."""
+    return term * counts if isinstance(counts, Tensor) else term

@@ -38,7 +38,7 @@ class Points:
 class Conditional:
     """What rows may be, given what is known of them: a mixture over K codes of each.
 
-    x: [rows, columns], NaN where nothing is known; px: p(x | z_k), of batch shape [K, rows]; codes: of every level, [K, rows, …];
+    Of an ensemble K are the codes of all its members, those of the first first. x: [rows, columns], NaN where nothing is known; px: p(x | z_k), of batch shape [K, rows]; codes: of every level, [K, rows, …];
     log_weight: [K, rows], normalized over the codes; evidence: log p(x_there) as the K codes have it, [rows], in nats of the
     encoded rows. The first `rows` of them count; those after fill the chunk up. whole: where the model knows how values go
     missing, each row completed under each code, [K, rows, columns], for the weights are those of code and completion together.
@@ -125,7 +125,9 @@ class Conditional:
         index = torch.arange(len(self.x), device=chosen.device)
         if self.whole is not None and not among:
             return self.whole[chosen, index][: self.rows].cpu(), log_chance[: self.rows].cpu()
-        px = columnwise(self.model.generate(len(chosen), fixed(*(c[chosen, index] for c in self.codes)), self.context))
+        codes = fixed(*(code[chosen, index] for code in self.codes))
+        member = chosen // (len(self.log_weight) // self.model.members)
+        px = columnwise(self.model.generate(len(chosen), codes, self.context, member))
         rows, _ = px.completed(value[chosen, index], generator)
         return rows[: self.rows].cpu(), log_chance[: self.rows].cpu()
 
@@ -190,13 +192,13 @@ def conditional(
     x = filled(rows.x, 0, chunk).to(model.device)
     given = None if rows.context is None else filled(rows.context, 0, chunk).to(model.device)
     noise = RowNoise(samples, sum(model.latent.sizes_of_levels), model.device)
-    draw = alike(model, seed) if silent else from_keys(noise, row_keys(x, seed))
+    draw = alike(model, seed) if silent else from_keys(noise, row_keys(x, seed), members=model.members)
     trace = model.trace(x, samples, draw, given)
     px = columnwise(trace.px)
-    log_weight = torch.zeros(samples, len(x), dtype=torch.float64, device=x.device)
+    log_weight = torch.zeros(trace.samples, len(x), dtype=torch.float64, device=x.device)
     if model.latent.density and not silent:
         log_weight += px.log_prob(trace.x).double() + trace.log_ratio.double()
-    evidence = torch.logsumexp(log_weight, 0) - math.log(samples)
+    evidence = torch.logsumexp(log_weight, 0) - math.log(trace.samples)
     if not model.latent.density:
         evidence = torch.full_like(evidence, math.nan)
     whole = None

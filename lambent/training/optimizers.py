@@ -8,9 +8,10 @@ import torch
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
+from lambent.model.networks.stacked import Stacked
 from lambent.model.priors import Prior
 
-LAYERS = (nn.Linear, nn.Bilinear, _ConvNd, nn.RNNBase, nn.MultiheadAttention)
+LAYERS = (nn.Linear, Stacked, nn.Bilinear, _ConvNd, nn.RNNBase, nn.MultiheadAttention)
 
 
 def adam(

@@ -5,6 +5,7 @@ from contextlib import nullcontext
 import torch
 
 from lambent.model.trace import from_posterior
+from lambent.objectives.base import averaged
 from lambent.seeds import stream
 from lambent.training.run import Run
 
@@ -21,10 +22,10 @@ def validated(run: Run) -> dict[str, float | None]:
         for x, context, _ in run.validation.epoch(0):
             x = run.transform(x, generator) if run.transform is not None else x
             trace = run.model.trace(x, 1, from_posterior(generator), context)
-            kl = trace.kl.expand(1, len(x))
+            kl = averaged(trace.kl)
             further = run.objective.further(run.model, trace, generator)
             beside = kl.new_zeros(()) if further is None else -further.sum()
-            sums += torch.stack([-trace.log_px.sum(), kl.sum(), beside]).double().cpu()
+            sums += torch.stack([-averaged(trace.log_px).sum(), kl.sum(), beside]).double().cpu()
             rows += len(x)
     run.model.train()
     reconstruction, kl_mean, beside_mean = (float(value) / rows for value in sums)

@@ -40,8 +40,9 @@ class Latent(Part):
     ) -> tuple[Tensor, list[Node]]:
         """The top-down pass: [samples · rows, *hidden] and one node per level, the top first.
 
-        features: [rows, *shape], or a list of maps, with n samples of each row; or None, to generate n rows. encoder: embedded
-        rows → features, for priors that are made of posteriors. context: [rows, width].
+        features: [rows, *shape], or a list of maps, with n samples of each row; [n, rows, *shape] where each sample has its own,
+        as it belongs to a member of an ensemble; or None, to generate n rows. encoder: embedded rows → features, for priors
+        that are made of posteriors. context: [rows, width].
         """
 
     @property

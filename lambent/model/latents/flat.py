@@ -15,6 +15,7 @@ class Flat(Variational):
     no_paper = "one vector, as in the first VAE"
 
     single = True
+    many = True
 
     size: int = option("number of units", default=16, minimum=1, maximum=65536)
     prior: Prior = option("p(z)", factory=Standard)
@@ -22,6 +23,7 @@ class Flat(Variational):
 
     def setup(self, features: Shape | list[Shape], examples: Tensor, context: int = 0) -> Shape:
         assert isinstance(features, tuple)
+        self.axes = len(features)
         self.prior.setup((self.size,), examples, context)
         self.posterior.setup((elements(features),), (self.size,))
         return (self.size,)
@@ -29,14 +31,19 @@ class Flat(Variational):
     def forward(
         self, features: Features | None, draw: Draw, n: int, encoder: Encoder, context: Tensor | None = None
     ) -> tuple[Tensor, list[Node]]:
-        p = self.prior(lambda x: self.posterior(flattened(encoder(x))), context)
+        p = self.prior(lambda x: self.posterior(self._vectors(encoder(x))), context)
         if features is None:
             node = Node(p, None, (1, n))
         else:
-            q = self.posterior(flattened(features))
-            node = Node(p, q, (n, q.batch_shape[0]))
+            q = self.posterior(self._vectors(features))
+            node = Node(p, q, (n, q.batch_shape[-1]))
         node.z = draw(node, 0)
         return node.z.flatten(0, 1), [node]
+
+    def _vectors(self, features: Features) -> Tensor:
+        """Features as one vector a row, [rows, units], or [samples, rows, units] where they differ by sample."""
+        assert isinstance(features, Tensor)
+        return features.flatten(-self.axes)
 
     def start(self, weight: Tensor, location: Tensor, scale: Tensor) -> bool:
         return self.posterior.start(weight, location, scale)

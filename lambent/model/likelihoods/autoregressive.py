@@ -32,6 +32,7 @@ class Autoregressive(Likelihood):
     """
 
     papers = ("larochelle2011neural", "germain2015made")
+    many = False
 
     told = ("tokens", "kinds", "indicates")
     unit_bytes = False

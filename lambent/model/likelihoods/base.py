@@ -22,6 +22,7 @@ class Likelihood(Part):
     `observe` turns stored rows into values of its support, `embed` turns those into what the encoder reads.
     """
 
+    many = True  # what it learns beside the networks' output, a scale of a column, all members share
     told: ClassVar[tuple[str, ...]] = ()  # fields that the data tell, where they are left at their defaults
     discrete: ClassVar[bool] = False  # True: probabilities (bits are meaningful); False: densities
     domain: ClassVar[str] = "finite numbers"

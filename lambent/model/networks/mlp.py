@@ -10,6 +10,7 @@ class Mlp(Network):
     """`depth` hidden layers of `width` units in each half."""
 
     papers = ("he2015delving",)  # of how its weights start
+    many = True
 
     width: int = option("units in each hidden layer", default=512, minimum=1, maximum=65536)
     depth: int = option("hidden layers in each half", default=2, minimum=1, maximum=1000)

@@ -47,6 +47,7 @@ class Standard(Prior):
     no_paper = "the standard normal of the first VAE"
 
     learned = False
+    many = True
 
     def setup(self, shape: Shape, examples: Tensor, context: int = 0) -> None:
         self.size = elements(shape)

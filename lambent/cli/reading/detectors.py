@@ -82,7 +82,9 @@ def of_run(
     except (ArtifactError, DataError) as error:
         if reference is None:
             raise
-        voice.note(f"the rows that the run was trained on are not at hand ({error}): half of {reference} stands for them")
+        voice.note(
+            f"the rows that the run was trained on are not at hand ({error}): half of {reference} stands for them"
+        )
         training, held_out = split(larger.in_memory(held_out), 0.5, seed)
     clean = clean or bool(own and own.facts.get("clean"))
     voice.step(f"learning which scores are usual from {len(held_out):,} rows that nothing was learned from")

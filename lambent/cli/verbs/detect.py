@@ -20,7 +20,7 @@ from lambent.errors import InterruptedRun, UsageError
 
 # What computes is imported where it is needed, for the help must not wait for torch.
 if TYPE_CHECKING:
-    from lambent.cli.verbs.detected import Detected
+    from lambent.cli.verbs.detected import Asked
 
 USAGE = (
     "lambent detect RUN DATA [-o FILE] [flags]\n"
@@ -47,16 +47,13 @@ def detect(arguments: Sequence[str]) -> int:
     score = flags.pop("score", None)
     _settled(options, flags)
     from lambent.cli.reading.detectors import given_score
-    from lambent.cli.verbs.detected import Asked, claimed
+    from lambent.cli.verbs.detected import Asked, claimed, of_run, tell
 
     given_score(score)
-    with claimed(options) as files:
-        asked = Asked(options, score, files, voice)
-        if options.run is None:
-            return _trained(asked, flags, arguments)
-        from lambent.cli.verbs.detected import of_run, tell
-
-        tell(of_run(asked), asked)
+    asked = Asked(options, score, claimed(options), voice)
+    if options.run is None:
+        return _trained(asked, flags, arguments)
+    tell(of_run(asked), asked)
     return 0
 
 
@@ -112,7 +109,10 @@ def _add_decision(parser: Parser) -> None:
         help="at most this share of the flagged rows is normal, on average (Benjamini–Hochberg on conformal p-values)",
     )  # fmt: skip
     group.add_argument(
-        "--contamination", type=_share("--contamination", 0.5), metavar="SHARE", help="flag this share of the rows, the oddest"
+        "--contamination",
+        type=_share("--contamination", 0.5),
+        metavar="SHARE",
+        help="flag this share of the rows, the oddest",
     )
     group.add_argument(
         "--tail", type=_share("--tail"), metavar="RATE",
@@ -135,9 +135,14 @@ def _add_looks(parser: Parser) -> None:
     group.add_argument("--drift", action="store_true", help="has the whole changed since training, and which columns?")
     group.add_argument("--report", metavar="PAGE.html", type=filled("--report"), help="a page with all of it")
     group.add_argument(
-        "--heatmaps", metavar="DIR", type=filled("--heatmaps"), help="of pictures: where each flagged one is odd, as PNG"
+        "--heatmaps",
+        metavar="DIR",
+        type=filled("--heatmaps"),
+        help="of pictures: where each flagged one is odd, as PNG",
     )
-    group.add_argument("--split", help="split of the data to look at; default: 'test' of a run's, where there is one, else all")
+    group.add_argument(
+        "--split", help="split of the data to look at; default: 'test' of a run's, where there is one, else all"
+    )
     group.add_argument(
         "--resize", action="store_true", help="bring pictures of another size or colour to the model's own"
     )
@@ -164,7 +169,9 @@ def _settled(options: Namespace, flags: Tree) -> None:
     """Tell RUN DATA from DATA, and refuse what cannot be asked together."""
     rules = [f"--{name}" for name in RULES if getattr(options, name) is not None]
     if len(rules) > 1:
-        raise UsageError(f"one rule decides which rows are flagged, and {' and '.join(rules)} are several: leave all but one out")
+        raise UsageError(
+            f"one rule decides which rows are flagged, and {' and '.join(rules)} are several: leave all but one out"
+        )
     options.run = None
     if options.data is None and not _is_run(options.first):
         options.data = options.first
@@ -179,7 +186,7 @@ def _settled(options: Namespace, flags: Tree) -> None:
     options.run = options.first
     given = [f"--{name}" for name in flags]
     given += [
-        f"--{ {'kept': 'run'}.get(name, name).replace('_', '-')}"
+        f"--{ {'kept': 'run'}.get(name, name).replace('_', '-') }"
         for name, value in vars(options).items()
         if value not in (None, False, []) and name not in OF_A_RUN | {"run"}
     ]
@@ -201,7 +208,7 @@ def _is_run(word: str | None) -> bool:
 # ---- training first --------------------------------------------------------------------------------------------------
 
 
-def _trained(asked: Any, flags: Tree, arguments: Sequence[str]) -> int:
+def _trained(asked: "Asked", flags: Tree, arguments: Sequence[str]) -> int:
     """A run by the machinery of `lambent train`, with what suits detection; then its rows looked at."""
     from lambent.cli.reading.plan import Plan
     from lambent.cli.verbs.carry import Job, carried
@@ -224,7 +231,9 @@ def _trained(asked: Any, flags: Tree, arguments: Sequence[str]) -> int:
             tell(after_training(done, folder, asked), asked)
         except KeyboardInterrupt as stopped:
             status = getattr(stopped, "exit_status", 130)
-            raise InterruptedRun(f"interrupted after training; the model is saved, go on with: {then}", status) from None
+            raise InterruptedRun(
+                f"interrupted after training; the model is saved, go on with: {then}", status
+            ) from None
     return 0
 
 
@@ -239,7 +248,9 @@ def _held_out(tree: Tree, options: Namespace) -> Tree:
             dropped = data.get("drop") or []
             data["drop"] = Typed(f"{dropped},{own}") if isinstance(dropped, str) else [*dropped, own]
         if own in str(data.get("condition", "")).split(","):
-            raise UsageError(f"--labels {own}: would be known to the model through --condition; leave it out of one of the two")
+            raise UsageError(
+                f"--labels {own}: would be known to the model through --condition; leave it out of one of the two"
+            )
     return {**tree, "data": data}
 
 
@@ -255,5 +266,8 @@ def _again(folder: Path, options: Namespace, arguments: Sequence[str]) -> str:
     for name in ("out", *RULES, "labels", "report"):
         value = getattr(options, name)
         words += [] if value is None else [f"--{name}", f"{value}"]
-    score = [word for word in arguments if word.startswith("--score")]
-    return shlex.join(words) + (" with the same --score" if score else "")
+    score: list[str] = []
+    for word, value in zip(arguments, [*arguments[1:], ""], strict=True):
+        if word.startswith("--score"):
+            score += [word] if "=" in word or value.startswith("--") else [word, value]
+    return shlex.join(words + score)

@@ -29,6 +29,10 @@ STREAMS = {
     "calibration": 0xCA11B,
     "drift": 0xD21F7,
     "usual": 0x05A1,
+    "held out to compare": 0x0DD,
+    "further splits": 0x59117E5,
+    "bootstrap of the tail": 0x7A11,
+    "known cases": 0xCA5E5,
 }
 
 

@@ -1,7 +1,7 @@
 """Loading: any source → encoded rows, with the modality that suits it."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -50,6 +50,20 @@ def load_parted(
     """
     (kept, *held), chosen = _parted(raw_rows(source, split), _unfitted(modality), fractions, seed)
     return _fitted(kept, chosen, held), *(encoded(chosen, part) for part in held)
+
+
+def load_cut(
+    source: Any, cut: Callable[[Encoded], Sequence[np.ndarray]], modality: Modality | Spec | str | None = None
+) -> tuple[Encoded, ...]:
+    """All rows, encoded by a modality fitted to all; then those that `cut` makes of them, by one fitted to its first alone.
+
+    cut: of the encoded rows the numbers of those of each part; a part without rows is left out.
+    """
+    opened, chosen = _opened(raw_rows(source), _unfitted(modality))
+    anew = Modality.from_spec(chosen.spec())
+    whole = _fitted(opened, chosen, ())
+    kept, *held = [opened.take(index) for index in cut(whole) if len(index)]
+    return whole, _fitted(kept, anew, held), *(encoded(anew, part) for part in held)
 
 
 def encode_like(modality: Modality, source: Any, split: str = "train", convert: bool = True) -> Encoded:

@@ -33,10 +33,16 @@ def chosen_modality(given: Any, condition: Any, X: Any, likelihood: Any = None) 
     return modality if likelihood is None else modality.suited(Likelihood.from_spec(likelihood).encoding)
 
 
-def assembled(modality: Modality, latent: Callable[[Spec | None], Spec], likelihood: Any, network: Any) -> LatentModel:
-    """The model of the given parts, or of those that suit the data."""
-    defaults = modality.defaults()
-    spec: Spec = {"type": "LatentModel", "latent": latent(defaults.get("latent"))}
+def assembled(
+    modality: Modality,
+    latent: Callable[[Spec | None], Spec],
+    likelihood: Any,
+    network: Any,
+    defaults: dict[str, Spec] | None = None,
+) -> LatentModel:
+    """The model of the given parts, or of those that suit the data: of `defaults`, or those of the modality."""
+    defaults = modality.defaults() if defaults is None else defaults
+    spec: Spec = {"type": "LatentModel", **defaults.get("model", {}), "latent": latent(defaults.get("latent"))}
     spec |= {"context": modality.conditions.width, "white": modality.white, "gaps": modality.gaps}
     kinds: tuple[tuple[str, type[Part], Any], ...] = (
         ("likelihood", Likelihood, likelihood),

@@ -21,7 +21,7 @@ from lambent.estimators.assembly import assembled, is_plain, latent_spec, refuse
 from lambent.estimators.intake import encoded as encoded_rows
 from lambent.estimators.intake import parted
 from lambent.estimators.precise import Precise, threaded
-from lambent.estimators.suited import chosen_objective, settings_of
+from lambent.estimators.suited import chosen_objective, settings_of, suits
 from lambent.fitted import Fitted, Rows
 from lambent.metrics.bound import SAMPLES
 from lambent.model import LatentModel
@@ -56,6 +56,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
             by as many (auto: all, half or one, whichever was fastest at the first use).
             validation "auto" holds out a tenth of 50 to 10,000 rows, so that the best weights are kept.
         samples: K of the bound that `score_samples` returns.
+        purpose: what those that are left open are to suit: density, outliers (to find rows that are odd among those trained
+            on) or novelties (among others, where these are normal); the latter two as in `Detector`.
         random_state: seed of weights, order and noise.
         verbose: a progress bar, in training and in whatever takes more than two seconds.
 
@@ -84,6 +86,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         threads: Any = None,
         device: str = "auto",
         samples: int = SAMPLES,
+        purpose: str = "density",
         random_state: Any = 0,
         verbose: bool = False,
     ) -> None:
@@ -104,6 +107,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         self.threads = threads
         self.device = device
         self.samples = samples
+        self.purpose = purpose
         self.random_state = random_state
         self.verbose = verbose
 
@@ -321,14 +325,15 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         return self.fitted_.rows(encoded_rows(self, X, y), given=given)
 
     def _assembled(self, encoded: Encoded) -> LatentModel:
-        return assembled(encoded.modality, self._latent_spec, self.likelihood, self.network)
+        modality = encoded.modality
+        return assembled(modality, self._latent_spec, self.likelihood, self.network, suits(modality, self.purpose))
 
     def _latent_spec(self, suggested: Spec | None = None) -> Spec:
         return latent_spec(self.latent, self.prior, self.posterior, self._objective(), suggested)
 
     def _objective(self, modality: Modality | None = None) -> Objective:
         known = modality or getattr(vars(self).get("fitted_"), "modality", None)
-        return chosen_objective(self.objective, known, self.likelihood)
+        return chosen_objective(self.objective, known, self.likelihood, self.purpose)
 
     def _adopt(self, fitted: Fitted) -> None:
         self.fitted_ = fitted

@@ -35,6 +35,11 @@ class Score(Part):
     def refuse(self, fitted: Fitted) -> None:
         """Raise `UsageError` for a model that cannot be scored so, with a score that can."""
 
+    @staticmethod
+    def default(fitted: Fitted) -> "Score":
+        """The score for such a model where none is named."""
+        return Evidence()
+
 
 class Evidence(Score):
     """−log p(x) as the K-sample bound has it, in nats and the data's own units. Burda et al., 2016."""

@@ -38,7 +38,7 @@ def kolmogorov_smirnov(first: Numbers, second: Numbers) -> Tested:
     return Tested(float(found.statistic), float(min(1.0, found.pvalue)))
 
 
-def chi_squared(first: Numbers, second: Numbers, generator: np.random.Generator) -> Tested:
+def chi_squared(first: NDArray[np.int64], second: NDArray[np.int64], generator: np.random.Generator) -> Tested:
     """Half of Σ |share of a level in the first − in the second|, and the p-value of Pearson's χ² of homogeneity.
 
     first, second: counts [levels]. Where expected counts fall below 5 the p-value is (1 + #{χ² of a drawn table ≥ its own}) /

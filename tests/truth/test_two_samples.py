@@ -61,7 +61,9 @@ def numbers(random: np.random.Generator, shift: float) -> float:
 
 def levels(random: np.random.Generator, shift: float) -> float:
     shares = np.array([0.6, 0.3 - 0.29 * (shift > 0), 0.1 + 0.29 * (shift > 0)])
-    counts = [np.bincount(random.choice(3, size, p=p), minlength=3) for size, p in ((40, shares), (50, [0.6, 0.3, 0.1]))]
+    counts = [
+        np.bincount(random.choice(3, size, p=p), minlength=3) for size, p in ((40, shares), (50, [0.6, 0.3, 0.1]))
+    ]
     return chi_squared(counts[0], counts[1], random).p
 
 

@@ -1,10 +1,13 @@
 """Detectors for a verb: what a run knows of usual scores, learned from its own rows where its model file does not say."""
 
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from lambent.cli.reading import larger
 from lambent.cli.reading.sources import settled
@@ -15,9 +18,9 @@ from lambent.data.loading import raw_rows
 from lambent.data.splitting import split
 from lambent.data.stored.ondisk import OnDisk
 from lambent.errors import ArtifactError, DataError, UsageError
-from lambent.fitted import Fitted
+from lambent.fitted import Fitted, Rows
 from lambent.part import Spec
-from lambent.tasks.detection import Score
+from lambent.tasks.detection import Score, usual_costs
 from lambent.tasks.detection.calibrated import learned
 
 MOST_LEARNED = 100_000  # training rows that are read from disk to learn a score from
@@ -44,23 +47,31 @@ def given_score(given: Any) -> None:
 
 def calibrated(
     fitted: Fitted,
-    training: Encoded | OnDisk,
+    training: Sequence[Encoded | OnDisk],
     held_out: Encoded | OnDisk,
     *,
     score: Spec | None,
     seed: int,
     clean: bool,
 ) -> Fitted:
-    """The model as a detector: its score learned from training rows, what is usual from held-out ones."""
+    """The model as a detector: its score learned from rows that training saw, what is usual from held-out ones."""
     if len(held_out) < FEWEST:
         raise UsageError(
-            f"{len(held_out):,} held-out rows are too few to tell which scores are usual; at least {FEWEST} are needed: give more "
-            "rows, a larger share (--data.test 0.3), or normal rows of their own with --reference FILE"
+            f"{len(held_out):,} held-out rows are too few to tell which scores are usual; at least {FEWEST} are needed: give "
+            "more rows, a larger share (--data.test 0.3), or normal rows of their own with --reference FILE"
         )
-    first = training if isinstance(training, Encoded) else larger.drawn(training, MOST_LEARNED)
-    rows = [fitted.rows(each, seed) for each in (first, larger.in_memory(held_out))]
-    detection = learned(fitted, rows[0], rows[1], score, seed, clean)
+    some = [each if isinstance(each, Encoded) else larger.drawn(each, MOST_LEARNED) for each in training]
+    seen = _joined([fitted.rows(each, seed) for each in some])
+    fresh = fitted.rows(larger.in_memory(held_out), seed)
+    detection = learned(fitted, seen, fresh, score, seed, clean)
+    with suppress(UsageError):  # of a model that can give no reasons
+        detection.facts |= {"usual": usual_costs(fitted, fresh)}
     return replace(fitted, detection=detection)
+
+
+def _joined(parts: Sequence[Rows]) -> Rows:
+    context = [each.context for each in parts if each.context is not None]
+    return Rows(torch.cat([each.x for each in parts]), torch.cat(context) if context else None)
 
 
 def of_run(
@@ -77,15 +88,17 @@ def of_run(
     if own is not None and reference is None and score in (None, own.score):
         return fitted
     held_out = _reference(fitted, folder, reference, voice)
+    training: list[Encoded | OnDisk]
     try:
-        training: Encoded | OnDisk = larger.recorded(fitted.provenance, fitted.modality, "train", folder, voice)
+        training = [larger.recorded(fitted.provenance, fitted.modality, "train", folder, voice)]
     except (ArtifactError, DataError) as error:
         if reference is None:
             raise
         voice.note(
             f"the rows that the run was trained on are not at hand ({error}): half of {reference} stands for them"
         )
-        training, held_out = split(larger.in_memory(held_out), 0.5, seed)
+        half, held_out = split(larger.in_memory(held_out), 0.5, seed)
+        training = [half]
     clean = clean or bool(own and own.facts.get("clean"))
     voice.step(f"learning which scores are usual from {len(held_out):,} rows that nothing was learned from")
     return calibrated(fitted, training, held_out, score=score or (own.score if own else None), seed=seed, clean=clean)

@@ -31,8 +31,8 @@ CALIBRATION = 0.2  # of the rows, held out to say what is usual
 RULES = ("fdr", "contamination", "tail")
 # Of the flags of train those that also say how a trained run computes.
 OF_A_RUN = {
-    "first", "data", "out", "report", "force", "fdr", "contamination", "tail", "labels", "reference", "heatmaps", "drift", "clean",
-    "split", "resize", "limit", "device", "threads", "seed", "modules", "json", "quiet", "debug",
+    "first", "data", "out", "report", "force", "fdr", "contamination", "tail", "labels", "reference", "heatmaps", "drift",
+    "clean", "split", "resize", "limit", "device", "threads", "seed", "modules", "json", "quiet", "debug",
 }  # fmt: skip
 
 
@@ -47,7 +47,8 @@ def detect(arguments: Sequence[str]) -> int:
     score = flags.pop("score", None)
     _settled(options, flags)
     from lambent.cli.reading.detectors import given_score
-    from lambent.cli.verbs.detected import Asked, claimed, of_run, tell
+    from lambent.cli.verbs.detected import Asked, claimed, of_run
+    from lambent.cli.verbs.detection_told import tell
 
     given_score(score)
     asked = Asked(options, score, claimed(options), voice)
@@ -75,8 +76,8 @@ def _explained(rest: list[str], flags: Tree) -> int:
 
 def _parser(known: Catalogue) -> Parser:
     summary = (
-        "Which rows are odd, how sure that is, and why. Every row gets a score (higher = more odd), a p-value and a flag, flagged "
-        "rows a reason. With a run its detector is asked; without one a model is trained on DATA first, and kept."
+        "Which rows are odd, how sure that is, and why. Every row gets a score (higher = more odd), a p-value and a flag, "
+        "flagged rows a reason. With a run its detector is asked; without one a model is trained on DATA first, and kept."
     )
     parser = Parser("detect", summary, usage=USAGE)
     parser.add_argument("first", nargs="?", metavar="RUN | DATA", help="a trained run, or the data to train on")
@@ -120,8 +121,8 @@ def _add_decision(parser: Parser) -> None:
     )  # fmt: skip
     group.add_argument(
         "--labels", metavar="COLUMN", type=filled("--labels"),
-        help="a column of known cases (1 and 0, attack and normal; empty: not known), never trained on: chooses the threshold, or "
-        "beside another rule says how good that is",
+        help="a column of known cases (1 and 0, attack and normal; empty: not known), never trained on: chooses the threshold, "
+        "or beside another rule says how good that is",
     )  # fmt: skip
     group.add_argument("--clean", action="store_true", help="the rows to train on hold no odd ones: none are trimmed")
     group.add_argument(
@@ -212,7 +213,8 @@ def _trained(asked: "Asked", flags: Tree, arguments: Sequence[str]) -> int:
     """A run by the machinery of `lambent train`, with what suits detection; then its rows looked at."""
     from lambent.cli.reading.plan import Plan
     from lambent.cli.verbs.carry import Job, carried
-    from lambent.cli.verbs.detected import after_training, tell
+    from lambent.cli.verbs.detected import after_training, refuse
+    from lambent.cli.verbs.detection_told import tell
 
     options = asked.options
     plan = Plan.of(_held_out(tree_of(options, flags), options))
@@ -224,7 +226,8 @@ def _trained(asked: "Asked", flags: Tree, arguments: Sequence[str]) -> int:
         run_folder.apart(folder, plan.rows["source"])
         options.data = plan.rows["source"]
     then = _again(folder, options, arguments)
-    job = Job(asked.voice, shlex.join(["lambent", "detect", *arguments]), options.track, options.keep_checkpoint, then)
+    command = shlex.join(["lambent", "detect", *arguments])
+    job = Job(asked.voice, command, options.track, options.keep_checkpoint, then, lambda rows: refuse(rows, options))
     with run_folder.claimed(folder):
         done = carried(plan, folder, job)
         try:

@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 
 from lambent.cli import folder as run_folder
-from lambent.cli.verbs.detected import Detected, rule_in_words
+from lambent.cli.verbs.detected import Detected
 from lambent.cli.verbs.measure import lead_of
 from lambent.fitted import versions
 from lambent.metrics.conformal import p_values
 from lambent.report import Findings
 from lambent.report import write as write_report
 from lambent.report.numerals import show
-from lambent.tasks.detection import sections
+from lambent.tasks.detection import detect, sections
 from lambent.tasks.sections import Section
 
 
@@ -47,7 +47,7 @@ def sections_of(detected: Detected) -> list[Section]:
     known = detected.known
     if known is not None:
         odd = known.odd[known.known]
-        words = f"{known.column} says of {int(odd.sum()):,} rows that they are odd and of {int((~odd).sum()):,} that they are normal"
+        words = f"{known.column} says of {int(odd.sum()):,} rows that they are odd, of {int((~odd).sum()):,} that they are normal"
         cases = sections.known_cases(odd, found.scores[known.known], found.flagged[known.known], words)
         told += [] if cases is None else [cases]
     return told + ([] if detected.drift is None else [sections.drifted(detected.drift)])
@@ -71,3 +71,18 @@ def _calibration(detected: Detected) -> Section:
     if detected.known is not None and (normal := detected.known.known & ~detected.known.odd).any():
         shown["these rows, known to be normal"] = found.p[normal]
     return sections.calibration(shown, "these rows")
+
+
+RULES = {
+    "fdr": "false discovery rate {:g}",
+    "contamination": "share {:g} of the rows",
+    "tail": "tail that {:g} of normal rows reach",
+    "labels": "threshold best for {:,} known cases",
+}
+
+
+def rule_in_words(found: detect.Findings) -> str:
+    """The rule with its number, and the threshold that it came to."""
+    name, value = next(iter(found.rule.items()))
+    above = "no row is odd enough" if found.threshold is None else f"scores above {show(found.threshold, 5)}"
+    return f"{RULES[name].format(value)}: {above}"

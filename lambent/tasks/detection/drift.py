@@ -17,7 +17,8 @@ from lambent.metrics import two_samples
 from lambent.metrics.two_samples import Tested
 from lambent.seeds import stream
 from lambent.tasks import explore
-from lambent.tasks.detection.scores import Evidence, Score
+from lambent.tasks.detection.calibrated import detector_of
+from lambent.tasks.detection.scores import Score
 
 LEVEL = 0.05  # the chance that anything is called changed where nothing is
 MOST_ROWS = 20_000  # of each side, drawn by the seed
@@ -33,7 +34,8 @@ Numbers = NDArray[np.float64]
 class Change:
     """One test: what was compared, how far it is apart (0: alike, 1: nothing in common), and its p-value.
 
-    adjusted: Holm's among all of its kind, so that the chance of any below α is at most α where nothing has changed. words: from what to what.
+    adjusted: Holm's among all of its kind, so that the chance of any below α is at most α where nothing has changed. words: from
+    what to what.
     """
 
     name: str
@@ -92,7 +94,7 @@ class Drift:
         return {"changed": self.changed, "p": self.p, "rows": list(self.rows), "sentence": self.sentence, **listed}
 
 
-def drift(fitted: Fitted, data: Any, reference: Any, *, score: Score | None = None, seed: int = 0) -> Drift:
+def drift(fitted: Any, data: Any, reference: Any, *, seed: int = 0) -> Drift:
     """Test whether `data` come from the distribution that `reference` came from, as the model sees both.
 
     Of the whole: the scores (Kolmogorov–Smirnov) and the posterior means, each unit in its deviations over both (energy
@@ -100,16 +102,18 @@ def drift(fitted: Fitted, data: Any, reference: Any, *, score: Score | None = No
     by Holm within the whole and within the columns. Rows are taken to be independent of one another; the reference must not
     have been trained on, or the scores alone would tell them apart.
 
-    data, reference: whatever `Fitted.rows` takes; of each at most 20,000 rows, drawn by the seed. score: that of the detector,
-    or else −log p(x) as the K-sample bound has it. Errors: `UsageError` for fewer than 20 rows on either side.
+    fitted: a trained model; of a detector its own score is looked at, of others the one that is usual for such a model. data,
+    reference: whatever the model takes; of each at most 20,000 rows, drawn by the seed.
+    Errors: `UsageError` for fewer than 20 rows on either side.
     """
+    fitted = Fitted.of(fitted)
     generator = np.random.Generator(np.random.PCG64(stream(seed, "drift")))
     sides = [_taken(fitted.rows(rows, seed), generator) for rows in (data, reference)]
     for rows, what in zip(sides, ("new rows", "rows of the reference"), strict=True):
         if len(rows) < FEWEST:
             raise UsageError(f"{len(rows)} {what} are too few to tell a change from chance; give at least {FEWEST}")
     new, old = sides
-    score = score or Evidence()
+    score = Score.default(fitted) if fitted.detection is None else detector_of(fitted)[1]
     score.refuse(fitted)
     scores = [np.asarray(score(fitted, rows).double().cpu()) for rows in sides]
     whole = [_of_scores(*scores), _of_codes(fitted, new, old, generator)]
@@ -202,7 +206,7 @@ def _of_columns(fitted: Fitted, new: Rows, old: Rows, generator: np.random.Gener
         found.append(one)
         gaps = [np.isnan(side) for side in (first, second)]
         if any(missing.any() for missing in gaps):
-            found.append(_of_gaps(column.name, *gaps, generator))
+            found.append(_of_gaps(column.name, gaps[0], gaps[1], generator))
     return found
 
 

@@ -116,25 +116,26 @@ def calibration(p: Mapping[str, Numbers], main: str) -> Section:
 
     p: p-values of several sets of rows, by name; main: the set that the report is about.
     """
-    curves = [_cumulated(name, values, name == main) for name, values in p.items()]
+    beside = next((name for name in reversed(list(p)) if name != main), main)  # two can be told apart; the table has all
+    curves = [_cumulated(name, p[name], name == main) for name in dict.fromkeys((beside, main))]
     caption = (
         "Across: t. Up: the share of rows with p ≤ t. Normal rows lie on the diagonal; odd ones lift the left end."
     )
     chart = Curves("Calibration", curves, "", caption, diagonal=True)
-    rows = [(name, [Cell(float((values <= t).mean()), number=True) for t in LEVELS]) for name, values in p.items()]
+    rows = [(name, [Cell(f"{(values <= t).mean():.3f}", number=True) for t in LEVELS]) for name, values in p.items()]
     table = TableBlock(["Share with p ≤", *(f"{t:g}" for t in LEVELS)], rows, "Shares of small p-values")
     lead = (
         "A row's p-value is the share of held-out normal rows that are at least as odd as it. Of normal rows like those no more "
         "than a share t has p ≤ t. Where a set known to be normal lies above the diagonal, it is unlike the held-out rows."
     )
-    return Section("p-values", "Do the p-values hold?", lead, [Group([chart]), table])
+    return Section("p-values", "Do p‑values hold?", lead, [Group([chart]), table])
 
 
 def _cumulated(name: str, values: Numbers, main: bool) -> Curve:
     ordered, counts = np.unique(values, return_counts=True)
     shares = np.cumsum(counts) / len(values)
     steps = np.repeat(np.r_[0.0, shares], 2)[:-1]
-    return Curve(name, np.r_[0.0, np.repeat(ordered, 2)].tolist() + [1.0], [*steps.tolist(), 1.0], main)
+    return Curve(name, [*np.r_[0.0, np.repeat(ordered, 2)].tolist(), 1.0], [*steps.tolist(), 1.0], main)
 
 
 def known_cases(odd: NDArray[np.bool_], scores: Numbers, flagged: NDArray[np.bool_], words: str) -> Section | None:

@@ -24,7 +24,7 @@ from lambent.tasks.detection import Score, usual_costs
 from lambent.tasks.detection.calibrated import learned
 
 MOST_LEARNED = 100_000  # training rows that are read from disk to learn a score from
-FEWEST = 20  # held-out rows from which scores are called usual
+FEWEST = 10  # held-out rows from which scores are called usual
 NONE_HELD_OUT = (
     "this run held out no rows that usual scores could be told by: name normal rows that it was not trained on with "
     "--reference FILE"
@@ -45,6 +45,15 @@ def given_score(given: Any) -> None:
         completed(Score, given, None, "score")
 
 
+def enough(held_out: Encoded | OnDisk) -> None:
+    """`UsageError` for held-out rows too few to compare with."""
+    if len(held_out) < FEWEST:
+        raise UsageError(
+            f"{len(held_out):,} held-out rows are too few to tell which scores are usual; at least {FEWEST} are needed: give "
+            "more rows, a larger share (--data.test 0.3), or normal rows of their own with --reference FILE"
+        )
+
+
 def calibrated(
     fitted: Fitted,
     training: Sequence[Encoded | OnDisk],
@@ -55,11 +64,7 @@ def calibrated(
     clean: bool,
 ) -> Fitted:
     """The model as a detector: its score learned from rows that training saw, what is usual from held-out ones."""
-    if len(held_out) < FEWEST:
-        raise UsageError(
-            f"{len(held_out):,} held-out rows are too few to tell which scores are usual; at least {FEWEST} are needed: give "
-            "more rows, a larger share (--data.test 0.3), or normal rows of their own with --reference FILE"
-        )
+    enough(held_out)
     some = [each if isinstance(each, Encoded) else larger.drawn(each, MOST_LEARNED) for each in training]
     seen = _joined([fitted.rows(each, seed) for each in some])
     fresh = fitted.rows(larger.in_memory(held_out), seed)

@@ -6,6 +6,7 @@ import os
 import shlex
 from argparse import Namespace
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +85,7 @@ def _parser(known: Catalogue) -> Parser:
     parser.add_argument("data", nargs="?", metavar="DATA", help="rows to look at, where a run stands before them")
     parser.add_argument(
         "-o", "--out", metavar="FILE", type=filled("--out"),
-        help="the rows with row, score (higher = more odd), p, flagged and why: .csv, .parquet, .json, …",
+        help="the rows with row, score (higher = more odd), p, flagged and why: .csv, .parquet, …",
     )  # fmt: skip
     parser.add_argument(
         "--run", dest="kept", metavar="RUN", type=filled("--run"),
@@ -174,6 +175,8 @@ def _settled(options: Namespace, flags: Tree) -> None:
             f"one rule decides which rows are flagged, and {' and '.join(rules)} are several: leave all but one out"
         )
     options.run = None
+    if options.first is None and options.config is None and not ({"source", "type"} & set(flags.get("data", ()))):
+        raise UsageError("which data? lambent detect RUN DATA, or lambent detect DATA, which trains on them first")
     if options.data is None and not _is_run(options.first):
         options.data = options.first
         if options.drift and options.reference is None:
@@ -184,6 +187,11 @@ def _settled(options: Namespace, flags: Tree) -> None:
         return
     if options.data is None:
         raise UsageError(f"which rows? {options.first} is a run: lambent detect {shlex.quote(options.first)} DATA")
+    if not _is_run(options.first) and os.path.isfile(options.first):
+        raise UsageError(
+            f"{options.first} is no run, and DATA follows a run; to train on a file first, name it alone: lambent detect "
+            f"{shlex.quote(options.first)}, then: lambent detect RUN {shlex.quote(options.data)}"
+        )
     options.run = options.first
     given = [f"--{name}" for name in flags]
     given += [
@@ -270,7 +278,7 @@ def _again(folder: Path, options: Namespace, arguments: Sequence[str]) -> str:
         value = getattr(options, name)
         words += [] if value is None else [f"--{name}", f"{value}"]
     score: list[str] = []
-    for word, value in zip(arguments, [*arguments[1:], ""], strict=True):
+    for word, value in pairwise([*arguments, ""]):
         if word.startswith("--score"):
             score += [word] if "=" in word or value.startswith("--") else [word, value]
     return shlex.join(words + score)

@@ -125,6 +125,8 @@ def refuse(rows: Splits, options: Namespace) -> None:
             "no rows are held out that could say which scores are usual: leave out --validation 0, or --data.test, or name "
             "normal rows with --reference FILE"
         )
+    if options.reference is None and (held_out := _held_out(rows)) is not None:
+        detectors.enough(held_out)
     if options.labels is not None and isinstance(rows.train, Encoded):
         refuse_leaks(rows.train, rows.train.labels)
 

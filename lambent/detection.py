@@ -20,8 +20,8 @@ class Detection:
     score: the description of the score; kept: what that keeps of the training rows, by name. held_out: scores of normal rows that
     nothing was learned from, ascending, float64, empty where there are none; training: those of the training rows, read out for
     rows that were seen, ascending, float64. facts: plain JSON, such as the share that training trimmed.
-    Of a score with a read-out of its own for training rows also held_out_seen: that read-out of the held-out rows, ascending; and
-    known: fingerprints of the training rows, ascending, int64, by which they are told from others.
+    known: fingerprints of the training rows, ascending, int64, by which they are told from others. held_out_seen: of a score with
+    a read-out of its own for training rows that of the held-out rows, ascending; else empty.
     """
 
     score: Spec

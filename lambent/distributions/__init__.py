@@ -11,6 +11,7 @@ from lambent.distributions.rounded import Rounded
 from lambent.distributions.shaped import Shaped, ShapedNoise, shaped, vector
 from lambent.distributions.spiked import Spiked
 from lambent.distributions.squashed import SquashedNormal, squashed
+from lambent.distributions.student import Student
 from lambent.distributions.vectors import (
     LOG_2PI,
     Delta,
@@ -40,6 +41,7 @@ __all__ = [
     "Spiked",
     "SquashedNormal",
     "StandardNormal",
+    "Student",
     "UnitInterval",
     "UnitMixture",
     "ZeroInflated",

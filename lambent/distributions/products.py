@@ -25,6 +25,8 @@ class SteadyProducts(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is functional.linear and len(args) > 1 and args[1].dim() == 2:
             return _linear(*args, **(kwargs or {}))
+        if func is torch.baddbmm:
+            return _batched(*args)
         if func in _PRODUCTS and len(args) == 2 and args[1].dim() == 2 and args[0].dim() > 1:
             return _linear(args[0], args[1].mT)
         return func(*args, **(kwargs or {}))
@@ -41,6 +43,19 @@ def _linear(values: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tenso
     if wider and bias is not None:
         bias = functional.pad(bias, (0, wider))
     made = functional.linear(values, weight, bias)
+    return made[..., :columns].contiguous() if wider else made
+
+
+def _batched(bias: Tensor, values: Tensor, weight: Tensor) -> Tensor:
+    """Σ_i v_i w_i + b for each of M: bias [M, 1, out], values [M, rows, in], weight [M, in, out], as `_linear`."""
+    terms, columns = weight.shape[1:]
+    wider = max(FEWEST - columns, 0)
+    longer = -terms % 4 if weight.dtype == torch.float64 else 0
+    if longer:
+        values = functional.pad(values, (0, longer))
+    if wider or longer:
+        bias, weight = functional.pad(bias, (0, wider)), functional.pad(weight, (0, wider, 0, longer))
+    made = torch.baddbmm(bias, values, weight)
     return made[..., :columns].contiguous() if wider else made
 
 

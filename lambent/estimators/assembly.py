@@ -39,10 +39,16 @@ def assembled(
     likelihood: Any,
     network: Any,
     defaults: dict[str, Spec] | None = None,
+    members: int | None = None,
 ) -> LatentModel:
     """The model of the given parts, or of those that suit the data: of `defaults`, or those of the modality."""
     defaults = modality.defaults() if defaults is None else defaults
-    spec: Spec = {"type": "LatentModel", **defaults.get("model", {}), "latent": latent(defaults.get("latent"))}
+    suggestion, whole = defaults.get("latent"), defaults.get("model", {})
+    if members is not None:
+        whole = {**whole, "members": members}
+        if members > 1 and suggestion is not None:  # what one model's codes suggest is not for those of several
+            suggestion = {name: value for name, value in suggestion.items() if name not in ("prior", "posterior")}
+    spec: Spec = {"type": "LatentModel", **whole, "latent": latent(suggestion)}
     spec |= {"context": modality.conditions.width, "white": modality.white, "gaps": modality.gaps}
     kinds: tuple[tuple[str, type[Part], Any], ...] = (
         ("likelihood", Likelihood, likelihood),

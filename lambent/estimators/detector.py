@@ -97,7 +97,9 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         detection, usual, fresh = learned_with_scores(fitted, training, held_out, self.oddness, seed, self.clean)
         self._scores = np.empty(len(parts.kept_numbers) + len(parts.held_numbers))
         self._scores[parts.kept_numbers], self._scores[parts.held_numbers] = usual.numpy(), fresh.numpy()
-        detection.facts |= {"rule": {rule: value}, "threshold": self._edge(detection, rule, value, seed)}
+        detection.facts["threshold"] = self._edge(detection, rule, value, seed)
+        if (self.contamination, self.fdr, self.tail) != (None, None, None):
+            detection.facts["rule"] = {rule: value}
         self._adopt(vae, fitted, detection)
         self._fit_splits(X, y, seed)
         return self

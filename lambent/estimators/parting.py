@@ -18,8 +18,8 @@ from lambent.errors import DataError
 from lambent.estimators.assembly import chosen_modality
 from lambent.estimators.naming import held_out_of
 from lambent.fitted import Fitted, Rows
-from lambent.model.noise import row_keys
 from lambent.seeds import stream
+from lambent.tasks.detection.calibrated import fingerprints
 from lambent.training.settings import Training
 
 FEWEST = 5  # rows of which one can be held out
@@ -97,7 +97,7 @@ def grouped_cut(encoded: Encoded, share: float, seed: int) -> tuple[Numbers, Num
     """
     rows = len(encoded)
     quota = min(max(1, round(share * rows)), rows - 2) if share else 0
-    group = np.unique(row_keys(encoded.x, 0).numpy(), return_inverse=True)[1]
+    group = np.unique(fingerprints(encoded.x).numpy(), return_inverse=True)[1]
     first = np.unique(group, return_index=True)[1]
     sizes = np.bincount(group)
     out = np.zeros(len(sizes), bool)

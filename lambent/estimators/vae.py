@@ -26,7 +26,7 @@ from lambent.fitted import Fitted, Rows
 from lambent.metrics.bound import SAMPLES
 from lambent.model import LatentModel
 from lambent.objectives import Objective
-from lambent.part import Spec
+from lambent.part import Spec, elements
 from lambent.progress import shown
 from lambent.tasks.calibration import calibrated
 from lambent.tasks.explore import decode, encode, generate, reconstruct, rows_under
@@ -51,6 +51,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         modality: how raw data become tensors; found from the data by default. Two-dimensional arrays are tables.
         condition: what the model is conditioned on, p(x | c): "label" (the `y` of `fit`, the folder, the label column), or
             names of columns of a table.
+        members: models that are trained in one pass, each from its own start, and make one mixture: an ensemble; None: what
+            suits, of density one.
         epochs, batch, learning_rate: as in `lambent.fit`; None: what suits the data, with the other settings of the loop.
         patience, validation, precision, threads, device: as there; with threads given, scores, codes and samples are computed
             by as many (auto: all, half or one, whichever was fastest at the first use).
@@ -77,6 +79,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         objective: Any = None,
         modality: Any = None,
         condition: Any = None,
+        members: int | None = None,
         epochs: int | None = None,
         batch: int | None = None,
         learning_rate: float | None = None,
@@ -98,6 +101,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         self.objective = objective
         self.modality = modality
         self.condition = condition
+        self.members = members
         self.epochs = epochs
         self.batch = batch
         self.learning_rate = learning_rate
@@ -188,11 +192,11 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         """Codes [rows, units] → the most likely rows, in raw form; under the conditions that are `given`."""
         check_is_fitted(self)
         codes = torch.from_numpy(check_array(X, dtype=np.float64))
-        latent = self.model_.latent
-        sizes = list(latent.sizes_of_levels)
+        shapes = self.model_.code_shapes
+        sizes = [elements(shape) for shape in shapes]
         if codes.shape[1] != sum(sizes):
             raise UsageError(f"X has {codes.shape[1]} columns, but the codes of this model have {sum(sizes)}")
-        levels = [c.unflatten(1, s) for c, s in zip(codes.split(sizes, 1), latent.shapes_of_levels, strict=True)]
+        levels = [c.unflatten(1, s) for c, s in zip(codes.split(sizes, 1), shapes, strict=True)]
         context = self.fitted_.given(given, len(codes))
         with shown(self.verbose):
             return self.fitted_.raw(decode(self._precise(), levels, context))
@@ -295,7 +299,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
 
     @property
     def _n_features_out(self) -> int:
-        return sum(self.model_.latent.sizes_of_levels)
+        return sum(elements(shape) for shape in self.model_.code_shapes)
 
     @property
     def model_(self) -> LatentModel:
@@ -326,8 +330,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         return self.fitted_.rows(encoded_rows(self, X, y), given=given)
 
     def _assembled(self, encoded: Encoded) -> LatentModel:
-        modality = encoded.modality
-        return assembled(modality, self._latent_spec, self.likelihood, self.network, suits(modality, self.purpose))
+        suited = suits(encoded.modality, self.purpose)
+        return assembled(encoded.modality, self._latent_spec, self.likelihood, self.network, suited, self.members)
 
     def _latent_spec(self, suggested: Spec | None = None) -> Spec:
         return latent_spec(self.latent, self.prior, self.posterior, self._objective(), suggested)

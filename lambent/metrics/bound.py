@@ -41,10 +41,11 @@ def bounds(
 ) -> Bounds:
     """ELBO = E_q[log p(x|z)] − KL and log (1/K) Σ_k w_k for every row, from the same K samples.
 
-    x: [rows, *event]. Of an ensemble K counts the samples of each member, and both are of the mixture: the ELBO as the mean of the
-    members' own, the bound over the samples of all. A row's noise comes from the seed and what the row holds, whatever its context, so that the same row gets
+    x: [rows, *event]. A row's noise comes from the seed and what the row holds, whatever its context, so that the same row gets
     the same numbers beside whatever others and in any order, errors cancel in averages over rows, and differences between
-    contexts have little error. Without a density q (Point) the bound is NaN and the ELBO has no meaning. Burda et al., 2016.
+    contexts have little error. Of an ensemble K counts the samples of each member: the ELBO is the mean of the members' own,
+    the bound is that of the mixture over the samples of all. Without a density q (Point) the bound is NaN and the ELBO has no
+    meaning. Burda et al., 2016.
     """
     heap.settle()
     chunk = Chunk.of(model, samples, seed)

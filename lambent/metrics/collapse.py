@@ -11,7 +11,7 @@ from lambent.distributions import DiagonalNormal, FullNormal, NormalMixture, cen
 from lambent.distributions.divergences import unit_kl
 from lambent.metrics.directions import Directions, principal, summed_covariance, turning
 from lambent.model import LatentModel
-from lambent.model.trace import Node, from_posterior, mean
+from lambent.model.trace import Node, beside, from_posterior, mean
 from lambent.progress import chunks
 from lambent.seeds import stream
 
@@ -64,15 +64,15 @@ class _Pieces:
         """still: the node of a pass by centres; drawn: that of a pass by draws."""
         assert still.q is not None
         assert drawn.q is not None
-        middle = still.z[0]
+        middle = beside(still.z)
         # A prior that is the same for all rows moves nothing: there this is the variance of the centre alone.
-        moved = middle - centre(still.p).expand(still.z.shape)[0] if still.p.batch_shape else middle
+        moved = beside(still.z - centre(still.p)) if still.p.batch_shape else middle
         known = unit_kl(drawn.q, _factor(drawn.p))
         spread = still.q.variance if isinstance(vector(still.q), DiagonalNormal | FullNormal) else None
         self.moved.append(_plain(moved))
         self.centres.append(_plain(middle))
-        self.spreads.append(None if spread is None else _plain(spread.expand(still.z.shape)[0]))
-        self.kls.append(None if known is None else _plain(known.expand(*drawn.shape, -1)[0]))
+        self.spreads.append(None if spread is None else _plain(beside(spread.expand(still.z.shape))))
+        self.kls.append(None if known is None else _plain(beside(known.expand(*drawn.shape, -1))))
         self.turning = turning(still)
         if self.turning and spread is not None:
             summed = summed_covariance(vector(still.q), len(self.moved[-1]))
@@ -101,6 +101,8 @@ class _Pieces:
 @torch.no_grad()
 def levels(model: LatentModel, x: Tensor, seed: int = 0, context: Tensor | None = None) -> list[LevelUsage]:
     """What the units of every level carry, the top first; principal directions where units mean nothing alone.
+
+    Of an ensemble the units are those of all members side by side.
 
     Active: Var_x(E[z_j|x]) > 0.01 (Burda et al., Importance Weighted Autoencoders, 2016), or, where the prior sets the scale of
     the code itself, more than the nats of a Gaussian code whose centre makes 0.01 of its variance; below the top of a hierarchy
@@ -151,8 +153,13 @@ def mutual_information(
 ) -> tuple[float, float]:
     """I(x; z) of the top level in nats, E[log q(z|x) − log q(z)], q(z) the mean posterior over `rows` rows; its standard error.
 
-    An estimate from n rows cannot exceed log n. Hoffman & Johnson, ELBO surgery, 2016.
+    An estimate from n rows cannot exceed log n. Of an ensemble the mean over its members, and that of their errors, which are of
+    the same rows. Hoffman & Johnson, ELBO surgery, 2016.
     """
+    if model.members > 1:
+        each = [mutual_information(model.member(m), x, seed, context, rows) for m in range(model.members)]
+        value, error = (sum(numbers) / model.members for numbers in zip(*each, strict=True))
+        return value, error
     generator = torch.Generator(model.device).manual_seed(stream(seed, "mutual information"))
     picked = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))[:rows]
     given = None if context is None else context[picked].to(model.device)
@@ -161,5 +168,5 @@ def mutual_information(
     z = node.z[0]
     own = node.q.log_prob(node.z)[0]
     joint = torch.cat([torch.logsumexp(node.q.log_prob(piece.unsqueeze(1)), -1) for piece in z.split(100)])
-    each = (own - joint + math.log(len(z))).double()
-    return float(each.mean()), float(each.std() / math.sqrt(len(each))) if len(each) > 1 else math.nan
+    found = (own - joint + math.log(len(z))).double()
+    return float(found.mean()), float(found.std() / math.sqrt(len(found))) if len(found) > 1 else math.nan

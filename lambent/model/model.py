@@ -215,7 +215,8 @@ class LatentModel(Part):
             )
         if self.members > 1:
             assert isinstance(features, Tensor)
-            features = features.unflatten(0, (self.members, len(observed))).repeat_interleave(samples, 0)
+            features = features.unflatten(0, (self.members, len(observed)))
+            features = features.repeat_interleave(samples, 0) if samples > 1 else features
             samples *= self.members
         hidden, nodes = self.latent(features, draw or from_posterior(), samples, self._features, given)
         return hidden, nodes
@@ -286,4 +287,5 @@ def _alone(part: Part, model: LatentModel) -> str | None:
     kind = family(type(part))
     others = [name for name, other in registered(kind).items() if other.many]
     instead = f"use {' or '.join(others)}, or members=1" if others else "use members=1"
-    return f"a LatentModel of {model.members} members computes them in one pass, and {type(part).__name__} serves one alone: {instead}"
+    name = type(part).__name__
+    return f"a LatentModel of {model.members} members computes them in one pass, and {name} serves one alone: {instead}"

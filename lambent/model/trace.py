@@ -99,6 +99,11 @@ class Trace:
         return torch.cat([node.z.flatten(2) for node in self.nodes], -1)
 
 
+def beside(z: Tensor) -> Tensor:
+    """One code of each row, [members, rows, *event], those of all members side by side: [rows, members · units, …]."""
+    return z[0] if len(z) == 1 else z.transpose(0, 1).flatten(1, 2)
+
+
 Draw = Callable[[Node, int], Tensor]
 
 

@@ -69,7 +69,9 @@ class Elbo(Annealing):
         below=1,
         papers={...: "rousseeuw1984least"},
     )
-    untrimmed: int = option("the first so many members of an ensemble leave no rows out", default=0, minimum=0, maximum=1000)
+    untrimmed: int = option(
+        "the first so many members of an ensemble leave no rows out", default=0, minimum=0, maximum=1000
+    )
 
     settling: ClassVar[float] = 0.1  # share of the steps in which auto looks for its target
     speed: ClassVar[float] = 0.03  # the largest step of log λ

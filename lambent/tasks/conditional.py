@@ -38,7 +38,8 @@ class Points:
 class Conditional:
     """What rows may be, given what is known of them: a mixture over K codes of each.
 
-    Of an ensemble K are the codes of all its members, those of the first first. x: [rows, columns], NaN where nothing is known; px: p(x | z_k), of batch shape [K, rows]; codes: of every level, [K, rows, …];
+    x: [rows, columns], NaN where nothing is known; px: p(x | z_k), of batch shape [K, rows]; codes: of every level, [K, rows, …],
+    of an ensemble those of all its members, those of the first first;
     log_weight: [K, rows], normalized over the codes; evidence: log p(x_there) as the K codes have it, [rows], in nats of the
     encoded rows. The first `rows` of them count; those after fill the chunk up. whole: where the model knows how values go
     missing, each row completed under each code, [K, rows, columns], for the weights are those of code and completion together.

@@ -16,7 +16,7 @@ from lambent.errors import UsageError
 from lambent.fitted import Fitted, Rows
 from lambent.metrics.directions import Directions
 from lambent.model import LatentModel
-from lambent.model.trace import Draw, fixed, from_posterior, from_prior, mean
+from lambent.model.trace import Draw, beside, fixed, from_posterior, from_prior, mean
 from lambent.progress import chunks
 from lambent.seeds import stream
 
@@ -26,26 +26,38 @@ Trained = Fitted | LatentModel
 
 @torch.no_grad()
 def encode(fitted: Trained, x: Tensor, context: Tensor | None = None, draw: Draw = mean) -> list[Tensor]:
-    """Posterior means of every level, the top first, each [rows, *shape]."""
+    """Posterior means of every level, the top first, each [rows, *shape]; of an ensemble those of all members side by side."""
     model = Fitted.of(fitted).model
     pieces = []
     for part in chunks("encoding", len(x), CHUNK):
         nodes = model.infer(x[part].to(model.device), 1, draw, _part(model, context, part))
-        pieces.append([node.z[0].cpu() for node in nodes])
+        pieces.append([beside(node.z).cpu() for node in nodes])
     return [torch.cat(level) for level in zip(*pieces, strict=True)]
 
 
 @torch.no_grad()
 def decode(fitted: Trained, codes: list[Tensor], context: Tensor | None = None) -> Tensor:
-    """The most likely rows for codes of every level."""
+    """The most likely rows for codes of every level, as `encode` gives them; of an ensemble the median over its members' rows."""
     fitted = Fitted.of(fitted)
     model = fitted.model
     pieces = []
     for part in chunks("decoding", len(codes[0]), CHUNK):
         levels = [c[part].to(model.device, model.anchor.dtype) for c in codes]
-        px = model.generate(len(levels[0]), fixed(*levels), _part(model, context, part))
-        pieces.append(shown(fitted, px).cpu())
+        pieces.append(_decoded(fitted, levels, _part(model, context, part)).cpu())
     return torch.cat(pieces)
+
+
+def _decoded(fitted: Fitted, levels: list[Tensor], context: Tensor | None) -> Tensor:
+    model, rows = fitted.model, len(levels[0])
+    if model.members == 1:
+        return shown(fitted, model.generate(rows, fixed(*levels), context))
+    each = [code.unflatten(1, (model.members, -1)).transpose(0, 1).flatten(0, 1) for code in levels]
+    owners = torch.arange(model.members, device=model.device).repeat_interleave(rows)
+    given = None if context is None else context.repeat(model.members, 1)
+    every = shown(fitted, model.generate(len(owners), fixed(*each), given, owners))
+    # Of several values of the support one of them, be they numbers or names.
+    middle: Tensor = every.unflatten(0, (model.members, rows)).median(0).values
+    return middle
 
 
 def shown(fitted: Trained, px: Distribution, generator: torch.Generator | None = None) -> Tensor:
@@ -183,7 +195,7 @@ def traverse(
     values are in standard deviations of the codes along it about their mean.
     """
     model = Fitted.of(fitted).model
-    shapes = model.latent.shapes_of_levels
+    shapes = model.code_shapes
     codes = [code.flatten(1) for code in encode(fitted, x, context)]
     scales = prior_moments(model, context=context)
     for level, unit in units:
@@ -209,7 +221,7 @@ def traverse(
 def prior_moments(
     model: LatentModel, samples: int = 2000, context: Tensor | None = None
 ) -> list[tuple[Tensor, Tensor]]:
-    """Mean and standard deviation of every unit under the prior, ([units], [units]) for each level, the top first.
+    """Mean and standard deviation of every unit under the prior, ([units], [units]) for each level, the top first, as `encode`.
 
     In closed form at the top where there is one, elsewhere of `samples` fixed draws. context: [1, width], the same for all.
     """
@@ -223,7 +235,7 @@ def prior_moments(
             with suppress(NotImplementedError):  # a flow has none
                 p = vector(node.p)
                 centre, spread = (m.reshape(-1, m.shape[-1])[0] for m in (p.mean, p.variance.sqrt()))
-        found.append((centre.cpu(), spread.cpu()))
+        found.append((centre.cpu().repeat(model.members), spread.cpu().repeat(model.members)))
     return found
 
 

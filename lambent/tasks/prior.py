@@ -67,6 +67,11 @@ def fit_prior(
         raise UsageError(
             f"fit_prior replaces the prior of Flat or Ladder, and {type(model.latent).__name__} has none to replace"
         )
+    if model.members > 1:
+        raise UsageError(
+            f"fit_prior gives one model another prior, and this LatentModel has {model.members} members, whose codes "
+            "have nothing in common: fit it to one of them, model.member(0), or train with members=1"
+        )
     rows = fitted.rows(data, seed, context=context)
     codes = _codes(model, rows, seed)
     embedded = model.likelihood.seen(model.likelihood.observe(rows.x[:1000]))

@@ -11,6 +11,7 @@ from lambent.distributions import sample
 from lambent.distributions.columnwise import Columnwise, columnwise
 from lambent.errors import UsageError
 from lambent.model import LatentModel
+from lambent.model.networks.stacked import in_turn
 from lambent.model.trace import fixed, from_prior
 from lambent.tasks.conditional import require_any_order
 from lambent.tasks.demands import Demand
@@ -122,7 +123,9 @@ class Source:
         self.worth.rows += count
         weights = (log_weight - log_weight.max()).exp()
         chosen = evenly_chosen(weights, count, generator)
-        px = columnwise(model.generate(count, fixed(*(code[chosen] for code in codes)), self._context(count)))
+        owners = in_turn(PILOT, model.members).to(chosen.device)[chosen % PILOT]  # as the candidates were decoded
+        picked = fixed(*(code[chosen] for code in codes))
+        px = columnwise(model.generate(count, picked, self._context(count), owners))
         return px.completed(value[chosen], generator)[0].float().cpu()
 
     @torch.no_grad()

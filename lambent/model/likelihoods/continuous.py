@@ -6,10 +6,9 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal
 from torch.distributions import Laplace as TorchLaplace
-from torch.distributions import StudentT as TorchStudentT
 from torch.nn import functional
 
-from lambent.distributions import SquashedNormal, UnitInterval, constructed, squashed
+from lambent.distributions import SquashedNormal, Student, UnitInterval, constructed, squashed
 from lambent.model.likelihoods.base import Likelihood, event_of
 from lambent.model.likelihoods.scales import Scaled, ScaleRule
 from lambent.part import Shape, option
@@ -99,7 +98,7 @@ class StudentT(Likelihood):
     def forward(self, raw: Tensor, context: Tensor | None = None) -> Distribution:
         location, scale = self.width.floored(raw, self.floor)
         degrees = 2 + functional.softplus(self.log_degrees)  # above 2, so that a variance exists
-        return self.over(constructed(TorchStudentT, degrees, location, scale))
+        return self.over(Student(degrees, location, scale))
 
     def start_around(self, location: Tensor, scale: Tensor) -> Tensor:
         return self.width.start_around(location, scale)

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 
 
-
 class Stacked(nn.Module):
     """M linear maps of one shape, x_m W_m + b_m: weight [M, in, out], bias [M, 1, out].
 

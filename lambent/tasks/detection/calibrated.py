@@ -17,6 +17,7 @@ from lambent.tasks.detection.scores import Score
 
 BEYOND = 1e300  # the score of a row so far out that its own has no place among numbers
 FEW = 10_000  # training rows that tell how two read-outs compare, where no others do
+TOGETHER = 4096  # rows whose fingerprints are computed together
 SPREAD = 0.9  # the quantile that, beside the median, says how wide scores lie
 
 
@@ -79,7 +80,7 @@ def learned_with_scores(
         usual.sort().values,
         facts,
         beside.sort().values,
-        row_keys(training.x.cpu(), 0).unique() if apart else torch.empty(0, dtype=torch.int64),
+        fingerprints(training.x).unique(),
     )
     return detection, slope * usual + offset, fresh
 
@@ -93,8 +94,9 @@ def scored_rows(fitted: Fitted, rows: Rows) -> Scored:
     """
     detection, score = detector_of(fitted)
     known = _known(detection, rows)
+    apart = known if type(score).seen is not Score.seen else torch.zeros_like(known)
     scores = torch.empty(len(rows), dtype=torch.float64)
-    fresh, seen = (~known).nonzero().squeeze(1), known.nonzero().squeeze(1)
+    fresh, seen = (~apart).nonzero().squeeze(1), apart.nonzero().squeeze(1)
     if len(fresh):
         scores[fresh] = _finite(score(fitted, _at(rows, fresh)), fresh)
     if len(seen):
@@ -119,6 +121,11 @@ def scale_between(seen: Tensor, fresh: Tensor) -> tuple[float, float]:
     return slope, float(theirs - slope * middle)
 
 
+def fingerprints(x: Tensor) -> Tensor:
+    """64 bits of what each row holds, [rows] int64: equal rows have equal ones."""
+    return torch.cat([row_keys(some.cpu(), 0) for some in x.split(TOGETHER)])
+
+
 def detector_of(fitted: Fitted) -> tuple[Detection, Score]:
     """What the model keeps of a detector, and its score; `UsageError` where there is none."""
     if fitted.detection is None:
@@ -132,9 +139,9 @@ def detector_of(fitted: Fitted) -> tuple[Detection, Score]:
 
 
 def _known(detection: Detection, rows: Rows) -> Tensor:
+    keys = fingerprints(rows.x)
     if not len(detection.known):
-        return torch.zeros(len(rows), dtype=torch.bool)
-    keys = row_keys(rows.x.cpu(), 0)
+        return torch.zeros_like(keys, dtype=torch.bool)
     place = torch.searchsorted(detection.known, keys).clamp_max(len(detection.known) - 1)
     return detection.known[place] == keys
 

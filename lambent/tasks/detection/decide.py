@@ -14,6 +14,7 @@ from lambent.tasks.detection.tails import Tail, tail_of
 
 Array = NDArray[Any]
 FDR = 0.1  # unless told
+CONTAMINATION = 0.1  # unless told, of rows that may hold anomalies, where no error can be promised
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,13 @@ class Decision:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-def by_fdr(scores: Array, p: Array | None, held_out: int, fdr: float = FDR, clean: bool = True) -> Decision:
-    """Benjamini and Hochberg's procedure on the p-values of all rows together, at the false discovery rate `fdr`."""
+def by_fdr(
+    scores: Array, p: Array | None, held_out: int, fdr: float = FDR, clean: bool = True, trained: int = 0
+) -> Decision:
+    """Benjamini and Hochberg's procedure on the p-values of all rows together, at the false discovery rate `fdr`.
+
+    clean: whether the held-out rows are known to be normal. trained: how many of the rows the model was trained on.
+    """
     within(fdr, "fdr")
     flagged = benjamini_hochberg(_calibrated(p, "fdr"), fdr)
     promise = (
@@ -45,10 +51,13 @@ def by_fdr(scores: Array, p: Array | None, held_out: int, fdr: float = FDR, clea
             f" With {held_out:,} held-out rows no p-value is below 1/{held_out + 1:,}, so that of {len(scores):,} rows "
             f"{least:,} at least are flagged, or none."
         )
+    if trained:
+        promise += f" {trained:,} of these rows were trained on and look more normal than they are: fewer of them are flagged."
     if not clean:
         promise += (
-            " The held-out rows may hold anomalies, as the training rows may: then fewer are flagged than could be, and not "
-            "more falsely. Where they are known to be normal, say so (--clean)."
+            " The held-out rows may hold anomalies, as the training rows may: where these are as frequent as among the rows "
+            "at hand, hardly any can be flagged, and not more falsely. Train on rows that are known to be normal and say so "
+            "(--clean), or flag a share (--contamination)."
         )
     return Decision(flagged, _edge(scores, flagged), {"fdr": fdr}, promise, {"flagged": int(flagged.sum())})
 

@@ -19,7 +19,7 @@ from lambent.fitted import Fitted, Rows
 from lambent.seeds import stream
 from lambent.tasks.detection.calibrated import Scored, detector_of, learned, scored_rows
 from lambent.tasks.detection.cases import known_cases
-from lambent.tasks.detection.decide import FDR, Decision, by_fdr, by_labels, by_share, by_tail, one_rule
+from lambent.tasks.detection.decide import CONTAMINATION, FDR, Decision, by_fdr, by_labels, by_share, by_tail, one_rule
 from lambent.tasks.detection.scores import Score
 
 Array = NDArray[Any]
@@ -78,11 +78,14 @@ def detect(
 ) -> Findings:
     """Scores, p-values and flags of rows, by one rule.
 
+    Unless one is named, it is the one that the detector was given, or else fdr=0.1 where it was trained on clean rows, and
+    contamination=0.1 where it was not.
+
     Args:
         fitted: a `Detector` that is fitted, or a model with a detector in its file.
         data: rows, as the model takes them: an array, a frame, a path.
         fdr: flags rows such that of those flagged at most this share is normal, on average (Benjamini and Hochberg's procedure on
-            conformal p-values). The rule where none is named, at 0.1, unless the detector was given another.
+            conformal p-values of all rows together).
         contamination: flags the most odd share of these rows.
         tail: flags rows beyond a score that this share of normal rows would pass, from the tail of the held-out scores.
         labels: a column of the data, or values [rows], of cases that are known (0 and 1, normal and attack; empty where not
@@ -123,17 +126,21 @@ def detect(
 
 
 def usual_rule(fitted: Fitted) -> tuple[str, Any]:
-    """The rule that the detector was given when it was trained, or a false discovery rate of 0.1."""
+    """The rule that the detector was given when it was trained, or what its rows allow.
+
+    A false discovery rate of 0.1 where the held-out rows are known to be normal; where they may hold anomalies as often as the
+    rows at hand, comparing with them tells none apart, and the most odd tenth is flagged.
+    """
     detection, _ = detector_of(fitted)
     kept = detection.facts.get("rule")
     if isinstance(kept, dict) and len(kept) == 1:
         return next(iter(kept.items()))
-    return "fdr", FDR
+    return ("fdr", FDR) if detection.facts.get("clean") else ("contamination", CONTAMINATION)
 
 
 def _decided(found: Scored, name: str, value: Any, held_out: Array, clean: bool, seed: int) -> Decision:
     if name == "fdr":
-        return by_fdr(found.scores, found.p, len(held_out), value, clean)
+        return by_fdr(found.scores, found.p, len(held_out), value, clean, int(found.known.sum()))
     if name == "contamination":
         return by_share(found.scores, value)
     if name == "tail":

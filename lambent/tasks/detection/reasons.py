@@ -14,18 +14,20 @@ from lambent.data.kinds.columns.numeric import Numeric
 from lambent.data.kinds.table import Table
 from lambent.errors import UsageError
 from lambent.fitted import Fitted, Rows
+from lambent.metrics.bound import steadily
 from lambent.seeds import stream
 from lambent.tasks import explore
-from lambent.tasks.detection.left_out import LeftOut, left_out
-from lambent.tasks.detection.wording import cell, expectations, joint
+from lambent.tasks.detection.left_out import left_out
+from lambent.tasks.detection.masked import LeftOut
+from lambent.tasks.detection.wording import cell, expectations, joint, percent
 from lambent.tasks.estimates import estimated
 
-REFERENCE = 256  # rows of which the usual cost of each column is the median
+REFERENCE = 128  # rows of which the usual cost of each column is the median
 MOST = 3
 SHARE = 0.1  # of the first reason's nats that a further one has at least
 LEAST = 1.0  # nats, likewise
 GIVEN = 3
-MOVES = 0.1  # deviations, or probability, by which a column moves an expectation at least, to be named
+MOVES = 0.1  # of 1, by which a column moves an expectation at least, to be named
 Usual = dict[str, list[float]]
 
 
@@ -54,12 +56,13 @@ class Reason:
         return f"{found}, expected {self.expected}" + (f" given {', '.join(self.given)}" if self.given else "")
 
 
+@torch.no_grad()
 def reasons(fitted: Fitted, rows: Rows, index: Sequence[int] | Tensor, most: int = MOST) -> list[list[Reason]]:
     """Why some of the rows, by number, are odd: for each the columns that cost most nats more than usual, at most so many.
 
-    A column costs −log p(x_j | x_rest), as the model has it without the column; usual is the median of held-out rows, kept with
-    the detector, or else of rows that the model draws. Beyond the first, columns are named that cost a nat and a tenth of the
-    first's more than usual. The same row gets the same words beside whatever others.
+    A column costs −log p(x_j | x_rest), in the data's own units, as the model has it without the column; usual is the median of
+    held-out rows, kept with the detector, or else of rows that the model draws. Beyond the first, columns are named that cost a
+    nat and a tenth of the first's more than usual. The same row gets the same words beside whatever others.
     Errors: `UsageError` for a model whose rows have no columns, or whose columns were learned in one order alone.
     """
     chosen = torch.as_tensor(index, dtype=torch.long)
@@ -74,24 +77,32 @@ def reasons(fitted: Fitted, rows: Rows, index: Sequence[int] | Tensor, most: int
     )
     costs, middle = (torch.tensor([usual[name][part] for name in cells.names]).double() for part in (0, 1))
     told: list[list[Reason]] = []
-    for part, found in left_out(fitted.model, picked, middle, cells.partner):
-        told += _told(fitted, cells, found, picked.x[part], costs, most)
+    with steadily():
+        for part, found in left_out(fitted.model, picked, middle, cells.partner):
+            told += _told(fitted, cells, found, picked.x[part], costs, most)
     return told
 
 
+@torch.no_grad()
 def usual_costs(fitted: Fitted, rows: Rows) -> Usual:
     """What each column usually costs, {name: [nats, value]}: medians over rows, of −log p(x_j | x_rest) and of encoded values.
 
-    Plain JSON, to be kept with a detector. At most 256 of the rows are looked at, evenly spread.
+    Plain JSON, to be kept with a detector. At most 128 of the rows are looked at, evenly spread.
     """
     cells = _Cells.of(fitted)
     some = cells.whole(rows.at(torch.linspace(0, len(rows) - 1, min(len(rows), REFERENCE)).round().long()))
     middle = some.x.double().nanmedian(0).values.nan_to_num(0.0)
     costs = torch.cat(
         [-found.log_prob for _, found in left_out(fitted.model, some, middle, cells.partner, what="usual costs")]
-    )
+    ) - slopes(fitted, some.x)
     usual = costs.masked_fill(torch.isnan(some.x), math.nan).nanmedian(0).values.nan_to_num(0.0)
     return dict(zip(cells.names, torch.stack((usual, middle), 1).tolist(), strict=True))
+
+
+def slopes(fitted: Fitted, x: Tensor) -> Tensor:
+    """log |d encoded / d value| of every number, [rows, columns], nats: what brings log-densities to the data's own units."""
+    found = None if fitted.modality is None else fitted.modality.log_slope(x)
+    return torch.zeros(x.shape, dtype=torch.float64) if found is None else found.double().cpu()
 
 
 def _reference(fitted: Fitted) -> Rows:
@@ -131,25 +142,21 @@ class _Cells:
         return replace(rows, x=hidden(rows.x, len(self.columns), self.indicates, 0.0)) if self.indicates else rows
 
 
-def _told(
-    fitted: Fitted, cells: _Cells, found: LeftOut, x: Tensor, usual: Tensor, most: int
-) -> list[list[Reason]]:
+def _told(fitted: Fitted, cells: _Cells, found: LeftOut, x: Tensor, usual: Tensor, most: int) -> list[list[Reason]]:
     """The reasons of the rows of a chunk."""
-    excess = _excess(cells, -found.log_prob, x.cpu(), usual)
+    excess = _excess(cells, -found.log_prob - slopes(fitted, x), x.cpu(), usual)
     order = excess.argsort(dim=1, descending=True, stable=True)[:, :most]
     top = excess.gather(1, order)
     wanted = (top >= LEAST) & (top >= SHARE * top[:, :1])
     wanted[:, 0] = True
-    told: list[list[Reason]] = [[] for _ in x]
-    words: dict[int, list[tuple[str, tuple[str, ...]]]] = {}
-    for row, columns in enumerate(order.tolist()):
-        for rank, column in enumerate(columns):
-            if not bool(wanted[row, rank]):
-                continue
-            if column not in words:
-                words[column] = _expected(fitted, cells, found, column)
-            told[row].append(_reason(cells, column, float(x[row, column]), float(top[row, rank]), words[column][row]))
-    return told
+    told: list[dict[int, Reason]] = [{} for _ in x]
+    for column in order[wanted].unique().tolist():
+        index = (wanted & (order == column)).any(1).nonzero().flatten().tolist()
+        for row, words in zip(index, _expected(fitted, cells, found, column, index), strict=True):
+            told[row][column] = _reason(cells, column, float(x[row, column]), float(excess[row, column]), words)
+    return [
+        [own[column] for column in columns if column in own] for own, columns in zip(told, order.tolist(), strict=True)
+    ]
 
 
 def _excess(cells: _Cells, costs: Tensor, x: Tensor, usual: Tensor) -> Tensor:
@@ -162,28 +169,27 @@ def _excess(cells: _Cells, costs: Tensor, x: Tensor, usual: Tensor) -> Tensor:
     return excess
 
 
-def _expected(fitted: Fitted, cells: _Cells, found: LeftOut, place: int) -> list[tuple[str, tuple[str, ...]]]:
-    """Of a column what was expected in each row of a chunk, and the columns that say so."""
+def _expected(
+    fitted: Fitted, cells: _Cells, found: LeftOut, place: int, index: list[int]
+) -> list[tuple[str, tuple[str, ...]]]:
+    """Of a column what was expected in some rows of a chunk, and the columns that say so."""
     conditional = found.conditional(place)
-    moved = found.moved(place)
     given = []
-    for far in moved:
+    for far in found.moved(place, index):
         order = far.argsort(descending=True, stable=True)[:GIVEN].tolist()
-        # An indicator that was not missing says what its column says.
-        named = [cells.names[each] for each in order if float(far[each]) >= MOVES]
-        given.append(tuple(dict.fromkeys(named)))
+        given.append(tuple(cells.names[each] for each in order if float(far[each]) >= MOVES))
     if place >= len(cells.columns):
         chances = conditional.probabilities(place)
-        expected = [f"missing ({p:.0%})".replace("%", " %") if p >= 0.5 else "there" for p in chances[:, 1].tolist()]
+        expected = [
+            f"missing ({percent(p)})" if p >= 0.5 else f"there ({percent(1 - p)})" for p in chances[:, 1].tolist()
+        ]
     else:
         column = cells.columns[place]
         expected = expectations(column, estimated(conditional, column, place, fitted.calibration))
-    return list(zip(expected, given, strict=True))
+    return list(zip([expected[row] for row in index], given, strict=True))
 
 
-def _reason(
-    cells: _Cells, place: int, x: float, nats: float, words: tuple[str, tuple[str, ...]]
-) -> Reason:
+def _reason(cells: _Cells, place: int, x: float, nats: float, words: tuple[str, tuple[str, ...]]) -> Reason:
     expected, given = words
     if place >= len(cells.columns):
         column = cells.columns[cells.indicates[place - len(cells.columns)]]

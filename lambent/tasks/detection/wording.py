@@ -87,8 +87,13 @@ def _likeliest(names: Sequence[str], chances: np.ndarray) -> str:
     sums = np.cumsum(chances[order])
     count = int((sums < SURE).sum()) + 1
     kept = [names[place] for place in order[:count].tolist()]
-    first = f"{kept[0]} ({chances[order[0]]:.0%})".replace("%", " %")
+    first = f"{kept[0]} ({percent(chances[order[0]])})"
     return first if len(kept) == 1 else f"{', '.join([first, *kept[1:-1]])} or {kept[-1]}"
+
+
+def percent(share: float) -> str:
+    """A probability, never all: "93 %", "over 99 %"."""
+    return "over 99 %" if share > 0.995 else f"{share:.0%}".replace("%", " %")
 
 
 def _level(column: Levels, x: float) -> str:

@@ -120,8 +120,8 @@ def test_all_of_it_as_json_and_as_a_page(lambent: Run, run: Path, files: dict[st
     assert said["labels"]["recall"] == 1.0
     assert said["labels"]["odd"] == ODD
     assert said["labels"]["precision"] == pytest.approx(ODD / said["flagged"])
-    assert [row["row"] for row in said["oddest"]] == [131, 130, 129, 128, 127]
-    assert said["oddest"][0]["why"].startswith("c 36")
+    assert {row["row"] for row in said["oddest"]} <= set(range(120, 120 + ODD))
+    assert all(row["why"].startswith(f"c {row['row'] - 95}, expected -") for row in said["oddest"])
     assert {one["name"] for one in said["drift"]["columns"]} == {"a", "b", "c"}
     assert "NaN" not in done.out
     text = page.read_text()

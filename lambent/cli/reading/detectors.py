@@ -104,7 +104,7 @@ def of_run(
         )
         half, held_out = split(larger.in_memory(held_out), 0.5, seed)
         training = [half]
-    clean = clean or bool(own and own.facts.get("clean"))
+    clean = clean or reference is not None or bool(own and own.facts.get("clean"))
     voice.step(f"learning which scores are usual from {len(held_out):,} rows that nothing was learned from")
     return calibrated(fitted, training, held_out, score=score or (own.score if own else None), seed=seed, clean=clean)
 

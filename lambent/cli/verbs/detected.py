@@ -148,7 +148,9 @@ def after_training(done: Carried, folder: Path, asked: Asked) -> Detected:
     voice.step(f"learning which scores are usual from {len(held_out):,} rows that nothing was learned from")
     score, seed = detectors.scored_by(asked.score, fitted), int(fitted.provenance["fit"]["seed"])
     learned_from = [rows.train, *([rows.valid] if rows.valid is not None and rows.valid is not held_out else [])]
-    fitted = detectors.calibrated(fitted, learned_from, held_out, score=score, seed=seed, clean=options.clean)
+    fitted = detectors.calibrated(
+        fitted, learned_from, held_out, score=score, seed=seed, clean=options.clean or options.reference is not None
+    )
     fitted.save(folder / run_folder.MODEL)
     split = options.split or rows.request["split"]
     encoded = larger.in_memory(larger.given(modality, rows.request["source"], split, options.resize, folder, voice))

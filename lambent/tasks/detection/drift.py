@@ -18,7 +18,7 @@ from lambent.metrics.two_samples import Tested
 from lambent.seeds import stream
 from lambent.tasks import explore
 from lambent.tasks.detection.calibrated import detector_of
-from lambent.tasks.detection.scores import Score
+from lambent.tasks.detection.scores import Evidence, Reconstruction, Score
 
 LEVEL = 0.05  # the chance that anything is called changed where nothing is
 MOST_ROWS = 20_000  # of each side, drawn by the seed
@@ -102,7 +102,7 @@ def drift(fitted: Any, data: Any, reference: Any, *, seed: int = 0) -> Drift:
     by Holm within the whole and within the columns. Rows are taken to be independent of one another; the reference must not
     have been trained on, or the scores alone would tell them apart.
 
-    fitted: a trained model; of a detector its own score is looked at, of others the one that is usual for such a model. data,
+    fitted: a trained model; of a detector its own score is looked at, of others −log p(x), as the K-sample bound has it. data,
     reference: whatever the model takes; of each at most 20,000 rows, drawn by the seed.
     Errors: `UsageError` for fewer than 20 rows on either side.
     """
@@ -113,12 +113,16 @@ def drift(fitted: Any, data: Any, reference: Any, *, seed: int = 0) -> Drift:
         if len(rows) < FEWEST:
             raise UsageError(f"{len(rows)} {what} are too few to tell a change from chance; give at least {FEWEST}")
     new, old = sides
-    score = Score.default(fitted) if fitted.detection is None else detector_of(fitted)[1]
-    score.refuse(fitted)
+    score = detector_of(fitted)[1] if fitted.detection is not None else _unlearned(fitted)
     scores = [np.asarray(score(fitted, rows).double().cpu()) for rows in sides]
     whole = [_of_scores(*scores), _of_codes(fitted, new, old, generator)]
     columns = _of_columns(fitted, new, old, generator)
     return Drift(_adjusted(whole), _adjusted(columns), (len(new), len(old)))
+
+
+def _unlearned(fitted: Fitted) -> Score:
+    """A score that need not know the training rows."""
+    return Evidence() if fitted.model.latent.density else Reconstruction()
 
 
 def _taken(rows: Rows, generator: np.random.Generator, most: int = MOST_ROWS) -> Rows:

@@ -105,10 +105,8 @@ def _parser(known: Catalogue) -> Parser:
 
 
 def _add_decision(parser: Parser) -> None:
-    group = parser.add_argument_group(
-        "which rows are flagged, by one rule; default: --fdr 0.1 where the held-out rows are known to be normal (--clean, --reference), "
-        "else --contamination 0.1"
-    )
+    usual = "--fdr 0.1 where the held-out rows are known to be normal (--clean, --reference), else --contamination 0.1"
+    group = parser.add_argument_group("which rows are flagged, by one rule", f"default: {usual}")
     group.add_argument(
         "--fdr", type=_share("--fdr"), metavar="SHARE",
         help="at most this share of the flagged rows is normal, on average (Benjamini–Hochberg on conformal p-values)",

@@ -50,10 +50,16 @@ def _frame(histogram: Histogram, values: np.ndarray) -> Scale:
 
 def _counted(histogram: Histogram, shown: np.ndarray, across: Scale) -> tuple[np.ndarray, np.ndarray]:
     """Counts and edges of the bins; a mark is an edge, so that no bar lies on both of its sides."""
-    bins = _bins(shown) if len(shown) else 1
+    bins = _bins(shown)
+    if histogram.tail and bins == 1:  # most values are one, and a few lie apart
+        bins = MOST_BINS // 2
     edges = np.linspace(across.low, across.high, bins + 1)
     if histogram.mark is not None and across.holds(histogram.mark):
-        edges[np.abs(edges[1:-1] - histogram.mark).argmin() + 1 if bins > 1 else 0] = histogram.mark
+        inner = edges[1:-1]
+        if len(inner):
+            edges[np.abs(inner - histogram.mark).argmin() + 1] = histogram.mark
+        else:
+            edges = np.array([across.low, histogram.mark, across.high])
         edges = np.unique(edges)
     counts, edges = np.histogram(shown, edges)
     return counts, edges

@@ -83,7 +83,7 @@ class Drift:
         if not self.changed and moved:
             columns = f", but single columns have: {named}"
         found = "the whole has changed" if self.changed else "no change of the whole is shown"
-        return f"{found} ({p}; {new:,} rows beside {reference:,}){columns}"
+        return f"{found} ({p}; {new:,} rows beside {reference:,} of the reference){columns}"
 
     def plain(self) -> dict[str, Any]:
         """As JSON."""

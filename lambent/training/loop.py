@@ -125,9 +125,8 @@ class Loop:
         """
         for group in optimizer.param_groups:
             group["lr"] = rate * group.get("pace", 1.0)
-        if self.run.settings.clip:
-            parameters = [p for group in optimizer.param_groups for p in group["params"]]
-            torch.nn.utils.clip_grad_norm_(parameters, self.run.settings.clip)
+        if self.run.clip is not None:
+            self.run.clip.cut(optimizer)
         passed = True
         if self.run.device.type == "cuda":
             optimizer.found_inf = (~taken).float()  # type: ignore[attr-defined]

@@ -5,12 +5,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from lambent.model.networks.stacked import Stacked
 from lambent.model.priors import Prior
 
+SLACK = 1e-6  # beside a norm of gradients, as torch has it
 LAYERS = (nn.Linear, Stacked, nn.Bilinear, _ConvNd, nn.RNNBase, nn.MultiheadAttention)
 
 
@@ -55,6 +56,42 @@ def matrices_of(module: nn.Module) -> Iterator[nn.Parameter]:
         yield from (p for name, p in own if p.dim() >= 2 and "weight" in name)
     for child in module.children():
         yield from matrices_of(child)
+
+
+class Clip:
+    """Gradients cut to a norm of `limit`; of the stacked weights of an ensemble those of each member by themselves.
+
+    A member's part of the loss is one in M, and so is its gradient: it is cut as that of a model by itself would be. What the
+    members share is cut with those of them all.
+    """
+
+    def __init__(self, roots: Iterable[nn.Module], limit: float) -> None:
+        self.limit = limit
+        layers = [module for root in roots for module in root.modules() if isinstance(module, Stacked)]
+        self.stacked = [p for layer in layers for p in layer.parameters()]
+        self.own = {id(p) for p in self.stacked}
+
+    @torch.no_grad()
+    def cut(self, optimizer: torch.optim.Optimizer) -> None:
+        """Cut the gradients that stand in an optimizer's parameters now."""
+        every = [p for group in optimizer.param_groups for p in group["params"]]
+        rest = [p for p in every if id(p) not in self.own]
+        if len(rest) < len(every):
+            self._cut_each([p.grad for p in self.stacked if p.grad is not None])
+        norm = torch.nn.utils.get_total_norm([p.grad for p in rest if p.grad is not None])
+        if norm.device.type != "cpu" or not bool(norm + SLACK <= self.limit):  # else all are multiplied by 1
+            torch.nn.utils.clip_grads_with_norm_(rest, self.limit, norm)
+
+    def _cut_each(self, gradients: list[Tensor]) -> None:
+        """Gradients [members, …], each member's all together no longer than the limit."""
+        if not gradients:
+            return
+        lengths = torch.stack([torch.linalg.vector_norm(gradient, dim=(1, 2)) for gradient in gradients])
+        norms = len(gradients[0]) * torch.linalg.vector_norm(lengths, dim=0)
+        if norms.device.type != "cpu" or not bool((norms + SLACK <= self.limit).all()):
+            kept = (self.limit / (norms + SLACK)).clamp_max(1.0)[:, None, None]
+            for gradient in gradients:
+                gradient.mul_(kept)
 
 
 def clear(optimizer: torch.optim.Optimizer) -> None:

@@ -15,7 +15,7 @@ from lambent.objectives import Objective
 from lambent.seeds import stream
 from lambent.training.averaging import Average
 from lambent.training.diagnosis import likeliest_cause
-from lambent.training.optimizers import adam, grouped
+from lambent.training.optimizers import Clip, adam, grouped
 from lambent.training.settings import Training
 from lambent.training.threads import Way
 
@@ -64,6 +64,7 @@ class Run:
         roots, rate, decay = (self.model, self.objective), settings.learning_rate, settings.weight_decay
         self.optimizer = adam(grouped(roots, own, bool(decay)), rate, decay, self.device)
         self.opponent = adam(grouped(roots, opponent, bool(decay)), rate, decay, self.device) if opponent else None
+        self.clip = Clip([self.model], settings.clip) if settings.clip else None
         self.generator = torch.Generator(self.device).manual_seed(stream(self.seed, "training noise"))
         self.average = Average(self.model, settings.average) if settings.average else None
         self.kept: list[Tensor] | None = None  # the best weights on the validation split

@@ -139,7 +139,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         """The evidence that rows are odd, [rows], from all of them together, at the rate `alpha`: averages over the splits."""
         every = [self, *self.splits_]
         inner = alpha if len(every) == 1 else alpha / 2
-        return averaged([e_values(each.p_values(X), inner) for each in every])
+        return averaged([e_values(each.p_values(X), len(each._detection.held_out), inner) for each in every])
 
     def select(self, X: Any, alpha: float = FDR, by: Literal["p", "e"] = "p") -> NDArray[np.bool_]:
         """Which rows are odd, [rows], judged together: of those flagged at most a share `alpha` is normal, on average.
@@ -181,9 +181,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     @property
     def threshold_(self) -> float:
         """The score above which rows are flagged."""
-        detection = self.fitted_.detection
-        assert detection is not None
-        return float(detection.facts["threshold"])
+        return float(self._detection.facts["threshold"])
 
     @property
     def offset_(self) -> float:
@@ -202,6 +200,12 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         return np.asarray(self._held("_scores") > self.threshold_, np.int64)
 
     # ---- inside --------------------------------------------------------------------------------------------------
+
+    @property
+    def _detection(self) -> Detection:
+        detection = self.fitted_.detection
+        assert detection is not None
+        return detection
 
     @classmethod
     def of(cls, vae: VAE) -> "Detector":

@@ -40,18 +40,18 @@ def benjamini_hochberg(p: Array, alpha: float) -> Array:
     return np.asarray(p <= last)
 
 
-def e_values(p: Array, alpha: float) -> Array:
-    """1 / p* of the rows whose conformal p-value is at most p*, else 0, [rows]; p* is the largest that is flagged at α.
+def e_values(p: Array, held_out: int, alpha: float) -> Array:
+    """(n + 1) / ⌊α (n + 1) R / m⌋ of the R rows among m that Benjamini and Hochberg's procedure flags at α, else 0, [rows].
 
-    Flagged by Benjamini and Hochberg's procedure, which looks at all rows together; 1 / p* = (1 + n) / (1 + #{held-out ≥ t}) of
-    the score t at the edge. Over the normal rows they sum to at most the number of all rows, on average: what e-BH asks for, and
-    averages over several splits keep it, so that a decision hangs less on how rows were split. Of one split e-BH flags what
-    Benjamini and Hochberg do. Bashari, Epstein, Romano and Sesia, Derandomized novelty detection with FDR control via conformal
-    e-values, 2023.
+    p: conformal p-values from n = `held_out` rows. The denominator is 1 + #{held-out ≥ t} at the lowest t that would flag the same
+    rows, held-out scores counted among the candidates: at the lowest flagged score itself the sum below would be exceeded.
+    Over the normal rows they sum to at most as many as these are, on average: what e-BH asks for, and averages over several
+    splits keep it, so that a decision hangs less on how rows were split. Of one split e-BH flags what Benjamini and Hochberg do.
+    Bashari, Epstein, Romano and Sesia, Derandomized novelty detection with FDR control via conformal e-values, 2023.
     """
-    p = _checked(p)
     flagged = benjamini_hochberg(p, alpha)
-    return np.where(flagged, 1 / p[flagged].max(initial=0.0) if flagged.any() else 0.0, 0.0)
+    beyond = np.floor(alpha * (held_out + 1) * flagged.sum() / max(1, len(flagged)) + 1e-9)
+    return np.where(flagged, (held_out + 1) / max(1.0, beyond), 0.0)
 
 
 def averaged(e: Sequence[Array]) -> Array:

@@ -52,7 +52,9 @@ def by_fdr(
             f"{least:,} at least are flagged, or none."
         )
     if trained:
-        promise += f" {trained:,} of these rows were trained on and look more normal than they are: fewer of them are flagged."
+        promise += (
+            f" {trained:,} of these rows were trained on and look more normal than they are: fewer of them are flagged."
+        )
     if not clean:
         promise += (
             " The held-out rows may hold anomalies, as the training rows may: where these are as frequent as among the rows "

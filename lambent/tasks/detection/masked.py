@@ -98,7 +98,8 @@ class Masked(LeftOut):
             x[own, indicator] = math.nan
         x = x.to(self.model.device)
         context = None if row.context is None else row.context.repeat(columns + 1, 1).to(self.model.device)
-        draw = from_keys(self.noise, row_keys(row.x, self.seed).expand(columns + 1).to(x.device))
+        keys = row_keys(row.x, self.seed).expand(columns + 1).to(x.device)
+        draw = from_keys(self.noise, keys, members=self.model.members)
         px = columnwise(self.model.trace(x, SAMPLES, draw, context).px)
-        chances = px.conditional_probabilities(x.expand(SAMPLES, -1, -1), column).double().exp().mean(0)
+        chances = px.conditional_probabilities(x.expand(*px.batch_shape, -1), column).double().exp().mean(0)
         return 0.5 * (chances[:-1] - chances[-1:]).abs().sum(1).cpu()

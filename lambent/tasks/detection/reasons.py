@@ -11,6 +11,7 @@ from torch import Tensor
 from lambent.data.kinds.columns.base import Column
 from lambent.data.kinds.columns.hiding import hidden
 from lambent.data.kinds.columns.numeric import Numeric
+from lambent.data.kinds.columns.windows import parted
 from lambent.data.kinds.table import Table
 from lambent.errors import UsageError
 from lambent.fitted import Fitted, Rows
@@ -28,6 +29,7 @@ SHARE = 0.1  # of the first reason's nats that a further one has at least
 LEAST = 1.0  # nats, likewise
 GIVEN = 3
 MOVES = 0.1  # of 1, by which a column moves an expectation at least, to be named
+MISSING = " is missing"  # of the names of indicators
 Usual = dict[str, list[float]]
 
 
@@ -37,7 +39,7 @@ class Reason:
 
     nats: −log p(column | all others), less what the column usually costs. value: what was there, as the data have it; expected:
     the 5 to 95 % interval of a number, or the likeliest levels; empty where nothing can be expected; given: the columns that say
-    so most.
+    so most. step: of windows of a series, 0 for the last row, −1 for the one before it; None where rows are none.
     """
 
     column: str
@@ -46,11 +48,12 @@ class Reason:
     expected: str = ""
     given: tuple[str, ...] = ()
     between: str = " "
+    step: int | None = None
 
     @property
     def text(self) -> str:
         """In words, such as "Amount 1,809.68, expected 2 to 95 given V10, V14, V17"."""
-        found = f"{self.column}{self.between}{self.value}"
+        found = f"{self.column}{self.between}{self.value}{at(self.step)}"
         if not self.expected:
             return found
         return f"{found}, expected {self.expected}" + (f" given {', '.join(self.given)}" if self.given else "")
@@ -121,6 +124,7 @@ class _Cells:
     indicates: tuple[int, ...]
     gappy: frozenset[str]
     learned: int  # rows
+    steps: int = 1
 
     @classmethod
     def of(cls, fitted: Fitted) -> "_Cells":
@@ -130,7 +134,25 @@ class _Cells:
         if not isinstance(fitted.modality, Table):
             return cls(names, [Numeric(name) for name in names], (), frozenset(names), 0)
         encoding = fitted.modality.encoding
-        return cls(names, encoding.modelled, encoding.indicates, frozenset(encoding.gappy), fitted.modality.learned)
+        return cls(
+            names,
+            encoding.modelled,
+            encoding.indicates,
+            frozenset(encoding.gappy),
+            fitted.modality.learned,
+            fitted.modality.window,
+        )
+
+    def parted(self, name: str) -> tuple[str, int | None]:
+        """The name of a column without its step, and the step; None where rows are no windows."""
+        return parted(name) if self.steps > 1 else (name, None)
+
+    def told(self, place: int) -> str:
+        """An encoded column in words."""
+        name, step = self.parted(
+            self.names[place].removesuffix(MISSING) if place >= len(self.columns) else self.names[place]
+        )
+        return f"{name}{MISSING if place >= len(self.columns) else ''}{at(step)}"
 
     @property
     def partner(self) -> dict[int, int]:
@@ -177,7 +199,7 @@ def _expected(
     given = []
     for far in found.moved(place, index):
         order = far.argsort(descending=True, stable=True)[:GIVEN].tolist()
-        given.append(tuple(cells.names[each] for each in order if float(far[each]) >= MOVES))
+        given.append(tuple(cells.told(each) for each in order if float(far[each]) >= MOVES))
     if place >= len(cells.columns):
         chances = conditional.probabilities(place)
         expected = [
@@ -192,9 +214,17 @@ def _expected(
 def _reason(cells: _Cells, place: int, x: float, nats: float, words: tuple[str, tuple[str, ...]]) -> Reason:
     expected, given = words
     if place >= len(cells.columns):
-        column = cells.columns[cells.indicates[place - len(cells.columns)]]
-        return Reason(column.name, nats, "is missing" if x >= 1 else "is there", expected, given)
+        name, step = cells.parted(cells.columns[cells.indicates[place - len(cells.columns)]].name)
+        return Reason(name, nats, "is missing" if x >= 1 else "is there", expected, given, step=step)
     column = cells.columns[place]
+    name, step = cells.parted(column.name)
     if np.isnan(x):
-        return Reason(column.name, nats, "is missing", f"there, as in all {cells.learned:,} rows of training")
-    return Reason(column.name, nats, cell(column, x), expected, given, joint(column))
+        return Reason(name, nats, "is missing", f"there, as in all {cells.learned:,} rows of training", step=step)
+    return Reason(name, nats, cell(column, x), expected, given, joint(column), step)
+
+
+def at(step: int | None) -> str:
+    """A step of a window in words."""
+    if not step:
+        return ""
+    return f" at {-step:,} step{'s' * (step < -1)} before"

@@ -48,7 +48,7 @@ class Shape:
     def of(cls, model: LatentModel, columns: int) -> "Shape":
         variants = min(columns, MOST_COLUMNS) + 1
         samples = max(LEAST, math.ceil(WANTED / variants))
-        members = int(getattr(model, "members", 1))
+        members = model.members
         units = sum(model.latent.sizes_of_levels)
         each = members * (variants * samples + PRIOR) * max(held(model), columns, units * variants)
         most = max(1, min(MOST_ROWS, 4 * BUDGET // each))
@@ -185,8 +185,8 @@ def _columns(model: LatentModel, x: Tensor, context: Tensor | None, shape: Shape
     every = torch.arange(x.shape[1], device=x.device).expand(len(x), -1)
     if every.shape[1] < shape.variants:
         return every
-    trace = model.trace(x, 1, from_keys(shape.noise, row_keys(x, seed)), context)
-    costs = -columnwise(trace.px).column_log_prob(trace.x)[0]
+    trace = model.trace(x, 1, from_keys(shape.noise, row_keys(x, seed), members=model.members), context)
+    costs = -columnwise(trace.px).column_log_prob(trace.x).mean(0)
     return costs.topk(shape.variants - 1, dim=1).indices.sort(1).values
 
 
@@ -225,7 +225,10 @@ class _Codes:
     def _drawn(self, flat: Tensor, around: Around | None) -> list[Tensor]:
         shape, keys = self.shape, row_keys(flat, self.seed)
         own = shape.samples if around is None else shape.samples // 2
-        found = [node.z for node in self.model.infer(flat, own, from_keys(shape.noise, keys), self._given)]
+        found = [
+            node.z
+            for node in self.model.infer(flat, own, from_keys(shape.noise, keys, members=shape.members), self._given)
+        ]
         if around is not None:
             rest, units = shape.samples - own, found[0].shape[-1]
             drawn = around.drawn(shape.noise(keys, shape.samples, rest, 0, units, found[0].dtype))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lambent.cli import folder as run_folder
-from lambent.cli.reading.flags import FAMILIES, Parser, common, divided, filled, import_modules
+from lambent.cli.reading.flags import FAMILIES, Parser, common, divided, filled, import_modules, whole
 from lambent.cli.reading.kept import Catalogue, everything
 from lambent.cli.reading.part_flags import add_fields, add_part_flags
 from lambent.cli.reading.trees import Tree, Typed, as_tree
@@ -29,11 +29,12 @@ USAGE = (
 )
 OWN = (*FAMILIES, "score")
 CALIBRATION = 0.2  # of the rows, held out to say what is usual
+REASONS = 200
 RULES = ("fdr", "contamination", "tail")
 # Of the flags of train those that also say how a trained run computes.
 OF_A_RUN = {
     "first", "data", "out", "report", "force", "fdr", "contamination", "tail", "labels", "reference", "heatmaps", "drift",
-    "clean", "split", "resize", "limit", "device", "threads", "seed", "modules", "json", "quiet", "debug",
+    "clean", "reasons", "split", "resize", "limit", "device", "threads", "seed", "modules", "json", "quiet", "debug",
 }  # fmt: skip
 
 
@@ -136,6 +137,10 @@ def _add_decision(parser: Parser) -> None:
 def _add_looks(parser: Parser) -> None:
     group = parser.add_argument_group("more to look at")
     group.add_argument("--drift", action="store_true", help="has the whole changed since training, and which columns?")
+    group.add_argument(
+        "--reasons", type=whole("--reasons", 0, 10**9), default=REASONS, metavar="N",
+        help=f"of how many flagged rows the reason is looked for, the oddest first (default {REASONS})",
+    )  # fmt: skip
     group.add_argument("--report", metavar="PAGE.html", type=filled("--report"), help="a page with all of it")
     group.add_argument(
         "--heatmaps",

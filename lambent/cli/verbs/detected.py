@@ -1,7 +1,6 @@
 """What lambent detect does once there is a model: scores, decides, and looks for reasons."""
 
 from argparse import Namespace
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,19 +18,20 @@ from lambent.cli.verbs.measure import note_notices
 from lambent.cli.voice import Voice
 from lambent.data import Encoded
 from lambent.data.stored.ondisk import OnDisk
-from lambent.errors import UsageError
+from lambent.errors import ArtifactError, DataError, UsageError
 from lambent.estimators.parting import refuse_leaks
 from lambent.fitted import Fitted, Rows
-from lambent.tasks.detection import reasons
+from lambent.tasks.detection import Heatmap, heatmaps, reasons, usual_heat
 from lambent.tasks.detection.cases import known_cases
 from lambent.tasks.detection.detect import Findings
 from lambent.tasks.detection.detect import detect as decided
 from lambent.tasks.detection.drift import Drift, drift
+from lambent.tasks.detection.heat import Usual
 
 RULES = ("fdr", "contamination", "tail")
-MOST_REASONS = 1000  # flagged rows that get reasons, the oddest
 NAMED = 5  # rows that the summary names
-SHOWN = 30  # rows that the page shows
+SHOWN = 30  # rows of a table that the page shows
+PICTURES = 12  # or pictures
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Known:
 class Detected:
     """Everything that was found of some rows.
 
-    page: where to write it, if anywhere; made: the run's folder, where it was made for this.
+    why, heat: of the oddest rows, by place. page: where to write it, if anywhere; made: the run's folder, where it was made for this.
     """
 
     fitted: Fitted
@@ -79,6 +79,7 @@ class Detected:
     rows: Rows
     found: Findings
     why: dict[int, str]
+    heat: dict[int, Heatmap]
     known: Known | None
     drift: Drift | None
     page: Path | None
@@ -172,14 +173,7 @@ def _looked(
     voice.step(f"looking at {len(rows):,} rows")
     found = decided(fitted, rows, seed=asked.seed, **rule)
     page = asked.files.page or (None if made is None else made / run_folder.DETECTION)
-    order = np.argsort(-found.scores, kind="stable")
-    wanted = np.concatenate(
-        [
-            np.flatnonzero(found.flagged)[np.argsort(-found.scores[found.flagged], kind="stable")][:MOST_REASONS],
-            order[: NAMED if page is None else SHOWN],
-        ]
-    )
-    why = _why(fitted, rows, np.unique(wanted).tolist(), voice)
+    why, heat = _explained(asked, fitted, folder, rows, found, page is not None)
     changed = None
     if options.drift:
         voice.step(
@@ -189,16 +183,36 @@ def _looked(
         )
         reference = detectors.reference_of(fitted, folder, options.reference, voice)
         changed = drift(fitted, rows, reference, seed=asked.seed)
-    return Detected(fitted, encoded, rows, found, why, known, changed, page, made)
+    return Detected(fitted, encoded, rows, found, why, heat, known, changed, page, made)
 
 
-def _why(fitted: Fitted, rows: Rows, index: Sequence[int], voice: Voice) -> dict[int, str]:
-    """The reasons of some rows in words, by place."""
-    if fitted.column_names is None or not index:
-        return {}
+def _explained(
+    asked: Asked, fitted: Fitted, folder: Path, rows: Rows, found: Findings, paged: bool
+) -> tuple[dict[int, str], dict[int, Heatmap]]:
+    """Why the oddest rows are so, in words and of pictures as heat-maps, by place: of flagged rows, and of those that are shown."""
+    order, most = np.argsort(-found.scores, kind="stable"), asked.options.reasons
+    flagged = order[found.flagged[order]]
+    if len(flagged) > most:
+        asked.voice.note(f"reasons are given of the oddest {most:,} of {len(flagged):,} flagged rows (--reasons N: of so many)")
+    of_pictures = fitted.pictures(rows.x[:1]) is not None
+    shown = NAMED if not paged else PICTURES if of_pictures else SHOWN
+    index = np.unique(np.concatenate([flagged[:most], order[:shown]] if most else [])).astype(np.int64).tolist()
     try:
-        told = reasons(fitted, rows, index)
+        if of_pictures and index:
+            usual = _usual_heat(asked, fitted, folder)
+            heat = dict(zip(index, heatmaps(fitted, rows, index, usual), strict=True))
+            return {place: "; ".join(box.text for box in each.boxes) for place, each in heat.items()}, heat
+        told = reasons(fitted, rows, index) if index and fitted.column_names is not None else []
     except UsageError as error:
-        voice.note(f"no reasons are given: {error}")
-        return {}
-    return {place: "; ".join(one.text for one in each) for place, each in zip(index, told, strict=True)}
+        asked.voice.note(f"no reasons are given: {error}")
+        return {}, {}
+    return {place: "; ".join(one.text for one in each) for place, each in zip(index, told, strict=False)}, {}
+
+
+def _usual_heat(asked: Asked, fitted: Fitted, folder: Path) -> Usual | None:
+    """What pictures cost that nothing was learned from; None where none are at hand, so that drawn ones stand for them."""
+    try:
+        reference = detectors.reference_of(fitted, folder, asked.options.reference, asked.voice)
+    except (UsageError, ArtifactError, DataError):
+        return None
+    return usual_heat(fitted, fitted.rows(reference, asked.seed))

@@ -14,6 +14,8 @@ from lambent.report import Findings
 from lambent.report import write as write_report
 from lambent.report.numerals import show
 from lambent.tasks.detection import detect, sections
+from lambent.tasks.detection.heat import peak
+from lambent.tasks.detection.overlay import coloured
 from lambent.tasks.sections import Section
 
 
@@ -54,11 +56,14 @@ def sections_of(detected: Detected) -> list[Section]:
 
 
 def _oddest(detected: Detected) -> Section:
-    found, some = detected.found, detected.order[: sections.MOST_PICTURES]
-    pictures = detected.fitted.pictures(detected.rows.x[some.tolist()])
+    found, some = detected.found, detected.order[: sections.MOST_PICTURES].tolist()
+    pictures = detected.fitted.pictures(detected.rows.x[some])
+    heat = [detected.heat[place] for place in some if place in detected.heat]
+    hottest = peak(heat)
+    below = [coloured(np.clip(each.heat / hottest, 0, 1)) for each in heat] if len(heat) == len(some) else None
     return sections.oddest(
         lead_of(detected.encoded), found.scores, found.p, found.flagged, detected.why,
-        None if pictures is None else np.asarray(pictures),
+        None if pictures is None else np.asarray(pictures), None if below is None else np.stack(below).astype(np.uint8),
     )  # fmt: skip
 
 

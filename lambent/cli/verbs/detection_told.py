@@ -1,5 +1,6 @@
 """What lambent detect tells of what it found: a file of rows, a page, JSON, and a summary for a reader."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,8 @@ from lambent.cli.verbs.detected import NAMED, Asked, Detected, Known
 from lambent.cli.verbs.detection_page import rule_in_words, write_page
 from lambent.cli.verbs.measure import lead_of
 from lambent.tasks.detection.detect import Findings
+from lambent.tasks.detection.heat import peak
+from lambent.tasks.detection.overlay import overlay, written
 
 
 def tell(detected: Detected, asked: Asked) -> None:
@@ -16,6 +19,8 @@ def tell(detected: Detected, asked: Asked) -> None:
     files, voice = asked.files, asked.voice
     if files.out is not None:
         output.write(files.out, _columns(detected), lead_of(detected.encoded), None)
+    if files.heatmaps is not None:
+        _write_heatmaps(detected, files.heatmaps)
     if detected.page is not None:
         write_page(detected, detected.page, asked.options)
     voice.result(_plain(detected, asked))
@@ -30,6 +35,19 @@ def _columns(detected: Detected) -> dict[str, Any]:
         columns["p"] = found.p
     why = [detected.why.get(i) if flag else None for i, flag in enumerate(found.flagged.tolist())]
     return columns | {"flagged": found.flagged, "why": np.array(why, object)}
+
+
+def _write_heatmaps(detected: Detected, folder: Path) -> None:
+    """Each flagged picture beside where it is odd, as FOLDER/NUMBER-NAME.png; all share one scale of colours."""
+    places = [place for place in detected.heat if detected.found.flagged[place]]
+    folder.mkdir(parents=True, exist_ok=True)
+    if not places:
+        return
+    pictures = detected.fitted.pictures(detected.rows.x[places])
+    hottest, files = peak([detected.heat[place] for place in places]), detected.encoded.files
+    for place, picture in zip(places, pictures, strict=True):
+        name = f"{int(detected.found.numbers[place]):06d}" + ("" if files is None else f"-{Path(files[place]).stem}")
+        written(folder / f"{name}.png", overlay(np.asarray(picture), detected.heat[place], hottest))
 
 
 def _oddest(detected: Detected) -> list[dict[str, Any]]:
@@ -60,7 +78,9 @@ def judged(known: Known, found: Findings) -> dict[str, float]:
 
 def _plain(detected: Detected, asked: Asked) -> dict[str, Any]:
     found, detection, known = detected.found, detected.fitted.detection, detected.known
-    files = {"out": asked.files.out, "report": detected.page, "run": detected.made}
+    files = {
+        "out": asked.files.out, "report": detected.page, "heatmaps": asked.files.heatmaps, "run": detected.made,
+    }  # fmt: skip
     return {
         **{name: str(path) for name, path in files.items() if path is not None},
         "rows": len(found.scores),

@@ -29,6 +29,7 @@ STREAMS = {
     "calibration": 0xCA11B,
     "drift": 0xD21F7,
     "usual": 0x05A1,
+    "expected pixels": 0x91C5,
     "held out to compare": 0x0DD,
     "further splits": 0x59117E5,
     "bootstrap of the tail": 0x7A11,

@@ -15,7 +15,9 @@ from lambent.fitted import Rows
 from lambent.model.networks import Mlp
 from lambent.tasks.detection import Reason, reasons, usual_costs
 from lambent.tasks.detection.left_out import left_out
+from lambent.tasks.detection.windows import located
 from lambent.tasks.detection.wording import cell, number, percent
+from lambent.tasks.score import scored
 
 COLUMNS, HIDDEN, SCALE = 6, 2, 0.5
 OFFSET = torch.arange(COLUMNS).double()
@@ -231,3 +233,46 @@ def test_a_cell_is_written_as_the_data_have_it() -> None:
     assert cell(column, float(np.float32((1809.68 - 88.3) / 250.1))) == "1,809.68"
     reason = Reason("Amount", 9.0, "1,809.68", "2 to 95", ("V10", "V14", "V17"))
     assert reason.text == "Amount 1,809.68, expected 2 to 95 given V10, V14, V17"
+
+
+# ---- series ------------------------------------------------------------------------------------------------------------
+
+
+def series(rows: int, seed: int) -> pd.DataFrame:
+    """A wave of sixteen steps, and a pressure that goes with it."""
+    rng = np.random.default_rng(seed)
+    wave = 20 + 5 * np.sin(2 * np.pi * np.arange(rows) / 16 + rng.uniform(0, 6)) + 0.3 * rng.normal(size=rows)
+    pressure = 1000 + 3 * (wave - 20) + 0.5 * rng.normal(size=rows)
+    return pd.DataFrame({"temperature": wave.round(2), "pressure": pressure.round(1)})
+
+
+def test_a_spike_and_a_change_of_frequency_are_found_by_row() -> None:
+    tested = series(400, seed=1)
+    before = float(tested.loc[150, "temperature"])
+    tested.loc[150, "temperature"] = before + 9
+    fast = 20 + 5 * np.sin(2 * np.pi * np.arange(400) / 5)
+    tested.loc[300:329, "temperature"] = fast[300:330].round(2)
+    tested.loc[300:329, "pressure"] = (1000 + 3 * (fast - 20))[300:330].round(1)
+    fitted: Fitted = VAE(modality=Table(window=8), epochs=30, random_state=0).fit(series(2500, seed=0)).fitted_
+    rows = fitted.rows(tested)
+    assert rows.encoded is not None
+    assert rows.encoded.numbers is not None
+    assert rows.encoded.numbers[0] == 7
+    odd = located(-scored(fitted, rows).bound.numpy(), 8)
+    assert len(odd) == 400
+    assert set(np.argsort(-odd)[:31]) == {150, *range(300, 330)}
+    for ends, step in ((150, "temperature"), (153, "temperature")):
+        first = reasons(fitted, rows, [ends - 7])[0][0]
+        assert (first.column, first.step, first.value) == (step, 150 - ends, number(before + 9, 2))
+        low, high = (float(end) for end in first.expected.split(" to "))
+        assert low - 0.5 < before < high + 0.5
+        assert high - low < 2
+    assert reasons(fitted, rows, [146])[0][0].text.startswith(
+        f"temperature {number(before + 9, 2)} at 3 steps before, expected "
+    )
+
+
+def test_the_least_of_all_windows_over_a_row() -> None:
+    scores = np.array([0.0, 5, 6, 7, 1, 2])
+    assert located(scores, 3).tolist() == [0.0, 0, 0, 5, 1, 1, 1, 2]
+    assert located(scores, 1).tolist() == scores.tolist()

@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -34,6 +34,10 @@ class LeftOut(ABC):
     @abstractmethod
     def conditional(self, column: int) -> Conditional:
         """What that column may be, given the rest of each row."""
+
+    def closer(self, column: int, rows: Sequence[int]) -> Iterator[tuple["LeftOut", list[int]]]:
+        """The same of some rows, a few at a time with their places there, for that column alone and so with less error."""
+        yield self, list(rows)
 
     @abstractmethod
     def moved(self, column: int, rows: Sequence[int]) -> Tensor:

@@ -20,7 +20,7 @@ from lambent.seeds import stream
 from lambent.tasks import explore
 from lambent.tasks.detection.left_out import left_out
 from lambent.tasks.detection.masked import LeftOut
-from lambent.tasks.detection.wording import cell, expectations, joint, percent
+from lambent.tasks.detection.wording import cell, expectations, joint, presence
 from lambent.tasks.estimates import estimated
 
 REFERENCE = 128  # rows of which the usual cost of each column is the median
@@ -195,20 +195,18 @@ def _expected(
     fitted: Fitted, cells: _Cells, found: LeftOut, place: int, index: list[int]
 ) -> list[tuple[str, tuple[str, ...]]]:
     """Of a column what was expected in some rows of a chunk, and the columns that say so."""
-    conditional = found.conditional(place)
-    given = []
-    for far in found.moved(place, index):
-        order = far.argsort(descending=True, stable=True)[:GIVEN].tolist()
-        given.append(tuple(cells.told(each) for each in order if float(far[each]) >= MOVES))
-    if place >= len(cells.columns):
-        chances = conditional.probabilities(place)
-        expected = [
-            f"missing ({percent(p)})" if p >= 0.5 else f"there ({percent(1 - p)})" for p in chances[:, 1].tolist()
-        ]
-    else:
-        column = cells.columns[place]
-        expected = expectations(column, estimated(conditional, column, place, fitted.calibration))
-    return list(zip([expected[row] for row in index], given, strict=True))
+    words: list[tuple[str, tuple[str, ...]]] = []
+    for part, rows in found.closer(place, index):
+        conditional = part.conditional(place)
+        if place >= len(cells.columns):
+            expected = [presence(chance) for chance in conditional.probabilities(place)[:, 1].tolist()]
+        else:
+            column = cells.columns[place]
+            expected = expectations(column, estimated(conditional, column, place, fitted.calibration))
+        for row, far in zip(rows, part.moved(place, rows), strict=True):
+            order = far.argsort(descending=True, stable=True)[:GIVEN].tolist()
+            words.append((expected[row], tuple(cells.told(each) for each in order if float(far[each]) >= MOVES)))
+    return words
 
 
 def _reason(cells: _Cells, place: int, x: float, nats: float, words: tuple[str, tuple[str, ...]]) -> Reason:

@@ -1,14 +1,14 @@
 """Columns that are independent given a code, all of them left out by the same codes.
 
 log p(x_j | x_rest) = log Σ_k w_k − log Σ_k w_k / p(x_j | z_k), w_k = p(x | z_k) p(z_k) / q(z_k), for codes z_k of a mixture q
-that is wide enough for every column: of q(z | x), of q(z | x without column j) for each j, and of the prior; then twice more
+that is wide enough for every column: of q(z | x), of q(z | x without column j) for each j, and of the prior; then more times
 with Gaussians about the codes that weighed most, for an encoder may be far off in rows that are odd. Each code is weighed by the
 density of the whole mixture: Veach and Guibas, Optimally combining sampling techniques for Monte Carlo rendering, 1995; Cappé et
 al., Population Monte Carlo, 2004.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -28,7 +28,9 @@ WANTED = 256  # codes of all columns together, at least
 PRIOR = 32
 MOST_COLUMNS = 64  # that codes are found without; of wider tables those that cost most
 MOST_ROWS = 16  # of a chunk
-ROUNDS = 2  # after the first
+FEW_ROWS = 4  # of one that looks at single columns
+ROUNDS = 2  # after the first,
+CLOSER = 6  # where one column is looked at: half a dozen carry the codes of a far value to where the others are
 WIDER = 1.2  # how much more than that of the codes is the variance of a Gaussian about them,
 TINY = 1e-12
 OWN = 0.1  # and what share of those of the proposals before is added, for few codes may weigh all
@@ -45,13 +47,14 @@ class Shape:
     noise: RowNoise
 
     @classmethod
-    def of(cls, model: LatentModel, columns: int) -> "Shape":
-        variants = min(columns, MOST_COLUMNS) + 1
+    def of(cls, model: LatentModel, columns: int, wanted: int | None = None) -> "Shape":
+        """For rows of so many columns, of which codes are found without `wanted`; None: without each of them."""
+        variants = (min(columns, MOST_COLUMNS) if wanted is None else wanted) + 1
         samples = max(LEAST, math.ceil(WANTED / variants))
         members = model.members
         units = sum(model.latent.sizes_of_levels)
         each = members * (variants * samples + PRIOR) * max(held(model), columns, units * variants)
-        most = max(1, min(MOST_ROWS, 4 * BUDGET // each))
+        most = max(1, min(MOST_ROWS if wanted is None else FEW_ROWS, 4 * BUDGET // each))
         noise = RowNoise(2 * samples, units, model.device)
         return cls(1 << (most.bit_length() - 1), variants, samples, members, noise)
 
@@ -111,6 +114,8 @@ class Reweighed(LeftOut):
     terms: Tensor
     log_weight: Tensor
     rows: int
+    middle: Tensor
+    seed: int
 
     @property
     def log_prob(self) -> Tensor:
@@ -129,6 +134,15 @@ class Reweighed(LeftOut):
         evidence = torch.full_like(log_weight[0], math.nan)
         x = without(self.x, column)
         return Conditional(self.model, x, self.context, self.px, self.codes, log_weight, evidence, self.rows)
+
+    def closer(self, column: int, rows: Sequence[int]) -> Iterator[tuple[LeftOut, list[int]]]:
+        """By codes of which half were found without that column: where it is odd, those found without others say little of it."""
+        shape = Shape.of(self.model, self.x.shape[1], 1)
+        for start in range(0, len(rows), shape.rows):
+            some = list(rows[start : start + shape.rows])
+            context = None if self.context is None else self.context[some]
+            found = reweighed(self.model, Rows(self.x[some], context), shape, self.middle, self.seed, column)
+            yield found, list(range(len(some)))
 
     def moved(self, column: int, rows: Sequence[int]) -> Tensor:
         own = self.rest[..., column].log_softmax(0)
@@ -165,15 +179,21 @@ def _apart(one: Tensor, other: Tensor) -> Tensor:
     return (1 - overlap).clamp_min(0).sqrt()
 
 
-def reweighed(model: LatentModel, rows: Rows, shape: Shape, middle: Tensor, seed: int) -> Reweighed:
-    """A few rows, filled up to a chunk; middle: [columns], what stands for a column left out of a model that takes no gaps."""
+def reweighed(
+    model: LatentModel, rows: Rows, shape: Shape, middle: Tensor, seed: int, column: int | None = None
+) -> Reweighed:
+    """A few rows, filled up to a chunk; middle: [columns], what stands for a column left out of a model that takes no gaps.
+
+    column: the only one that codes are found without.
+    """
     x = filled(rows.x, 0, shape.rows).to(model.device)
     context = None if rows.context is None else filled(rows.context, 0, shape.rows).to(model.device)
     instead = torch.full_like(x, math.nan) if model.gaps else middle.to(x).expand_as(x)
-    codes = _Codes(model, x, context, _columns(model, x, context, shape, seed), shape, seed)
+    columns = _columns(model, x, context, shape, seed) if column is None else torch.full_like(x[:, :1], column).long()
+    codes = _Codes(model, x, context, columns, shape, middle, seed)
     found = codes.weighed(instead, None, len(rows))
     alone = model.latent.density and len(found.codes) == 1 and found.codes[0].dim() == 3
-    for _ in range(ROUNDS if alone else int(not model.gaps)):
+    for _ in range((ROUNDS if column is None else CLOSER) if alone else int(not model.gaps)):
         if not model.gaps:  # nearer to rows without the column than the middle of all rows is
             instead = (found.rest.softmax(0) * found.px.centre.double()).sum(0).to(x.dtype)
         found = codes.weighed(instead, codes.around(found) if alone else None, len(rows))
@@ -199,6 +219,7 @@ class _Codes:
     context: Tensor | None
     columns: Tensor
     shape: Shape
+    middle: Tensor
     seed: int
 
     def weighed(self, instead: Tensor, around: Around | None, rows: int) -> Reweighed:
@@ -216,7 +237,7 @@ class _Codes:
         else:
             log_weight = self._own_only()
         terms = px.column_log_prob(trace.x).double()
-        return Reweighed(self.model, self.x, self.context, px, codes, terms, log_weight, rows)
+        return Reweighed(self.model, self.x, self.context, px, codes, terms, log_weight, rows, self.middle, self.seed)
 
     @property
     def _given(self) -> Tensor | None:

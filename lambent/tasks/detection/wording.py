@@ -96,6 +96,11 @@ def percent(share: float) -> str:
     return "over 99 %" if share > 0.995 else f"{share:.0%}".replace("%", " %")
 
 
+def presence(missing: float) -> str:
+    """Whether a cell was expected to be missing, by the probability that it is."""
+    return f"missing ({percent(missing)})" if missing >= 0.5 else f"there ({percent(1 - missing)})"
+
+
 def _level(column: Levels, x: float) -> str:
     inner = x - len(column.levels)
     if inner == 0 and not (column.whole and column.rare):

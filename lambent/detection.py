@@ -1,5 +1,6 @@
 """Detection: what a detector keeps beside its model, as plain data: its score, and what scores are usual."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +11,7 @@ from lambent.errors import ArtifactError
 from lambent.part import Spec
 
 PREFIX = "detection/"  # of its tensors' names in the model file
+DAMAGED = "what the file says of its detector is damaged"
 SCORES = ("held_out", "training", "held_out_seen")
 
 
@@ -50,19 +52,19 @@ class Detection:
             score, facts = dict(described["score"]), dict(described["facts"])
             scores, known = {name: own.pop(name) for name in SCORES}, own.pop("known")
         except (KeyError, TypeError, ValueError):
-            raise _damaged() from None
+            raise ArtifactError(DAMAGED) from None
         types = [known.dtype == torch.int64, *(each.dtype == torch.float64 for each in scores.values())]
-        if not all(types) or not all(each.dim() == 1 for each in (known, *scores.values())):
-            raise _damaged()
-        if not all(name.startswith("kept/") for name in own) or len(scores["held_out_seen"]) not in (
-            0,
-            len(scores["held_out"]),
-        ):
-            raise _damaged()
+        lines = all(each.dim() == 1 for each in (known, *scores.values()))
+        beside = len(scores["held_out_seen"]) in (0, len(scores["held_out"]))
+        if not (all(types) and lines and beside and all(name.startswith("kept/") for name in own) and _sound(facts)):
+            raise ArtifactError(DAMAGED)
         kept = {name.removeprefix("kept/"): tensor for name, tensor in own.items()}
         ascending = {name: each.sort().values for name, each in scores.items()}
         return cls(score, kept, **ascending, facts=facts, known=known.sort().values)
 
 
-def _damaged() -> ArtifactError:
-    return ArtifactError("what the file says of its detector is damaged")
+def _sound(facts: dict[str, Any]) -> bool:
+    """Whether the facts that scores are computed by are numbers."""
+    scale, threshold = facts.get("scale", [1.0, 0.0]), facts.get("threshold", 0.0)
+    numbers = [*(scale if isinstance(scale, list) else [None]), threshold]
+    return len(numbers) == 3 and all(isinstance(each, (int, float)) and math.isfinite(each) for each in numbers)

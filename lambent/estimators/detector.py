@@ -24,8 +24,8 @@ from lambent.metrics.conformal import averaged, benjamini_hochberg, e_benjamini_
 from lambent.part import Part
 from lambent.progress import shown
 from lambent.seeds import mixed_seed, stream
-from lambent.tasks.detection.calibrated import Scored, learned_with_scores, scored_rows
-from lambent.tasks.detection.decide import CHECKS, FDR, alarm_threshold, one_rule, share_threshold
+from lambent.tasks.detection.calibrated import Scored, detector_of, learned_with_scores, scored_rows
+from lambent.tasks.detection.decide import CHECKS, FDR, alarm_threshold, one_rule, share_threshold, usual_threshold
 from lambent.tasks.detection.tails import tail_of
 
 
@@ -181,7 +181,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     @property
     def threshold_(self) -> float:
         """The score above which rows are flagged."""
-        return float(self._detection.facts["threshold"])
+        return usual_threshold(self._detection)
 
     @property
     def offset_(self) -> float:
@@ -210,6 +210,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     @classmethod
     def of(cls, vae: VAE) -> "Detector":
         """The fitted detector around a fitted VAE, such as one from a file."""
+        detector_of(vae.fitted_)  # says so where its score is none that is known
         face = vae.fitted_.provenance.get("detector") or {}
         known = cls().get_params(deep=False)
         detector = cls(**{name: value for name, value in face.items() if name in known and name != "vae"})

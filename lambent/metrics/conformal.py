@@ -43,7 +43,7 @@ def benjamini_hochberg(p: Array, alpha: float) -> Array:
 def e_values(p: Array, held_out: int, alpha: float) -> Array:
     """(n + 1) / ⌊α (n + 1) R / m⌋ of the R rows among m that Benjamini and Hochberg's procedure flags at α, else 0, [rows].
 
-    p: conformal p-values from n = `held_out` rows. The denominator is 1 + #{held-out ≥ t} at the lowest t that would flag the same
+    p: conformal p-values from n = `held_out` rows. The denominator is 1 + #{held-out ≥ t} at the lowest t that flags the same
     rows, held-out scores counted among the candidates: at the lowest flagged score itself the sum below would be exceeded.
     Over the normal rows they sum to at most as many as these are, on average: what e-BH asks for, and averages over several
     splits keep it, so that a decision hangs less on how rows were split. Of one split e-BH flags what Benjamini and Hochberg do.

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lambent.detection import Detection
 from lambent.errors import UsageError
 from lambent.metrics.conformal import benjamini_hochberg, within
 from lambent.tasks.detection.cases import Judged, judged_by_cases
@@ -113,6 +114,16 @@ def alarm_threshold(held_out: Array, rate: float) -> float:
     held = np.sort(np.asarray(held_out, np.float64))
     k = max(1, int(np.floor(rate * (len(held) + 1) + 1e-9)))
     return float(held[-min(k, len(held))])
+
+
+def usual_threshold(detection: Detection) -> float:
+    """The threshold that a detector was given, else p ≤ 0.1, or what a tenth of the training rows pass if none were held out."""
+    if "threshold" in detection.facts:
+        return float(detection.facts["threshold"])
+    if len(detection.held_out):
+        return alarm_threshold(detection.held_out.numpy(), FDR)
+    slope, offset = detection.facts.get("scale", (1.0, 0.0))
+    return share_threshold(slope * detection.training.numpy() + offset, CONTAMINATION)
 
 
 def share_threshold(scores: Array, share: float) -> float:

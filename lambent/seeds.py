@@ -27,6 +27,7 @@ STREAMS = {
     "training noise": 0x10015E,
     "judge": 0x10D6E,
     "calibration": 0xCA11B,
+    "drift": 0xD21F7,
     "usual": 0x05A1,
     "expected pixels": 0x91C5,
     "held out to compare": 0x0DD,

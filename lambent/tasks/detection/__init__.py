@@ -15,21 +15,6 @@ from lambent.tasks.detection.scores import (
 )
 
 __all__ = [
-    "Blend",
-    "Box",
-    "Density",
-    "Evidence",
-    "Heatmap",
-    "LatentDistance",
-    "Nearest",
-    "Ratio",
-    "Reason",
-    "Reconstruction",
-    "Score",
-    "heatmaps",
-    "overlay",
-    "reasons",
-    "saved_heatmaps",
-    "usual_costs",
-    "usual_heat",
-]
+    "Blend", "Box", "Density", "Evidence", "Heatmap", "LatentDistance", "Nearest", "Ratio", "Reason", "Reconstruction", "Score",
+    "heatmaps", "overlay", "reasons", "saved_heatmaps", "usual_costs", "usual_heat",
+]  # fmt: skip

@@ -32,6 +32,7 @@ _HOMES = {
     "lambent.model.missingness": ("LinearMasking", "Missingness", "MlpMasking", "SelfMasking"),
     "lambent.fitted": ("Fitted", "save"),
     "lambent.tasks.detection.detect": ("detect",),
+    "lambent.tasks.detection.drift": ("drift",),
     "lambent.tasks.evaluate": ("evaluate",),
     "lambent.tasks.impute": ("impute",),
     "lambent.tasks.judge": ("judge",),
@@ -91,6 +92,7 @@ if TYPE_CHECKING:
     from lambent.papers import citation
     from lambent.part import Part
     from lambent.tasks.detection.detect import detect
+    from lambent.tasks.detection.drift import drift
     from lambent.tasks.evaluate import evaluate
     from lambent.tasks.impute import impute
     from lambent.tasks.judge import judge
@@ -107,7 +109,7 @@ __all__ = [
     "MachineError", "Missingness", "Miwae", "Mixed", "Mixture", "Mlp", "MlpMasking", "Modality", "NegativeBinomial",
     "Network", "NotMiwae", "Objective", "Ordinal", "Part", "Piwae", "Point", "Poisson", "Posterior", "Prior", "ResNet",
     "RoundedLogistic", "SelfMasking", "Sprites", "Standard", "StudentT", "Table", "Trace", "UsageError", "Vamp", "Wae",
-    "ZeroInflatedNegativeBinomial", "citation", "data", "detect", "evaluate", "fit", "fit_prior", "impute", "judge",
+    "ZeroInflatedNegativeBinomial", "citation", "data", "detect", "drift", "evaluate", "fit", "fit_prior", "impute", "judge",
     "load", "posteriors", "predict", "priors", "save", "synthesize",
 ]  # fmt: skip
 

@@ -105,7 +105,8 @@ def _parted(
     raw: Raw, modality: Modality | Spec | str | None, fractions: float | tuple[float, ...], seed: int
 ) -> tuple[list[Raw], Modality]:
     opened, chosen = _opened(raw, modality)
-    parts = sides(len(opened.rows), fractions, seed)
+    # Windows are made of each part by itself, so that none reaches over the cut.
+    parts = sides(len(opened.rows), fractions, seed, min(1, chosen.ordered))
     if len(parts) == 1:
         return [opened], chosen
     return [opened.take(side.index, part=side.facts) for side in parts], chosen
@@ -274,7 +275,8 @@ def encoded(modality: Modality, raw: Raw) -> Encoded:
     facts = {key: value for key, value in raw.facts.items() if value is not None}
     found.source = {"split": "train"} | facts | found.source
     outer = numbers(raw.facts.get("part"))
-    found.numbers = outer if found.numbers is None or outer is None else outer[found.numbers]
+    if outer is not None:
+        found.numbers = outer if found.numbers is None else outer[found.numbers]
     if found.files is not None and "path" in facts:
         found.files = [os.path.relpath(path, facts["path"]) for path in found.files]
     return found

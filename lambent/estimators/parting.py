@@ -125,7 +125,8 @@ def refuse_leaks(encoded: Encoded, labels: Any) -> None:
     kinds, own = np.unique(words, return_inverse=True)
     if len(kinds) != 2 or len(own) != len(encoded):
         return
-    if math.comb(len(own), int(min((own == 0).sum(), (own == 1).sum()))) * CHANCE < encoded.x.shape[1]:
+    # An integer beyond all floats: it is compared with one, and not made one.
+    if math.comb(len(own), int(min((own == 0).sum(), (own == 1).sum()))) < encoded.x.shape[1] / CHANCE:
         return
     for name, column in zip(encoded.modality.names, encoded.x.double().numpy().T, strict=True):
         levels, codes = np.unique(np.nan_to_num(column, nan=np.inf), return_inverse=True)

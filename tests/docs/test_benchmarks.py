@@ -17,6 +17,7 @@ SCRIPTS = (
     "crowded",
     "defaults",
     "density",
+    "detect_cases",
     "epochs",
     "evaluation",
     "false_discoveries",

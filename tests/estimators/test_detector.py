@@ -70,6 +70,18 @@ def test_tells_odd_rows(detector: Detector, mixed) -> None:
     assert np.array_equal(found.scores, -detector.score_samples(x))
 
 
+def test_tells_why(detector: Detector) -> None:
+    """A cell that does not go with the others of its row is the reason, beside what was there."""
+    x = plane(50, 7)
+    x[3, 2] += 9
+    found = lambent.detect(detector, x, contamination=0.04, reasons=1)
+    assert list(found.why) == [3]
+    assert found.why[3].startswith(f"x2 {x[3, 2]:.3g}"[:5])
+    assert "expected" in found.why[3]
+    assert found.columns()["why"].values[3] == found.why[3]
+    assert not lambent.detect(detector, x, contamination=0.04).why
+
+
 def test_p_values_of_new_normal_rows_are_uniform(detector: Detector) -> None:
     """Within what 120 held-out rows allow: the share of p ≤ α lies around α with an error of √(α (1 − α) / 120)."""
     p = detector.p_values(plane(4000, 5))

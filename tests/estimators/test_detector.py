@@ -106,6 +106,19 @@ def test_the_same_rows_give_the_same_bits(detector: Detector, mixed, tmp_path: P
     assert np.array_equal(there, np.stack([scores, p, detector.predict(x)]))
 
 
+def test_the_default_score_hangs_on_no_order_either() -> None:
+    x, new = plane(150, 0), plane(60, 1)
+    found = Detector(VAE(2, **SMALL)).fit(x)
+    assert found.fitted_.detection.score["type"] == "Blend"
+    both = np.r_[new, x]
+    order = np.random.default_rng(0).permutation(len(both))
+    for verb in (found.score_samples, found.p_values, found.predict):
+        whole = verb(both)
+        assert np.array_equal(verb(both[order]), whole[order])
+        assert np.array_equal(verb(both[70:71]), whole[70:71])
+    assert np.array_equal(-found.score_samples(x), found.decision_scores_), "training rows are read out as such"
+
+
 def test_the_same_seed_gives_the_same_detector() -> None:
     x = plane(100, 0)
     first, again, other = (Detector(VAE(2, **SMALL), random_state=seed).fit(x) for seed in (1, 1, 2))

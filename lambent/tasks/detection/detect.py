@@ -94,7 +94,7 @@ def detect(
             known): they choose the threshold, by F1.
         reference: normal rows that were not trained on, for a model that is no detector, or to compare with others than the rows
             that a detector held out. Of a score that keeps rows, such as the nearest one, half of them are kept.
-        reasons: of the so many oddest flagged rows of a table it is told why, in `why`: which columns, and what was to be expected.
+        reasons: of so many of the oddest flagged rows of a table it is told why: which columns, and what was to be expected.
         score: with reference, the score: a part, its name or its description; None: the default for such a model.
 
     The same rows get the same numbers, beside whatever others and in any order; flags by fdr and contamination hang on all rows.

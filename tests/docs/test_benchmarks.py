@@ -17,7 +17,11 @@ SCRIPTS = (
     "crowded",
     "defaults",
     "density",
+<<<<<<< HEAD
     "detect_cases",
+=======
+    "detect",
+>>>>>>> scores
     "epochs",
     "evaluation",
     "false_discoveries",

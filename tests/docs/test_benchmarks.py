@@ -17,11 +17,8 @@ SCRIPTS = (
     "crowded",
     "defaults",
     "density",
-<<<<<<< HEAD
     "detect_cases",
-=======
     "detect",
->>>>>>> scores
     "epochs",
     "evaluation",
     "false_discoveries",

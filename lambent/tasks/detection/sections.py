@@ -116,7 +116,9 @@ def calibration(p: Mapping[str, Numbers], main: str) -> Section:
 
     p: p-values of several sets of rows, by name; main: the set that the report is about.
     """
-    beside = next((name for name in reversed(list(p)) if name != main), main)  # two can be told apart; the table has all
+    beside = next(
+        (name for name in reversed(list(p)) if name != main), main
+    )  # two can be told apart; the table has all
     curves = [_cumulated(name, p[name], name == main) for name in dict.fromkeys((beside, main))]
     caption = (
         "Across: t. Up: the share of rows with p ≤ t. Normal rows lie on the diagonal; odd ones lift the left end."

@@ -136,7 +136,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
             seed=seed,
             progress=self.verbose,
         )
-        fitted = Fitted(model.cpu().eval(), encoded.modality)
+        objective = self._objective(encoded.modality).spec()
+        fitted = Fitted(model.cpu().eval(), encoded.modality, {"objective": objective})
         if isinstance(held_out, Encoded):
             fitted.calibration = calibrated(fitted, held_out, seed=seed)
         self._adopt(fitted)

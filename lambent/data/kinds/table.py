@@ -17,7 +17,7 @@ from lambent.data.kinds.columns.restriction import Restriction, parsed
 from lambent.data.kinds.matching import matched, note_changed
 from lambent.data.kinds.modality import Encoded, Modality
 from lambent.data.kinds.opening import Opener
-from lambent.data.kinds.suiting import suiting
+from lambent.data.kinds.suiting import detecting, suiting
 from lambent.data.notices import Notices
 from lambent.data.readers.frames import Columns
 from lambent.data.readers.framing import framed
@@ -262,6 +262,10 @@ class Table(Modality):
     def defaults(self) -> dict[str, Spec]:
         """Parts that suit what was found: see `suiting`."""
         return suiting(self.encoding, self._rows, self.scale == "robust")
+
+    def detecting(self) -> dict[str, Spec]:
+        """Parts that suit telling odd rows: see `detecting` beside it."""
+        return detecting(self.encoding, self._rows, self.scale == "robust")
 
     @property
     def likelihoods(self) -> list[Spec]:

@@ -1,5 +1,14 @@
 """Which rows are odd, how sure that is, and why."""
 
-from lambent.tasks.detection.scores import Evidence, Score
+from lambent.tasks.detection.scores import (
+    Blend,
+    Density,
+    Evidence,
+    LatentDistance,
+    Nearest,
+    Ratio,
+    Reconstruction,
+    Score,
+)
 
-__all__ = ["Evidence", "Score"]
+__all__ = ["Blend", "Density", "Evidence", "LatentDistance", "Nearest", "Ratio", "Reconstruction", "Score"]

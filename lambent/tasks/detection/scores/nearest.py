@@ -1,0 +1,96 @@
+"""Nearest: how far the nearest training rows are, in the columns themselves."""
+
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from lambent.fitted import Fitted, Rows
+from lambent.metrics.bound import filled, steadily
+from lambent.model.noise import row_keys
+from lambent.part import option
+from lambent.progress import counting
+from lambent.tasks.detection.scores.base import Score, want_columns
+from lambent.tasks.detection.scores.columns import observed_moments
+from lambent.tasks.detection.scores.coordinates import Against, Points, points, squared
+
+CHUNK = 512  # rows that are compared at once
+BLOCK = 64  # kept rows whose nearest is found first
+KEPT = 4096
+SPARE = 2  # candidates beyond those needed, for what rounding confuses
+
+
+class Nearest(Score):
+    """The distance to the k-th nearest training row: √ Σ over columns, numbers in deviations, levels 0 or 1, gaps left out.
+
+    Of more training rows than `most` a sample is kept that their content alone decides. Ramaswamy et al., 2000.
+    """
+
+    papers = ("ramaswamy2000efficient", "gower1971general")
+
+    neighbour: int = option("k: the distance is to the k-th nearest", default=1, minimum=1, maximum=100)
+    most: int = option("training rows that are kept, at most", default=KEPT, minimum=2, maximum=100_000)
+
+    def learn(self, fitted: Fitted, rows: Rows) -> Self:
+        centre, spread = observed_moments(rows.x)
+        self.kept = {"centre": centre, "spread": spread, "rows": sampled(rows.x, self.most)}
+        return self
+
+    def forward(self, fitted: Fitted, rows: Rows) -> Tensor:
+        centre, spread, kept = self.known("centre"), self.known("spread"), self.known("rows")
+        return distances(fitted, rows.x, kept, centre, spread, self.neighbour)
+
+    def refuse(self, fitted: Fitted) -> None:
+        want_columns(fitted, "Nearest")
+
+
+def sampled_places(x: Tensor, most: int) -> Tensor:
+    """Where at most so many of the rows are, in an order and a choice that only their content decides."""
+    return row_keys(x, 0).sort(stable=True).indices[:most]
+
+
+def sampled(x: Tensor, most: int) -> Tensor:
+    """At most so many of the rows, in that order."""
+    return x[sampled_places(x, most)].float().clone()
+
+
+@torch.no_grad()
+def distances(fitted: Fitted, x: Tensor, kept: Tensor, centre: Tensor, spread: Tensor, neighbour: int = 1) -> Tensor:
+    """The distance of each row to the k-th nearest of those kept, [rows], float64; one that equals it is left out.
+
+    In blocks of one shape, so that a row's digits hang on no other; candidates are found by one product of matrices in float32,
+    and their distances then taken in float64. Nought for rows of which nothing is observed beside what any that is kept has.
+    """
+    against = Against(points(fitted, kept, centre, spread))
+    known = row_keys(kept, 0).sort().values
+    found = torch.empty(len(x), dtype=torch.float64)
+    with counting("comparing", len(x)) as add, steadily():
+        for start in range(0, len(x), CHUNK):
+            part = filled(x, start, CHUNK).float()
+            keys = row_keys(part, 0)
+            place = torch.searchsorted(known, keys).clamp_max(len(known) - 1)
+            own = (known[place] == keys).long()
+            near = _nearest(points(fitted, part, centre, spread), against, neighbour + 1)
+            wanted = (own + neighbour - 1).clamp_max(near.shape[1] - 1)
+            real = min(CHUNK, len(x) - start)
+            found[start : start + real] = near.gather(1, wanted[:, None])[:real, 0]
+            add(real)
+    return torch.where(found.isinf(), 0.0, found).sqrt()
+
+
+def _nearest(rows: Points, against: Against, count: int) -> Tensor:
+    """The squared distances to the nearest of those kept, ascending, [rows, count or as many as there are]."""
+    rough = against.roughly(rows)
+    total = rough.shape[1]
+    wanted = min(count + SPARE, total)
+    short = -total % BLOCK
+    if short:
+        rough = torch.cat((rough, rough.new_full((len(rough), short), torch.inf)), 1)
+    blocks = rough.view(len(rough), -1, BLOCK)
+    # The nearest so many lie in the so many blocks whose own nearest are nearest.
+    leading = blocks.amin(2).topk(min(wanted, blocks.shape[1]), 1, largest=False).indices
+    inside = blocks.gather(1, leading[:, :, None].expand(-1, -1, BLOCK)).flatten(1)
+    places = (leading[:, :, None] * BLOCK + torch.arange(BLOCK)).flatten(1)
+    values, at = inside.topk(wanted, 1, largest=False)
+    exact = squared(rows, against.kept.pick(places.gather(1, at).clamp_max(total - 1)))
+    return torch.where(values.isinf(), torch.inf, exact).sort(1).values[:, :count]

@@ -3,6 +3,7 @@
 from lambent.tasks.detection.scores import (
     Blend,
     Density,
+    Drawing,
     Evidence,
     LatentDistance,
     Nearest,
@@ -11,4 +12,4 @@ from lambent.tasks.detection.scores import (
     Score,
 )
 
-__all__ = ["Blend", "Density", "Evidence", "LatentDistance", "Nearest", "Ratio", "Reconstruction", "Score"]
+__all__ = ["Blend", "Density", "Drawing", "Evidence", "LatentDistance", "Nearest", "Ratio", "Reconstruction", "Score"]

@@ -2,7 +2,6 @@
 
 from typing import Self
 
-import torch
 from torch import Tensor
 
 from lambent.fitted import Fitted, Rows
@@ -11,9 +10,9 @@ from lambent.tasks.detection.scores.base import Score, want_columns
 from lambent.tasks.detection.scores.columns import observed_moments
 from lambent.tasks.detection.scores.members import described
 from lambent.tasks.detection.scores.nearest import KEPT, distances, sampled_places
+from lambent.tasks.detection.scores.usual import slog, unusual, usual
 
 LEARNED = 20_000  # training rows from which is learned what is usual, at most
-IQR_OF_GAUSSIAN = 1.349
 
 
 class Blend(Score):
@@ -52,22 +51,24 @@ class Blend(Score):
         learned, kept = rows.at(places), rows.at(places[: self.most])
         centre, spread = observed_moments(rows.x)
         needed = described(fitted, learned)
-        self.kept = {"rows": kept.x.float().clone(), "centre": centre, "spread": spread} | _usual("needed", needed)
-        worst = self._robust(self._unusual("needed", needed[:, : len(kept)])).mean(0)
+        self.kept = {"rows": kept.x.float().clone(), "centre": centre, "spread": spread} | usual("needed", needed)
+        worst = self._robust(unusual(self.kept, "needed", needed[:, : len(kept)])).mean(0)
         best = max(2, round((1 - self.trim) * len(kept)))
         # Of equal ones the first, in an order that content decides.
         self.kept["typical"] = worst.sort(stable=True).indices[:best].sort().values
-        self.kept |= _usual("distance", self._distance(fitted, kept))
+        self.kept |= usual("distance", self._distance(fitted, kept))
         typical = kept.at(self.kept["typical"])
-        return self._keep(_usual("typical_distance", self._typical_distance(fitted, typical)))
+        return self._keep(usual("typical_distance", self._typical_distance(fitted, typical)))
 
     def forward(self, fitted: Fitted, rows: Rows) -> Tensor:
-        members = self._plain(self._unusual("needed", described(fitted, rows)))
-        return slog(members).mean(0) + slog(self._unusual("distance", self._distance(fitted, rows)))
+        members = self._plain(unusual(self.kept, "needed", described(fitted, rows)))
+        return slog(members).mean(0) + slog(unusual(self.kept, "distance", self._distance(fitted, rows)))
 
     def seen(self, fitted: Fitted, rows: Rows) -> Tensor:
-        members = self._robust(self._unusual("needed", described(fitted, rows)))
-        return slog(members).mean(0) + slog(self._unusual("typical_distance", self._typical_distance(fitted, rows)))
+        members = self._robust(unusual(self.kept, "needed", described(fitted, rows)))
+        return slog(members).mean(0) + slog(
+            unusual(self.kept, "typical_distance", self._typical_distance(fitted, rows))
+        )
 
     def refuse(self, fitted: Fitted) -> None:
         want_columns(fitted, "Blend")
@@ -75,10 +76,6 @@ class Blend(Score):
     def _keep(self, more: dict[str, Tensor]) -> Self:
         self.kept |= more
         return self
-
-    def _unusual(self, name: str, reading: Tensor) -> Tensor:
-        """How many deviations a reading is beyond the median of the training rows."""
-        return (reading - self.known(f"{name}_middle")[..., None]) / self.known(f"{name}_deviation")[..., None]
 
     def _plain(self, members: Tensor) -> Tensor:
         """The members that left no rows out."""
@@ -94,16 +91,3 @@ class Blend(Score):
     def _typical_distance(self, fitted: Fitted, rows: Rows) -> Tensor:
         typical = self.known("rows")[self.known("typical")]
         return distances(fitted, rows.x, typical, self.known("centre"), self.known("spread"), self.neighbour)
-
-
-def slog(u: Tensor) -> Tensor:
-    """sign(u) log(1 + |u|): what is far out counts by its order."""
-    return u.sign() * u.abs().log1p()
-
-
-def _usual(name: str, readings: Tensor) -> dict[str, Tensor]:
-    """Median and deviation, by the quartiles, of readings [..., rows]."""
-    low, middle, high = readings.quantile(torch.tensor([0.25, 0.5, 0.75], dtype=torch.float64), -1)
-    # Where half of the readings coincide the quartiles do too.
-    least = 1e-3 * readings.std(-1, correction=0) + 1e-9
-    return {f"{name}_middle": middle, f"{name}_deviation": ((high - low) / IQR_OF_GAUSSIAN).maximum(least)}

@@ -47,4 +47,6 @@ def test_each_member_by_itself() -> None:
     Clip([model], limit).cut(optimizer)
     torch.testing.assert_close(norms(), torch.tensor([limit, limit, float(before[2])]), rtol=1e-4, atol=0)
     assert all(torch.equal(p.grad[2], old) for p, old in zip(stacked, kept, strict=True))
-    assert all(torch.equal(a.grad, b) for a, b in zip((p for p in model.parameters() if p.dim() != 3), shared, strict=True))
+    assert all(
+        torch.equal(a.grad, b) for a, b in zip((p for p in model.parameters() if p.dim() != 3), shared, strict=True)
+    )

@@ -263,7 +263,9 @@ def test_resumed_to_the_bit(x: Tensor, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         trained("parts", callbacks=[Stop()])
     resumed = trained("parts", resume=True)
-    assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True)
+    )
 
 
 def test_saved_and_loaded(x: Tensor, tmp_path: Path) -> None:

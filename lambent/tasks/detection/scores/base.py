@@ -37,7 +37,10 @@ class Score(Part):
 
     @staticmethod
     def default(fitted: Fitted) -> "Score":
-        """The score that suits such data best, as measured: Blend for tables, Drawing for pictures; else Evidence, without a density Reconstruction."""
+        """The score that suits such data best, as measured: Blend for tables, Drawing for pictures.
+
+        Of all else Evidence; where there is no density, Reconstruction.
+        """
         if len(fitted.model.event_shape) == 1:
             objective = fitted.provenance.get("objective") or {}
             return Score.from_spec({"type": "Blend", "untrimmed": int(objective.get("untrimmed", 0))})

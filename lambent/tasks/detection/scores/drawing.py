@@ -25,13 +25,13 @@ KEPT = 6000
 
 
 class Drawing(Score):
-    """Σ over readings of a picture of slog(how unusual it is among the training pictures), slog(u) = sign(u) log(1 + |u|).
+    """Σ w · slog(how unusual a reading of a picture is among the training pictures), slog(u) = sign(u) log(1 + |u|).
 
-    The readings: how far the outlines of the picture lie from those of its reconstruction by the model, and from those of the
-    nearest training picture, as distances of histograms of oriented gradients (see `Outlines`), which hang neither on brightness
-    nor on contrast; and, weighted by `levels`, −log p(x | μ(x)) + KL, which does. A picture is not normal for being simple: one
-    without outlines is as far from those that have some as any can be. Each as u = (reading − median) / (interquartile range /
-    1.349) over the training pictures; of an ensemble slog(u) is averaged over members.
+    The readings: how far the picture's outlines lie from those of the nearest training picture (w = 1) and from those of its own
+    reconstruction by the model (w = `drawing`), as distances of histograms of oriented gradients (see `Outlines`), which hang
+    neither on brightness nor on contrast; and −log p(x | μ(x)) + KL (w = `levels`), which does. A picture is not normal for being
+    simple: one without outlines is as far from those that have some as any can be. Each as u = (reading − median) /
+    (interquartile range / 1.349) over the training pictures; of an ensemble slog(u) is averaged over members.
 
     Training pictures may be odd themselves, and alike: they are compared with those that the model draws best, all but a share
     `trim`, by the distance to the `neighbour`-th nearest.
@@ -39,6 +39,9 @@ class Drawing(Score):
 
     papers = ("dalal2005histograms",)
 
+    drawing: float = option(
+        "weight of how poorly the model draws a picture's outlines", default=0.5, minimum=0, maximum=100
+    )
     levels: float = option(
         "weight of what a picture's levels tell beside its outlines", default=0.25, minimum=0, maximum=100
     )
@@ -86,11 +89,10 @@ class Drawing(Score):
             )
 
     def _read(self, fitted: Fitted, rows: Rows) -> Tensor:
-        """What the model alone makes of pictures."""
-        drawn = slog(unusual(self.kept, "drawn", self._drawn(fitted, rows))).mean(0)
-        if not self.levels:
-            return drawn
-        return drawn + self.levels * slog(unusual(self.kept, "told", described(fitted, rows))).mean(0)
+        """What the model makes of pictures."""
+        drawn = unusual(self.kept, "drawn", self._drawn(fitted, rows))
+        told = unusual(self.kept, "told", described(fitted, rows))
+        return (self.drawing * slog(drawn) + self.levels * slog(told)).mean(0)
 
     def _drawn(self, fitted: Fitted, rows: Rows) -> Tensor:
         """The distance between the outlines of pictures and of their reconstructions, [members, rows], float64."""
@@ -108,11 +110,11 @@ class Drawing(Score):
     @torch.no_grad()
     def _outlines(self, fitted: Fitted, x: Tensor) -> Tensor:
         outlines = Outlines(fitted.model.event_shape, self.cells)
-        found = []
         with steadily():
-            for start in range(0, len(x), CHUNK):
-                found.append(outlines(filled(x, start, CHUNK).float() / self.kept["white"])[: len(x) - start])
-        return torch.cat(found)
+            parts = [
+                outlines(filled(x, start, CHUNK).float() / self.kept["white"]) for start in range(0, len(x), CHUNK)
+            ]
+        return torch.cat(parts)[: len(x)]
 
     @torch.no_grad()
     def _distance(self, fitted: Fitted, rows: Rows, neighbour: int, among: Tensor | None = None) -> Tensor:

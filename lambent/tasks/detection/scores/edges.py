@@ -16,8 +16,8 @@ class Outlines(torch.nn.Module):
     """Histograms of oriented gradients as one vector of length 1, or less of pictures without change. Dalal and Triggs, 2005.
 
     A grid of cells, `cells` along the shorter side; in each the strength of change in eight directions, weighted by a Gaussian
-    about the cell's middle. The vector of the whole picture is divided by its length, so that a picture and the same one darker or
-    with less contrast have the same.
+    about the cell's middle. The vector of the whole picture is divided by its length, so that a picture has the same
+    when it is darker or has less contrast.
     """
 
     def __init__(self, shape: tuple[int, ...], cells: int) -> None:

@@ -31,6 +31,7 @@ FLAGS = {
     "Posterior": "--latent.posterior",
     "Modality": "--data",
     "Missingness": "--objective.missingness",
+    "Score": "--score",
 }  # the rest are --latent, --likelihood, --network, --objective
 ACCENTS = {r"{\o}": "ø", r"{\"o}": "ö", r"{\c{c}}": "ç", r"$\beta$": "β"}
 

@@ -24,7 +24,7 @@ class Student(TorchStudentT):
         Distribution.__init__(self, self.loc.shape, validate_args=False)
 
     @cached_property
-    def _chi2(self) -> Chi2:
+    def _chi2(self) -> Chi2:  # type: ignore[override]
         """Of which draws are made, and nothing else is."""
         return Chi2(self.df, validate_args=False)
 

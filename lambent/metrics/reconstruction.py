@@ -9,7 +9,7 @@ from lambent.model.trace import mean
 from lambent.progress import counting
 from lambent.training import heap
 
-MOST_ROWS = 1024  # of a chunk: more are no faster, and one row alone costs as much as all of them
+MOST_ROWS = 512  # of a chunk: more are no faster, and one row alone costs as much as all of them
 
 
 @torch.no_grad()

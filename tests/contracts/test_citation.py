@@ -18,7 +18,7 @@ from lambent.model.likelihoods import Gaussian, Likelihood
 from lambent.model.posteriors import Point
 from lambent.model.priors import Vamp
 from lambent.objectives import Elbo, Objective
-from lambent.part import Part, Spec
+from lambent.part import Part, Spec, families
 
 Vary = Callable[[type[Part]], list[Spec]]
 
@@ -41,6 +41,7 @@ def test_every_named_paper_is_in_the_bibliography(part: type[Part]) -> None:
 
 
 def test_the_bibliography_holds_nothing_unused() -> None:
+    families()  # loads all of them
     own = [c for c in Part._classes if c.__module__.startswith("lambent.")]
     used = {key for cls in own for key in named(cls)}
     assert set(papers.bibliography()) == used

@@ -2,32 +2,32 @@
 
 from typing import Self
 
+import torch
 from torch import Tensor
 
 from lambent.fitted import Fitted, Rows
 from lambent.part import option
 from lambent.tasks.detection.scores.base import Score, want_columns
-from lambent.tasks.detection.scores.columns import observed_moments
+from lambent.tasks.detection.scores.coordinates import Units, slog
 from lambent.tasks.detection.scores.members import described
-from lambent.tasks.detection.scores.nearest import KEPT, distances, sampled_places
-from lambent.tasks.detection.scores.usual import slog, unusual, usual
+from lambent.tasks.detection.scores.nearest import KEPT, distances, sampled_places, units_of
+from lambent.tasks.detection.scores.usual import unusual, usual
 
+DISTANCES = {"distance": False, "squashed": True}  # by name, whether numbers are squashed
 LEARNED = 20_000  # training rows from which is learned what is usual, at most
 
 
 class Blend(Score):
-    """Σ over two readings of a row of slog(how unusual it is among the training rows), slog(u) = sign(u) log(1 + |u|).
+    """A sum over three readings of a row of slog(how unusual each is among the training rows), slog(u) = sign(u) log(1 + |u|).
 
-    The readings: what a member of the model needs to describe the row, −log p(x | μ(x)) + KL, and the distance to the nearest
-    training row (see Nearest). Each as u = (reading − median) / (interquartile range / 1.349) over the training rows, whose
-    distances leave each itself out; slog(u) is averaged over members.
+    The readings: what a member of the model needs to describe the row, −log p(x | μ(x)) + KL; the distance to the nearest
+    training row (see Nearest), and the same with numbers squashed. Each as u = (reading − median) / (interquartile range / 1.349)
+    over the training rows, whose distances leave each itself out; of members the mean of slog(u).
 
     New rows are read by the members that left no rows out in training (the first `untrimmed`; of none that do, all), and
     compared with all kept rows. Training rows may be odd themselves, and alike: they are read by the members that left the worst
     out, and compared with the rows that these keep, by the distance to the `neighbour`-th nearest of them.
     """
-
-    no_paper = "found by measurement: see the page of the benchmarks"
 
     untrimmed: int = option(
         "the first so many members left no rows out in training, and read new rows; 0: all read all rows",
@@ -42,40 +42,44 @@ class Blend(Score):
         below=1,
     )
     neighbour: int = option(
-        "training rows are read by the distance to the k-th nearest", default=5, minimum=1, maximum=100
+        "training rows are read by the distance to the k-th nearest", default=3, minimum=1, maximum=100
     )
     most: int = option("training rows that are kept, at most", default=KEPT, minimum=2, maximum=100_000)
 
     def learn(self, fitted: Fitted, rows: Rows) -> Self:
         places = sampled_places(rows.x, max(LEARNED, self.most))
         learned, kept = rows.at(places), rows.at(places[: self.most])
-        centre, spread = observed_moments(rows.x)
         needed = described(fitted, learned)
-        self.kept = {"rows": kept.x.float().clone(), "centre": centre, "spread": spread} | usual("needed", needed)
+        self.kept = (
+            {"rows": kept.x.float().clone()} | Units.learned(fitted, rows.x)._asdict() | usual("needed", needed)
+        )
         worst = self._robust(unusual(self.kept, "needed", needed[:, : len(kept)])).mean(0)
         best = max(2, round((1 - self.trim) * len(kept)))
         # Of equal ones the first, in an order that content decides.
         self.kept["typical"] = worst.sort(stable=True).indices[:best].sort().values
-        self.kept |= usual("distance", self._distance(fitted, kept))
-        typical = kept.at(self.kept["typical"])
-        return self._keep(usual("typical_distance", self._typical_distance(fitted, typical)))
+        for name, squashed in DISTANCES.items():
+            self.kept |= usual(name, self._distance(fitted, kept, squashed))
+            typical = self._distance_to_typical(fitted, kept.at(self.kept["typical"]), squashed)
+            self.kept |= usual(f"typical_{name}", typical)
+        return self
 
     def forward(self, fitted: Fitted, rows: Rows) -> Tensor:
-        members = self._plain(unusual(self.kept, "needed", described(fitted, rows)))
-        return slog(members).mean(0) + slog(unusual(self.kept, "distance", self._distance(fitted, rows)))
+        self.known("rows")
+        found = slog(self._plain(unusual(self.kept, "needed", described(fitted, rows)))).mean(0)
+        for name, squashed in DISTANCES.items():
+            found = found + slog(unusual(self.kept, name, self._distance(fitted, rows, squashed)))
+        return found
 
     def seen(self, fitted: Fitted, rows: Rows) -> Tensor:
-        members = self._robust(unusual(self.kept, "needed", described(fitted, rows)))
-        return slog(members).mean(0) + slog(
-            unusual(self.kept, "typical_distance", self._typical_distance(fitted, rows))
-        )
+        self.known("rows")
+        found = slog(self._robust(unusual(self.kept, "needed", described(fitted, rows)))).mean(0)
+        for name, squashed in DISTANCES.items():
+            distance = self._distance_to_typical(fitted, rows, squashed)
+            found = found + slog(unusual(self.kept, f"typical_{name}", distance))
+        return found
 
     def refuse(self, fitted: Fitted) -> None:
         want_columns(fitted, "Blend")
-
-    def _keep(self, more: dict[str, Tensor]) -> Self:
-        self.kept |= more
-        return self
 
     def _plain(self, members: Tensor) -> Tensor:
         """The members that left no rows out."""
@@ -85,9 +89,9 @@ class Blend(Score):
         """The members that left the worst rows out."""
         return members[self.untrimmed :] if self.untrimmed < len(members) else members
 
-    def _distance(self, fitted: Fitted, rows: Rows) -> Tensor:
-        return distances(fitted, rows.x, self.known("rows"), self.known("centre"), self.known("spread"))
+    def _distance(self, fitted: Fitted, rows: Rows, squashed: bool) -> Tensor:
+        return distances(fitted, rows.x, self.known("rows"), units_of(self), squashed=squashed)
 
-    def _typical_distance(self, fitted: Fitted, rows: Rows) -> Tensor:
-        typical = self.known("rows")[self.known("typical")]
-        return distances(fitted, rows.x, typical, self.known("centre"), self.known("spread"), self.neighbour)
+    def _distance_to_typical(self, fitted: Fitted, rows: Rows, squashed: bool) -> Tensor:
+        kept = self.known("rows")[self.known("typical")]
+        return distances(fitted, rows.x, kept, units_of(self), self.neighbour, squashed)

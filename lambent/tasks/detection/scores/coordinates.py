@@ -6,9 +6,15 @@ import torch
 from torch import Tensor
 
 from lambent.fitted import Fitted
-from lambent.tasks.detection.scores.columns import ColumnForms
+from lambent.tasks.detection.scores.columns import ColumnForms, observed_moments
 
 FURTHEST = 30.0  # deviations that a number may lie out, so that one cell far away does not hide all others
+QUANTILES = 256  # by which ranks are told
+
+
+def slog(u: Tensor) -> Tensor:
+    """sign(u) log(1 + |u|): what is far out counts by its order."""
+    return u.sign() * u.abs().log1p()
 
 
 class Points(NamedTuple):
@@ -31,12 +37,38 @@ class Points(NamedTuple):
         return Points(self.at[which], self.there[which], self.owner)
 
 
-def points(fitted: Fitted, x: Tensor, centre: Tensor, spread: Tensor) -> Points:
+class Units(NamedTuple):
+    """What columns are measured in, of the training rows: mean and deviation, [D], and quantiles, [K, D], of encoded values."""
+
+    centre: Tensor
+    spread: Tensor
+    quantiles: Tensor
+
+    @classmethod
+    def learned(cls, fitted: Fitted, x: Tensor) -> "Units":
+        """Those of rows; quantiles at the middles of equal shares, of columns by ranks alone."""
+        quantiles = torch.zeros(min(QUANTILES, len(x)), x.shape[1])
+        shares = (torch.arange(len(quantiles), dtype=torch.float64) + 0.5) / len(quantiles)
+        forms = ColumnForms.of(fitted)
+        for place, (tokens, levels) in enumerate(zip(forms.tokens, forms.levels, strict=True)):
+            there = x[~x[:, place].isnan(), place]
+            if tokens and not levels and len(there):
+                quantiles[:, place] = there.sort().values[(shares * len(there)).floor().long()]
+        return cls(*observed_moments(x), quantiles)
+
+    def rank(self, place: int, own: Tensor) -> Tensor:
+        """The shares of the training rows below encoded values of a column, half of those equal to them counted."""
+        knots, own = self.quantiles[:, place].contiguous(), own.contiguous()
+        both = torch.searchsorted(knots, own) + torch.searchsorted(knots, own, right=True)
+        return both.float() / (2 * len(knots))
+
+
+def points(fitted: Fitted, x: Tensor, units: Units, squashed: bool = False) -> Points:
     """Encoded rows as points. Of two of them Σ (a − b)² over the axes is a sum over columns:
 
     of a number ((a − b) / deviation)²; of levels 0 or 1 for the same or another; of a column by ranks the squared difference of
     the ranks in [0, 1], and 1 more where one of the values lies beside all those that were learned from. Indicators of gaps
-    are no columns of their own. Gower, 1971, with squares.
+    are no columns of their own. squashed: of a number u in deviations sign(u) log(1 + |u|). Gower, 1971, with squares.
     """
     forms = ColumnForms.of(fitted)
     indicators = {indicator for indicator, _ in forms.indicators}
@@ -46,13 +78,14 @@ def points(fitted: Fitted, x: Tensor, centre: Tensor, spread: Tensor) -> Points:
     for number, place in enumerate(columns):
         tokens, own = forms.tokens[place], x[:, place : place + 1]
         if not tokens:
-            axes = ((own - centre[place].float()) / spread[place].float()).clamp(-FURTHEST, FURTHEST)
+            axes = ((own - units.centre[place].float()) / units.spread[place].float()).clamp(-FURTHEST, FURTHEST)
+            axes = slog(axes) if squashed else axes
         elif forms.levels[place]:
             axes = (own.floor() == torch.arange(tokens)).float() * 0.5**0.5
         else:
             beside = own >= tokens - 1
-            inside = own / max(tokens - 1, 1)
-            axes = torch.cat((torch.where(beside, own - (tokens - 1), inside), beside.float()), 1)
+            rank = torch.where(beside, own - (tokens - 1), units.rank(place, own))
+            axes = torch.cat((rank, beside.float()), 1)
         made.append(axes)
         owners += [number] * axes.shape[1]
     there = (~x[:, columns].isnan()).float()

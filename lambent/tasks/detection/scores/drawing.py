@@ -14,10 +14,11 @@ from lambent.model.trace import mean
 from lambent.part import option
 from lambent.progress import counting
 from lambent.tasks.detection.scores.base import SMALLEST, Score
+from lambent.tasks.detection.scores.coordinates import slog
 from lambent.tasks.detection.scores.edges import Outlines
 from lambent.tasks.detection.scores.members import by_chunks, described
 from lambent.tasks.detection.scores.nearest import sampled_places
-from lambent.tasks.detection.scores.usual import slog, unusual, usual
+from lambent.tasks.detection.scores.usual import unusual, usual
 
 CHUNK = 256  # pictures that are compared at once
 SPARE = 4  # candidates beyond those needed, for what rounding confuses

@@ -11,8 +11,7 @@ from lambent.model.noise import row_keys
 from lambent.part import option
 from lambent.progress import counting
 from lambent.tasks.detection.scores.base import Score, want_columns
-from lambent.tasks.detection.scores.columns import observed_moments
-from lambent.tasks.detection.scores.coordinates import Against, Points, points, squared
+from lambent.tasks.detection.scores.coordinates import Against, Points, Units, points, squared
 
 CHUNK = 512  # rows that are compared at once
 BLOCK = 64  # kept rows whose nearest is found first
@@ -29,19 +28,25 @@ class Nearest(Score):
     papers = ("ramaswamy2000efficient", "gower1971general")
 
     neighbour: int = option("k: the distance is to the k-th nearest", default=1, minimum=1, maximum=100)
+    squashed: bool = option(
+        "count numbers u, in deviations, as sign(u) log(1 + |u|): less of what is far out", default=False
+    )
     most: int = option("training rows that are kept, at most", default=KEPT, minimum=2, maximum=100_000)
 
     def learn(self, fitted: Fitted, rows: Rows) -> Self:
-        centre, spread = observed_moments(rows.x)
-        self.kept = {"centre": centre, "spread": spread, "rows": sampled(rows.x, self.most)}
+        self.kept = {"rows": sampled(rows.x, self.most)} | Units.learned(fitted, rows.x)._asdict()
         return self
 
     def forward(self, fitted: Fitted, rows: Rows) -> Tensor:
-        centre, spread, kept = self.known("centre"), self.known("spread"), self.known("rows")
-        return distances(fitted, rows.x, kept, centre, spread, self.neighbour)
+        return distances(fitted, rows.x, self.known("rows"), units_of(self), self.neighbour, self.squashed)
 
     def refuse(self, fitted: Fitted) -> None:
         want_columns(fitted, "Nearest")
+
+
+def units_of(score: Score) -> Units:
+    """What a score that was learned measures columns in."""
+    return Units(*(score.known(name) for name in Units._fields))
 
 
 def sampled_places(x: Tensor, most: int) -> Tensor:
@@ -55,13 +60,15 @@ def sampled(x: Tensor, most: int) -> Tensor:
 
 
 @torch.no_grad()
-def distances(fitted: Fitted, x: Tensor, kept: Tensor, centre: Tensor, spread: Tensor, neighbour: int = 1) -> Tensor:
+def distances(
+    fitted: Fitted, x: Tensor, kept: Tensor, units: Units, neighbour: int = 1, squashed: bool = False
+) -> Tensor:
     """The distance of each row to the k-th nearest of those kept, [rows], float64; one that equals it is left out.
 
     In blocks of one shape, so that a row's digits hang on no other; candidates are found by one product of matrices in float32,
     and their distances then taken in float64. Nought for rows of which nothing is observed beside what any that is kept has.
     """
-    against = Against(points(fitted, kept, centre, spread))
+    against = Against(points(fitted, kept, units, squashed))
     known = row_keys(kept, 0).sort().values
     found = torch.empty(len(x), dtype=torch.float64)
     with counting("comparing", len(x)) as add, steadily():
@@ -70,7 +77,7 @@ def distances(fitted: Fitted, x: Tensor, kept: Tensor, centre: Tensor, spread: T
             keys = row_keys(part, 0)
             place = torch.searchsorted(known, keys).clamp_max(len(known) - 1)
             own = (known[place] == keys).long()
-            near = _nearest(points(fitted, part, centre, spread), against, neighbour + 1)
+            near = _nearest(points(fitted, part, units, squashed), against, neighbour + 1)
             wanted = (own + neighbour - 1).clamp_max(near.shape[1] - 1)
             real = min(CHUNK, len(x) - start)
             found[start : start + real] = near.gather(1, wanted[:, None])[:real, 0]

@@ -17,8 +17,3 @@ def usual(name: str, readings: Tensor) -> dict[str, Tensor]:
 def unusual(kept: dict[str, Tensor], name: str, readings: Tensor) -> Tensor:
     """How many deviations readings [..., rows] are beyond the median of the training rows."""
     return (readings - kept[f"{name}_middle"][..., None]) / kept[f"{name}_deviation"][..., None]
-
-
-def slog(u: Tensor) -> Tensor:
-    """sign(u) log(1 + |u|): what is far out counts by its order."""
-    return u.sign() * u.abs().log1p()

@@ -19,7 +19,7 @@ from lambent.cli.program import VERBS
 from lambent.cli.reading.describe import catalogue, described
 from lambent.cli.reading.plan import families as chosen_families
 from lambent.cli.reading.plan import modalities
-from lambent.cli.reading.settings import Setting, of_evaluation, of_fit, of_rows
+from lambent.cli.reading.settings import Setting, of_evaluation, of_fit, of_model, of_rows
 from lambent.cli.reading.words import shown
 from lambent.data.catalog.entries import CATALOG
 from lambent.papers import bibliography
@@ -103,7 +103,9 @@ class Settings(Generated):
     required_arguments = 1
 
     def markdown(self) -> str:
-        known: dict[str, Setting] = {"fit": of_fit, "data": of_rows, "evaluate": of_evaluation}[self.arguments[0]]()
+        known: dict[str, Setting] = {
+            "fit": of_fit, "data": of_rows, "model": of_model, "evaluate": of_evaluation,
+        }[self.arguments[0]]()  # fmt: skip
         rows = [(f"`{name}`", f"`{shown(one.default)}`", one.meaning) for name, one in known.items()]
         return table(("setting", "default", "meaning"), rows)
 

@@ -12,7 +12,7 @@ _HOMES = {
         "ArtifactError", "DataError", "DataWarning", "DivergedError", "InterruptedRun", "LambentError", "MachineError",
         "UsageError",
     ),
-    "lambent.estimators": ("Imputer", "VAE"),
+    "lambent.estimators": ("Detector", "Imputer", "VAE"),
     "lambent.training.fitting": ("fit",),
     "lambent.model.latents": ("Flat", "Ladder", "Latent"),
     "lambent.model.likelihoods": (
@@ -31,6 +31,8 @@ _HOMES = {
     "lambent.objectives.missing": ("NotMiwae",),
     "lambent.model.missingness": ("LinearMasking", "Missingness", "MlpMasking", "SelfMasking"),
     "lambent.fitted": ("Fitted", "save"),
+    "lambent.tasks.detection.detect": ("detect",),
+    "lambent.tasks.detection.drift": ("drift",),
     "lambent.tasks.evaluate": ("evaluate",),
     "lambent.tasks.impute": ("impute",),
     "lambent.tasks.judge": ("judge",),
@@ -56,7 +58,7 @@ if TYPE_CHECKING:
         MachineError,
         UsageError,
     )
-    from lambent.estimators import VAE, Imputer
+    from lambent.estimators import VAE, Detector, Imputer
     from lambent.estimators import load_estimator as load
     from lambent.fitted import Fitted, save
     from lambent.model import LatentModel, Trace, posteriors, priors
@@ -89,6 +91,8 @@ if TYPE_CHECKING:
     from lambent.objectives.missing import NotMiwae
     from lambent.papers import citation
     from lambent.part import Part
+    from lambent.tasks.detection.detect import detect
+    from lambent.tasks.detection.drift import drift
     from lambent.tasks.evaluate import evaluate
     from lambent.tasks.impute import impute
     from lambent.tasks.judge import judge
@@ -99,14 +103,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CATALOG", "VAE", "ArtifactError", "Bernoulli", "BetaTc", "Categorical", "Ciwae", "ContinuousBernoulli", "Conv",
-    "DataError", "DataWarning", "Diagonal", "DipVae", "DiscretizedLogistics", "DivergedError", "Elbo", "Encoded", "Factor",
-    "Fitted", "Flat", "Full", "Gaussian", "Hurdle", "Image", "Imputer", "InterruptedRun", "Iwae", "JohnsonSU", "Ladder",
-    "LambentError", "Laplace", "Latent", "LatentModel", "Likelihood", "LinearMasking", "Loss", "MachineError",
-    "Missingness", "Miwae", "Mixed", "Mixture", "Mlp", "MlpMasking", "Modality", "NegativeBinomial", "Network", "NotMiwae",
-    "Objective", "Ordinal", "Part", "Piwae", "Point", "Poisson", "Posterior", "Prior", "ResNet", "RoundedLogistic",
-    "SelfMasking", "Sprites", "Standard", "StudentT", "Table", "Trace", "UsageError", "Vamp", "Wae",
-    "ZeroInflatedNegativeBinomial", "citation", "data", "evaluate", "fit", "fit_prior", "impute", "judge", "load",
-    "posteriors", "predict", "priors", "save", "synthesize",
+    "DataError", "DataWarning", "Detector", "Diagonal", "DipVae", "DiscretizedLogistics", "DivergedError", "Elbo",
+    "Encoded", "Factor", "Fitted", "Flat", "Full", "Gaussian", "Hurdle", "Image", "Imputer", "InterruptedRun", "Iwae",
+    "JohnsonSU", "Ladder", "LambentError", "Laplace", "Latent", "LatentModel", "Likelihood", "LinearMasking", "Loss",
+    "MachineError", "Missingness", "Miwae", "Mixed", "Mixture", "Mlp", "MlpMasking", "Modality", "NegativeBinomial",
+    "Network", "NotMiwae", "Objective", "Ordinal", "Part", "Piwae", "Point", "Poisson", "Posterior", "Prior", "ResNet",
+    "RoundedLogistic", "SelfMasking", "Sprites", "Standard", "StudentT", "Table", "Trace", "UsageError", "Vamp", "Wae",
+    "ZeroInflatedNegativeBinomial", "citation", "data", "detect", "drift", "evaluate", "fit", "fit_prior", "impute", "judge",
+    "load", "posteriors", "predict", "priors", "save", "synthesize",
 ]  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """Detection: what a detector keeps beside its model, as plain data: its score, and what scores are usual."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +11,8 @@ from lambent.errors import ArtifactError
 from lambent.part import Spec
 
 PREFIX = "detection/"  # of its tensors' names in the model file
-SCORES = ("held_out", "training")
+DAMAGED = "what the file says of its detector is damaged"
+SCORES = ("held_out", "training", "held_out_seen")
 
 
 @dataclass
@@ -20,6 +22,8 @@ class Detection:
     score: the description of the score; kept: what that keeps of the training rows, by name. held_out: scores of normal rows that
     nothing was learned from, ascending, float64, empty where there are none; training: those of the training rows, read out for
     rows that were seen, ascending, float64. facts: plain JSON, such as the share that training trimmed.
+    known: fingerprints of the training rows, ascending, int64, by which they are told from others. held_out_seen: of a score with
+    a read-out of its own for training rows that of the held-out rows, ascending; else empty.
     """
 
     score: Spec
@@ -27,11 +31,13 @@ class Detection:
     held_out: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.float64))
     training: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.float64))
     facts: dict[str, Any] = field(default_factory=dict)
+    held_out_seen: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.float64))
+    known: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64))
 
     def tensors(self) -> dict[str, Tensor]:
         """All its tensors by the names that they have in a model file."""
         own = {f"kept/{name}": tensor for name, tensor in self.kept.items()}
-        every = {**own, "held_out": self.held_out, "training": self.training}
+        every = {**own, **{name: getattr(self, name) for name in (*SCORES, "known")}}
         return {PREFIX + name: tensor.detach().cpu().contiguous() for name, tensor in every.items()}
 
     def described(self) -> dict[str, Any]:
@@ -44,12 +50,21 @@ class Detection:
         own = {name.removeprefix(PREFIX): tensor for name, tensor in tensors.items()}
         try:
             score, facts = dict(described["score"]), dict(described["facts"])
-            scores = {name: own.pop(name) for name in SCORES}
+            scores, known = {name: own.pop(name) for name in SCORES}, own.pop("known")
         except (KeyError, TypeError, ValueError):
-            raise ArtifactError("what the file says of its detector is damaged") from None
-        if any(t.dtype != torch.float64 or t.dim() != 1 for t in scores.values()) or not all(
-            name.startswith("kept/") for name in own
-        ):
-            raise ArtifactError("what the file says of its detector is damaged")
+            raise ArtifactError(DAMAGED) from None
+        types = [known.dtype == torch.int64, *(each.dtype == torch.float64 for each in scores.values())]
+        lines = all(each.dim() == 1 for each in (known, *scores.values()))
+        beside = len(scores["held_out_seen"]) in (0, len(scores["held_out"]))
+        if not (all(types) and lines and beside and all(name.startswith("kept/") for name in own) and _sound(facts)):
+            raise ArtifactError(DAMAGED)
         kept = {name.removeprefix("kept/"): tensor for name, tensor in own.items()}
-        return cls(score, kept, **{name: t.sort().values for name, t in scores.items()}, facts=facts)
+        ascending = {name: each.sort().values for name, each in scores.items()}
+        return cls(score, kept, **ascending, facts=facts, known=known.sort().values)
+
+
+def _sound(facts: dict[str, Any]) -> bool:
+    """Whether the facts that scores are computed by are numbers."""
+    scale, threshold = facts.get("scale", [1.0, 0.0]), facts.get("threshold", 0.0)
+    numbers = [*(scale if isinstance(scale, list) else [None]), threshold]
+    return len(numbers) == 3 and all(isinstance(each, (int, float)) and math.isfinite(each) for each in numbers)

@@ -27,6 +27,13 @@ STREAMS = {
     "training noise": 0x10015E,
     "judge": 0x10D6E,
     "calibration": 0xCA11B,
+    "drift": 0xD21F7,
+    "usual": 0x05A1,
+    "expected pixels": 0x91C5,
+    "held out to compare": 0x0DD,
+    "further splits": 0x59117E5,
+    "bootstrap of the tail": 0x7A11,
+    "known cases": 0xCA5E5,
 }
 
 

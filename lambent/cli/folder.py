@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 CONFIG, MODEL, HISTORY = "config.yaml", "model.safetensors", "history.jsonl"
 CHECKPOINT, METRICS, REPORT = "checkpoint.safetensors", "metrics.json", "report.html"
+DETECTION = "detection.html"  # of a run that lambent detect made
 PICTURES = ("reconstructions.png", "samples.png", "interpolation.png", "traversals.png")
-OWN = (CONFIG, MODEL, HISTORY, CHECKPOINT, METRICS, REPORT, *PICTURES)
+OWN = (CONFIG, MODEL, HISTORY, CHECKPOINT, METRICS, REPORT, DETECTION, *PICTURES)
 LOCK = ".lambent.lock"
 
 

@@ -30,27 +30,29 @@ NamedArrays = dict[str, Any]
 Array = NDArray[Any]
 
 
-def claim(out: str, suffixes: Sequence[str], force: bool, inputs: Sequence[str | Path | None]) -> Path:
-    """The path to write to, once it is certain that it may be; checked before any work is done."""
+def claim(
+    out: str, suffixes: Sequence[str], force: bool, inputs: Sequence[str | Path | None], flag: str = "--out"
+) -> Path:
+    """The path to write to, once it is certain that it may be; checked before any work is done. flag: which names it."""
     path = Path(out)
     if path.suffix.lower() not in suffixes:
         raise UsageError(
-            f"--out {out}: cannot be written as {path.suffix or 'a file without suffix'}; it can end in {', '.join(suffixes)}"
+            f"{flag} {out}: cannot be written as {path.suffix or 'a file without suffix'}; it can end in {', '.join(suffixes)}"
         )
     try:
         exists = os.path.lexists(path)
     except (OSError, ValueError):
-        raise UsageError(f"--out {out}: is no name for a file") from None
+        raise UsageError(f"{flag} {out}: is no name for a file") from None
     if path.is_dir():
-        raise UsageError(f"--out {out}: is a folder; name a file in it")
+        raise UsageError(f"{flag} {out}: is a folder; name a file in it")
     for source in inputs:
         if source is not None and exists and _same(path, Path(source)):
-            raise UsageError(f"--out {out}: is an input of this command; it would be overwritten")
+            raise UsageError(f"{flag} {out}: is an input of this command; it would be overwritten")
     if exists and not force:
-        raise UsageError(f"--out {out}: exists; add --force to replace it, or choose another name")
+        raise UsageError(f"{flag} {out}: exists; add --force to replace it, or choose another name")
     above = next(p for p in path.absolute().parents if p.exists())
     if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
-        raise MachineError(f"--out {out}: cannot be written to {above}; choose another folder")
+        raise MachineError(f"{flag} {out}: cannot be written to {above}; choose another folder")
     return path
 
 
@@ -92,7 +94,8 @@ def write_rows(
 def _typed(values: Any) -> Typed:
     """A column of plain values, of text or of anything that is written out as such."""
     array = np.asarray(values)
-    if array.dtype.kind in "US" or (array.dtype.kind == "O" and any(isinstance(v, str) for v in array)):
+    of_words = array.dtype.kind == "O" and (any(isinstance(v, str) for v in array) or all(v is None for v in array))
+    if array.dtype.kind in "US" or of_words:
         return Typed(objects([v if v is None else str(v) for v in array.tolist()]), Declared("String"))
     return Typed(array, Declared(typed(array)))
 

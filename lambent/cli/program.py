@@ -28,6 +28,7 @@ VERBS = {
     "impute": ("ask", "fill the gaps of a table, each given all that is there"),
     "embed": ("measure", "codes of rows"),
     "score": ("measure", "log-probability bounds row by row, for anomaly detection"),
+    "detect": ("detect", "which rows are odd, how sure that is, and why: RUN DATA, or DATA to train on first"),
     "report": ("show", "rebuild the HTML report of a run"),
     "info": ("show", "what a model file holds"),
     "parts": ("listing", "every part with its fields: the flags of train"),

@@ -48,7 +48,9 @@ class InMemory(Batches):
         context: Tensor | None = None,
         numbers: Tensor | None = None,
     ) -> None:
-        self.x = x.to(device).contiguous()
+        x = x.to(device)
+        # Windows of a series share their memory, and are copied a batch at a time.
+        self.x = x if x.dim() == 2 and x.stride(1) == 1 and x.stride(0) < x.shape[1] else x.contiguous()
         self.context = None if context is None else context.to(device).float()
         self.numbers = None if numbers is None else numbers.to(device)  # in the data that these rows are a share of
         self.rows = len(x)

@@ -1,7 +1,7 @@
 """Loading: any source → encoded rows, with the modality that suits it."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -52,6 +52,20 @@ def load_parted(
     return _fitted(kept, chosen, held), *(encoded(chosen, part) for part in held)
 
 
+def load_cut(
+    source: Any, cut: Callable[[Encoded], Sequence[np.ndarray]], modality: Modality | Spec | str | None = None
+) -> tuple[Encoded, ...]:
+    """All rows, encoded by a modality fitted to all; then those that `cut` makes of them, by one fitted to its first alone.
+
+    cut: of the encoded rows the numbers of those of each part; a part without rows is left out.
+    """
+    opened, chosen = _opened(raw_rows(source), _unfitted(modality))
+    anew = Modality.from_spec(chosen.spec())
+    whole = _fitted(opened, chosen, ())
+    kept, *held = [opened.take(index) for index in cut(whole) if len(index)]
+    return whole, _fitted(kept, anew, held), *(encoded(anew, part) for part in held)
+
+
 def encode_like(modality: Modality, source: Any, split: str = "train", convert: bool = True) -> Encoded:
     """Rows of any source that `load` takes, encoded by a modality that is fitted already.
 
@@ -91,7 +105,8 @@ def _parted(
     raw: Raw, modality: Modality | Spec | str | None, fractions: float | tuple[float, ...], seed: int
 ) -> tuple[list[Raw], Modality]:
     opened, chosen = _opened(raw, modality)
-    parts = sides(len(opened.rows), fractions, seed)
+    # Windows are made of each part by itself, so that none reaches over the cut.
+    parts = sides(len(opened.rows), fractions, seed, min(1, chosen.ordered))
     if len(parts) == 1:
         return [opened], chosen
     return [opened.take(side.index, part=side.facts) for side in parts], chosen
@@ -260,7 +275,8 @@ def encoded(modality: Modality, raw: Raw) -> Encoded:
     facts = {key: value for key, value in raw.facts.items() if value is not None}
     found.source = {"split": "train"} | facts | found.source
     outer = numbers(raw.facts.get("part"))
-    found.numbers = outer if found.numbers is None or outer is None else outer[found.numbers]
+    if outer is not None:
+        found.numbers = outer if found.numbers is None else outer[found.numbers]
     if found.files is not None and "path" in facts:
         found.files = [os.path.relpath(path, facts["path"]) for path in found.files]
     return found

@@ -11,14 +11,19 @@ from torch import Tensor
 from lambent.data.kinds.modality import Encoded
 from lambent.errors import DataError, UsageError
 
+PIECE = 1 << 26  # bytes
 LIMIT_LABELS = 100_000  # names, which the model file keeps
 
 
 def digest(x: Tensor) -> str:
     """SHA-256 of a tensor's values in C order, little-endian, in hexadecimal."""
-    values = x.detach().cpu().contiguous().numpy()
-    little = values.astype(values.dtype.newbyteorder("<"), copy=False)
-    return hashlib.sha256(little.reshape(-1).view(np.uint8).data).hexdigest()
+    told = hashlib.sha256()
+    # A piece at a time: windows of a series share their memory, and as a whole would be many times as large.
+    for piece in x.detach().split(max(1, PIECE // max(1, x[:1].nbytes))) if x.dim() else (x.detach(),):
+        values = piece.cpu().contiguous().numpy()
+        little = values.astype(values.dtype.newbyteorder("<"), copy=False)
+        told.update(little.reshape(-1).view(np.uint8).data)
+    return told.hexdigest()
 
 
 def take(encoded: Encoded, index: np.ndarray, **facts: object) -> Encoded:
@@ -47,9 +52,11 @@ def take(encoded: Encoded, index: np.ndarray, **facts: object) -> Encoded:
 def split(encoded: Encoded, fraction: float = 0.1, seed: int = 0) -> tuple[Encoded, Encoded]:
     """Two disjoint sets: 1 − fraction of the rows and fraction of them, drawn by the seed, each in its first order.
 
+    Of windows of a series the last ones are held out, and those that share rows with them left out.
+
     Raises `UsageError` unless 0 < fraction < 1, `DataError` if either part would be empty.
     """
-    kept, held = cut(len(encoded), fraction, seed)
+    kept, held = cut(len(encoded), fraction, seed, encoded.modality.ordered)
     return take(encoded, kept.index, part=kept.facts), take(encoded, held.index, part=held.facts)
 
 
@@ -61,25 +68,29 @@ class Side:
     facts: dict[str, Any]
 
 
-def cut(rows: int, fraction: float, seed: int = 0) -> tuple[Side, Side]:
-    """The rows that are kept and those that are held out; errors as for `split`."""
-    return _cut(Side(np.arange(rows), {}), fraction, seed)
+def cut(rows: int, fraction: float, seed: int = 0, ordered: int = 0) -> tuple[Side, Side]:
+    """The rows that are kept and those that are held out; errors as for `split`.
+
+    ordered: not 0 for rows that stand in order, of which the last ones are held out; where each reaches over so many of what it
+    was made of, those between that share any with both sides are left out.
+    """
+    return _cut(Side(np.arange(rows), {}), fraction, seed, ordered)
 
 
-def sides(rows: int, fractions: float | tuple[float, ...], seed: int = 0) -> list[Side]:
+def sides(rows: int, fractions: float | tuple[float, ...], seed: int = 0, ordered: int = 0) -> list[Side]:
     """The rows that are kept, then those that are held out for each fraction, of what the one before has left.
 
-    Numbers take four bytes a row where they can, for there may be very many rows. Errors as for `split`.
+    ordered: as of `cut`. Numbers take four bytes a row where they can, for there may be very many rows. Errors as for `split`.
     """
     kept = Side(np.arange(rows, dtype=np.int32 if rows < 2**31 else np.int64), {})
     held = []
     for fraction in (fractions,) if isinstance(fractions, (int, float)) else fractions:
-        kept, out = _cut(kept, fraction, seed)
+        kept, out = _cut(kept, fraction, seed, ordered)
         held.append(out)
     return [kept, *held]
 
 
-def _cut(whole: Side, fraction: float, seed: int) -> tuple[Side, Side]:
+def _cut(whole: Side, fraction: float, seed: int, ordered: int = 0) -> tuple[Side, Side]:
     rows = len(whole.index)
     if not 0 < fraction < 1:
         raise UsageError(f"fraction must lie between 0 and 1, not {fraction}")
@@ -88,11 +99,17 @@ def _cut(whole: Side, fraction: float, seed: int) -> tuple[Side, Side]:
     held = max(1, round(rows * fraction))
     if held >= rows:
         raise DataError(f"{rows} rows cannot be cut in two with a fraction of {fraction}")
+    facts = {"fraction": fraction, "seed": seed, "of": rows} | ({"within": whole.facts} if whole.facts else {})
+    if ordered:
+        if rows - held - (ordered - 1) < 1:
+            raise DataError(f"{rows} rows, each over {ordered}, cannot be cut in two with a fraction of {fraction}")
+        facts["ordered"] = ordered
+        first, last = whole.index[: rows - held - (ordered - 1)], whole.index[rows - held :]
+        return Side(first, facts | {"side": "kept"}), Side(last, facts | {"side": "held"})
     # The order of numbers of four bytes is the same as of eight.
     order = np.random.Generator(np.random.PCG64(seed)).permutation(np.arange(rows, dtype=whole.index.dtype))
     out = np.zeros(rows, bool)
     out[order[:held]] = True
-    facts = {"fraction": fraction, "seed": seed, "of": rows} | ({"within": whole.facts} if whole.facts else {})
     kept = Side(whole.index[~out], facts | {"side": "kept"})
     return kept, Side(whole.index[out], facts | {"side": "held"})
 
@@ -101,7 +118,7 @@ def numbers(part: dict[str, Any] | None) -> np.ndarray | None:
     """The numbers of a part's rows in the data that it was cut from; None of what was not cut, or by an older version."""
     if not part or "of" not in part:
         return None
-    kept, held = cut(part["of"], part["fraction"], part["seed"])
+    kept, held = cut(part["of"], part["fraction"], part["seed"], part.get("ordered", 0))
     own = (kept if part["side"] == "kept" else held).index
     outer = numbers(part.get("within"))
     return own if outer is None else outer[own]

@@ -48,6 +48,10 @@ class LogisticPixels(Explicit):
         return torch.stack(torch.broadcast_tensors(*shifted), -3)
 
     def log_prob(self, value: Tensor) -> Tensor:
+        return self.pixel_log_prob(value).sum((-2, -1))
+
+    def pixel_log_prob(self, value: Tensor) -> Tensor:
+        """The share of each pixel in `log_prob`, all its channels together, [*batch, height, width]."""
         value = value.unsqueeze(-4)
         location = self._locations(value / self.half - 1)
         # In levels from here on: there the edges between levels are exact, however many levels there are.
@@ -59,8 +63,7 @@ class LogisticPixels(Explicit):
         inside = (value > 0) & (value < self.levels - 1)
         log_step = torch.where(inside, torch.log(-torch.expm1(-inverse)), 0.0)
         each = (log_upper + log_lower + log_step).sum(-3)
-        each = each.squeeze(-3) if self.log_weights is None else torch.logsumexp(each + self.log_weights, -3)
-        return each.sum((-2, -1))
+        return each.squeeze(-3) if self.log_weights is None else torch.logsumexp(each + self.log_weights, -3)
 
     @property
     def mean(self) -> Tensor:

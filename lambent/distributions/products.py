@@ -27,6 +27,8 @@ class SteadyProducts(TorchFunctionMode):
             return _linear(*args, **(kwargs or {}))
         if func is torch.baddbmm:
             return _batched(*args)
+        if func is torch.bmm and len(args) == 2:
+            return _each(*args)
         if func in _PRODUCTS and len(args) == 2 and args[1].dim() == 2 and args[0].dim() > 1:
             return _linear(args[0], args[1].mT)
         return func(*args, **(kwargs or {}))
@@ -56,6 +58,16 @@ def _batched(bias: Tensor, values: Tensor, weight: Tensor) -> Tensor:
     if wider or longer:
         bias, weight = functional.pad(bias, (0, wider)), functional.pad(weight, (0, wider, 0, longer))
     made = torch.baddbmm(bias, values, weight)
+    return made[..., :columns].contiguous() if wider else made
+
+
+def _each(values: Tensor, weight: Tensor) -> Tensor:
+    """Products of M pairs: values [M, rows, in], weight [M, in, out], as `_linear`."""
+    terms, columns = weight.shape[1:]
+    wider, longer = -columns % FEWEST, -terms % FEWEST
+    if not wider and not longer:
+        return torch.bmm(values, weight)
+    made = torch.bmm(functional.pad(values, (0, longer)), functional.pad(weight, (0, wider, 0, longer)))
     return made[..., :columns].contiguous() if wider else made
 
 

@@ -1,7 +1,8 @@
 """The scikit-learn faces."""
 
+from lambent.estimators.detector import Detector
 from lambent.estimators.imputer import Imputer
 from lambent.estimators.stored import load_estimator
 from lambent.estimators.vae import VAE
 
-__all__ = ["VAE", "Imputer", "load_estimator"]
+__all__ = ["VAE", "Detector", "Imputer", "load_estimator"]

@@ -34,14 +34,21 @@ def chosen_modality(given: Any, condition: Any, X: Any, likelihood: Any = None) 
 
 
 def assembled(
-    modality: Modality, latent: Callable[[Spec | None], Spec], likelihood: Any, network: Any, members: int = 1
+    modality: Modality,
+    latent: Callable[[Spec | None], Spec],
+    likelihood: Any,
+    network: Any,
+    defaults: dict[str, Spec] | None = None,
+    members: int | None = None,
 ) -> LatentModel:
-    """The model of the given parts, or of those that suit the data."""
-    defaults = modality.defaults()
-    suggestion = defaults.get("latent")
-    if members > 1 and suggestion is not None:  # what one model's codes suggest is not for those of several
-        suggestion = {name: value for name, value in suggestion.items() if name not in ("prior", "posterior")}
-    spec: Spec = {"type": "LatentModel", "latent": latent(suggestion), "members": members}
+    """The model of the given parts, or of those that suit the data: of `defaults`, or those of the modality."""
+    defaults = modality.defaults() if defaults is None else defaults
+    suggestion, whole = defaults.get("latent"), defaults.get("model", {})
+    if members is not None:
+        whole = {**whole, "members": members}
+        if members > 1 and suggestion is not None:  # what one model's codes suggest is not for those of several
+            suggestion = {name: value for name, value in suggestion.items() if name not in ("prior", "posterior")}
+    spec: Spec = {"type": "LatentModel", **whole, "latent": latent(suggestion)}
     spec |= {"context": modality.conditions.width, "white": modality.white, "gaps": modality.gaps}
     kinds: tuple[tuple[str, type[Part], Any], ...] = (
         ("likelihood", Likelihood, likelihood),

@@ -21,7 +21,7 @@ from lambent.estimators.assembly import assembled, is_plain, latent_spec, refuse
 from lambent.estimators.intake import encoded as encoded_rows
 from lambent.estimators.intake import parted
 from lambent.estimators.precise import Precise, threaded
-from lambent.estimators.suited import chosen_objective, settings_of
+from lambent.estimators.suited import chosen_objective, settings_of, suits
 from lambent.fitted import Fitted, Rows
 from lambent.metrics.bound import SAMPLES
 from lambent.model import LatentModel
@@ -51,12 +51,15 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         modality: how raw data become tensors; found from the data by default. Two-dimensional arrays are tables.
         condition: what the model is conditioned on, p(x | c): "label" (the `y` of `fit`, the folder, the label column), or
             names of columns of a table.
-        members: models that are trained in one pass, each from its own start, and make one mixture: an ensemble.
+        members: models that are trained in one pass, each from its own start, and make one mixture: an ensemble; None: what
+            suits, of density one.
         epochs, batch, learning_rate: as in `lambent.fit`; None: what suits the data, with the other settings of the loop.
         patience, validation, precision, threads, device: as there; with threads given, scores, codes and samples are computed
             by as many (auto: all, half or one, whichever was fastest at the first use).
             validation "auto" holds out a tenth of 50 to 10,000 rows, so that the best weights are kept.
         samples: K of the bound that `score_samples` returns.
+        purpose: what those that are left open are to suit: density, outliers (to find rows that are odd among those trained
+            on) or novelties (among others, where these are normal); the latter two as in `Detector`.
         random_state: seed of weights, order and noise.
         verbose: a progress bar, in training and in whatever takes more than two seconds.
 
@@ -76,7 +79,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         objective: Any = None,
         modality: Any = None,
         condition: Any = None,
-        members: int = 1,
+        members: int | None = None,
         epochs: int | None = None,
         batch: int | None = None,
         learning_rate: float | None = None,
@@ -86,6 +89,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         threads: Any = None,
         device: str = "auto",
         samples: int = SAMPLES,
+        purpose: str = "density",
         random_state: Any = 0,
         verbose: bool = False,
     ) -> None:
@@ -107,6 +111,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         self.threads = threads
         self.device = device
         self.samples = samples
+        self.purpose = purpose
         self.random_state = random_state
         self.verbose = verbose
 
@@ -325,14 +330,15 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         return self.fitted_.rows(encoded_rows(self, X, y), given=given)
 
     def _assembled(self, encoded: Encoded) -> LatentModel:
-        return assembled(encoded.modality, self._latent_spec, self.likelihood, self.network, self.members)
+        suited = suits(encoded.modality, self.purpose)
+        return assembled(encoded.modality, self._latent_spec, self.likelihood, self.network, suited, self.members)
 
     def _latent_spec(self, suggested: Spec | None = None) -> Spec:
         return latent_spec(self.latent, self.prior, self.posterior, self._objective(), suggested)
 
     def _objective(self, modality: Modality | None = None) -> Objective:
         known = modality or getattr(vars(self).get("fitted_"), "modality", None)
-        return chosen_objective(self.objective, known, self.likelihood)
+        return chosen_objective(self.objective, known, self.likelihood, self.purpose)
 
     def _adopt(self, fitted: Fitted) -> None:
         self.fitted_ = fitted

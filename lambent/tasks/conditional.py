@@ -158,7 +158,7 @@ def conditionals(
             for start in range(0, len(part), chunk):
                 index = part[start : start + chunk]
                 with steadily():
-                    found = _conditional(model, rows.at(index), chunk, samples, seed, bool(silent[index[0]]))
+                    found = conditional(model, rows.at(index), chunk, samples, seed, bool(silent[index[0]]))
                 yield index, found
                 add(len(index))
 
@@ -186,11 +186,14 @@ def require_any_order(model: LatentModel) -> None:
         raise UsageError(why)
 
 
-def _conditional(model: LatentModel, rows: Rows, chunk: int, samples: int, seed: int, silent: bool) -> Conditional:
+def conditional(
+    model: LatentModel, rows: Rows, chunk: int, samples: int, seed: int, silent: bool = False
+) -> Conditional:
+    """What a few rows may be, filled up to a chunk of them; silent: nothing is known of any, and the prior's codes are taken."""
     x = filled(rows.x, 0, chunk).to(model.device)
     given = None if rows.context is None else filled(rows.context, 0, chunk).to(model.device)
     noise = RowNoise(samples, sum(model.latent.sizes_of_levels), model.device)
-    draw = _alike(model, seed) if silent else from_keys(noise, row_keys(x, seed), members=model.members)
+    draw = alike(model, seed) if silent else from_keys(noise, row_keys(x, seed), members=model.members)
     trace = model.trace(x, samples, draw, given)
     px = columnwise(trace.px)
     log_weight = torch.zeros(trace.samples, len(x), dtype=torch.float64, device=x.device)
@@ -223,7 +226,7 @@ def _completed(px: Columnwise, x: Tensor, keys: Tensor, used: int) -> Tensor:
     return whole
 
 
-def _alike(model: LatentModel, seed: int) -> Draw:
+def alike(model: LatentModel, seed: int) -> Draw:
     """z ~ p(z), the same for all rows; under a context, and below the top, each by itself."""
     generator = torch.Generator(model.device).manual_seed(stream(seed, "codes of the prior"))
 

@@ -51,6 +51,10 @@ def partly(fitted: Fitted, data: Any, seed: int = 0, unread: Collection[str] = (
     Errors as for `Fitted.rows`, which speaks of data that have no column of the table at all.
     """
     table = table_of(fitted)
+    if table.window > 1:
+        raise UsageError(
+            "rows known in part are asked one by one, and this model takes windows of them: train one without"
+        )
     if isinstance(data, (Rows, Encoded)):
         rows = fitted.rows(data, seed)
         return Partial(None, _emptied(rows, table, unread), [])

@@ -142,13 +142,45 @@ class Figure:
 
 @dataclass(frozen=True)
 class Histogram:
-    """How many of the values lie where; those that are not finite are left out, and counted. of: what each is a value of."""
+    """How many of the values lie where; those that are not finite are left out, and counted. of: what each is a value of.
+
+    mark: a value with a line through it and its name; bars at and above it stand out. tail: counts by their logarithm, so that
+    single rows can be seen, and what lies above the frame as one last bar.
+    """
 
     values: Sequence[float]
     title: str
     unit: str = ""
     caption: str = ""
     of: str = "row"
+    mark: float | None = None
+    mark_name: str = ""
+    tail: bool = False
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Points joined in their order, of a name; a main curve is in the accent colour, a plain one muted."""
+
+    name: str
+    x: Sequence[float]
+    y: Sequence[float]
+    main: bool = False
+    value: str = ""  # a number to read beside its name
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Curves in the unit square. diagonal: with the line on which both axes are equal; level: with one across, at a height."""
+
+    title: str
+    curves: Sequence[Curve]
+    unit: str = ""
+    caption: str = ""
+    diagonal: bool = False
+    level: float | None = None
+    spot: tuple[float, float] | None = None  # a point with a ring around it
+    spot_name: str = ""
 
 
 @dataclass(frozen=True)
@@ -210,7 +242,19 @@ class Details:
 
 
 Block = (
-    Paragraph | Code | Remarks | Listing | TableBlock | Figure | Histogram | Shares | Matrix | Sheet | Group | Details
+    Paragraph
+    | Code
+    | Remarks
+    | Listing
+    | TableBlock
+    | Figure
+    | Histogram
+    | Curves
+    | Shares
+    | Matrix
+    | Sheet
+    | Group
+    | Details
 )  # what a section's body is made of
 
 

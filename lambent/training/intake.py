@@ -72,13 +72,20 @@ def taken(
         count = None if own is None or len(own) != len(x) else torch.from_numpy(own)
         train = InMemory(x, settings.batch, settings.seed, device, given, count)
         return Intake(train, _held_out(validation, modality, settings, device), modality)
-    sides = cut(len(x), settings.validation, stream(settings.seed, "validation share"))
+    ordered = 0 if modality is None else modality.ordered
+    sides = cut(len(x), settings.validation, stream(settings.seed, "validation share"), ordered)
     kept, out = (torch.from_numpy(side.index) for side in sides)
     parts = [
-        InMemory(x[index], batch, settings.seed, device, None if given is None else given[index], index)
+        InMemory(_at(x, index), batch, settings.seed, device, None if given is None else given[index], index)
         for index, batch in ((kept, settings.batch), (out, 4 * settings.batch))
     ]
     return Intake(parts[0], parts[1], modality, x)
+
+
+def _at(x: Tensor, index: Tensor) -> Tensor:
+    """Some of the rows; a run of them shares their memory."""
+    first, last = int(index[0]), int(index[-1])
+    return x[first : last + 1] if last - first + 1 == len(index) else x[index]
 
 
 def _stored(data: OnDisk, validation: Any, settings: Training, device: torch.device, context: Any) -> Intake:

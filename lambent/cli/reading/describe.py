@@ -6,7 +6,7 @@ import typing
 from typing import Any
 
 from lambent.cli.reading.plan import default_of, families, modalities
-from lambent.cli.reading.settings import Setting, kind_of, of_evaluation, of_fit, of_rows
+from lambent.cli.reading.settings import Setting, kind_of, of_evaluation, of_fit, of_model, of_rows
 from lambent.cli.reading.specs import part_in
 from lambent.part import Part, registered
 from lambent.part import families as all_families
@@ -79,7 +79,7 @@ def everything() -> dict[str, dict[str, Any]]:
         section: {"family": kind.__name__, "default": None if section in by_data else default_of(section)["type"]}
         for section, kind in chosen.items()
     }
-    settings = {"data": of_rows(), "fit": of_fit(), "evaluate": of_evaluation()}
+    settings = {"data": of_rows(), "model": of_model(), "fit": of_fit(), "evaluate": of_evaluation()}
     told = {section: {name: _told(one) for name, one in known.items()} for section, known in settings.items()}
     return {"parts": catalogue(), "sections": sections, "settings": told}
 

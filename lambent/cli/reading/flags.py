@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from lambent.cli.reading.trees import Tree, Typed
 from lambent.errors import UsageError, bound, nearest
 
-FAMILIES = ("latent", "likelihood", "network", "objective", "data")
+FAMILIES = ("latent", "likelihood", "network", "objective", "model", "data")
 LARGEST_SEED = 2**63 - 1
 SHORT = re.compile(r"-[A-Za-z]")  # how a short form begins; -500 and a lone - are values
 
@@ -69,7 +69,7 @@ def _dashed(token: str) -> str:
     return name.replace("_", "-") + equals + value
 
 
-def divided(arguments: Sequence[str]) -> tuple[list[str], Tree]:
+def divided(arguments: Sequence[str], families: Sequence[str] = FAMILIES) -> tuple[list[str], Tree]:
     """A verb's own arguments, and the tree of all flags that describe parts (`--latent.prior Vamp`, `--data.size=64,64`)."""
     rest: list[str] = []
     tree: Tree = {}
@@ -80,7 +80,7 @@ def divided(arguments: Sequence[str]) -> tuple[list[str], Tree]:
         path = name[2:].replace("-", "_").split(".")
         if token == "--":
             return [*rest, token, *tokens], tree
-        if not name.startswith("--") or path[0] not in FAMILIES:
+        if not name.startswith("--") or path[0] not in families:
             rest.append(token)
             continue
         if not all(path):

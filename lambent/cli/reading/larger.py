@@ -10,7 +10,7 @@ from lambent.cli.reading import sources
 from lambent.cli.reading.sources import SEED, Splits, settled
 from lambent.cli.reading.trees import Tree
 from lambent.cli.voice import Voice
-from lambent.data import Encoded, Modality
+from lambent.data import Encoded, Modality, parted_like
 from lambent.data.catalog.entries import CATALOG
 from lambent.data.readers.arrays import divided
 from lambent.data.stored.memory import needed
@@ -127,6 +127,27 @@ def recorded(
         whole = on_disk_like(modality, source, cache, request["split"], tell)
         train, *cut_off = parted(whole, shares, SEED)
     return cut_off[0] if wants_test else _limited(train, request["limit"])
+
+
+def held_out(provenance: dict[str, Any], modality: Modality, folder: Path, voice: Voice) -> Encoded | OnDisk | None:
+    """Rows of a run that nothing was learned from, drawn as those that it was trained on; None where it held none out.
+
+    The test rows, where they are a share of the same rows; a split of its own may be drawn otherwise, so that then those are
+    taken that training was watched by.
+    """
+    request = provenance.get("request") or {}
+    if not isinstance(request.get("test", ""), str):
+        return recorded(provenance, modality, None, folder, voice)
+    watched = (provenance.get("fit") or {}).get("validation", 0)
+    if isinstance(watched, str):
+        return recorded(provenance, modality, watched, folder, voice) if watched != "auto" and request else None
+    if not watched or "source" not in request:
+        return None
+    source, split = str(request["source"]), request["split"]
+    if _is_path(source) and beyond(source, split, modality, request.get("memory", "auto")) is not None:
+        whole = on_disk_like(modality, source, cache_of(folder), split, Waiting(voice))
+        return _limited(parted(whole, (watched,), SEED)[1], request["limit"])
+    return sources.drawn(parted_like(modality, source, (watched,), SEED, split)[1], request["limit"])
 
 
 def given(

@@ -10,6 +10,9 @@ from lambent.cli.reading.words import shown
 
 def add_part_flags(parser: Parser, flags: Tree, known: Catalogue) -> None:
     """The flags of the parts chosen so far."""
+    group = parser.add_argument_group("--model.FIELD X", "of the model as a whole")
+    for row, one in known["settings"]["model"].items():
+        group.add_argument(f"--model.{row}", metavar="X", help=_words(one))
     for section, facts in known["sections"].items():
         members, usual = known["parts"][facts["family"]], facts["default"]
         given = as_tree(flags.get(section), facts["family"], section)
@@ -22,10 +25,10 @@ def add_part_flags(parser: Parser, flags: Tree, known: Catalogue) -> None:
         for row, one in known["settings"].get(section, {}).items():
             group.add_argument(f"--{section}.{row}", metavar="X", help=_words(one))
         if str(name) in members:
-            _add_fields(group, section, facts["family"], members[str(name)], given, known["parts"])
+            add_fields(group, section, facts["family"], members[str(name)], given, known["parts"])
 
 
-def _add_fields(group: Any, path: str, family: str, part: dict[str, Any], given: Tree, parts: Catalogue) -> None:
+def add_fields(group: Any, path: str, family: str, part: dict[str, Any], given: Tree, parts: Catalogue) -> None:
     """The fields of a part, and below a field that holds a part of another family, those of the part in it."""
     for name, field in part["fields"].items():
         here, inner = f"{path}.{name}", field["kind"]
@@ -35,7 +38,7 @@ def _add_fields(group: Any, path: str, family: str, part: dict[str, Any], given:
         below = as_tree(given.get(name), inner, here)
         chosen = parts[inner].get(str(below.get("type", field["default"])))
         if chosen is not None:
-            _add_fields(group, here, inner, chosen, below, parts)
+            add_fields(group, here, inner, chosen, below, parts)
 
 
 def _words(field: dict[str, Any]) -> str:

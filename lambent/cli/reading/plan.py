@@ -14,20 +14,26 @@ from lambent.part import Part, Spec, registered
 
 VERSION = 1
 PARTS = ("latent", "likelihood", "network", "objective")
-SECTIONS = ("lambent", "name", "data", *PARTS, "fit", "evaluate")
+SECTIONS = ("lambent", "name", "data", *PARTS, "model", "fit", "evaluate")
 
 
 @dataclass
 class Plan:
-    """What was asked for: sections as given, settings complete; parts are completed once the data are known."""
+    """What was asked for: sections as given, settings complete; parts are completed once the data are known.
+
+    detecting: parts and settings that nobody chose are those that suit telling odd rows; clean: nor does training trim then.
+    """
 
     name: str | None
     rows: Tree
     modality: Tree
     parts: dict[str, Any]
+    model: Tree
     fit: Tree
     evaluate: Tree
-    asked: frozenset[str] = frozenset()  # the settings of the loop that were given
+    asked: frozenset[str] = frozenset()  # the settings of the loop and of the model that were given
+    detecting: bool = False
+    clean: bool = False
 
     @classmethod
     def of(cls, tree: Tree) -> "Plan":
@@ -43,9 +49,10 @@ class Plan:
             rows=settings.read({k: v for k, v in data.items() if k in own}, own, "data"),
             modality={k: v for k, v in data.items() if k not in own},
             parts={name: tree.get(name) for name in PARTS},
+            model=settings.read(_section(tree, "model"), settings.of_model(), "model"),
             fit=settings.read(_section(tree, "fit"), settings.of_fit(), "fit"),
             evaluate=settings.read(_section(tree, "evaluate"), settings.of_evaluation(), "evaluate"),
-            asked=frozenset(_section(tree, "fit")),
+            asked=frozenset({**_section(tree, "fit"), **_section(tree, "model")}),
         )
 
     def check(self) -> None:
@@ -85,9 +92,18 @@ class Plan:
         own = suggested_latent(start["latent"], found["latent"], Objective.from_spec(found["objective"]))
         return found | {"latent": completed(families()["latent"], self.parts["latent"], own, "latent")}
 
+    def suited(self, modality: Any) -> dict[str, Any]:
+        """The parts and settings that suit the data, and what the model is for."""
+        found: dict[str, Any] = modality.detecting() if self.detecting else modality.defaults()
+        if self.clean and "trim" in found.get("objective", {}):
+            found = found | {"objective": found["objective"] | {"trim": 0.0}}
+        return found
+
     def suit(self, defaults: dict[str, Any]) -> None:
-        """Take the settings of the loop that suit the data, but for those that were given."""
-        self.fit |= {name: value for name, value in defaults.get("fit", {}).items() if name not in self.asked}
+        """Take the settings of the loop and of the model that suit the data, but for those that were given."""
+        for section in ("fit", "model"):
+            own: Tree = getattr(self, section)
+            own |= {name: value for name, value in defaults.get(section, {}).items() if name not in self.asked}
 
     def plain(self, modality: Spec, parts: dict[str, Spec]) -> Tree:
         """The tree with every field resolved: the same run again."""
@@ -97,6 +113,7 @@ class Plan:
             **named,
             "data": {**self.rows, **modality},
             **parts,
+            **({"model": self.model} if self.model else {}),
             "fit": self.fit,
             "evaluate": self.evaluate,
         }

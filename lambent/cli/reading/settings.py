@@ -11,6 +11,7 @@ from lambent.errors import UsageError, bound, nearest
 from lambent.part import coerced, named
 
 LARGEST = float("inf")
+OF_MODEL = ("members",)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +46,20 @@ def of_rows() -> dict[str, Setting]:
     }
 
 
+def of_model() -> dict[str, Setting]:
+    """What is chosen of the model as a whole, beside its parts; the rest the data tell."""
+    from lambent.model import LatentModel
+
+    fields = {field.name: field for field in dataclasses.fields(LatentModel)}
+    hints = typing.get_type_hints(LatentModel)
+    return {name: _of_field(fields[name], hints[name]) for name in OF_MODEL if name in fields}
+
+
+def _of_field(field: "dataclasses.Field[Any]", hint: Any) -> Setting:
+    limits = field.metadata.get("minimum", 0), field.metadata.get("maximum", LARGEST)
+    return Setting(hint, field.default, field.metadata["meaning"], *limits)
+
+
 def of_evaluation() -> dict[str, Setting]:
     """How the trained model is evaluated."""
     from lambent.metrics.bound import SAMPLES
@@ -63,8 +78,7 @@ def of_fit() -> dict[str, Setting]:
 
     hints, found = typing.get_type_hints(Training), {}
     for field in dataclasses.fields(Training):
-        limits = field.metadata.get("minimum", 0), field.metadata.get("maximum", LARGEST)
-        found[field.name] = Setting(hints[field.name], field.default, field.metadata["meaning"], *limits)
+        found[field.name] = _of_field(field, hints[field.name])
     del found["steps"]  # for iterables; the rows of a run are all in memory
     # `fit` holds nothing out by default; for a person at a terminal a share is the rule.
     meaning = "split to watch, or a share of the training rows to hold out; auto: 'valid' if they have that, else 0.1"

@@ -3,7 +3,7 @@
 import json
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,10 @@ from lambent.cli.voice import Voice, plain
 from lambent.data import Encoded
 from lambent.data.stored.ondisk import OnDisk
 from lambent.disk.whole import write_text
-from lambent.errors import InterruptedRun
+from lambent.errors import InterruptedRun, UsageError
 from lambent.fitted import Fitted, versions
 from lambent.model import LatentModel
+from lambent.model.model import check
 from lambent.objectives import Objective
 from lambent.part import Spec
 from lambent.report import Remark, summary, verdict
@@ -49,26 +50,48 @@ class Job:
     command: str
     track: str | None = None
     keep_checkpoint: bool = False
+    then: str = ""  # what comes after the training, where that is not all
+    check: Callable[[Splits], None] | None = None  # of the rows, before anything is trained
 
     def way(self, folder: Path) -> str:
         """How to go on after an interruption."""
         kept = " --keep-checkpoint" if self.keep_checkpoint else ""
-        return f"go on with: lambent train --resume {shlex.quote(str(folder))}{kept}"
+        then = f", then: {self.then}" if self.then else ""
+        return f"go on with: lambent train --resume {shlex.quote(str(folder))}{kept}{then}"
+
+
+@dataclass(frozen=True)
+class Carried:
+    """What a run has come to: the model, the rows that it took, and what was measured of it."""
+
+    fitted: Fitted
+    rows: Splits
+    findings: Findings
+    evaluation: Evaluation
 
 
 def carry_out(plan: Plan, folder: Path, job: Job, resume: bool = False) -> int:
-    """Train by the plan into the folder, which this process holds; returns the exit status."""
+    """Train by the plan into the folder, which this process holds, and tell of it; returns the exit status."""
+    done = carried(plan, folder, job, resume)
+    _conclusion(folder, done.evaluation, done.findings, done.fitted, job.voice)
+    return 0
+
+
+def carried(plan: Plan, folder: Path, job: Job, resume: bool = False) -> Carried:
+    """Train by the plan into the folder, evaluate, and write everything there."""
     device_of(plan.fit["device"])
     trackers = _trackers(job.track, folder)
     rows = load_rows(plan.rows, plan.modality, plan.fit["validation"], folder, job.voice, plan.encoding)
     plan.rows, plan.fit["validation"] = rows.request, rows.validation
     modality = rows.train.modality
-    defaults = modality.defaults()
+    defaults = plan.suited(modality)
     plan.suit(defaults)
     parts = plan.described(defaults, modality.likelihoods)
     own: Spec = {k: v for k, v in parts.items() if k != "objective"}
-    own |= {"context": modality.conditions.width, "white": modality.white, "gaps": modality.gaps}
-    model = LatentModel.from_spec({"type": "LatentModel", **own})
+    own |= plan.model | {"context": modality.conditions.width, "white": modality.white, "gaps": modality.gaps}
+    model = _assembled(own, plan, job.voice)
+    if job.check is not None:
+        job.check(rows)
     objective = Objective.from_spec(parts["objective"])
     start = _Start(plan, parts, rows, folder, resume, job.voice)
     watchers = [start, Journal(folder / run_folder.HISTORY), *_progress(job.voice), *trackers]
@@ -95,8 +118,24 @@ def carry_out(plan: Plan, folder: Path, job: Job, resume: bool = False) -> int:
     if not job.keep_checkpoint:
         # Only now: until the report stood there, it was the way to go on.
         (folder / run_folder.CHECKPOINT).unlink(missing_ok=True)
-    _conclusion(folder, found, findings, fitted, job.voice)
-    return 0
+    return Carried(fitted, rows, findings, found)
+
+
+def _assembled(own: Spec, plan: Plan, voice: Voice) -> LatentModel:
+    """The model of these parts; of one member, where several suit the data but not a part that was chosen."""
+    spec = {"type": "LatentModel", **own}
+    model = LatentModel.from_spec(spec)
+    if model.members == 1 or "members" in plan.asked:
+        return model
+    try:
+        check(model)
+    except UsageError as error:
+        alone = LatentModel.from_spec(spec | {"members": 1})
+        check(alone)
+        voice.note(f"one model is trained, where an ensemble of {model.members} suits the data: {error}")
+        plan.model["members"] = 1
+        return alone
+    return model
 
 
 def conclude(

@@ -227,7 +227,7 @@ def opened_with_rows(options: Namespace, voice: Voice) -> tuple[Path, Fitted, En
     else:
         encoded = recorded(fitted, options.split, path.parent, voice)
         voice.note(which(encoded, options.split))
-    _note_notices(encoded, voice)
+    note_notices(encoded, voice)
     return path, fitted, encoded
 
 
@@ -273,6 +273,6 @@ def lead_of(encoded: Encoded) -> dict[str, Any]:
     return lead
 
 
-def _note_notices(encoded: Encoded | OnDisk, voice: Voice) -> None:
+def note_notices(encoded: Encoded | OnDisk, voice: Voice) -> None:
     for words in sentences(encoded.source, but=("constant", "dropped_index")).values():
         voice.note(f"data: {words}")

@@ -109,6 +109,8 @@ def _facts(path: Path, header: dict[str, Any]) -> list[tuple[str, str]]:
                 f"{data.get('name') or data.get('path') or '?'}, {show(data.get('rows'))} rows ({data.get('split', 'train')})",
             )
         )
+    if header.get("detection"):
+        facts.append(("detector", _detector(header["detection"])))
     if came.get("parameters"):
         facts.append(("parameters", show(came["parameters"])))
     if came.get("steps"):
@@ -121,6 +123,13 @@ def _facts(path: Path, header: dict[str, Any]) -> list[tuple[str, str]]:
         facts.append((name, f"{show(metric.get('value'))} {metric.get('unit', '')}"))
     facts.append(("made with", ", ".join(f"{k} {v}" for k, v in (came.get("versions") or {}).items())))
     return [*facts, ("SHA-256", str(header.get("sha256")))]
+
+
+def _detector(found: dict[str, Any]) -> str:
+    """Its score, and how many rows it knows."""
+    own = found.get("facts") or {}
+    words = {"training": "training rows", "held_out": "held-out rows"}
+    return ", ".join([in_line(found.get("score")), *(f"{own[k]:,} {words[k]}" for k in words if k in own)])
 
 
 def _metrics(path: Path) -> dict[str, Any] | None:

@@ -57,9 +57,9 @@ def _begun(options: argparse.Namespace, flags: Tree, job: "Job") -> int:
     from lambent.cli.reading.plan import Plan
     from lambent.cli.verbs.carry import carry_out
 
-    plan = Plan.of(_tree(options, flags))
+    plan = Plan.of(tree_of(options, flags))
     plan.check()
-    folder = Path(options.out) if options.out else run_folder.unused(RUNS, plan.name or _name_of(plan.rows["source"]))
+    folder = Path(options.out) if options.out else run_folder.unused(RUNS, plan.name or name_of(plan.rows["source"]))
     run_folder.vacant(folder, options.force)
     if plan.rows["source"] is not None:
         run_folder.apart(folder, plan.rows["source"])
@@ -73,6 +73,19 @@ def _parser(known: Catalogue) -> Parser:
         "data", nargs="?", metavar="DATA", help="a file, a folder or the name of a data set (lambent data)"
     )
     parser.add_argument("-o", "--out", metavar="RUN", type=filled("--out"), help="the run folder; default: runs/NAME")
+    parser.add_argument("--resume", metavar="RUN", help="go on with an interrupted run, to the same bits")
+    parser.add_argument("--force", action="store_true", help="replace the run in the folder")
+    settings = known["settings"]
+    add_training(parser, known, {name: settings["data"][name] for name in ("limit", "memory")})
+    common(parser)
+    parser.add_argument(
+        "--import", dest="modules", action="append", default=[], metavar="MODULE", help=argparse.SUPPRESS
+    )
+    return parser
+
+
+def add_training(parser: Parser, known: Catalogue, rows: Catalogue) -> None:
+    """The flags of a training, but for those of its parts; rows: the settings of which rows it takes."""
     parser.add_argument("--name", help="the run's name; default: that of the folder")
     parser.add_argument(
         "--condition",
@@ -81,15 +94,13 @@ def _parser(known: Catalogue) -> Parser:
         help="train p(x | c): c is the label, or columns of a table, such as age,sex; short for --data.condition",
     )
     parser.add_argument("--config", metavar="FILE", help="a YAML or JSON file of settings, on which flags are laid")
-    parser.add_argument("--resume", metavar="RUN", help="go on with an interrupted run, to the same bits")
-    parser.add_argument("--force", action="store_true", help="replace the run in the folder")
     parser.add_argument(
         "--keep-checkpoint", action="store_true", help="keep the state of the training when the run is finished"
     )
     parser.add_argument("--track", choices=("tensorboard", "mlflow"), help="send the history to a tracker as well")
     settings = known["settings"]
     sections = (
-        ("rows", {name: settings["data"][name] for name in ("limit", "memory")}),
+        ("rows", rows),
         ("evaluation", settings["evaluate"]),
         ("training", settings["fit"]),
     )
@@ -99,14 +110,9 @@ def _parser(known: Catalogue) -> Parser:
             default = "" if one["default"] is None else f" (default {one['default']})"
             meaning = (one["meaning"] + default).replace("%", "%%")
             group.add_argument(f"--{name.replace('_', '-')}", type=Typed, metavar=one["metavar"], help=meaning)
-    common(parser)
-    parser.add_argument(
-        "--import", dest="modules", action="append", default=[], metavar="MODULE", help=argparse.SUPPRESS
-    )
-    return parser
 
 
-def _tree(options: argparse.Namespace, flags: Tree) -> Tree:
+def tree_of(options: argparse.Namespace, flags: Tree) -> Tree:
     """The file's settings, with those of the flags laid on them."""
     from lambent.cli.reading import settings
     from lambent.cli.reading.plan import read_plan, sourced, with_flags
@@ -124,7 +130,7 @@ def _tree(options: argparse.Namespace, flags: Tree) -> Tree:
     return with_flags(tree, flags)
 
 
-def _name_of(source: str | None) -> str:
+def name_of(source: str | None) -> str:
     """A folder's name from the data's."""
     stem = Path((source or "run").partition("?")[0].partition(":")[0]).stem
     return "".join(c if c.isalnum() or c in "._-" else "-" for c in stem).strip(".-")[:60] or "run"

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from lambent.data.kinds.columns.base import Column
 from lambent.data.kinds.columns.left_out import Constant
 from lambent.data.notices import Notices
 from lambent.data.readers.frames import Columns, listed
@@ -90,3 +91,16 @@ def note_changed(table: Columns, column: Constant, notices: Notices) -> None:
 
 def _shown(value: Any) -> str:
     return f"{float(value):g}" if isinstance(value, (bool, int, float, np.number, np.bool_)) else repr(str(value)[:40])
+
+
+def refuse_gaps(table: Columns, columns: Sequence[Column], out: np.ndarray) -> None:
+    """`DataError` for the first cell of encoded columns that is missing, [rows, columns], where none may be."""
+    for place in np.flatnonzero(np.isnan(out).any(0)).tolist():
+        name = columns[place].name
+        row = int(np.isnan(out[:, place]).argmax())
+        more = int(np.isnan(out[:, place]).sum()) - 1
+        others = f" ({more} more in this column)" if more else ""
+        raise DataError(
+            f"{table.cell(name, row)}: is missing or not a number{others}, and this table was learned without gaps; fill or "
+            "leave out such cells, or learn it with gaps: missing=yes (--data.missing yes)"
+        )

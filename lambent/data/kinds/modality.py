@@ -61,6 +61,11 @@ class Modality(Part):
         """Whether values of its rows may be missing, NaN; known after `fit`."""
         return False
 
+    @property
+    def ordered(self) -> int:
+        """0, unless rows stand in an order that a cut is to keep: then how many of them one encoded row reaches over."""
+        return 0
+
     def log_slope(self, x: Tensor) -> Tensor | None:
         """Nats, [N, D] of the columns, to be added to log-densities of encoded rows to have them in the data's own units.
 

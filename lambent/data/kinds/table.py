@@ -14,7 +14,8 @@ from lambent.data.kinds.columns.kinds import asked
 from lambent.data.kinds.columns.learning import MOST_VALUES, Learning
 from lambent.data.kinds.columns.left_out import Constant
 from lambent.data.kinds.columns.restriction import Restriction, parsed
-from lambent.data.kinds.matching import matched, note_changed
+from lambent.data.kinds.columns.windows import widened, windows
+from lambent.data.kinds.matching import matched, note_changed, refuse_gaps
 from lambent.data.kinds.modality import Encoded, Modality
 from lambent.data.kinds.opening import Opener
 from lambent.data.kinds.suiting import detecting, suiting
@@ -61,6 +62,13 @@ class Table(Modality):
         minimum=0,
         maximum=1,
     )
+    window: int = option(
+        "rows of a time series that become one: each row together with those before it, columns NAME[-1], NAME[0]; the rows "
+        "stand in order, and the last ones are held out",
+        default=1,
+        minimum=1,
+        maximum=10_000,
+    )
     drop: tuple[str, ...] = option("columns to leave out", default=())
     label: str | None = option("the column of labels: kept beside the data, never trained on", default=None)
     delimiter: str | None = option(
@@ -81,6 +89,7 @@ class Table(Modality):
         self.noticed: dict[str, list[str]] = {}  # the columns and cells behind the notices
         self._backend, self.named, self._rows = "array", False, 0
         self.encoding, self._gaps = Encoding(), self.missing == "yes"
+        self.of_rows = Encoding()  # the same, but for windows: of one row
 
     # ---- what is known once it is fitted -------------------------------------------------------------------------
 
@@ -96,6 +105,10 @@ class Table(Modality):
         return self._gaps
 
     @property
+    def ordered(self) -> int:
+        return self.window if self.window > 1 else 0
+
+    @property
     def columns(self) -> list[Column]:
         """All columns, in order, those that are no part of the encoded rows too; empty before `fit`."""
         return self.encoding.columns
@@ -104,6 +117,11 @@ class Table(Modality):
     def names(self) -> list[str]:
         """The names of the encoded columns, in order; indicators are called "age is missing"."""
         return self.encoding.names
+
+    @property
+    def learned(self) -> int:
+        """How many rows it was learned from."""
+        return self._rows
 
     def column(self, name: str) -> Column:
         """The column of that name; `UsageError` with the nearest if there is none."""
@@ -128,6 +146,8 @@ class Table(Modality):
 
     def learn(self, pieces: Iterable[Any]) -> Self:
         """`fit` on a table in pieces: the same to the bit; of large tables quantiles and frequencies come from a sample."""
+        if self.window > 1:
+            raise UsageError("windows reach over the ends of pieces: load the table into memory, or set window to 1")
         return self._learn(pieces, MOST_VALUES)
 
     def _learn(self, pieces: Iterable[Any], most: int | None) -> Self:
@@ -144,9 +164,10 @@ class Table(Modality):
         if learning is None or not learning.rows:
             raise DataError("there are no rows to learn from")
         self._rows = learning.rows
-        self.encoding = learning.learned(notices)
+        self.of_rows = learning.learned(notices)
+        self.encoding = widened(self.of_rows, self.window)
         by_kind = self.encoding.ranks or self.encoding.leaves
-        self._gaps = {"yes": True, "no": False}.get(self.missing, by_kind or bool(self.encoding.gappy))
+        self._gaps = {"yes": True, "no": False}.get(self.missing, by_kind or bool(self.of_rows.gappy))
         if sampled := learning.sampled:
             notices["quartiles_from_a_sample"] = len(sampled)
         self.label_names = sorted(labels) or None
@@ -177,14 +198,14 @@ class Table(Modality):
         if self.missing != "auto" or self._gaps:
             return
         for table in map(self.open, pieces):
-            there = [table.values(column.name) for column in self.columns if column.name in table]
+            there = [table.values(column.name) for column in self.of_rows.columns if column.name in table]
             self._gaps = self._gaps or any(bool(np.isnan(found).any()) for found in there if found.dtype.kind == "f")
 
     # ---- encoding and decoding -----------------------------------------------------------------------------------
 
     def unchanging(self, shape: Shape, dtype: np.dtype) -> bool:
         """Whether an array's rows are their own encoding: float32, no column dropped, every scale 1 and centre 0."""
-        whole = not self.drop and self.label is None and not self.condition
+        whole = not self.drop and self.label is None and not self.condition and self.window == 1
         return dtype == np.float32 and tuple(shape) == self.event and self.encoding.unchanging and whole
 
     def encode(self, raw: Any) -> Tensor:
@@ -196,34 +217,35 @@ class Table(Modality):
         self.event  # noqa: B018 - which says that there is none yet
         table = self.open(raw)
         notices = Notices(table.notices, table.notices.names)
-        every = [column.name for column in self.columns]
-        needed = self.encoding.needed() if table.named and self.named else every
+        every = [column.name for column in self.of_rows.columns]
+        needed = self.of_rows.needed() if table.named and self.named else every
         known = {self.label, *self.drop, *self.condition, *every}
         table = matched(table, needed, self.named, known, notices)
-        out = self.encoding.encode(table)
+        out = self.of_rows.encode(table)
         if not self._gaps:
-            self._refuse_gaps(table, out)
-        for column in self.columns:
+            refuse_gaps(table, self.of_rows.modelled, out)
+        for column in self.of_rows.columns:
             if isinstance(column, Constant):
                 note_changed(table, column, notices)
         labels, label_names = None, None
         if self.label and self.label in table:
             labels, label_names = self._labels(table, self.label_names)
-        x = torch.from_numpy(out)
+        x, first = self._windowed(torch.from_numpy(out), table.origin), self.window - 1
         source = {"rows": len(x), "sha256": digest(x), **notices.facts()}
-        found = {name: table.values(name) for name in self._beside() if name in table}
-        return Encoded(x, self, labels, label_names, source=source, beside=found)
+        found = {name: table.values(name)[first:] for name in self._beside() if name in table}
+        labels = labels if labels is None else labels[first:]
+        numbers = np.arange(first, table.rows) if first else None
+        return Encoded(x, self, labels, label_names, source=source, beside=found, numbers=numbers)
 
-    def _refuse_gaps(self, table: Columns, out: np.ndarray) -> None:
-        for place in np.flatnonzero(np.isnan(out).any(0)):
-            name = self.encoding.modelled[place].name
-            row = int(np.isnan(out[:, place]).argmax())
-            more = int(np.isnan(out[:, place]).sum()) - 1
-            others = f" ({more} more in this column)" if more else ""
-            raise DataError(
-                f"{table.cell(name, row)}: is missing or not a number{others}, and this table was learned without gaps; fill or "
-                "leave out such cells, or learn it with gaps: missing=yes (--data.missing yes)"
-            )
+    def _windowed(self, x: Tensor, origin: str) -> Tensor:
+        """Encoded rows as windows; a window is numbered, labelled and conditioned as the row that it ends with."""
+        if self.window == 1:
+            return x
+        found = windows(x[:, : len(self.of_rows.modelled)], self.window, origin)
+        if not self.encoding.indicates:
+            return found
+        open_ones = found.new_full((len(found), len(self.encoding.indicates)), torch.nan)
+        return torch.cat((found, open_ones), 1)
 
     def _beside(self) -> list[str]:
         """The columns that condition; "label" may stand for the column of labels, which is read as such."""
@@ -280,7 +302,7 @@ class Table(Modality):
         if not self.columns:
             raise UsageError("Table: call fit first; until then there is no state")
         return {
-            **self.encoding.state(),
+            **self.of_rows.state(),
             "gaps": self._gaps,
             "rows": self._rows,
             "backend": self._backend,
@@ -305,7 +327,8 @@ class Table(Modality):
             if isinstance(error, ArtifactError):
                 raise
             raise ArtifactError(f"the stored state of Table is damaged ({error!r})") from None
-        self.encoding, self._gaps, self._rows = encoding, gaps, rows
+        self.of_rows, self._gaps, self._rows = encoding, gaps, rows
+        self.encoding = widened(encoding, self.window)
         self.label_names, self.notices, self.noticed = label_names, notices, noticed
         self._backend, self.named = backend, named
         return self

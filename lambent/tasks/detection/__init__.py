@@ -1,5 +1,8 @@
 """Which rows are odd, how sure that is, and why."""
 
+from lambent.tasks.detection.heat import Box, Heatmap, heatmaps, usual_heat
+from lambent.tasks.detection.overlay import overlay, saved_heatmaps
+from lambent.tasks.detection.reasons import Reason, reasons, usual_costs
 from lambent.tasks.detection.scores import (
     Blend,
     Density,
@@ -12,4 +15,7 @@ from lambent.tasks.detection.scores import (
     Score,
 )
 
-__all__ = ["Blend", "Density", "Drawing", "Evidence", "LatentDistance", "Nearest", "Ratio", "Reconstruction", "Score"]
+__all__ = [
+    "Blend", "Box", "Density", "Drawing", "Evidence", "Heatmap", "LatentDistance", "Nearest", "Ratio", "Reason", "Reconstruction", "Score",
+    "heatmaps", "overlay", "reasons", "saved_heatmaps", "usual_costs", "usual_heat",
+]  # fmt: skip

@@ -2,7 +2,6 @@
 
 from typing import Self
 
-import torch
 from torch import Tensor
 
 from lambent.fitted import Fitted, Rows
@@ -50,9 +49,7 @@ class Blend(Score):
         places = sampled_places(rows.x, max(LEARNED, self.most))
         learned, kept = rows.at(places), rows.at(places[: self.most])
         needed = described(fitted, learned)
-        self.kept = (
-            {"rows": kept.x.float().clone()} | Units.learned(fitted, rows.x)._asdict() | usual("needed", needed)
-        )
+        self.kept = {"rows": kept.x.float().clone()} | Units.learned(fitted, rows.x)._asdict() | usual("needed", needed)
         worst = self._robust(unusual(self.kept, "needed", needed[:, : len(kept)])).mean(0)
         best = max(2, round((1 - self.trim) * len(kept)))
         # Of equal ones the first, in an order that content decides.

@@ -17,6 +17,7 @@ SCRIPTS = (
     "crowded",
     "defaults",
     "density",
+    "detect_images",
     "epochs",
     "evaluation",
     "growth",

@@ -50,6 +50,8 @@ def expectations(column: Column, estimate: Estimate) -> list[str]:
         return [_between(*pair) for pair in zip(*ends, strict=True)]
     if isinstance(column, (Ranked, Warped)):
         low, high = (as_typed(column, each).values.astype(np.float64) for each in (low, high))
+    if isinstance(column, Numeric) and column.least is not None:  # no payment below nought is expected
+        low, high = (np.clip(each, column.least, column.most) for each in (low, high))
     most = _decimals(column)
     return [_interval(float(a), float(b), most) for a, b in zip(low, high, strict=True)]
 

@@ -100,6 +100,7 @@ def _facts(path: Path, header: dict[str, Any]) -> list[tuple[str, str]]:
     facts = [("file", f"{path} ({path.stat().st_size:,} bytes, format {header.get('format')})")]
     facts += [("name", str(came["name"]))] if came.get("name") else []
     facts += [(name, in_line(model.get(name))) for name in ("latent", "likelihood", "network")]
+    facts += [("members", f"{model['members']}, each with weights of its own")] if model.get("members", 1) > 1 else []
     facts += [("objective", in_line(came["objective"]))] if came.get("objective") else []
     facts += [("rows of shape", " × ".join(map(str, header.get("event", []))))]
     if data:

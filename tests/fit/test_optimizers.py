@@ -1,6 +1,8 @@
-"""Gradients are cut to a norm: all together, or each member's of an ensemble by themselves."""
+"""Steps are those of torch's AdamW, without its compiler; gradients are cut all together, or each member's by themselves."""
 
 import copy
+import subprocess
+import sys
 
 import torch
 
@@ -8,7 +10,7 @@ from lambent.model import LatentModel
 from lambent.model.latents import Flat
 from lambent.model.likelihoods import StudentT
 from lambent.model.networks import Mlp
-from lambent.training.optimizers import Clip
+from lambent.training.optimizers import Clip, adam
 
 
 def gradients(members: int) -> tuple[LatentModel, torch.optim.Optimizer]:
@@ -50,3 +52,32 @@ def test_each_member_by_itself() -> None:
     assert all(
         torch.equal(a.grad, b) for a, b in zip((p for p in model.parameters() if p.dim() != 3), shared, strict=True)
     )
+
+
+def test_steps_are_those_of_torch() -> None:
+    start = torch.randn(20, generator=torch.Generator().manual_seed(0))
+    own, other = (torch.nn.Parameter(start.clone()) for _ in range(2))
+    group = {"params": [own], "weight_decay": 0.1}
+    steps = (
+        adam([group], 0.01, 0.0, torch.device("cpu")),
+        torch.optim.AdamW([other], 0.01, weight_decay=0.1, fused=True),
+    )
+    for number in range(5):
+        for parameter, optimizer in zip((own, other), steps, strict=True):
+            optimizer.zero_grad()
+            (parameter - number).square().sum().backward()
+            optimizer.step()
+    assert torch.equal(own, other)
+
+
+def test_a_training_does_not_load_the_compiler() -> None:
+    """It takes longer than the training of a small table."""
+    program = (
+        "import sys, torch\n"
+        "from lambent import Elbo, Flat, LatentModel, Mlp, fit\n"
+        "model = LatentModel(Flat(2), 'Gaussian', Mlp(width=4))\n"
+        "fit(model, Elbo(), torch.randn(20, 3), epochs=2, validation=0.2, device='cpu', clip=1.0)\n"
+        "print('torch._dynamo' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

@@ -91,7 +91,8 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         parts = in_parts(vae, X, y, self.calibration, stream(seed, "held out to compare"))
         asked = vae.validation
         vae.set_params(validation=parts.validation).fit(parts.training).set_params(validation=asked)
-        fitted = vae.fitted_
+        told = {"objective": vae._objective().spec()}  # by which a score knows which members left rows out
+        fitted = replace(vae.fitted_, provenance=vae.fitted_.provenance | told)
         training = joined(fitted, parts)
         held_out = None if parts.held_out is None else fitted.rows(parts.held_out)
         detection, usual, fresh = learned_with_scores(fitted, training, held_out, self.oddness, seed, self.clean)

@@ -17,6 +17,7 @@ from lambent.data.splitting import take
 from lambent.errors import DataError
 from lambent.estimators.assembly import chosen_modality
 from lambent.estimators.naming import held_out_of
+from lambent.estimators.suited import suits
 from lambent.fitted import Fitted, Rows
 from lambent.seeds import stream
 from lambent.tasks.detection.calibrated import fingerprints
@@ -50,7 +51,10 @@ def in_parts(vae: Any, X: Any, y: Any, share: float, seed: int) -> Parts:
 
     def cut(whole: Encoded) -> list[Numbers]:
         refuse_leaks(whole, y if y is not None else whole.labels)
-        cuts[:] = _three(whole, share, vae.validation, seed)
+        asked = vae.validation
+        if isinstance(asked, str):  # "auto": as suits the purpose, where that says so
+            asked = suits(whole.modality, vae.purpose).get("fit", {}).get("validation", asked)
+        cuts[:] = _three(whole, share, asked, seed)
         return cuts
 
     if isinstance(X, Encoded):

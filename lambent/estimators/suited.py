@@ -13,7 +13,9 @@ from lambent.part import Part, Spec
 def untrimmed(objective: Any) -> Any:
     """The objective, a part or its description, with no share of the rows left out of training; other objectives as they are."""
     spec = objective.spec() if isinstance(objective, Part) else objective
-    return {**spec, "trim": 0.0} if isinstance(spec, dict) and spec.get("trim") else objective
+    if not isinstance(spec, dict) or not spec.get("trim"):
+        return objective
+    return {name: value for name, value in spec.items() if name not in ("trim", "untrimmed")}
 
 
 def _novelties(modality: Modality) -> dict[str, Spec]:
@@ -52,4 +54,5 @@ def settings_of(modality: Modality, given: Mapping[str, Any], endless: bool = Fa
     suited: dict[str, Any] = dict(suits(modality, given["purpose"]).get("fit", {}))
     if endless:
         suited = {name: value for name, value in suited.items() if name not in ("schedule", "warmup")}
+    suited.pop("validation", None)  # which rows these are is settled where rows are taken in
     return suited | {name: given[name] for name in ("epochs", "batch", "learning_rate") if given[name] is not None}

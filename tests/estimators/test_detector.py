@@ -258,7 +258,7 @@ def test_clean_rows_are_not_trimmed(monkeypatch: pytest.MonkeyPatch) -> None:
     def trimmed(self) -> dict:
         return {
             **suits(self),
-            "objective": {"type": "Elbo", "trim": 0.3},
+            "objective": {"type": "Elbo", "trim": 0.3, "untrimmed": 1},
             "model": {"members": 2},
             "latent": {"type": "Flat", "size": 2},
             "fit": {"epochs": 1},
@@ -266,12 +266,13 @@ def test_clean_rows_are_not_trimmed(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(Table, "detecting", trimmed)
     for clean, trim in ((False, 0.3), (True, 0.0)):
-        found = Detector(clean=clean, oddness="Evidence").fit(plane(60, 0))
+        found = Detector(clean=clean).fit(plane(60, 0))
         assert found.vae_._objective().trim == trim
         assert found.vae_.model_.members == 2
         assert found.fitted_.detection.facts["clean"] is clean
+        assert found.fitted_.detection.score["untrimmed"] == (0 if clean else 1)
     own = Detector(VAE(2, objective={"type": "Elbo", "trim": 0.2}, **SMALL), clean=True).fit(plane(60, 0))
-    assert own.vae_.objective["trim"] == 0.0
+    assert own.vae_._objective().trim == 0.0
 
 
 def test_file_and_pickle_give_the_same_detector(detector: Detector, mixed, tmp_path: Path) -> None:

@@ -68,6 +68,7 @@ def detecting(encoding: Encoding, rows: int, robust: bool) -> dict[str, Any]:
             "warmup": 0.05,
             "clip": 5.0,
             "average": 0.0,
+            "validation": 0.0,  # a training so short needs no end but its own
         },
     }
 

@@ -92,7 +92,7 @@ def _train(arguments: list[str]) -> None:
     if options.config is not None and not Path(options.config).is_file():
         assert options.config.startswith("runs/"), f"there is no {options.config}"
         options.config = None  # that of a run which the reader has made
-    Plan.of(train._tree(options, tree)).check()
+    Plan.of(train.tree_of(options, tree)).check()
 
 
 def test_a_configuration_is_one(configuration: str, tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from lambent.tasks.detection.drift import Drift, drift
 from lambent.tasks.detection.heat import Usual
 
 RULES = ("fdr", "contamination", "tail")
+NO_PICTURES = "--heatmaps: is for pictures; of tables the column `why` says which cells are odd"
 NAMED = 5  # rows that the summary names
 SHOWN = 30  # rows of a table that the page shows
 PICTURES = 12  # or pictures
@@ -71,7 +72,8 @@ class Known:
 class Detected:
     """Everything that was found of some rows.
 
-    why, heat: of the oddest rows, by place. page: where to write it, if anywhere; made: the run's folder, where it was made for this.
+    why, heat: of the oddest rows, by place. page: where to write it, if anywhere; made: the run's folder, where it was made for
+    this.
     """
 
     fitted: Fitted
@@ -111,12 +113,18 @@ def of_run(asked: Asked) -> Detected:
     score = detectors.scored_by(asked.score, fitted)
     split = options.split or ("test" if has_split(settled(options.data), "test") else "train")
     encoded = larger.given(fitted.modality, options.data, split, options.resize, path.parent, voice)
+    _refuse_heatmaps(asked, fitted)
     encoded = larger.leading(encoded, None if options.limit is None else int(str(options.limit)))
     note_notices(encoded, voice)
     fitted = detectors.of_run(
         fitted, path.parent, options.reference, score=score, seed=asked.seed, clean=options.clean, voice=voice
     )
     return _looked(asked, fitted, path.parent, encoded, split)
+
+
+def _refuse_heatmaps(asked: Asked, fitted: Fitted) -> None:
+    if asked.options.heatmaps is not None and len(fitted.model.event_shape) != 3:
+        raise UsageError(NO_PICTURES)
 
 
 def refuse(rows: Splits, options: Namespace) -> None:
@@ -128,6 +136,8 @@ def refuse(rows: Splits, options: Namespace) -> None:
         )
     if options.reference is None and (held_out := _held_out(rows)) is not None:
         detectors.enough(held_out)
+    if options.heatmaps is not None and len(rows.train.modality.event) != 3:
+        raise UsageError(NO_PICTURES)
     if options.labels is not None and isinstance(rows.train, Encoded):
         refuse_leaks(rows.train, rows.train.labels)
 
@@ -189,7 +199,7 @@ def _looked(
 def _explained(
     asked: Asked, fitted: Fitted, folder: Path, rows: Rows, found: Findings, paged: bool
 ) -> tuple[dict[int, str], dict[int, Heatmap]]:
-    """Why the oddest rows are so, in words and of pictures as heat-maps, by place: of flagged rows, and of those that are shown."""
+    """Why rows are odd, in words and of pictures as heat-maps, by place: of flagged rows, and of those that are shown."""
     order, most = np.argsort(-found.scores, kind="stable"), asked.options.reasons
     flagged = order[found.flagged[order]]
     if len(flagged) > most:

@@ -61,7 +61,6 @@ class Task:
     normal: np.ndarray
     test: np.ndarray
     odd: dict[str, np.ndarray]
-    published: str | None = None
 
 
 def digits(data: Path) -> Iterator[Task]:
@@ -126,48 +125,67 @@ def components(normal: np.ndarray, test: np.ndarray) -> list[np.ndarray]:
     return [(off**2).sum(1) - parts[:, :count].sum(1) for count in (8, 16, 32, 64, 128)]
 
 
-def ours(task: Task, seed: int) -> tuple[np.ndarray, np.ndarray, int, float]:
-    """The scores by default and by evidence, the epoch that was kept, and the seconds that all but the evidence took."""
-    began = time.perf_counter()
-    modality = Image().fit(task.normal)
-    parts = modality.detecting()
-    model = LatentModel.from_spec(
-        {"type": "LatentModel", **{name: parts[name] for name in ("latent", "likelihood", "network")}}
-    )
-    history = fit(
-        model, parts["objective"], modality.read(task.normal), validation=0.1, seed=seed,
-        threads=torch.get_num_threads(), **parts["fit"],
-    )  # fmt: skip
-    fitted = Fitted(model.eval(), modality, {"objective": parts["objective"]})
-    score = Score.default(fitted).learn(fitted, fitted.rows(task.normal))
-    rows = fitted.rows(task.test)
-    scores = score(fitted, rows).numpy()
-    seconds = time.perf_counter() - began
-    epoch = 1 + int(np.argmin(history["validation_loss"]))
-    return scores, Evidence(samples=8)(fitted, rows).numpy(), epoch, seconds
+@dataclass
+class Tried:
+    """One task, and the scores of its test pictures: by default, by evidence, by the rivals in all their settings."""
+
+    task: Task
+    scores: np.ndarray
+    evidence: np.ndarray
+    neighbours: list[np.ndarray]
+    components: list[np.ndarray]
+    epoch: int
+    seconds: float
+
+    @classmethod
+    def of(cls, task: Task, seed: int) -> "Tried":
+        began = time.perf_counter()
+        modality = Image().fit(task.normal)
+        parts = modality.detecting()
+        chosen = {name: parts[name] for name in ("latent", "likelihood", "network")}
+        model = LatentModel.from_spec({"type": "LatentModel", **chosen})
+        history = fit(
+            model, parts["objective"], modality.read(task.normal), validation=0.1, seed=seed,
+            threads=torch.get_num_threads(), **parts["fit"],
+        )  # fmt: skip
+        fitted = Fitted(model.eval(), modality, {"objective": parts["objective"]})
+        score = Score.default(fitted).learn(fitted, fitted.rows(task.normal))
+        rows = fitted.rows(task.test)
+        scores = score(fitted, rows).numpy()
+        seconds = time.perf_counter() - began
+        losses = [np.inf if loss is None else loss for loss in history["validation_loss"]]
+        return cls(
+            task, scores, Evidence(samples=8)(fitted, rows).numpy(), neighbours(task.normal, task.test),
+            components(task.normal, task.test), 1 + int(np.argmin(losses)), seconds,
+        )  # fmt: skip
 
 
 def measured(name: str, tasks: list[Task]) -> list[dict[str, Any]]:
     """A row for each kind of odd pictures, over as many seeds as there are tasks."""
-    runs = [(task, *ours(task, seed), neighbours(task.normal, task.test), components(task.normal, task.test))
-            for seed, task in enumerate(tasks)]  # fmt: skip
-    rows = []
-    for kind in tasks[0].odd:
-        drawn = [auroc(scores, task.odd[kind]) for task, scores, *_ in runs]
-        told = [auroc(evidence, task.odd[kind]) for task, _, evidence, *_ in runs]
-        near, planes = (
-            np.mean([[auroc(one, run[0].odd[kind]) for one in run[place]] for run in runs], 0).max() for place in (5, 6)
-        )
-        first = tasks[0]
-        rows.append({
-            "task": name, "odd": kind, "auroc": float(np.mean(drawn)),
-            "spread": float(np.std(drawn)) if len(tasks) > 1 else None, "evidence": float(np.mean(told)),
-            "neighbour": float(near), "components": float(planes), "published": first.published, "rows": len(first.normal),
-            "tested": f"{int((first.odd[kind] == 0).sum())} + {int((first.odd[kind] == 1).sum())}",
-            "epoch": ", ".join(str(epoch) for _, _, _, epoch, *_ in runs),
-            "seconds": float(np.mean([run[4] for run in runs])), "seeds": len(tasks),
-        })  # fmt: skip
-    return rows
+    runs = [Tried.of(task, seed) for seed, task in enumerate(tasks)]
+    return [_row(name, kind, runs) for kind in tasks[0].odd]
+
+
+def _row(name: str, kind: str, runs: list[Tried]) -> dict[str, Any]:
+    told = [run.task.odd[kind] for run in runs]
+    drawn = [auroc(run.scores, odd) for run, odd in zip(runs, told, strict=True)]
+    evidence = [auroc(run.evidence, odd) for run, odd in zip(runs, told, strict=True)]
+    near = [[auroc(one, odd) for one in run.neighbours] for run, odd in zip(runs, told, strict=True)]
+    planes = [[auroc(one, odd) for one in run.components] for run, odd in zip(runs, told, strict=True)]
+    return {
+        "task": name,
+        "odd": kind,
+        "auroc": float(np.mean(drawn)),
+        "spread": float(np.std(drawn)) if len(runs) > 1 else None,
+        "evidence": float(np.mean(evidence)),
+        "neighbour": float(np.mean(near, 0).max()),
+        "components": float(np.mean(planes, 0).max()),
+        "rows": len(runs[0].task.normal),
+        "tested": f"{int((told[0] == 0).sum())} + {int((told[0] == 1).sum())}",
+        "epoch": ", ".join(str(run.epoch) for run in runs),
+        "seconds": float(np.mean([run.seconds for run in runs])),
+        "seeds": len(runs),
+    }
 
 
 def mean_of_digits(rows: list[dict[str, Any]]) -> dict[str, Any]:

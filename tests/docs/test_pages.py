@@ -28,6 +28,7 @@ FAMILY_PAGES = {
     "Objective": "objectives",
     "Missingness": "missingness",
     "Modality": "data",
+    "Score": "scores",
 }
 
 

@@ -20,6 +20,14 @@ class Outlines(torch.nn.Module):
     when it is darker or has less contrast.
     """
 
+    smooth_down: Tensor
+    smooth_across: Tensor
+    change_down: Tensor
+    change_across: Tensor
+    pool_down: Tensor
+    pool_across: Tensor
+    ways: Tensor
+
     def __init__(self, shape: tuple[int, ...], cells: int) -> None:
         super().__init__()
         height, width = shape[-2:]
@@ -45,7 +53,8 @@ class Outlines(torch.nn.Module):
         toward = (across * self.ways[0] + down * self.ways[1]).clamp_min(0)
         shared = toward * (toward / (strength + 1e-6)).square()
         outlines = (self.pool_down @ shared @ self.pool_across).flatten(1)
-        return outlines / (outlines.norm(dim=1, keepdim=True) + FAINT)
+        whole: Tensor = outlines / (outlines.norm(dim=1, keepdim=True) + FAINT)
+        return whole
 
 
 def _smoothing(size: int, middles: Tensor, deviation: float) -> Tensor:

@@ -1,10 +1,12 @@
 """Odd pictures: outlines against known ones, plain pictures, and scores that hang on content alone."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
-from lambent import LatentModel, fit
+from lambent import VAE, Detector, LatentModel, detect, fit, load
 from lambent.data.kinds.image import Image
 from lambent.errors import UsageError
 from lambent.fitted import Fitted
@@ -128,3 +130,15 @@ def test_what_suits_detection_of_pictures() -> None:
     assert binary["likelihood"] == {"type": "Bernoulli"}
     large = Image().fit(np.random.default_rng(0).integers(0, 255, (4, 128, 128), dtype=np.uint8)).detecting()
     assert large["network"] == {"type": "Conv"}
+
+
+def test_a_detector_of_pictures_is_the_same_from_its_file(tmp_path: Path) -> None:
+    vae = VAE(4, likelihood="Gaussian", network={"type": "Mlp", "width": 16}, epochs=3)
+    detector = Detector(vae, clean=True).fit(crosses(120, 0))
+    assert detector.fitted_.detection is not None
+    assert detector.fitted_.detection.score["type"] == "Drawing"
+    new = np.concatenate([crosses(5, 7), np.full((1, SIZE, SIZE), 128, np.uint8)])
+    scores = detector.score_samples(new)
+    assert scores.argmin() == 5  # the plain one is the least normal
+    again = detect(load(detector.save(tmp_path / "detector.lambent")), new)
+    assert np.array_equal(-again.scores, scores)

@@ -19,6 +19,7 @@ SCRIPTS = (
     "density",
     "detect_cases",
     "detect",
+    "detect_images",
     "epochs",
     "evaluation",
     "false_discoveries",

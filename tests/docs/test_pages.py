@@ -29,10 +29,19 @@ FAMILY_PAGES = {
     "Missingness": "missingness",
     "Score": "scores",
     "Modality": "data",
+    "Score": "scores",
 }
 
 
-def test_python_of_a_page_runs(page: Path, python: Callable[[Path], list[tuple[int, str]]], elsewhere: Path) -> None:
+def test_python_of_a_page_runs(
+    page: Path,
+    python: Callable[[Path], list[tuple[int, str]]],
+    elsewhere: Path,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if any("LAMBENT_DATA" in text for _, text in python(page)):
+        monkeypatch.setenv("LAMBENT_DATA", str(request.getfixturevalue("real_data")))
     names: dict[str, Any] = {"__name__": "page"}
     for line, text in python(page):
         code = compile("\n" * (line - 1) + text, str(page), "exec")  # errors show the page's own line

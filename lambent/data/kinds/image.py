@@ -12,6 +12,7 @@ from lambent.data.kinds import filed, tensors
 from lambent.data.kinds import planes as pixels
 from lambent.data.kinds.depth import Depth, Scale, spread
 from lambent.data.kinds.modality import Encoded, Modality
+from lambent.data.kinds.pictured import detecting, suiting
 from lambent.data.readers import pictures
 from lambent.data.readers.pictures import Pictures
 from lambent.data.splitting import as_labels, digest
@@ -63,6 +64,7 @@ class Image(Modality):
         self._event: Shape | None = None
         self._two_level = False
         self._scale = Scale()
+        self._rows = 0  # that it was fitted on, as far as it was
         self._came: Shape | None = None  # C, H, W of the array that it was fitted on; files come in any size
 
     @property
@@ -89,7 +91,7 @@ class Image(Modality):
     def fit(self, raw: Any) -> Self:
         """Learn the size, the number of channels, and whether the data are binary as they stand."""
         raw = self.open(raw)
-        self.notices, self.label_names, self._came = {}, None, None
+        self.notices, self.label_names, self._came, self._rows = {}, None, None, len(raw)
         if isinstance(raw, Pictures):
             self._fit_pictures(raw)
             self.label_names = raw.label_names
@@ -114,6 +116,7 @@ class Image(Modality):
         if scale is None:
             raise DataError("there are no images to learn from")
         self._two_level, self.notices, self._scale = two_level, dict(notices) | scale.told(rows), scale
+        self._rows = rows
         return self
 
     def allow(self, pieces: Iterable[Any]) -> None:
@@ -228,20 +231,12 @@ class Image(Modality):
         return torch.where(mirrored, x.flip(-1), x)
 
     def defaults(self) -> dict[str, Spec]:
-        """Bernoulli pixels for binary images, discretized logistics of as many levels for others; 32 units, of which an image
-        seldom needs more; a mixture of Gaussians as their prior, which keeps them in use and costs little; a convolutional
-        network.
-        """
-        logistics: Spec = {"type": "DiscretizedLogistics"} | ({"levels": self.white + 1} if self.white != 255 else {})
-        return {
-            "likelihood": {"type": "Bernoulli"} if self.binary else logistics,
-            "latent": {
-                "type": "Flat",
-                "size": 32,
-                "prior": {"type": "Mixture", "components": 50, "covariance": "full"},
-            },
-            "network": {"type": "Conv"},
-        }
+        """Parts that suit what was found: see `suiting`."""
+        return suiting(self.binary, self.white)
+
+    def detecting(self) -> dict[str, Spec]:
+        """Parts that suit telling odd pictures: see `detecting` beside it."""
+        return detecting(self.binary, self.event, self._rows)
 
     def state(self) -> dict[str, Any]:
         """{"event": [C, H, W], "two_level": …, "scale": …, "label_names": …, "notices": conversions in what it was fitted on}."""

@@ -6,6 +6,7 @@ from lambent.tasks.detection.reasons import Reason, reasons, usual_costs
 from lambent.tasks.detection.scores import (
     Blend,
     Density,
+    Drawing,
     Evidence,
     LatentDistance,
     Nearest,
@@ -15,6 +16,6 @@ from lambent.tasks.detection.scores import (
 )
 
 __all__ = [
-    "Blend", "Box", "Density", "Evidence", "Heatmap", "LatentDistance", "Nearest", "Ratio", "Reason", "Reconstruction", "Score",
+    "Blend", "Box", "Density", "Drawing", "Evidence", "Heatmap", "LatentDistance", "Nearest", "Ratio", "Reason", "Reconstruction", "Score",
     "heatmaps", "overlay", "reasons", "saved_heatmaps", "usual_costs", "usual_heat",
 ]  # fmt: skip

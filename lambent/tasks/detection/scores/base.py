@@ -9,6 +9,8 @@ from lambent.errors import UsageError
 from lambent.fitted import Fitted, Rows
 from lambent.part import Part
 
+SMALLEST = 4  # pixels along the shorter side of a picture that has outlines
+
 
 class Score(Part):
     """How odd rows are, [rows] in float64, higher = odder; of a row's content alone, beside whatever others and in any order."""
@@ -35,10 +37,15 @@ class Score(Part):
 
     @staticmethod
     def default(fitted: Fitted) -> "Score":
-        """The score that suits such data best, as measured: Blend for tables; else Evidence, without a density Reconstruction."""
+        """The score that suits such data best, as measured: Blend for tables, Drawing for pictures.
+
+        Of all else Evidence; where there is no density, Reconstruction.
+        """
         if len(fitted.model.event_shape) == 1:
             objective = fitted.provenance.get("objective") or {}
             return Score.from_spec({"type": "Blend", "untrimmed": int(objective.get("untrimmed", 0))})
+        if len(fitted.model.event_shape) == 3 and min(fitted.model.event_shape[1:]) >= SMALLEST:
+            return Score.from_spec("Drawing")
         return Score.from_spec("Evidence" if fitted.model.latent.density else "Reconstruction")
 
     def known(self, name: str) -> Tensor:

@@ -2,7 +2,6 @@
 
 from typing import Self
 
-import torch
 from torch import Tensor
 
 from lambent.fitted import Fitted, Rows
@@ -11,10 +10,10 @@ from lambent.tasks.detection.scores.base import Score, want_columns
 from lambent.tasks.detection.scores.coordinates import Units, slog
 from lambent.tasks.detection.scores.members import described
 from lambent.tasks.detection.scores.nearest import KEPT, distances, sampled_places, units_of
+from lambent.tasks.detection.scores.usual import unusual, usual
 
 DISTANCES = {"distance": False, "squashed": True}  # by name, whether numbers are squashed
 LEARNED = 20_000  # training rows from which is learned what is usual, at most
-IQR_OF_GAUSSIAN = 1.349
 
 
 class Blend(Score):
@@ -50,38 +49,34 @@ class Blend(Score):
         places = sampled_places(rows.x, max(LEARNED, self.most))
         learned, kept = rows.at(places), rows.at(places[: self.most])
         needed = described(fitted, learned)
-        self.kept = (
-            {"rows": kept.x.float().clone()} | Units.learned(fitted, rows.x)._asdict() | _usual("needed", needed)
-        )
-        worst = self._robust(self._unusual("needed", needed[:, : len(kept)])).mean(0)
+        self.kept = {"rows": kept.x.float().clone()} | Units.learned(fitted, rows.x)._asdict() | usual("needed", needed)
+        worst = self._robust(unusual(self.kept, "needed", needed[:, : len(kept)])).mean(0)
         best = max(2, round((1 - self.trim) * len(kept)))
         # Of equal ones the first, in an order that content decides.
         self.kept["typical"] = worst.sort(stable=True).indices[:best].sort().values
         for name, squashed in DISTANCES.items():
-            self.kept |= _usual(name, self._distance(fitted, kept, squashed))
+            self.kept |= usual(name, self._distance(fitted, kept, squashed))
             typical = self._distance_to_typical(fitted, kept.at(self.kept["typical"]), squashed)
-            self.kept |= _usual(f"typical_{name}", typical)
+            self.kept |= usual(f"typical_{name}", typical)
         return self
 
     def forward(self, fitted: Fitted, rows: Rows) -> Tensor:
-        found = slog(self._plain(self._unusual("needed", described(fitted, rows)))).mean(0)
+        self.known("rows")
+        found = slog(self._plain(unusual(self.kept, "needed", described(fitted, rows)))).mean(0)
         for name, squashed in DISTANCES.items():
-            found = found + slog(self._unusual(name, self._distance(fitted, rows, squashed)))
+            found = found + slog(unusual(self.kept, name, self._distance(fitted, rows, squashed)))
         return found
 
     def seen(self, fitted: Fitted, rows: Rows) -> Tensor:
-        found = slog(self._robust(self._unusual("needed", described(fitted, rows)))).mean(0)
+        self.known("rows")
+        found = slog(self._robust(unusual(self.kept, "needed", described(fitted, rows)))).mean(0)
         for name, squashed in DISTANCES.items():
             distance = self._distance_to_typical(fitted, rows, squashed)
-            found = found + slog(self._unusual(f"typical_{name}", distance))
+            found = found + slog(unusual(self.kept, f"typical_{name}", distance))
         return found
 
     def refuse(self, fitted: Fitted) -> None:
         want_columns(fitted, "Blend")
-
-    def _unusual(self, name: str, reading: Tensor) -> Tensor:
-        """How many deviations a reading is beyond the median of the training rows."""
-        return (reading - self.known(f"{name}_middle")[..., None]) / self.known(f"{name}_deviation")[..., None]
 
     def _plain(self, members: Tensor) -> Tensor:
         """The members that left no rows out."""
@@ -97,11 +92,3 @@ class Blend(Score):
     def _distance_to_typical(self, fitted: Fitted, rows: Rows, squashed: bool) -> Tensor:
         kept = self.known("rows")[self.known("typical")]
         return distances(fitted, rows.x, kept, units_of(self), self.neighbour, squashed)
-
-
-def _usual(name: str, readings: Tensor) -> dict[str, Tensor]:
-    """Median and deviation, by the quartiles, of readings [..., rows]."""
-    low, middle, high = readings.quantile(torch.tensor([0.25, 0.5, 0.75], dtype=torch.float64), -1)
-    # Where half of the readings coincide the quartiles do too.
-    least = 1e-3 * readings.std(-1, correction=0) + 1e-9
-    return {f"{name}_middle": middle, f"{name}_deviation": ((high - low) / IQR_OF_GAUSSIAN).maximum(least)}

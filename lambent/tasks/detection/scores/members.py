@@ -27,7 +27,7 @@ def described(fitted: Fitted, rows: Rows) -> Tensor:
         trace = model.trace(x, 1, mean, context)
         return trace.kl.double() - trace.log_px.double() if density else -trace.log_px.double()
 
-    return _by_chunks(fitted, rows, read)
+    return by_chunks(fitted, rows, read)
 
 
 def codes(fitted: Fitted, rows: Rows) -> Tensor:
@@ -36,11 +36,11 @@ def codes(fitted: Fitted, rows: Rows) -> Tensor:
     def read(model: LatentModel, x: Tensor, context: Tensor | None) -> Tensor:
         return torch.cat([node.z.flatten(2) for node in model.infer(x, 1, mean, context)], -1).double()
 
-    return _by_chunks(fitted, rows, read)
+    return by_chunks(fitted, rows, read)
 
 
 @torch.no_grad()
-def _by_chunks(fitted: Fitted, rows: Rows, read: Read) -> Tensor:
+def by_chunks(fitted: Fitted, rows: Rows, read: Read) -> Tensor:
     """What `read` makes of rows, [members, rows, …], in chunks of one size, so that a row's digits hang on no other."""
     model = fitted.model
     heap.settle()

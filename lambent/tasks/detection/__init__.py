@@ -16,6 +16,6 @@ from lambent.tasks.detection.scores import (
 )
 
 __all__ = [
-    "Blend", "Box", "Density", "Drawing", "Evidence", "Heatmap", "LatentDistance", "Nearest", "Ratio", "Reason", "Reconstruction", "Score",
-    "heatmaps", "overlay", "reasons", "saved_heatmaps", "usual_costs", "usual_heat",
+    "Blend", "Box", "Density", "Drawing", "Evidence", "Heatmap", "LatentDistance", "Nearest", "Ratio", "Reason",
+    "Reconstruction", "Score", "heatmaps", "overlay", "reasons", "saved_heatmaps", "usual_costs", "usual_heat",
 ]  # fmt: skip

@@ -90,8 +90,8 @@ def learned_with_scores(
 def scored_rows(fitted: Fitted, rows: Rows) -> Scored:
     """Scores and p-values of rows, each of the row's content alone: the same bits beside whatever others and in any order.
 
-    After clean training, rows that were trained on are read out as such, where the score has a read-out of its own for them, and compared with the same
-    read-out of the held-out rows. They are brought to the scale of the others.
+    After clean training, rows that were trained on are read out as such, where the score has a read-out of its own for them,
+    compared with the same read-out of the held-out rows, and brought to the scale of the others.
     Errors: `UsageError` for a model without a detector, `DataError` for rows whose score is not a number.
     """
     detection, score = detector_of(fitted)

@@ -1,5 +1,6 @@
 """Coordinates: rows of a table as points whose squared distance counts every kind of column rightly, gaps left out."""
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -92,7 +93,8 @@ def _named(own: Tensor, place: int, forms: ColumnForms, units: Units) -> Tensor:
     """The axes of a column of levels or tokens, [rows, 1] → [rows, axes]."""
     tokens = forms.tokens[place]
     if forms.levels[place]:
-        return (own.floor() == torch.arange(tokens)).float() * 0.5**0.5
+        same: Tensor = own.floor() == torch.arange(tokens)
+        return same.float() * math.sqrt(0.5)
     beside = own >= tokens - 1
     rank = torch.where(beside, own - (tokens - 1), units.rank(place, own))
     return torch.cat((rank, beside.float()), 1)

@@ -69,7 +69,8 @@ class Room:
                 self.refuse(model, event, taken, certain=True)
                 model.setup(event, examples, seed)  # what was counted did not stay
         free = self._free()
-        passing = MOST * EACH * self.batch * (elements(event) + self.draws * elements(model.raw_shape))
+        rows = self.batch * model.members
+        passing = MOST * EACH * rows * (elements(event) + self.draws * elements(model.raw_shape))
         if free is not None and _weights(model) * EACH * self.copies - taken + passing > free:
             self.refuse(model, event, taken)
 
@@ -169,6 +170,7 @@ def on_meta(model: LatentModel, event: Shape) -> LatentModel | None:
 
 def kept_by(twin: LatentModel, batch: int, draws: int = 1) -> int:
     """About how many bytes a pass over a batch, with so many codes of each row, keeps; of a model on the meta device."""
+    batch *= twin.members  # each of which has its own pass
     kept: dict[int, Any] = {}  # by what holds their numbers, for several steps may keep one tensor
     weights = {p.untyped_storage()._cdata for p in twin.parameters()}
 

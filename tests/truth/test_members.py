@@ -26,8 +26,10 @@ from lambent.model.priors import Mixture
 from lambent.model.trace import fixed, from_posterior, mean
 from lambent.objectives import Elbo, Iwae
 from lambent.part import Part, Shape
+from lambent.tasks.conditional import conditionals
 from lambent.tasks.explore import decode, encode, reconstruct
 from lambent.training.fitting import fit
+from lambent.training.room import kept_by, on_meta
 
 OBSERVED, HIDDEN, SCALE, MEMBERS = 5, 2, 0.4, 3
 
@@ -276,6 +278,14 @@ def test_saved_and_loaded(x: Tensor, tmp_path: Path) -> None:
     assert torch.equal(bounds(model, x).bound, bounds(loaded, x).bound)
 
 
+def test_room_is_counted_for_every_member() -> None:
+    """Of a batch that its members do not divide, too."""
+    several, one = on_meta(small(), (4,)), on_meta(small(1), (4,))
+    assert several is not None
+    assert one is not None
+    assert kept_by(several, 7) == pytest.approx(MEMBERS * kept_by(one, 7), rel=0.2)
+
+
 def test_a_rows_numbers_hang_on_no_other_row() -> None:
     x = torch.randn(1500, 4, generator=torch.Generator().manual_seed(8))
     model, order = small(), torch.randperm(1500, generator=torch.Generator().manual_seed(9))
@@ -297,6 +307,29 @@ def test_columns_of_kinds_and_gaps_have_members_too() -> None:
     assert bool(torch.isfinite(found.bound).all())
     torch.testing.assert_close(column_terms(model, x, 4).sum(1), found.log_px, rtol=1e-5, atol=1e-5)
     assert set(decode(model, encode(model, x))[:, 1].tolist()) <= {0.0, 1.0, 2.0}
+
+
+def test_what_is_missing_is_told_by_all_members() -> None:
+    """What an ensemble says of gaps is the mixture of what its members say, weighed by their evidences."""
+    model = LatentModel(
+        Flat(2), Mixed((Gaussian(), Categorical(levels=3), Gaussian())), Mlp(width=8, depth=1), gaps=True, members=2
+    )
+    model.setup((3,))
+    x = torch.tensor([[0.3, math.nan, -0.2], [math.nan, 2.0, 0.1]])
+    each = []
+    for fitted in (Fitted(model), Fitted(model.member(0)), Fitted(model.member(1))):
+        index, found = next(conditionals(fitted, fitted.rows(x), 16))
+        order = index.argsort()
+        each.append((found.probabilities(1)[order], found.mean(0)[order], found.evidence[order]))
+    (chances, means, evidence), *alone = each
+    shares = torch.softmax(torch.stack([one[2] for one in alone]), 0)
+    for whole, place in ((chances, 0), (means, 1)):
+        parts = torch.stack([one[place] for one in alone])
+        weights = shares if parts.dim() == 2 else shares[..., None]
+        torch.testing.assert_close(whole, (weights * parts).sum(0), rtol=1e-4, atol=1e-5)
+    expected = torch.logsumexp(torch.stack([one[2] for one in alone]), 0) - math.log(2)
+    torch.testing.assert_close(evidence, expected, rtol=1e-5, atol=1e-5)
+    assert not torch.allclose(alone[0][0], alone[1][0], atol=1e-3)
 
 
 @pytest.mark.parametrize(

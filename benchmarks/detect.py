@@ -32,13 +32,13 @@ from lambent.tasks.detection import Nearest, Score
 SHARED = Path(os.environ.get("LAMBENT_DATA", Path(__file__).parents[2] / "shared" / "data"))
 SEEDS = 5
 PROTOCOL = (
-    "ADBench's tables, at most {rows} rows of each (drawn by the seed, the share of odd ones kept). Three ways: trained on half of "
-    "the normal rows, drawn by the seed, and tested on the rest; the same with the first half in the order of the file, as in the "
-    "runs of the DTE paper; and trained on all rows, which are then scored themselves. One default, and nothing of it chosen by "
-    "these tables: it was chosen by glass, Ionosphere, letter, optdigits, PageBlocks, Pima, Stamps, Waveform, WBC, Wilt, musk, http, "
-    "cover, campaign and magic.gamma, 3,000 rows of each. The nearest row is the distance to the nearest training row on "
-    "standardized columns; PyOD's detectors have their own settings, on standardized columns. Means over tables and seeds; seconds "
-    "of the processor for a fit, one thread."
+    "ADBench's tables, at most {rows} rows of each (drawn by the seed, the share of odd ones kept). Three ways: trained on "
+    "half of the normal rows, drawn by the seed, and tested on the rest; the same with the first half in the order of the "
+    "file, as in the runs of the DTE paper; and trained on all rows, which are then scored themselves. One default, and "
+    "nothing of it chosen by these tables: it was chosen by glass, Ionosphere, letter, optdigits, PageBlocks, Pima, Stamps,"
+    " Waveform, WBC, Wilt, musk, http, cover, campaign and magic.gamma, 3,000 rows of each. The nearest row is the distance"
+    " to the nearest training row on standardized columns; PyOD's detectors have their own settings, on standardized "
+    "columns. Means over tables and seeds; seconds of the processor for a fit, one thread."
 )
 EACH = [
     column("data", "Table"),

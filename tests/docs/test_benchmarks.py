@@ -17,6 +17,7 @@ SCRIPTS = (
     "crowded",
     "defaults",
     "density",
+    "detect",
     "detect_images",
     "epochs",
     "evaluation",

@@ -1,5 +1,6 @@
 """Coordinates: rows of a table as points whose squared distance counts every kind of column rightly, gaps left out."""
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -9,6 +10,7 @@ from lambent.fitted import Fitted
 from lambent.tasks.detection.scores.columns import ColumnForms, observed_moments
 
 FURTHEST = 30.0  # deviations that a number may lie out, so that one cell far away does not hide all others
+BLOCK = 64  # kept rows whose nearest is found first
 QUANTILES = 256  # by which ranks are told
 
 
@@ -32,7 +34,7 @@ class Points(NamedTuple):
         """Whether no cell is missing."""
         return bool(self.there.all())
 
-    def pick(self, which: Tensor) -> "Points":
+    def pick(self, which: Tensor | slice) -> "Points":
         """Some of the rows."""
         return Points(self.at[which], self.there[which], self.owner)
 
@@ -73,25 +75,29 @@ def points(fitted: Fitted, x: Tensor, units: Units, squashed: bool = False) -> P
     forms = ColumnForms.of(fitted)
     indicators = {indicator for indicator, _ in forms.indicators}
     columns = [place for place in range(len(forms.tokens)) if place not in indicators]
-    made: list[Tensor] = []
-    owners: list[int] = []
+    numbers = [place for place in columns if not forms.tokens[place]]
+    axes = ((x[:, numbers] - units.centre[numbers].float()) / units.spread[numbers].float()).clamp(-FURTHEST, FURTHEST)
+    made = [slog(axes) if squashed else axes]
+    owners = [columns.index(place) for place in numbers]
     for number, place in enumerate(columns):
-        tokens, own = forms.tokens[place], x[:, place : place + 1]
-        if not tokens:
-            axes = ((own - units.centre[place].float()) / units.spread[place].float()).clamp(-FURTHEST, FURTHEST)
-            axes = slog(axes) if squashed else axes
-        elif forms.levels[place]:
-            axes = (own.floor() == torch.arange(tokens)).float() * 0.5**0.5
-        else:
-            beside = own >= tokens - 1
-            rank = torch.where(beside, own - (tokens - 1), units.rank(place, own))
-            axes = torch.cat((rank, beside.float()), 1)
-        made.append(axes)
-        owners += [number] * axes.shape[1]
+        if forms.tokens[place]:
+            made.append(_named(x[:, place : place + 1], place, forms, units))
+            owners += [number] * made[-1].shape[1]
     there = (~x[:, columns].isnan()).float()
     owner = torch.tensor(owners)
     at = torch.cat(made, 1).float()
     return Points(torch.where(there[:, owner] > 0, at, 0.0), there, owner)
+
+
+def _named(own: Tensor, place: int, forms: ColumnForms, units: Units) -> Tensor:
+    """The axes of a column of levels or tokens, [rows, 1] → [rows, axes]."""
+    tokens = forms.tokens[place]
+    if forms.levels[place]:
+        same: Tensor = own.floor() == torch.arange(tokens)
+        return same.float() * math.sqrt(0.5)
+    beside = own >= tokens - 1
+    rank = torch.where(beside, own - (tokens - 1), units.rank(place, own))
+    return torch.cat((rank, beside.float()), 1)
 
 
 def squared(a: Points, b: Points) -> Tensor:
@@ -106,30 +112,38 @@ def squared(a: Points, b: Points) -> Tensor:
 
 
 class Against:
-    """Kept points, laid out so that the squared distances of a block of rows to all of them are one product of matrices."""
+    """Kept points, laid out so that the squared distances of a block of rows to all of them are one product of matrices.
+
+    count: how many there are; beyond them points of which nothing is observed fill up the last block, infinitely far from all.
+    """
 
     def __init__(self, kept: Points) -> None:
-        self.kept = kept
-        self.columns = kept.there.shape[1]
-        self.square = kept.at.square()
+        self.count = len(kept.at)
         self.whole = kept.whole
-        own = self._by_column(self.square, kept.owner)
-        self.right = kept.at.T.contiguous() if self.whole else torch.cat((kept.there, own, kept.at), 1).T.contiguous()
-        self.norms = self.square.sum(1)
-
-    def _by_column(self, square: Tensor, owner: Tensor) -> Tensor:
-        return torch.zeros(len(square), self.columns).index_add(1, owner, square)
+        short = -self.count % BLOCK
+        self.kept = Points(_filled(kept.at, short), _filled(kept.there, short), kept.owner)
+        self.norms = self.kept.at.square().sum(1)
+        self.norms[self.count :] = torch.inf
+        self.axes = self.kept.at.T.contiguous()
+        self.columns = kept.there.shape[1]
+        self.by_column = torch.cat((self.kept.there, self._squares(self.kept), self.kept.at), 1).T.contiguous()
+        self.scratch = torch.empty(0)  # fresh memory for every block would cost more than the product itself
 
     def roughly(self, rows: Points) -> Tensor:
-        """[rows, kept], float32, up to what rounding and, without gaps, a constant for each row add to it."""
+        """[rows, kept], float32, up to what rounding and, without gaps, a constant of each row add; valid until the next."""
+        if len(self.scratch) != len(rows.at):
+            self.scratch = torch.empty(len(rows.at), len(self.norms))
         if self.whole and rows.whole:
-            return torch.addmm(self.norms, rows.at, self.right, alpha=-2)
-        own = self._by_column(rows.at.square(), rows.owner)
-        if self.whole:
-            there, kept = torch.ones_like(self.kept.there), self.kept
-            right = torch.cat((there, self._by_column(self.square, kept.owner), kept.at), 1).T
-        else:
-            right = self.right
-        apart = torch.cat((own, rows.there, -2 * rows.at), 1) @ right
+            return torch.addmm(self.norms, rows.at, self.axes, alpha=-2, out=self.scratch)
+        left = torch.cat((self._squares(rows), rows.there, -2 * rows.at), 1)
+        apart = torch.mm(left, self.by_column, out=self.scratch)
         count = rows.there @ self.kept.there.T
-        return torch.where(count > 0, apart * self.columns / count, torch.inf)
+        return torch.where(count > 0, apart.mul_(self.columns).div_(count), torch.inf)
+
+    def _squares(self, points: Points) -> Tensor:
+        """Σ a² over the axes of each column, [points, columns]."""
+        return torch.zeros(len(points.at), self.columns).index_add(1, points.owner, points.at.square())
+
+
+def _filled(values: Tensor, short: int) -> Tensor:
+    return torch.cat((values, values.new_zeros(short, values.shape[1])))

@@ -11,10 +11,10 @@ from lambent.model.noise import row_keys
 from lambent.part import option
 from lambent.progress import counting
 from lambent.tasks.detection.scores.base import Score, want_columns
-from lambent.tasks.detection.scores.coordinates import Against, Points, Units, points, squared
+from lambent.tasks.detection.scores.coordinates import BLOCK, Against, Points, Units, points, squared
 
-CHUNK = 512  # rows that are compared at once
-BLOCK = 64  # kept rows whose nearest is found first
+CHUNK = 1024  # rows that are made points at once
+TILE = 128  # of these, that are compared at once: so few that their distances to all that are kept stay in the cache
 KEPT = 4096
 SPARE = 2  # candidates beyond those needed, for what rounding confuses
 
@@ -77,7 +77,9 @@ def distances(
             keys = row_keys(part, 0)
             place = torch.searchsorted(known, keys).clamp_max(len(known) - 1)
             own = (known[place] == keys).long()
-            near = _nearest(points(fitted, part, units, squashed), against, neighbour + 1)
+            own_points = points(fitted, part, units, squashed)
+            tiles = [own_points.pick(slice(at, at + TILE)) for at in range(0, CHUNK, TILE)]
+            near = torch.cat([_nearest(tile, against, neighbour + 1) for tile in tiles])
             wanted = (own + neighbour - 1).clamp_max(near.shape[1] - 1)
             real = min(CHUNK, len(x) - start)
             found[start : start + real] = near.gather(1, wanted[:, None])[:real, 0]
@@ -87,17 +89,11 @@ def distances(
 
 def _nearest(rows: Points, against: Against, count: int) -> Tensor:
     """The squared distances to the nearest of those kept, ascending, [rows, count or as many as there are]."""
-    rough = against.roughly(rows)
-    total = rough.shape[1]
-    wanted = min(count + SPARE, total)
-    short = -total % BLOCK
-    if short:
-        rough = torch.cat((rough, rough.new_full((len(rough), short), torch.inf)), 1)
-    blocks = rough.view(len(rough), -1, BLOCK)
+    blocks = against.roughly(rows).view(len(rows.at), -1, BLOCK)
+    wanted = min(count + SPARE, against.count)
     # The nearest so many lie in the so many blocks whose own nearest are nearest.
     leading = blocks.amin(2).topk(min(wanted, blocks.shape[1]), 1, largest=False).indices
     inside = blocks.gather(1, leading[:, :, None].expand(-1, -1, BLOCK)).flatten(1)
     places = (leading[:, :, None] * BLOCK + torch.arange(BLOCK)).flatten(1)
-    values, at = inside.topk(wanted, 1, largest=False)
-    exact = squared(rows, against.kept.pick(places.gather(1, at).clamp_max(total - 1)))
-    return torch.where(values.isinf(), torch.inf, exact).sort(1).values[:, :count]
+    chosen = places.gather(1, inside.topk(wanted, 1, largest=False).indices)
+    return squared(rows, against.kept.pick(chosen)).sort(1).values[:, :count]

@@ -26,13 +26,13 @@ from lambent.tasks.detection import reasons, usual_costs
 
 SHARED = Path(os.environ.get("LAMBENT_DATA", Path(__file__).parents[2] / "shared" / "data")) / "anomaly"
 PROTOCOL = (
-    "fraud: 1,230 genuine card payments and 492 frauds, V1 to V28 and Amount, the index and Time left out; trained on half of "
-    "the genuine ones (drawn by the seed) and tested on all others, or fitted to all rows, which are then scored. intrusion: NSL-KDD, "
-    "41 columns of mixed types; trained on the normal connections of KDDTrain+_20Percent or on all of them, tested on KDDTest+, of "
-    "whose attacks many kinds do not occur in training. Detector with its defaults, clean=True where trained on normal rows; the "
-    "others of scikit-learn on standardized columns, names one-hot: IsolationForest with its defaults, and the distance to the "
-    "fifth nearest training row. Flagged: by Benjamini and Hochberg at a rate of 0.1 where trained on normal rows, else as many as "
-    "are odd; of the others always as many as are odd. One thread."
+    "fraud: 1,230 genuine card payments and 492 frauds, V1 to V28 and Amount, the index and Time left out; trained on half "
+    "of the genuine ones (drawn by the seed) and tested on all others, or fitted to all rows, which are then scored. "
+    "intrusion: NSL-KDD, 41 columns of mixed types; trained on the normal connections of KDDTrain+_20Percent or on all of "
+    "them, tested on KDDTest+, of whose attacks many kinds do not occur in training. Detector with its defaults, clean=True "
+    "where trained on normal rows; the others of scikit-learn on standardized columns, names one-hot: IsolationForest with "
+    "its defaults, and the distance to the fifth nearest training row. Flagged: by Benjamini and Hochberg at a rate of 0.1 "
+    "where trained on normal rows, else as many as are odd; of the others always as many as are odd. One thread."
 )
 COLUMNS = [
     column("case", "Case"),

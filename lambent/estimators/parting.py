@@ -14,7 +14,7 @@ from lambent.data.kinds.table import Table
 from lambent.data.loading import load_cut
 from lambent.data.notices import warned
 from lambent.data.splitting import take
-from lambent.errors import DataError
+from lambent.errors import DataError, UsageError
 from lambent.estimators.assembly import chosen_modality
 from lambent.estimators.naming import held_out_of
 from lambent.estimators.suited import suits
@@ -47,6 +47,13 @@ def in_parts(vae: Any, X: Any, y: Any, share: float, seed: int) -> Parts:
 
     Errors: `DataError` for fewer than five rows, and for a column that gives the labels away.
     """
+    chosen = X.modality if isinstance(X, Encoded) else chosen_modality(vae.modality, vae.condition, X, vae.likelihood)
+    if chosen is not None and chosen.ordered:
+        raise UsageError(
+            "a Detector judges each row by itself, and windows of a series reach over several: train a VAE on them, such as "
+            "VAE(modality=Table(window=8)), and give it to lambent.detect with reference rows; or lambent detect DATA "
+            "--data.window 8"
+        )
     cuts: list[Numbers] = []
 
     def cut(whole: Encoded) -> list[Numbers]:
@@ -60,7 +67,7 @@ def in_parts(vae: Any, X: Any, y: Any, share: float, seed: int) -> Parts:
     if isinstance(X, Encoded):
         found = [take(X, index) for index in cut(X) if len(index)]
     else:
-        _, *found = load_cut(X, cut, chosen_modality(vae.modality, vae.condition, X, vae.likelihood))
+        _, *found = load_cut(X, cut, chosen)
     warned(found[0].source)
     training, validating, held = (found.pop(0) if len(index) else None for index in cuts)
     assert training is not None

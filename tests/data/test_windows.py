@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from lambent import VAE, DataError, Table, UsageError, load
+from lambent import VAE, DataError, Detector, Table, UsageError, load
 from lambent.data import split
 from lambent.data.loading import load as read
 from lambent.data.loading import load_parted
@@ -97,3 +97,9 @@ def test_a_model_of_windows_is_kept_whole(tmp_path: object) -> None:
     assert torch.equal(*rows)
     assert rows[0].shape == (78, 6)
     assert trained.fitted_.column_names == again.fitted_.column_names
+
+
+def test_a_detector_of_rows_refuses_windows() -> None:
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(40, 2)), columns=["a", "b"])
+    with pytest.raises(UsageError, match=r"windows of a series reach over several: .* --data\.window 8"):
+        Detector(VAE(modality=Table(window=3))).fit(frame)

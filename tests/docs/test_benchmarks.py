@@ -18,6 +18,7 @@ SCRIPTS = (
     "defaults",
     "density",
     "detect",
+    "detect_cases",
     "detect_images",
     "epochs",
     "evaluation",

@@ -257,7 +257,9 @@ def test_pictures(lambent: Run, pictures: Path, tmp_path: Path) -> None:
     assert list(rows[0]) == ["row", "file", "label", "score", "p", "flagged", "why"]
     assert len(rows) == 40
     assert '<section id="oddest"' in (folder / "detection.html").read_text()
-    assert "which of the labels (left, right) are odd" in lambent("detect", folder, pictures, "--labels=label").complaint
+    assert (
+        "which of the labels (left, right) are odd" in lambent("detect", folder, pictures, "--labels=label").complaint
+    )
     maps = tmp_path / "maps"
     done = lambent("detect", folder, pictures, "--json", "--contamination=0.1", "--heatmaps", maps)
     said = json.loads(done.out)

@@ -22,6 +22,7 @@ SCRIPTS = (
     "detect_images",
     "epochs",
     "evaluation",
+    "false_discoveries",
     "growth",
     "imputation",
     "larger_than_memory",

@@ -70,6 +70,18 @@ def test_tells_odd_rows(detector: Detector, mixed) -> None:
     assert np.array_equal(found.scores, -detector.score_samples(x))
 
 
+def test_tells_why(detector: Detector) -> None:
+    """A cell that does not go with the others of its row is the reason, beside what was there."""
+    x = plane(50, 7)
+    x[3, 2] += 9
+    found = lambent.detect(detector, x, contamination=0.04, reasons=1)
+    assert list(found.why) == [3]
+    assert found.why[3].startswith(f"x2 {x[3, 2]:.3g}"[:5])
+    assert "expected" in found.why[3]
+    assert found.columns()["why"].values[3] == found.why[3]
+    assert not lambent.detect(detector, x, contamination=0.04).why
+
+
 def test_p_values_of_new_normal_rows_are_uniform(detector: Detector) -> None:
     """Within what 120 held-out rows allow: the share of p ≤ α lies around α with an error of √(α (1 − α) / 120)."""
     p = detector.p_values(plane(4000, 5))
@@ -92,6 +104,19 @@ def test_the_same_rows_give_the_same_bits(detector: Detector, mixed, tmp_path: P
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, capture_output=True)
     there = np.load(tmp_path / "s.npy")
     assert np.array_equal(there, np.stack([scores, p, detector.predict(x)]))
+
+
+def test_the_default_score_hangs_on_no_order_either() -> None:
+    x, new = plane(150, 0), plane(60, 1)
+    found = Detector(VAE(2, **SMALL)).fit(x)
+    assert found.fitted_.detection.score["type"] == "Blend"
+    both = np.r_[new, x]
+    order = np.random.default_rng(0).permutation(len(both))
+    for verb in (found.score_samples, found.p_values, found.predict):
+        whole = verb(both)
+        assert np.array_equal(verb(both[order]), whole[order])
+        assert np.array_equal(verb(both[70:71]), whole[70:71])
+    assert np.array_equal(-found.score_samples(x), found.decision_scores_), "training rows are read out as such"
 
 
 def test_the_same_seed_gives_the_same_detector() -> None:

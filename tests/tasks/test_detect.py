@@ -166,13 +166,23 @@ def test_training_rows_are_read_out_as_such(fitted: Fitted, monkeypatch: pytest.
     """Seen: a tenth of the score. On the scale of the others, and compared with the same read-out of the held-out rows."""
     monkeypatch.setattr(Evidence, "seen", lambda self, fitted, rows: rows.x[:, 0].double() / 10)
     training, held_out = fitted.rows(rows(*range(1000, 1010))), fitted.rows(rows(*range(99)))
-    fitted.detection = learned(fitted, training, held_out, "Evidence")
+    fitted.detection = learned(fitted, training, held_out, "Evidence", clean=True)
     found = scored_rows(fitted, fitted.rows(rows(98.5, 1003, 1003.5, 3)))
     assert found.known.tolist() == [False, True, False, False]
     assert found.scores == pytest.approx([98.5, 1003, 1003.5, 3], rel=1e-6)
     assert found.p == pytest.approx([0.01, 0.01, 0.01, 0.97])
     assert fitted.detection.training.tolist() == pytest.approx([100 + i / 10 for i in range(10)])
     assert "1 of these rows were trained on" in lambent.detect(fitted, rows(98.5, 1003), fdr=0.1).promise
+
+
+def test_where_training_rows_may_be_odd_all_are_read_out_alike(fitted: Fitted, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Evidence, "seen", lambda self, fitted, rows: rows.x[:, 0].double() / 10)
+    training, held_out = fitted.rows(rows(*range(1000, 1010))), fitted.rows(rows(*range(99)))
+    fitted.detection = learned(fitted, training, held_out, "Evidence")
+    found = scored_rows(fitted, fitted.rows(rows(98.5, 1003, 3)))
+    assert found.scores == pytest.approx([9.85, 100.3, 0.3], rel=1e-6)
+    assert found.p == pytest.approx([0.01, 0.01, 0.97])
+    assert fitted.detection.held_out.tolist() == pytest.approx([i / 10 for i in range(99)])
 
 
 def test_scores_beyond_numbers(fitted: Fitted, monkeypatch: pytest.MonkeyPatch) -> None:

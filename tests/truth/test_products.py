@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lambent.distributions import FromNoise, FullNormal
+from lambent.distributions.products import SteadyProducts
 from lambent.model import LatentModel
 from lambent.model.posteriors import Posterior
 from lambent.model.priors import Mixture, Prior
@@ -41,6 +42,18 @@ def tiles() -> Iterator[Tiles]:
     with Tiles() as watched:
         yield watched
     torch.set_float32_matmul_precision(before)
+
+
+@pytest.mark.parametrize(("terms", "columns"), [(64, 13), (13, 40), (7, 5)])
+def test_products_of_pairs_hang_on_no_place_of_a_row(terms: int, columns: int) -> None:
+    """Each row among the others in another order: the same bits, and the numbers of float64."""
+    generator = torch.Generator().manual_seed(0)
+    values, weight = (torch.randn(2, *shape, generator=generator) for shape in ((2048, terms), (terms, columns)))
+    order = torch.randperm(2048, generator=generator)
+    with SteadyProducts():
+        made, moved = torch.bmm(values, weight), torch.bmm(values[:, order], weight)
+    assert torch.equal(moved, made[:, order])
+    assert torch.allclose(made.double(), torch.bmm(values.double(), weight.double()), atol=1e-4)
 
 
 def test_a_mixture_of_full_covariances_is_exact(tiles: Tiles) -> None:

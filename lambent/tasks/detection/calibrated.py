@@ -42,7 +42,8 @@ def learned(
 
     training: rows that the model was fitted to; held_out: normal rows of which nothing was learned, or None: then there are no
     p-values. score: a part, its name or its description; None: the default for such a model. clean: whether the training rows
-    were said to hold no anomalies; it is noted, as the seed is.
+    were said to hold no anomalies. If not, what compares new rows with the training rows compares them with odd ones, too: then
+    all rows are read out as training rows are, which heeds that some are odd.
     Errors: `UsageError` for a score that the model cannot give, `DataError` for rows whose score is not a number.
     """
     return learned_with_scores(fitted, training, held_out, score, seed, clean)[0]
@@ -61,10 +62,11 @@ def learned_with_scores(
     chosen = Score.from_spec(chosen.spec())  # a copy: what it keeps belongs to this model
     chosen.refuse(fitted)
     chosen.learn(fitted, training)
-    apart = type(chosen).seen is not Score.seen
+    apart = clean and type(chosen).seen is not Score.seen
+    read = chosen if clean else chosen.seen  # one read-out for all rows, where any may be odd
     empty = torch.empty(0, dtype=torch.float64)
     usual = _finite(chosen.seen(fitted, training))
-    fresh = empty if held_out is None else _finite(chosen(fitted, held_out))
+    fresh = empty if held_out is None else _finite(read(fitted, held_out))
     beside = empty if held_out is None or not apart else _finite(chosen.seen(fitted, held_out))
     slope, offset = 1.0, 0.0
     if apart and len(fresh):
@@ -88,17 +90,19 @@ def learned_with_scores(
 def scored_rows(fitted: Fitted, rows: Rows) -> Scored:
     """Scores and p-values of rows, each of the row's content alone: the same bits beside whatever others and in any order.
 
-    Rows that were trained on are read out as such, where the score has a read-out of its own for them, and compared with the same
-    read-out of the held-out rows. They are brought to the scale of the others.
+    After clean training, rows that were trained on are read out as such, where the score has a read-out of its own for them,
+    compared with the same read-out of the held-out rows, and brought to the scale of the others.
     Errors: `UsageError` for a model without a detector, `DataError` for rows whose score is not a number.
     """
     detection, score = detector_of(fitted)
     known = _known(detection, rows)
-    apart = known if type(score).seen is not Score.seen else torch.zeros_like(known)
+    clean = bool(detection.facts.get("clean"))
+    apart = known if clean and type(score).seen is not Score.seen else torch.zeros_like(known)
+    read = score if clean else score.seen
     scores = torch.empty(len(rows), dtype=torch.float64)
     fresh, seen = (~apart).nonzero().squeeze(1), apart.nonzero().squeeze(1)
     if len(fresh):
-        scores[fresh] = _finite(score(fitted, _at(rows, fresh)), fresh)
+        scores[fresh] = _finite(read(fitted, _at(rows, fresh)), fresh)
     if len(seen):
         scores[seen] = _finite(score.seen(fitted, _at(rows, seen)), seen)
     p = None

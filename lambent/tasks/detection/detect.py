@@ -20,6 +20,7 @@ from lambent.seeds import stream
 from lambent.tasks.detection.calibrated import Scored, detector_of, learned, scored_rows
 from lambent.tasks.detection.cases import known_cases
 from lambent.tasks.detection.decide import CONTAMINATION, FDR, Decision, by_fdr, by_labels, by_share, by_tail, one_rule
+from lambent.tasks.detection.reasons import reasons as reasons_of
 from lambent.tasks.detection.scores import Score
 
 Array = NDArray[Any]
@@ -74,6 +75,7 @@ def detect(
     labels: Any = None,
     score: Any = None,
     reference: Any = None,
+    reasons: int = 0,
     seed: int = 0,
 ) -> Findings:
     """Scores, p-values and flags of rows, by one rule.
@@ -92,6 +94,7 @@ def detect(
             known): they choose the threshold, by F1.
         reference: normal rows that were not trained on, for a model that is no detector, or to compare with others than the rows
             that a detector held out. Of a score that keeps rows, such as the nearest one, half of them are kept.
+        reasons: of so many of the oddest flagged rows of a table it is told why: which columns, and what was to be expected.
         score: with reference, the score: a part, its name or its description; None: the default for such a model.
 
     The same rows get the same numbers, beside whatever others and in any order; flags by fdr and contamination hang on all rows.
@@ -120,9 +123,18 @@ def detect(
         decision.promise,
         decision.facts,
         np.arange(len(rows)) if numbers is None else np.asarray(numbers, np.int64),
+        _reasons(fitted, rows, found.scores, decision.flagged, reasons),
         encoded=encoded,
         backend="array" if opened is None else opened.backend,
     )
+
+
+def _reasons(fitted: Fitted, rows: Rows, scores: Array, flagged: Array, most: int) -> dict[int, str]:
+    """Why the oddest flagged rows are odd, in words, by place."""
+    order = np.argsort(-scores, kind="stable")
+    index = order[flagged[order]][: max(0, most)].tolist()
+    told = reasons_of(fitted, rows, index)
+    return {place: "; ".join(one.text for one in each) for place, each in zip(index, told, strict=True)}
 
 
 def usual_rule(fitted: Fitted) -> tuple[str, Any]:

@@ -393,3 +393,29 @@ def test_its_help_names_scores_and_parts(lambent: Run) -> None:
     assert "--score.samples" in done.out
     assert "--latent.size" in done.out
     assert "higher" in done.out
+
+
+def test_a_run_that_was_stopped_is_finished_by_train_and_asked_by_detect(
+    lambent: Run, files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    folder = tmp_path / "stopped"
+    flags = ("--run", folder, "--labels=fraud", "--contamination=0.1", "--epochs=3", *QUICK)
+    with monkeypatch.context() as patch:
+        patch.setattr("lambent.cli.verbs.carry.conclude", stopped)
+        done = lambent("detect", files["whole"], *flags)
+    assert done.status == 130
+    assert f"lambent train --resume {folder}, then: lambent detect {folder} {files['whole']}" in done.err
+    with monkeypatch.context() as patch:
+        patch.setattr("lambent.cli.verbs.detection_told.tell", stopped)
+        told = lambent("detect", files["whole"], *flags, "--force")
+    assert told.status == 130
+    assert f"the model is saved, go on with: lambent detect {folder} {files['whole']}" in told.err
+    (folder / "report.html").unlink()
+    done = lambent("detect", files["whole"], "--run", folder, "--contamination=0.1")
+    assert "add --force" in done.complaint
+    found = lambent("detect", folder, files["whole"], "--contamination=0.1", "--labels=fraud", "--json")
+    assert found.status == 0, found.err
+    assert json.loads(found.out)["flagged"] == 43

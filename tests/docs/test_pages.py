@@ -27,6 +27,7 @@ FAMILY_PAGES = {
     "Network": "networks",
     "Objective": "objectives",
     "Missingness": "missingness",
+    "Score": "scores",
     "Modality": "data",
     "Score": "scores",
 }

@@ -24,7 +24,7 @@ def tell(detected: Detected, asked: Asked) -> None:
     if detected.page is not None:
         write_page(detected, detected.page, asked.options)
     voice.result(_plain(detected, asked))
-    if not voice.json:
+    if not voice.json and not voice.quiet:
         _say(detected, asked)
 
 

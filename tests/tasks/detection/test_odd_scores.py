@@ -25,6 +25,7 @@ from lambent.part import Part, Shape
 from lambent.tasks.detection import (
     Blend,
     Density,
+    Drawing,
     Evidence,
     LatentDistance,
     Nearest,
@@ -299,4 +300,4 @@ def test_what_cannot_be_scored_is_refused(linear: Fitted, rows: Rows) -> None:
             columns.refuse(pictures)
     with pytest.raises(UsageError, match="knows no training rows yet"):
         Nearest()(linear, rows)
-    assert isinstance(Score.default(pictures), Evidence)
+    assert isinstance(Score.default(pictures), Drawing)

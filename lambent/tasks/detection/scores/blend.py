@@ -28,6 +28,8 @@ class Blend(Score):
     out, and compared with the rows that these keep, by the distance to the `neighbour`-th nearest of them.
     """
 
+    no_paper = "found by measurement: see the page of the benchmarks"
+
     untrimmed: int = option(
         "the first so many members left no rows out in training, and read new rows; 0: all read all rows",
         default=0,

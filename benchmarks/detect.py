@@ -127,7 +127,7 @@ def trained(train: Values, seed: int) -> tuple[Fitted, int]:
     objective = Objective.from_spec(parts.get("objective", "Elbo"))
     settings: dict[str, Any] = dict(parts.get("fit", {}))
     fit(model, objective, rows, **settings, seed=seed, progress=False)
-    steps = settings["epochs"] * max(1, len(train) // settings["batch"])
+    steps = settings["epochs"] * max(1, -(-len(train) // settings["batch"]))
     return Fitted(model.eval(), table, {"objective": objective.spec()}), steps
 
 

@@ -53,7 +53,7 @@ def detecting(encoding: Encoding, rows: int, robust: bool) -> dict[str, Any]:
     if encoding.ranks or encoding.leaves or encoding.of_counts or robust:
         usual = suiting(encoding, rows, robust)
         return usual | {"objective": {"type": "Elbo", **usual.get("objective", {}), "trim": TRIM}}
-    steps = max(1, rows // DETECTOR_BATCH)
+    steps = max(1, -(-rows // DETECTOR_BATCH))
     return {
         "likelihood": {"type": "StudentT", "scale": "predicted", "floor": FLOOR},
         "latent": {"type": "Flat", "size": UNITS},

@@ -242,6 +242,8 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         given = {"contamination": self.contamination, "fdr": self.fdr, "tail": self.tail}
         rule, value = one_rule(**given) or ("fdr", FDR)
         value = CHECKS[rule](value)
+        if not isinstance(self.clean, (bool, np.bool_)):
+            raise UsageError(f"clean must be True (no anomalies among the rows of fit) or False, not {self.clean!r}")
         share = self.calibration
         if isinstance(share, bool) or not isinstance(share, (int, float, np.number)) or not 0 <= share < 1:
             raise UsageError(f"calibration must be a share of the rows in [0, 1), such as 0.2, not {share!r}")
@@ -274,9 +276,11 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         return state if isinstance(state, int) else int(check_random_state(state).randint(2**31 - 1))
 
     def _held(self, name: str) -> Any:
+        check_is_fitted(self, "vae_")
         if name not in vars(self):
-            kept = "are not kept in files: score_samples(X) gives them" if "vae_" in vars(self) else "come with fit"
-            raise AttributeError(f"this Detector lacks {name.strip('_')}: these {kept}")
+            raise AttributeError(
+                f"this Detector lacks {name.strip('_')}: these are not kept in files: score_samples(X) gives them"
+            )
         return vars(self)[name]
 
 

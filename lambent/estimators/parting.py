@@ -92,6 +92,12 @@ def _three(whole: Encoded, share: float, validation: Any, seed: int) -> list[Num
             "with others"
         )
     kept, held = grouped_cut(whole, share, seed)
+    if share and not len(held):
+        raise DataError(
+            f"no row can be held out to compare with: copies of a row stay on one side, and each of these {rows:,} rows has so "
+            f"many that they are more than a share of {share:g} of all. Drop the copies, or hold none out (calibration=0 and "
+            "contamination=0.01)"
+        )
     asked = held_out_of(kept, validation)
     part = Training.of(validation=asked).validation if isinstance(asked, Real) else 0.0
     if not part:

@@ -16,6 +16,7 @@ from PIL import Image
 
 from lambent import load
 from lambent.fitted import Fitted
+from lambent.tasks.detection.calibrated import fingerprints
 
 Run = Callable[..., Any]
 QUICK = (
@@ -335,7 +336,7 @@ def test_one_row_and_rows_far_out(lambent: Run, run: Path, tmp_path: Path) -> No
     (tmp_path / "one.csv").write_text("a,b,c\n1,2,0.5\n")
     done = lambent("detect", run, "one.csv", "--report=page.html")
     assert done.status == 0, done.err
-    assert "of 1 rows" in done.out
+    assert "of 1 row is flagged" in done.out
     assert "the row:" in done.out
     (tmp_path / "far.csv").write_text("a,b,c\n1,2,1e9\n1,2,0.5\n")
     said = json.loads(lambent("detect", run, "far.csv", "--json").out)
@@ -419,3 +420,24 @@ def test_a_run_that_was_stopped_is_finished_by_train_and_asked_by_detect(
     found = lambent("detect", folder, files["whole"], "--contamination=0.1", "--labels=fraud", "--json")
     assert found.status == 0, found.err
     assert json.loads(found.out)["flagged"] == 43
+
+
+def test_without_reasons(lambent: Run, run: Path, files: dict[str, Path], tmp_path: Path) -> None:
+    said = json.loads(lambent("detect", run, files["mixed"], "--contamination=0.1", "--reasons=0", "--json").out)
+    assert said["flagged"] == 13
+    assert [row["why"] for row in said["oddest"]] == [""] * 5
+    done = lambent("detect", run, files["mixed"], "--contamination=0.1", "--reasons=0", "--report=page.html")
+    assert done.status == 0, done.err
+    assert "reasons" not in done.err
+
+
+def test_copies_of_training_rows_do_not_say_what_is_usual(lambent: Run, tmp_path: Path) -> None:
+    frame = normal(300, 0)
+    pd.concat([frame, frame[:150]]).to_csv(tmp_path / "copied.csv", index=False)
+    done = lambent("detect", "copied.csv", "--clean", "--run=copies", "--epochs=2", "--reasons=0", *QUICK)
+    assert done.status == 0, done.err
+    detection = load(tmp_path / "copies" / "model.safetensors").fitted_.detection
+    seen = Fitted.of(load(tmp_path / "copies" / "model.safetensors")).rows(str(tmp_path / "copied.csv"))
+    known = np.isin(fingerprints(seen.x).numpy(), detection.known.numpy())
+    assert len(detection.held_out) == (~known).sum()
+    assert 10 <= len(detection.held_out) < 90

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -252,6 +253,18 @@ def test_few_rows(rows: int) -> None:
     assert len(found.fitted_.detection.held_out) == round(0.2 * rows)
 
 
+@pytest.mark.parametrize("distinct", [1, 3])
+def test_rows_of_which_none_can_be_held_out_are_refused(distinct: int) -> None:
+    with pytest.raises(DataError, match="copies of a row stay on one side, and each of these 60 rows"):
+        Detector(VAE(1, **SMALL)).fit(np.repeat(plane(distinct, 0), 60 // distinct, 0))
+
+
+def test_what_comes_with_fit_is_asked_for_too_early() -> None:
+    for name in ("fitted_", "threshold_", "decision_scores_", "labels_"):
+        with pytest.raises(NotFittedError, match="not fitted yet"):
+            getattr(Detector(), name)
+
+
 @pytest.mark.parametrize("rows", [1, 2, 4])
 def test_fewer_rows_are_refused(rows: int) -> None:
     with pytest.raises(DataError, match=f"n_samples = {rows}.*at least 5 are needed"):
@@ -347,6 +360,7 @@ def test_several_splits(mixed) -> None:
         ({"contamination": 0.6}, r"share in \(0, 0.5\]"),
         ({"fdr": 1.5}, "fdr must be a share"),
         ({"calibration": 1.0}, "calibration must be a share"),
+        ({"clean": "no"}, "clean must be True"),
         ({"splits": 0}, "splits must be a whole number"),
         ({"vae": "VAE"}, "vae is a lambent.VAE"),
         ({"oddness": "Evidenc"}, "did you mean 'Evidence'"),

@@ -54,7 +54,7 @@ def test_p_values_and_the_rule_by_default(fitted: Fitted) -> None:
     assert found.flagged.tolist() == [True, True, False, False]
     assert found.rule == {"fdr": 0.1}
     assert found.threshold == pytest.approx((98.5 + 50) / 2)
-    assert "at most 10.0% are normal" in found.promise
+    assert "at most 10 % are normal" in found.promise
     assert "99 held-out rows are exchangeable" in found.promise
     assert "may hold anomalies" not in found.promise
 
@@ -80,6 +80,20 @@ def test_a_share_is_flagged(fitted: Fitted) -> None:
     found = lambent.detect(detector(fitted, np.arange(9.0)), rows(*range(200)), contamination=0.05)
     assert np.flatnonzero(found.flagged).tolist() == list(range(190, 200))
     assert "nothing is promised" in found.promise
+
+
+@pytest.mark.parametrize(
+    ("values", "share", "count", "words"),
+    [
+        ((1, 2), 0.1, 0, "None is flagged: 10 % of these 2 rows is less than half a row"),
+        (range(200), 0.013, 3, "The 3 most odd are flagged, as near to 1.3 % of these 200 rows"),
+        ((5, 5, 5, 1), 0.25, 0, "the most odd ones have the same score"),
+    ],
+)
+def test_the_promise_of_a_share_says_how_many(fitted: Fitted, values, share: float, count: int, words: str) -> None:
+    found = lambent.detect(detector(fitted, np.arange(9.0)), rows(*values), contamination=share)
+    assert found.flagged.sum() == count
+    assert words in found.promise
 
 
 def test_a_tail_is_extrapolated(fitted: Fitted) -> None:

@@ -21,7 +21,7 @@ from lambent.errors import ArtifactError, DataError, UsageError
 from lambent.fitted import Fitted, Rows
 from lambent.part import Spec
 from lambent.tasks.detection import Score, usual_costs
-from lambent.tasks.detection.calibrated import learned
+from lambent.tasks.detection.calibrated import fingerprints, learned
 
 MOST_LEARNED = 100_000  # training rows that are read from disk to learn a score from
 FEWEST = 10  # held-out rows from which scores are called usual
@@ -49,8 +49,9 @@ def enough(held_out: Encoded | OnDisk) -> None:
     """`UsageError` for held-out rows too few to compare with."""
     if len(held_out) < FEWEST:
         raise UsageError(
-            f"{len(held_out):,} held-out rows are too few to tell which scores are usual; at least {FEWEST} are needed: give "
-            "more rows, a larger share (--data.test 0.3), or normal rows of their own with --reference FILE"
+            f"{len(held_out):,} held-out row{' is' if len(held_out) == 1 else 's are'} too few to tell which scores are usual; "
+            f"at least {FEWEST} are needed: give more rows, hold out a larger share (--data.test 0.2 is usual: {5 * FEWEST} rows "
+            "do), or name normal rows of their own with --reference FILE"
         )
 
 
@@ -67,11 +68,20 @@ def calibrated(
     enough(held_out)
     some = [each if isinstance(each, Encoded) else larger.drawn(each, MOST_LEARNED) for each in training]
     seen = _joined([fitted.rows(each, seed) for each in some])
-    fresh = fitted.rows(larger.in_memory(held_out), seed)
+    fresh = _apart(fitted.rows(larger.in_memory(held_out), seed), seen)
     detection = learned(fitted, seen, fresh, score, seed, clean)
     with suppress(UsageError):  # of a model that can give no reasons
         detection.facts |= {"usual": usual_costs(fitted, fresh)}
     return replace(fitted, detection=detection)
+
+
+def _apart(held_out: Rows, seen: Rows) -> Rows:
+    """The held-out rows without those that training saw, copies of which would make new rows look odd.
+
+    New rows that are no copies either are exchangeable with the rest. Where too few are left, all of them.
+    """
+    fresh = ~torch.isin(fingerprints(held_out.x), fingerprints(seen.x))
+    return held_out if fresh.all() or int(fresh.sum()) < FEWEST else held_out.at(fresh.nonzero().squeeze(1))
 
 
 def _joined(parts: Sequence[Rows]) -> Rows:

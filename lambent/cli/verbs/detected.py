@@ -180,7 +180,7 @@ def _looked(
     if known is not None and not rule:
         rule["labels"] = values
     rows = fitted.rows(encoded, asked.seed)
-    voice.step(f"looking at {len(rows):,} rows")
+    voice.step(f"looking at {len(rows):,} row{'' if len(rows) == 1 else 's'}")
     found = decided(fitted, rows, seed=asked.seed, **rule)
     page = asked.files.page or (None if made is None else made / run_folder.DETECTION)
     why, heat = _explained(asked, fitted, folder, rows, found, page is not None)
@@ -202,13 +202,13 @@ def _explained(
     """Why rows are odd, in words and of pictures as heat-maps, by place: of flagged rows, and of those that are shown."""
     order, most = np.argsort(-found.scores, kind="stable"), asked.options.reasons
     flagged = order[found.flagged[order]]
-    if len(flagged) > most:
+    if 0 < most < len(flagged):
         asked.voice.note(
             f"reasons are given of the oddest {most:,} of {len(flagged):,} flagged rows (--reasons N: of so many)"
         )
     of_pictures = fitted.pictures(rows.x[:1]) is not None
     shown = NAMED if not paged else PICTURES if of_pictures else SHOWN
-    index = np.unique(np.concatenate([flagged[:most], order[:shown]] if most else [])).astype(np.int64).tolist()
+    index = np.unique(np.concatenate([flagged[:most], order[:shown]])).tolist() if most else []
     try:
         if of_pictures and index:
             usual = _usual_heat(asked, fitted, folder)

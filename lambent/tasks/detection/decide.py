@@ -42,7 +42,7 @@ def by_fdr(
     within(fdr, "fdr")
     flagged = benjamini_hochberg(_calibrated(p, "fdr"), fdr)
     promise = (
-        f"Of the flagged rows at most {fdr:.1%} are normal, on average over repetitions, as far as normal rows and the "
+        f"Of the flagged rows at most {100 * fdr:g} % are normal, on average over repetitions, as far as normal rows and the "
         f"{held_out:,} held-out rows are exchangeable: drawn alike, and independently. Not promised: this share for one file, "
         "nor how many of the anomalies are flagged; and nothing once normal rows have changed since training."
     )
@@ -70,11 +70,18 @@ def by_share(scores: Array, contamination: float) -> Decision:
     share_of(contamination)
     threshold = share_threshold(scores, contamination)
     flagged = scores > threshold
-    promise = (
-        f"The most odd {contamination:.3%} of these {len(scores):,} rows are flagged, whatever they are: the share was given, "
-        "and nothing is promised of how many are flagged falsely. Scores that are equal fall on one side."
-    )
-    return Decision(flagged, threshold, {"contamination": contamination}, promise, {"flagged": int(flagged.sum())})
+    asked, count = f"{100 * contamination:g} % of these {len(scores):,} rows", int(flagged.sum())
+    if count:
+        promise = (
+            f"The {count:,} most odd are flagged, as near to {asked} as whole rows and equal scores allow, whatever they are: "
+            "the share was given, and nothing is promised of how many are flagged falsely."
+        )
+    else:
+        promise = (
+            f"None is flagged: {asked} is less than half a row, or the most odd ones have the same score. Nothing is "
+            "promised."
+        )
+    return Decision(flagged, threshold, {"contamination": contamination}, promise, {"flagged": count})
 
 
 def by_tail(scores: Array, held_out: Array, rate: float, seed: int = 0) -> Decision:

@@ -120,7 +120,7 @@ def ours(case: Case, way: str, seed: int, shown: int) -> Found:
         places = right[np.linspace(0, len(right) - 1, min(shown, len(right))).round().astype(int)]
         fitted.detection.facts["usual"] = usual_costs(fitted, fitted.rows(case.train))
         told = reasons(fitted, fitted.rows(case.test.iloc[places]), range(len(places)))
-        why = {int(place): "; ".join(reason.text for reason in each) for place, each in zip(places, told, strict=True)}
+        why = {int(place): words(each) for place, each in zip(places, told, strict=True)}
     return Found(scores, flagged, seconds, why)
 
 

@@ -19,13 +19,13 @@ from lambent.metrics.bound import steadily
 from lambent.seeds import stream
 from lambent.tasks import explore
 from lambent.tasks.conditional import Conditional
-from lambent.tasks.detection.farness import FARTHEST, farness
+from lambent.tasks.detection.farness import farness
 from lambent.tasks.detection.left_out import left_out
 from lambent.tasks.detection.masked import LeftOut
 from lambent.tasks.detection.wording import Expected, cell, expectations, joint, presence
 from lambent.tasks.estimates import estimated
 
-REFERENCE = 128  # rows of which the usual cost of each column is the median
+REFERENCE = 32  # rows of which what is usual of each column is the median
 MOST = 3
 SHARE = 0.1  # of the first reason's nats that a further one has at least
 LEAST = 1.0  # nats, likewise
@@ -43,8 +43,8 @@ class Reason:
     """A column that makes a row odd.
 
     nats: how far out it lies in what was expected of it given all others: of numbers −log 2 min(P(x_j ≤ value), P(x_j ≥ value))
-    less 1, its mean where nothing is odd; of levels −log p less the entropy. value: what was there, as the data have it; expected:
-    the 5 to 95 % interval of a number, or the likeliest levels; empty where nothing can be expected; given: the columns that say
+    less 1, its mean where nothing is odd, or how much less likely it is than usual, if that is more; of levels −log p less the
+    entropy. value: what was there, as the data have it; expected: the 5 to 95 % interval of a number, or the likeliest levels; empty where nothing can be expected; given: the columns that say
     so most. within: whether the value lies within what was expected: then no column of the row stands out alone. step: of windows
     of a series, 0 for the last row, −1 for the one before it; None where rows are none.
     """
@@ -106,12 +106,15 @@ def usual_costs(fitted: Fitted, rows: Rows) -> Usual:
     """What is usual of each column, {name: [nats, value]}: medians over rows, of how much less likely cells are than is expected
     of them given the rest (`LeftOut.drop`), and of encoded values.
 
-    Plain JSON, to be kept with a detector. At most 128 of the rows are looked at, evenly spread.
+    Plain JSON, to be kept with a detector. At most 32 of the rows are looked at, evenly spread.
     """
     cells = _Cells.of(fitted)
     some = cells.whole(rows.at(torch.linspace(0, len(rows) - 1, min(len(rows), REFERENCE)).round().long()))
     middle = some.x.double().nanmedian(0).values.nan_to_num(0.0)
-    drops = [found.drop for _, found in left_out(fitted.model, some, middle, cells.partner, what="usual costs")]
+    drops = [
+        _drop(fitted, cells, found, some.x[part])
+        for part, found in left_out(fitted.model, some, middle, cells.partner, what="usual costs")
+    ]
     usual = torch.cat(drops).masked_fill(torch.isnan(some.x), math.nan).nanmedian(0).values.nan_to_num(0.0)
     return dict(zip(cells.names, torch.stack((usual, middle), 1).tolist(), strict=True))
 
@@ -174,7 +177,7 @@ class _Cells:
 
 def _told(fitted: Fitted, cells: _Cells, found: LeftOut, x: Tensor, usual: Tensor, most: int) -> list[list[Reason]]:
     """The reasons of the rows of a chunk, of the columns that seem to lie farthest out."""
-    excess = _excess(cells, found.drop, x.cpu(), usual)
+    excess = _excess(cells, _drop(fitted, cells, found, x), x.cpu(), usual)
     order = excess.argsort(dim=1, descending=True, stable=True)[:, : most + SPARE]
     wanted = excess.gather(1, order) >= MAYBE
     wanted[:, :most] = True
@@ -204,6 +207,14 @@ def _kept(found: list[Reason], most: int) -> list[Reason]:
         return order[:most]
     least = max(LEAST, SHARE * out[0].nats)
     return [out[0], *(reason for reason in out[1:most] if reason.nats >= least)]
+
+
+def _drop(fitted: Fitted, cells: _Cells, found: LeftOut, x: Tensor) -> Tensor:
+    """`LeftOut.drop`; of bins of numbers −log of the density in the data's own units, for some bins are wide."""
+    drop, binned = found.drop, [place for place, column in enumerate(cells.columns) if isinstance(column, Ranked)]
+    if binned and fitted.modality is not None and (slope := fitted.modality.log_slope(x)) is not None:
+        drop[:, binned] = -found.log_prob[:, binned] - slope.double().cpu()[:, binned]
+    return drop
 
 
 def _excess(cells: _Cells, drop: Tensor, x: Tensor, usual: Tensor) -> Tensor:
@@ -237,9 +248,8 @@ def _looked(
         for number, row, far in zip(index, rows, moved, strict=True):
             order = far.argsort(descending=True, stable=True)[:GIVEN].tolist()
             given = tuple(cells.told(each) for each in order if float(far[each]) >= MOVES)
-            # Beyond the digits of a tail its density tells.
-            own = float(nats[row])
-            own = max(own, float(excess[some[number]])) if own >= FARTHEST else own
+            # Between two heaps of values, and beyond the digits of a tail, the density tells.
+            own = max(float(nats[row]), float(excess[some[number]]))
             told[places[number]] = _reason(cells, column, float(x[row]), own, expected[row], given)
     return [told[place] for place in places]
 

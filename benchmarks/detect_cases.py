@@ -22,7 +22,8 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 
 from lambent import Detector
-from lambent.tasks.detection import reasons, usual_costs
+from lambent.tasks.detection import reasons
+from lambent.tasks.detection import why as words
 
 SHARED = Path(os.environ.get("LAMBENT_DATA", Path(__file__).parents[2] / "shared" / "data")) / "anomaly"
 PROTOCOL = (
@@ -118,9 +119,8 @@ def ours(case: Case, way: str, seed: int, shown: int) -> Found:
         right = np.flatnonzero(flagged & (case.odd == 1))
         right = right[np.argsort(-scores[right], kind="stable")]
         places = right[np.linspace(0, len(right) - 1, min(shown, len(right))).round().astype(int)]
-        fitted.detection.facts["usual"] = usual_costs(fitted, fitted.rows(case.train))
         told = reasons(fitted, fitted.rows(case.test.iloc[places]), range(len(places)))
-        why = {int(place): "; ".join(reason.text for reason in each) for place, each in zip(places, told, strict=True)}
+        why = {int(place): words(each) for place, each in zip(places, told, strict=True)}
     return Found(scores, flagged, seconds, why)
 
 

@@ -80,7 +80,7 @@ def test_every_field_is_written_down(table_run: Path) -> None:
     from lambent.cli.reading.strict import read
 
     tree = read(table_run / "config.yaml")
-    assert list(tree) == ["lambent", "data", "latent", "likelihood", "network", "objective", "fit", "evaluate"]
+    assert list(tree) == ["lambent", "data", "latent", "likelihood", "network", "objective", "model", "fit", "evaluate"]
     assert tree["data"]["label"] == "kind"
     assert tree["data"]["test"] == 0.1
     assert tree["latent"]["posterior"] == {"type": "Diagonal"}

@@ -13,7 +13,7 @@ from lambent.data.kinds.columns.numeric import Numeric
 from lambent.detection import Detection
 from lambent.fitted import Rows
 from lambent.model.networks import Mlp
-from lambent.tasks.detection import Reason, reasons, usual_costs
+from lambent.tasks.detection import Reason, reasons, usual_costs, why
 from lambent.tasks.detection.left_out import left_out
 from lambent.tasks.detection.windows import located
 from lambent.tasks.detection.wording import cell, number, percent
@@ -120,14 +120,40 @@ def test_a_planted_fault_is_named_first() -> None:
     assert np.mean([name == f"x{column}" for name, column in zip(named, columns, strict=True)]) > 0.9
 
 
-def test_usual_costs_are_the_medians_of_the_exact_ones() -> None:
-    """½ χ²-median + log deviation + ½ log 2π."""
+def test_what_is_usual_is_the_median_of_the_exact_one() -> None:
+    """−log p of a normal value less the entropy: ½ χ² − ½, whatever the deviation."""
     usual = usual_costs(Fitted(linear(True)), Rows(drawn(4000, seed=2)))
     for column in range(COLUMNS):
-        _, deviation = conditional(drawn(1)[0], column)
-        true = 0.5 * 0.4549 + math.log(deviation) + 0.5 * math.log(2 * math.pi)
-        assert usual[f"x{column}"][0] == pytest.approx(true, abs=0.15)
-        assert usual[f"x{column}"][1] == pytest.approx(float(OFFSET[column]), abs=0.5)
+        assert usual[f"x{column}"][0] == pytest.approx(0.5 * 0.4549 - 0.5, abs=0.35)
+        assert usual[f"x{column}"][1] == pytest.approx(float(OFFSET[column]), abs=1.0)
+
+
+def test_how_far_out_a_cell_lies_is_its_exact_tail() -> None:
+    x = drawn(16)
+    x[0, 1] += 5
+    found = reasons(Fitted(linear(True)), Rows(x), range(len(x)), most=COLUMNS)
+    first = found[0][0]
+    mean, deviation = conditional(x[0], 1)
+    tail = math.erfc(abs(float(x[0, 1]) - mean) / deviation / math.sqrt(2))
+    assert first.column == "x1"
+    assert first.nats == pytest.approx(-math.log(tail) - 1, rel=0.1)
+
+
+def ends(reason: Reason) -> tuple[float, float, float]:
+    low, high = (float(end.replace(",", "")) for end in reason.expected.split(" to "))
+    return low, float(reason.value.replace(",", "")), high
+
+
+def test_nothing_named_lies_within_what_was_expected_unless_it_is_said_that_nothing_stands_out() -> None:
+    x = drawn(60, seed=4)
+    x[::3, 2] += 3
+    kinds = set()
+    for found in reasons(Fitted(linear(True)), Rows(x), range(len(x))):
+        inside = [low <= value <= high for low, value, high in map(ends, found)]
+        alone = why(found).startswith("no column stands out alone, the combination is unusual: ")
+        assert inside == [alone] * len(found)
+        kinds.add(alone)
+    assert kinds == {True, False}
 
 
 def test_a_row_gets_the_same_words_beside_whatever_others() -> None:

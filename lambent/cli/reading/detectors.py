@@ -1,7 +1,6 @@
 """Detectors for a verb: what a run knows of usual scores, learned from its own rows where its model file does not say."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from lambent.data.stored.ondisk import OnDisk
 from lambent.errors import ArtifactError, DataError, UsageError
 from lambent.fitted import Fitted, Rows
 from lambent.part import Spec
-from lambent.tasks.detection import Score, usual_costs
+from lambent.tasks.detection import Score
 from lambent.tasks.detection.calibrated import fingerprints, learned
 
 MOST_LEARNED = 100_000  # training rows that are read from disk to learn a score from
@@ -70,8 +69,6 @@ def calibrated(
     seen = _joined([fitted.rows(each, seed) for each in some])
     fresh = _apart(fitted.rows(larger.in_memory(held_out), seed), seen)
     detection = learned(fitted, seen, fresh, score, seed, clean)
-    with suppress(UsageError):  # of a model that can give no reasons
-        detection.facts |= {"usual": usual_costs(fitted, fresh)}
     return replace(fitted, detection=detection)
 
 

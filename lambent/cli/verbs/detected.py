@@ -21,7 +21,7 @@ from lambent.data.stored.ondisk import OnDisk
 from lambent.errors import ArtifactError, DataError, UsageError
 from lambent.estimators.parting import refuse_leaks
 from lambent.fitted import Fitted, Rows
-from lambent.tasks.detection import Heatmap, heatmaps, reasons, usual_heat
+from lambent.tasks.detection import Heatmap, heatmaps, reasons, usual_heat, why
 from lambent.tasks.detection.cases import known_cases
 from lambent.tasks.detection.detect import Findings
 from lambent.tasks.detection.detect import detect as decided
@@ -218,7 +218,7 @@ def _explained(
     except UsageError as error:
         asked.voice.note(f"no reasons are given: {error}")
         return {}, {}
-    return {place: "; ".join(one.text for one in each) for place, each in zip(index, told, strict=False)}, {}
+    return {place: why(each) for place, each in zip(index, told, strict=False)}, {}
 
 
 def _usual_heat(asked: Asked, fitted: Fitted, folder: Path) -> Usual | None:

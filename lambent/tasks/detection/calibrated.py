@@ -1,6 +1,8 @@
 """Calibrated: what scores of rows are usual, learned from training rows and from held-out ones; and scores beside these."""
 
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +15,7 @@ from lambent.fitted import Fitted, Rows
 from lambent.metrics.conformal import p_values
 from lambent.model.noise import row_keys
 from lambent.part import Spec
+from lambent.tasks.detection.reasons import usual_costs
 from lambent.tasks.detection.scores import Score
 
 BEYOND = 1e300  # the score of a row so far out that its own has no place among numbers
@@ -74,7 +77,15 @@ def learned_with_scores(
     elif apart:  # no other rows are at hand
         some = training if len(training) <= FEW else training.at(torch.arange(FEW))
         slope, offset = scale_between(usual[:FEW], _finite(chosen(fitted, some)))
-    facts = {"training": len(training), "held_out": len(fresh), "clean": clean, "seed": seed, "scale": [slope, offset]}
+    facts: dict[str, Any] = {
+        "training": len(training),
+        "held_out": len(fresh),
+        "clean": clean,
+        "seed": seed,
+        "scale": [slope, offset],
+    }
+    with suppress(UsageError):  # of a model that can give no reasons
+        facts["usual"] = usual_costs(fitted, training if held_out is None else held_out)
     detection = Detection(
         chosen.spec(),
         {name: tensor.detach().cpu() for name, tensor in chosen.kept.items()},

@@ -21,6 +21,7 @@ from lambent.tasks.detection.calibrated import Scored, detector_of, learned, sco
 from lambent.tasks.detection.cases import known_cases
 from lambent.tasks.detection.decide import CONTAMINATION, FDR, Decision, by_fdr, by_labels, by_share, by_tail, one_rule
 from lambent.tasks.detection.reasons import reasons as reasons_of
+from lambent.tasks.detection.reasons import why
 from lambent.tasks.detection.scores import Score
 
 Array = NDArray[Any]
@@ -134,7 +135,7 @@ def _reasons(fitted: Fitted, rows: Rows, scores: Array, flagged: Array, most: in
     order = np.argsort(-scores, kind="stable")
     index = order[flagged[order]][: max(0, most)].tolist()
     told = reasons_of(fitted, rows, index)
-    return {place: "; ".join(one.text for one in each) for place, each in zip(index, told, strict=True)}
+    return {place: why(each) for place, each in zip(index, told, strict=True)}
 
 
 def usual_rule(fitted: Fitted) -> tuple[str, Any]:

@@ -4,6 +4,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from lambent.model.noise import RowNoise, row_keys
 from lambent.model.trace import from_keys
 from lambent.tasks.conditional import Conditional, conditional
 
+TINY = 1e-300
 SAMPLES = 8  # codes of a row where columns see columns: these say most of each other
 
 
@@ -31,13 +33,22 @@ class LeftOut(ABC):
     def log_prob(self) -> Tensor:
         """log p(x_j | x_rest), [rows, columns] in nats of the encoded rows; 0 where a value is missing."""
 
+    @property
+    @abstractmethod
+    def drop(self) -> Tensor:
+        """How many nats less likely each cell is than is usual of its column given the rest, [rows, columns]; 0 where missing.
+
+        Of tokens −log p less the entropy; of numbers −log p, less that of the likeliest of two values in their midst and ½, which
+        are the entropy of a normal distribution. So a wide expectation does not count as odd.
+        """
+
     @abstractmethod
     def conditional(self, column: int) -> Conditional:
         """What that column may be, given the rest of each row."""
 
-    def closer(self, column: int, rows: Sequence[int]) -> Iterator[tuple["LeftOut", list[int]]]:
-        """The same of some rows, a few at a time with their places there, for that column alone and so with less error."""
-        yield self, list(rows)
+    def closer(self, cells: Sequence[tuple[int, int]]) -> Iterator[tuple["LeftOut", list[tuple[int, int]]]]:
+        """Some cells (row, column), a few at a time with their places there, found with less error where that is to be had."""
+        yield self, list(cells)
 
     @abstractmethod
     def moved(self, column: int, rows: Sequence[int]) -> Tensor:
@@ -61,6 +72,18 @@ def of_others(far: Tensor, x: Tensor, column: int) -> Tensor:
     return far
 
 
+def of_token(each: Tensor, x: Tensor) -> Tensor:
+    """Of numbers [rows, tokens] those of the tokens of x [rows]; 0 where x is missing."""
+    token = x.nan_to_num(0.0).floor().long().clamp(0, each.shape[1] - 1)
+    return each.gather(1, token.unsqueeze(1)).squeeze(1).masked_fill(torch.isnan(x), 0.0)
+
+
+def token_drop(chances: Tensor, x: Tensor) -> Tensor:
+    """−log p of tokens x [rows] less the entropy of their probabilities [rows, tokens]; 0 where x is missing."""
+    drop = -of_token(chances.clamp_min(TINY).log(), x) - torch.special.entr(chances).sum(1)
+    return drop.masked_fill(torch.isnan(x), 0.0)
+
+
 class Masked(LeftOut):
     """Columns that see columns, each left out by itself: the rows are read again without it."""
 
@@ -71,13 +94,15 @@ class Masked(LeftOut):
 
     @property
     def log_prob(self) -> Tensor:
-        return torch.stack([self._known(column) for column in range(self.x.shape[1])], 1)
+        return torch.stack([of_token(chances.log(), self.x[:, j]) for j, chances in enumerate(self._chances)], 1)
 
-    def _known(self, column: int) -> Tensor:
-        own = self.x[:, column]
-        chances = self.conditional(column).probabilities(column)
-        token = own.nan_to_num(0.0).floor().long().clamp(0, chances.shape[1] - 1)
-        return chances.gather(1, token.unsqueeze(1)).squeeze(1).log().masked_fill(torch.isnan(own), 0.0)
+    @property
+    def drop(self) -> Tensor:
+        return torch.stack([token_drop(chances, self.x[:, j]) for j, chances in enumerate(self._chances)], 1)
+
+    @cached_property
+    def _chances(self) -> list[Tensor]:
+        return [self.conditional(column).probabilities(column) for column in range(self.x.shape[1])]
 
     def conditional(self, column: int) -> Conditional:
         return conditional(self.model, self._masked(column), self.chunk, SAMPLES, self.seed)

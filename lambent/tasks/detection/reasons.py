@@ -1,16 +1,16 @@
-"""reasons: why rows are odd: the columns that cost more than usual given the others, and what these made one expect."""
+"""reasons: why rows are odd: the columns that do not fit the others, and what these made one expect."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from lambent.data.kinds.columns.base import Column
 from lambent.data.kinds.columns.hiding import hidden
 from lambent.data.kinds.columns.numeric import Numeric
+from lambent.data.kinds.columns.ranked import Ranked
 from lambent.data.kinds.columns.windows import parted
 from lambent.data.kinds.table import Table
 from lambent.errors import UsageError
@@ -18,17 +18,22 @@ from lambent.fitted import Fitted, Rows
 from lambent.metrics.bound import steadily
 from lambent.seeds import stream
 from lambent.tasks import explore
+from lambent.tasks.conditional import Conditional
+from lambent.tasks.detection.farness import farness
 from lambent.tasks.detection.left_out import left_out
 from lambent.tasks.detection.masked import LeftOut
-from lambent.tasks.detection.wording import cell, expectations, joint, presence
+from lambent.tasks.detection.wording import Expected, cell, expectations, joint, presence
 from lambent.tasks.estimates import estimated
 
-REFERENCE = 128  # rows of which the usual cost of each column is the median
+REFERENCE = 32  # rows of which what is usual of each column is the median
 MOST = 3
 SHARE = 0.1  # of the first reason's nats that a further one has at least
 LEAST = 1.0  # nats, likewise
 GIVEN = 3
 MOVES = 0.1  # of 1, by which a column moves an expectation at least, to be named
+SPARE = 2  # columns that are looked at beside those that are to be named, for some may lie within what is expected
+MAYBE = 0.0  # nats out, from which on they are
+NONE_ALONE = "no column stands out alone, the combination is unusual: "
 MISSING = " is missing"  # of the names of indicators
 Usual = dict[str, list[float]]
 
@@ -37,9 +42,11 @@ Usual = dict[str, list[float]]
 class Reason:
     """A column that makes a row odd.
 
-    nats: −log p(column | all others), less what the column usually costs. value: what was there, as the data have it; expected:
-    the 5 to 95 % interval of a number, or the likeliest levels; empty where nothing can be expected; given: the columns that say
-    so most. step: of windows of a series, 0 for the last row, −1 for the one before it; None where rows are none.
+    nats: how far out it lies in what was expected of it given all others: of numbers −log 2 min(P(x_j ≤ value), P(x_j ≥ value))
+    less 1, its mean where nothing is odd, or how much less likely it is than usual, if that is more; of levels −log p less the
+    entropy. value: what was there, as the data have it; expected: the 5 to 95 % interval of a number, or the likeliest levels; empty where nothing can be expected; given: the columns that say
+    so most. within: whether the value lies within what was expected: then no column of the row stands out alone. step: of windows
+    of a series, 0 for the last row, −1 for the one before it; None where rows are none.
     """
 
     column: str
@@ -49,6 +56,7 @@ class Reason:
     given: tuple[str, ...] = ()
     between: str = " "
     step: int | None = None
+    within: bool = False
 
     @property
     def text(self) -> str:
@@ -59,13 +67,20 @@ class Reason:
         return f"{found}, expected {self.expected}" + (f" given {', '.join(self.given)}" if self.given else "")
 
 
+def why(found: Sequence[Reason]) -> str:
+    """The reasons of a row in one sentence, which says so where no column stands out alone."""
+    words = "; ".join(reason.text for reason in found)
+    return f"{NONE_ALONE}{words}" if found and all(reason.within for reason in found) else words
+
+
 @torch.no_grad()
 def reasons(fitted: Fitted, rows: Rows, index: Sequence[int] | Tensor, most: int = MOST) -> list[list[Reason]]:
-    """Why some of the rows, by number, are odd: for each the columns that cost most nats more than usual, at most so many.
+    """Why some of the rows, by number, are odd: for each the columns that fit worst what is expected of them, at most so many.
 
-    A column costs −log p(x_j | x_rest), in the data's own units, as the model has it without the column; usual is the median of
-    held-out rows, kept with the detector, or else of rows that the model draws. Beyond the first, columns are named that cost a
-    nat and a tenth of the first's more than usual. The same row gets the same words beside whatever others.
+    Named are cells outside of their 5 to 95 % interval, or of the likeliest levels, given the rest of the row as the model has it
+    without them; the farthest out first, and beyond it those that lie out by a nat and by a tenth of the first's. Where there
+    are none, those that come nearest, `within`: it is the combination that is odd. The same row gets the same words beside
+    whatever others.
     Errors: `UsageError` for a model whose rows have no columns, or whose columns were learned in one order alone.
     """
     chosen = torch.as_tensor(index, dtype=torch.long)
@@ -78,34 +93,30 @@ def reasons(fitted: Fitted, rows: Rows, index: Sequence[int] | Tensor, most: int
     usual = (fitted.detection.facts.get("usual") if fitted.detection is not None else None) or usual_costs(
         fitted, _reference(fitted)
     )
-    costs, middle = (torch.tensor([usual[name][part] for name in cells.names]).double() for part in (0, 1))
+    usual_drop, middle = (torch.tensor([usual[name][part] for name in cells.names]).double() for part in (0, 1))
     told: list[list[Reason]] = []
     with steadily():
         for part, found in left_out(fitted.model, picked, middle, cells.partner):
-            told += _told(fitted, cells, found, picked.x[part], costs, most)
+            told += _told(fitted, cells, found, picked.x[part], usual_drop, most)
     return told
 
 
 @torch.no_grad()
 def usual_costs(fitted: Fitted, rows: Rows) -> Usual:
-    """What each column usually costs, {name: [nats, value]}: medians over rows, of −log p(x_j | x_rest) and of encoded values.
+    """What is usual of each column, {name: [nats, value]}: medians over rows, of how much less likely cells are than is expected
+    of them given the rest (`LeftOut.drop`), and of encoded values.
 
-    Plain JSON, to be kept with a detector. At most 128 of the rows are looked at, evenly spread.
+    Plain JSON, to be kept with a detector. At most 32 of the rows are looked at, evenly spread.
     """
     cells = _Cells.of(fitted)
     some = cells.whole(rows.at(torch.linspace(0, len(rows) - 1, min(len(rows), REFERENCE)).round().long()))
     middle = some.x.double().nanmedian(0).values.nan_to_num(0.0)
-    costs = torch.cat(
-        [-found.log_prob for _, found in left_out(fitted.model, some, middle, cells.partner, what="usual costs")]
-    ) - slopes(fitted, some.x)
-    usual = costs.masked_fill(torch.isnan(some.x), math.nan).nanmedian(0).values.nan_to_num(0.0)
+    drops = [
+        _drop(fitted, cells, found, some.x[part])
+        for part, found in left_out(fitted.model, some, middle, cells.partner, what="usual costs")
+    ]
+    usual = torch.cat(drops).masked_fill(torch.isnan(some.x), math.nan).nanmedian(0).values.nan_to_num(0.0)
     return dict(zip(cells.names, torch.stack((usual, middle), 1).tolist(), strict=True))
-
-
-def slopes(fitted: Fitted, x: Tensor) -> Tensor:
-    """log |d encoded / d value| of every number, [rows, columns], nats: what brings log-densities to the data's own units."""
-    found = None if fitted.modality is None else fitted.modality.log_slope(x)
-    return torch.zeros(x.shape, dtype=torch.float64) if found is None else found.double().cpu()
 
 
 def _reference(fitted: Fitted) -> Rows:
@@ -165,60 +176,105 @@ class _Cells:
 
 
 def _told(fitted: Fitted, cells: _Cells, found: LeftOut, x: Tensor, usual: Tensor, most: int) -> list[list[Reason]]:
-    """The reasons of the rows of a chunk."""
-    excess = _excess(cells, -found.log_prob - slopes(fitted, x), x.cpu(), usual)
-    order = excess.argsort(dim=1, descending=True, stable=True)[:, :most]
-    top = excess.gather(1, order)
-    wanted = (top >= LEAST) & (top >= SHARE * top[:, :1])
-    wanted[:, 0] = True
-    told: list[dict[int, Reason]] = [{} for _ in x]
-    for column in order[wanted].unique().tolist():
-        index = (wanted & (order == column)).any(1).nonzero().flatten().tolist()
-        for row, words in zip(index, _expected(fitted, cells, found, column, index), strict=True):
-            told[row][column] = _reason(cells, column, float(x[row, column]), float(excess[row, column]), words)
-    return [
-        [own[column] for column in columns if column in own] for own, columns in zip(told, order.tolist(), strict=True)
-    ]
+    """The reasons of the rows of a chunk, of the columns that seem to lie farthest out."""
+    excess = _excess(cells, _drop(fitted, cells, found, x), x.cpu(), usual)
+    order = excess.argsort(dim=1, descending=True, stable=True)[:, : most + SPARE]
+    wanted = excess.gather(1, order) >= MAYBE
+    wanted[:, :most] = True
+    told: list[list[Reason]] = [[] for _ in x]
+    looked: list[tuple[int, int]] = []
+    for row, column in ((row, column) for row, columns in enumerate(order.tolist()) for column in columns):
+        if torch.isnan(x[row, column]):
+            if excess[row, column] > 0:
+                told[row].append(_missing(cells, column, float(excess[row, column])))
+        elif wanted[row, order[row] == column].any():
+            looked.append((row, column))
+    looked.sort(key=lambda each: (each[1], each[0]))  # neighbours of one column are asked together
+    start = 0
+    for part, places in found.closer(looked):
+        some = looked[start : start + len(places)]
+        start += len(places)
+        for (row, _), reason in zip(some, _looked(fitted, cells, part, places, excess, some), strict=True):
+            told[row].append(reason)
+    return [_kept(each, most) for each in told]
 
 
-def _excess(cells: _Cells, costs: Tensor, x: Tensor, usual: Tensor) -> Tensor:
+def _kept(found: list[Reason], most: int) -> list[Reason]:
+    """Those that stand out, the farthest out first; where none does, the others."""
+    order = sorted(found, key=lambda reason: -reason.nats)
+    out = [reason for reason in order if not reason.within]
+    if not out:
+        return order[:most]
+    least = max(LEAST, SHARE * out[0].nats)
+    return [out[0], *(reason for reason in out[1:most] if reason.nats >= least)]
+
+
+def _drop(fitted: Fitted, cells: _Cells, found: LeftOut, x: Tensor) -> Tensor:
+    """`LeftOut.drop`; of bins of numbers −log of the density in the data's own units, for some bins are wide."""
+    drop, binned = found.drop, [place for place, column in enumerate(cells.columns) if isinstance(column, Ranked)]
+    if binned and fitted.modality is not None and (slope := fitted.modality.log_slope(x)) is not None:
+        drop[:, binned] = -found.log_prob[:, binned] - slope.double().cpu()[:, binned]
+    return drop
+
+
+def _excess(cells: _Cells, drop: Tensor, x: Tensor, usual: Tensor) -> Tensor:
     """Nats above the usual, [rows, columns]. A gap in a column that never had one costs what so rare an event would."""
     missing = torch.isnan(x)
-    excess = (costs - usual).masked_fill(missing, -math.inf)
+    excess = (drop - usual).masked_fill(missing, -math.inf)
     for place, column in enumerate(cells.columns):
         if column.name not in cells.gappy and cells.learned:
             excess[missing[:, place], place] = math.log(cells.learned + 1)
     return excess
 
 
-def _expected(
-    fitted: Fitted, cells: _Cells, found: LeftOut, place: int, index: list[int]
-) -> list[tuple[str, tuple[str, ...]]]:
-    """Of a column what was expected in some rows of a chunk, and the columns that say so."""
-    words: list[tuple[str, tuple[str, ...]]] = []
-    for part, rows in found.closer(place, index):
-        conditional = part.conditional(place)
-        if place >= len(cells.columns):
-            expected = [presence(chance) for chance in conditional.probabilities(place)[:, 1].tolist()]
-        else:
-            column = cells.columns[place]
-            expected = expectations(column, estimated(conditional, column, place, fitted.calibration))
-        for row, far in zip(rows, part.moved(place, rows), strict=True):
+def _looked(
+    fitted: Fitted,
+    cells: _Cells,
+    part: LeftOut,
+    places: Sequence[tuple[int, int]],
+    excess: Tensor,
+    some: Sequence[tuple[int, int]],
+) -> list[Reason]:
+    """The reasons that cells (row, column) of a chunk give, by their places in a part of it."""
+    told: dict[tuple[int, int], Reason] = {}
+    for column in sorted({column for _, column in places}):
+        index = [number for number, (_, own) in enumerate(places) if own == column]
+        rows = [places[number][0] for number in index]
+        conditional, x = part.conditional(column), part.x[:, column]
+        ordered = column < len(cells.columns) and isinstance(cells.columns[column], Ranked)
+        nats = farness(conditional, column, x, ordered)
+        expected = _expected(fitted, cells, conditional, column)
+        moved = part.moved(column, rows)
+        for number, row, far in zip(index, rows, moved, strict=True):
             order = far.argsort(descending=True, stable=True)[:GIVEN].tolist()
-            words.append((expected[row], tuple(cells.told(each) for each in order if float(far[each]) >= MOVES)))
-    return words
+            given = tuple(cells.told(each) for each in order if float(far[each]) >= MOVES)
+            # Between two heaps of values, and beyond the digits of a tail, the density tells.
+            own = max(float(nats[row]), float(excess[some[number]]))
+            told[places[number]] = _reason(cells, column, float(x[row]), own, expected[row], given)
+    return [told[place] for place in places]
 
 
-def _reason(cells: _Cells, place: int, x: float, nats: float, words: tuple[str, tuple[str, ...]]) -> Reason:
-    expected, given = words
+def _expected(fitted: Fitted, cells: _Cells, conditional: Conditional, place: int) -> list[Expected]:
+    if place >= len(cells.columns):
+        return [presence(chance) for chance in conditional.probabilities(place)[:, 1].tolist()]
+    column = cells.columns[place]
+    return expectations(column, estimated(conditional, column, place, fitted.calibration))
+
+
+def _reason(cells: _Cells, place: int, x: float, nats: float, expected: Expected, given: tuple[str, ...]) -> Reason:
     if place >= len(cells.columns):
         name, step = cells.parted(cells.columns[cells.indicates[place - len(cells.columns)]].name)
-        return Reason(name, nats, "is missing" if x >= 1 else "is there", expected, given, step=step)
-    column = cells.columns[place]
-    name, step = cells.parted(column.name)
-    if np.isnan(x):
-        return Reason(name, nats, "is missing", f"there, as in all {cells.learned:,} rows of training", step=step)
-    return Reason(name, nats, cell(column, x), expected, given, joint(column), step)
+        value, between = "is missing" if x >= 1 else "is there", " "
+    else:
+        column = cells.columns[place]
+        name, step = cells.parted(column.name)
+        value, between = cell(column, x), joint(column)
+    return Reason(name, nats, value, expected.text, given, between, step, expected.holds(value))
+
+
+def _missing(cells: _Cells, place: int, nats: float) -> Reason:
+    name, step = cells.parted(cells.columns[place].name)
+    return Reason(name, nats, "is missing", f"there, as in all {cells.learned:,} rows of training", step=step)
 
 
 def at(step: int | None) -> str:

@@ -10,6 +10,7 @@ al., Population Monte Carlo, 2004.
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -21,18 +22,19 @@ from lambent.model import LatentModel
 from lambent.model.noise import RowNoise, row_keys
 from lambent.model.trace import fixed, from_keys
 from lambent.tasks.conditional import STRATA, Conditional, alike
-from lambent.tasks.detection.masked import LeftOut, of_others, without
+from lambent.tasks.detection.masked import LeftOut, of_others, token_drop, without
 
-LEAST = 16  # codes that are found without a column
+LEAST = 16  # codes that are found without a column, of all members together
+EACH = 4  # of each member, at least
 WANTED = 256  # codes of all columns together, at least
 PRIOR = 32
 MOST_COLUMNS = 64  # that codes are found without; of wider tables those that cost most
 MOST_ROWS = 16  # of a chunk
-FEW_ROWS = 4  # of one that looks at single columns
-ROUNDS = 2  # after the first,
-CLOSER = 6  # where one column is looked at: half a dozen carry the codes of a far value to where the others are
+ROUNDS = 1  # after the first,
+CLOSER = 4  # where one column is looked at: these carry the codes of a far value to where the others are
 WIDER = 1.2  # how much more than that of the codes is the variance of a Gaussian about them,
 TINY = 1e-12
+HALF = 0.5
 OWN = 0.1  # and what share of those of the proposals before is added, for few codes may weigh all
 
 
@@ -50,11 +52,11 @@ class Shape:
     def of(cls, model: LatentModel, columns: int, wanted: int | None = None) -> "Shape":
         """For rows of so many columns, of which codes are found without `wanted`; None: without each of them."""
         variants = (min(columns, MOST_COLUMNS) if wanted is None else wanted) + 1
-        samples = max(LEAST, math.ceil(WANTED / variants))
         members = model.members
+        samples = max(EACH, math.ceil(max(LEAST, WANTED / variants) / members))
         units = sum(model.latent.sizes_of_levels)
         each = members * (variants * samples + PRIOR) * max(held(model), columns, units * variants)
-        most = max(1, min(MOST_ROWS if wanted is None else FEW_ROWS, 4 * BUDGET // each))
+        most = max(1, min(MOST_ROWS, 4 * BUDGET // each))
         noise = RowNoise(2 * samples, units, model.device)
         return cls(1 << (most.bit_length() - 1), variants, samples, members, noise)
 
@@ -123,6 +125,26 @@ class Reweighed(LeftOut):
         return known.masked_fill(torch.isnan(self.x), 0.0)[: self.rows].cpu()
 
     @property
+    def drop(self) -> Tensor:
+        log_weight = self.rest.log_softmax(0)
+        heaviest = self.px.centre.double().gather(0, log_weight.argmax(0, keepdim=True)).squeeze(0)
+        middle = (log_weight.exp() * self.px.centre.double()).sum(0)
+        heights = [torch.logsumexp(log_weight + self._terms(value), 0) for value in (middle, heaviest)]
+        own = torch.logsumexp(log_weight + self.terms, 0)
+        drop = torch.maximum(*heights) - own - HALF
+        for column in range(self.x.shape[1]):
+            if self.px.tokens(column):
+                drop[:, column] = self._token_drop(column, log_weight[..., column])
+        return drop.masked_fill(torch.isnan(self.x), 0.0)[: self.rows].cpu()
+
+    def _terms(self, value: Tensor) -> Tensor:
+        return self.px.column_log_prob(value.to(self.x.dtype).expand(*self.px.batch_shape, -1)).double()
+
+    def _token_drop(self, column: int, log_weight: Tensor) -> Tensor:
+        each = self.px.conditional_probabilities(self.x, column).double()
+        return token_drop(torch.logsumexp(each + log_weight.unsqueeze(-1), 0).exp(), self.x[:, column])
+
+    @cached_property
     def rest(self) -> Tensor:
         """The logarithms of the codes' weights without each column, [codes, rows, columns]."""
         if self.model.latent.density:
@@ -135,14 +157,15 @@ class Reweighed(LeftOut):
         x = without(self.x, column)
         return Conditional(self.model, x, self.context, self.px, self.codes, log_weight, evidence, self.rows)
 
-    def closer(self, column: int, rows: Sequence[int]) -> Iterator[tuple[LeftOut, list[int]]]:
+    def closer(self, cells: Sequence[tuple[int, int]]) -> Iterator[tuple[LeftOut, list[tuple[int, int]]]]:
         """By codes of which half were found without that column: where it is odd, those found without others say little of it."""
         shape = Shape.of(self.model, self.x.shape[1], 1)
-        for start in range(0, len(rows), shape.rows):
-            some = list(rows[start : start + shape.rows])
-            context = None if self.context is None else self.context[some]
-            found = reweighed(self.model, Rows(self.x[some], context), shape, self.middle, self.seed, column)
-            yield found, list(range(len(some)))
+        for start in range(0, len(cells), shape.rows):
+            some = cells[start : start + shape.rows]
+            rows, columns = [row for row, _ in some], [column for _, column in some]
+            context = None if self.context is None else self.context[rows]
+            found = reweighed(self.model, Rows(self.x[rows], context), shape, self.middle, self.seed, columns)
+            yield found, list(enumerate(columns))
 
     def moved(self, column: int, rows: Sequence[int]) -> Tensor:
         own = self.rest[..., column].log_softmax(0)
@@ -180,23 +203,26 @@ def _apart(one: Tensor, other: Tensor) -> Tensor:
 
 
 def reweighed(
-    model: LatentModel, rows: Rows, shape: Shape, middle: Tensor, seed: int, column: int | None = None
+    model: LatentModel, rows: Rows, shape: Shape, middle: Tensor, seed: int, alone: Sequence[int] | None = None
 ) -> Reweighed:
     """A few rows, filled up to a chunk; middle: [columns], what stands for a column left out of a model that takes no gaps.
 
-    column: the only one that codes are found without.
+    alone: of each row the only column that codes are found without.
     """
     x = filled(rows.x, 0, shape.rows).to(model.device)
     context = None if rows.context is None else filled(rows.context, 0, shape.rows).to(model.device)
     instead = torch.full_like(x, math.nan) if model.gaps else middle.to(x).expand_as(x)
-    columns = _columns(model, x, context, shape, seed) if column is None else torch.full_like(x[:, :1], column).long()
+    if alone is None:
+        columns = _columns(model, x, context, shape, seed)
+    else:
+        columns = filled(torch.tensor(alone), 0, shape.rows).to(x.device).unsqueeze(1)
     codes = _Codes(model, x, context, columns, shape, middle, seed)
     found = codes.weighed(instead, None, len(rows))
-    alone = model.latent.density and len(found.codes) == 1 and found.codes[0].dim() == 3
-    for _ in range((ROUNDS if column is None else CLOSER) if alone else int(not model.gaps)):
+    flat = model.latent.density and len(found.codes) == 1 and found.codes[0].dim() == 3
+    for _ in range((ROUNDS if alone is None else CLOSER) if flat else int(not model.gaps)):
         if not model.gaps:  # nearer to rows without the column than the middle of all rows is
             instead = (found.rest.softmax(0) * found.px.centre.double()).sum(0).to(x.dtype)
-        found = codes.weighed(instead, codes.around(found) if alone else None, len(rows))
+        found = codes.weighed(instead, codes.around(found) if flat else None, len(rows))
     return found
 
 
@@ -261,7 +287,7 @@ class _Codes:
     def _log_q(self, flat: Tensor, codes: list[Tensor], around: Around | None, log_p: Tensor) -> Tensor:
         """The density of the mixture that the codes were drawn from, [members · codes, rows]."""
         shape = self.shape
-        wide = [code.repeat_interleave(shape.variants, 1) for code in codes]
+        wide = [_repeated(code, shape.variants) for code in codes]
         proposed = []
         for node in self.model.infer(flat, shape.codes, fixed(*wide), self._given):
             assert node.q is not None
@@ -294,6 +320,11 @@ class _Codes:
             1, self.columns, torch.arange(1, self.shape.variants, device=self.x.device).expand_as(self.columns)
         )
         return torch.where(variant == wanted, 0.0, -math.inf).double()
+
+
+def _repeated(code: Tensor, times: int) -> Tensor:
+    """Each row [samples, rows, …] so many times, one after the other."""
+    return code.unsqueeze(2).expand(-1, -1, times, *code.shape[2:]).flatten(1, 2)
 
 
 def _total(terms: list[Tensor]) -> Tensor:

@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +24,31 @@ MOST_LEVELS = 3
 LOW, HIGH = 0.05, 0.95
 
 
+@dataclass(frozen=True)
+class Expected:
+    """What was expected of a cell, in words: the ends of an interval, both of it, or some levels; text: all of it."""
+
+    text: str
+    ends: tuple[str, str] | None = None
+    levels: tuple[str, ...] = ()
+
+    def holds(self, found: str) -> bool:
+        """Whether a cell in words lies within what was expected in words."""
+        own = _key(found)
+        if self.ends is not None:
+            low, high = (_key(end) for end in self.ends)
+            return bool(low <= own <= high)
+        return own in [_key(level) for level in self.levels]
+
+
+def _key(text: str) -> Any:
+    """What words are compared by: numbers and durations by their size, dates by their letters."""
+    try:
+        return float(text.removesuffix(" s").replace(",", ""))
+    except ValueError:
+        return text
+
+
 def cell(column: Column, x: float) -> str:
     """An encoded value as the data have it: "1,809.68", "ftp_data", "2021-03-04"."""
     if isinstance(column, Levels):
@@ -37,7 +64,7 @@ def joint(column: Column) -> str:
     return " = " if isinstance(column, Levels) else " "
 
 
-def expectations(column: Column, estimate: Estimate) -> list[str]:
+def expectations(column: Column, estimate: Estimate) -> list[Expected]:
     """What was expected in each row: "2 to 95", "http (93 %) or smtp"."""
     if isinstance(estimate, LevelEstimate):
         names = [_short(level_of(name)) for name in estimate.names]
@@ -69,28 +96,29 @@ def number(value: float, decimals: int | None, digits: int = DIGITS) -> str:
     return "0" if text in ("-0", "") else text
 
 
-def _interval(low: float, high: float, most: int | None) -> str:
+def _interval(low: float, high: float, most: int | None) -> Expected:
     """Ends to two digits of what lies between them, and to no more decimals than the column has."""
     apart = high - low
     decimals = max(0, 1 - math.floor(math.log10(apart))) if apart > 0 else None
     if decimals is None and most is None:
-        return number(low, None)
+        return _between(number(low, None), number(high, None))
     known = [each for each in (decimals, most) if each is not None]
     return _between(*(number(end, min([*known, MOST_DECIMALS])) for end in (low, high)))
 
 
-def _between(low: str, high: str) -> str:
-    return low if low == high else f"{low} to {high}"
+def _between(low: str, high: str) -> Expected:
+    return Expected(low if low == high else f"{low} to {high}", (low, high))
 
 
-def _likeliest(names: Sequence[str], chances: np.ndarray) -> str:
+def _likeliest(names: Sequence[str], chances: np.ndarray) -> Expected:
     """The likeliest level with its probability, and after it others until little is left."""
     order = np.argsort(-chances, kind="stable")[:MOST_LEVELS]
     sums = np.cumsum(chances[order])
     count = int((sums < SURE).sum()) + 1
     kept = [names[place] for place in order[:count].tolist()]
     first = f"{kept[0]} ({percent(chances[order[0]])})"
-    return first if len(kept) == 1 else f"{', '.join([first, *kept[1:-1]])} or {kept[-1]}"
+    text = first if len(kept) == 1 else f"{', '.join([first, *kept[1:-1]])} or {kept[-1]}"
+    return Expected(text, levels=tuple(kept))
 
 
 def percent(share: float) -> str:
@@ -98,9 +126,11 @@ def percent(share: float) -> str:
     return "over 99 %" if share > 0.995 else f"{share:.0%}".replace("%", " %")
 
 
-def presence(missing: float) -> str:
+def presence(missing: float) -> Expected:
     """Whether a cell was expected to be missing, by the probability that it is."""
-    return f"missing ({percent(missing)})" if missing >= 0.5 else f"there ({percent(1 - missing)})"
+    if missing >= 0.5:
+        return Expected(f"missing ({percent(missing)})", levels=("is missing",))
+    return Expected(f"there ({percent(1 - missing)})", levels=("is there",))
 
 
 def _level(column: Levels, x: float) -> str:

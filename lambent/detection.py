@@ -11,6 +11,7 @@ from lambent.errors import ArtifactError
 from lambent.part import Spec
 
 PREFIX = "detection/"  # of its tensors' names in the model file
+KEPT = f"{PREFIX}kept/"
 DAMAGED = "what the file says of its detector is damaged"
 SCORES = ("held_out", "training", "held_out_seen")
 

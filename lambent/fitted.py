@@ -24,7 +24,7 @@ from lambent.data.conditions import Conditions
 from lambent.data.kinds.modality import Encoded
 from lambent.data.notices import warned
 from lambent.data.splitting import row_hashes
-from lambent.detection import PREFIX, Detection
+from lambent.detection import KEPT, PREFIX, Detection
 from lambent.disk import modelfile, tensorfile
 from lambent.disk.allowance import allowance
 from lambent.disk.tensorfile import Header
@@ -229,7 +229,7 @@ def save(path: str | Path, fitted: Fitted | LatentModel) -> Path:
     tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
     if fitted.detection is not None:
         tensors |= fitted.detection.tensors()
-    bad = [name for name, t in tensors.items() if not bool(torch.isfinite(t).all())]
+    bad = [name for name, t in tensors.items() if not _finite(name, t)]
     if bad:
         raise ArtifactError(f"the model is not saved, for weights that are not finite: {', '.join(bad[:8])}")
     if modality is not None and modality.event != model.event_shape:
@@ -253,6 +253,12 @@ def save(path: str | Path, fitted: Fitted | LatentModel) -> Path:
         **({} if fitted.detection is None else {"detection": fitted.detection.described()}),
     }
     return modelfile.written(path, tensors, header)
+
+
+def _finite(name: str, tensor: Tensor) -> bool:
+    """Whether all numbers are finite; of rows that a detector keeps, NaN stands for a gap."""
+    kept = tensor.nan_to_num(nan=0.0, posinf=math.inf, neginf=-math.inf) if name.startswith(KEPT) else tensor
+    return bool(torch.isfinite(kept).all())
 
 
 def _described(modality: Modality) -> dict[str, Any]:
@@ -281,7 +287,7 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Fitted:
         faults = [
             f"{name} holds numbers that are not finite"
             for name, t in tensors.items()
-            if t.dtype.is_floating_point and not bool(torch.isfinite(t).all())
+            if t.dtype.is_floating_point and not _finite(name, t)
         ]
         if not faults and tensorfile.digest(tensors) != header.get("sha256"):
             faults = ["the tensors do not match their SHA-256: the file is damaged"]

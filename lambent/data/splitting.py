@@ -98,9 +98,7 @@ def _cut(whole: Side, fraction: float, seed: int, ordered: int = 0) -> tuple[Sid
         raise UsageError(f"seed must be at least 0, not {seed}")
     held = max(1, round(rows * fraction))
     if held >= rows:
-        raise DataError(
-            f"{rows} row{'' if rows == 1 else 's'} cannot be cut in two with a fraction of {fraction}; give more rows"
-        )
+        raise DataError(f"{rows} rows cannot be cut in two with a fraction of {fraction}; give more rows")
     facts = {"fraction": fraction, "seed": seed, "of": rows} | ({"within": whole.facts} if whole.facts else {})
     if ordered:
         if rows - held - (ordered - 1) < 1:

@@ -371,3 +371,14 @@ def test_wrong_settings_are_explained(settings: dict, words: str) -> None:
         Detector(**{"vae": VAE(2, **SMALL), **settings}).fit(plane(60, 0))
     with pytest.raises(UsageError, match="by p-values or by e-values"):
         Detector().select(plane(3, 0), by="x")  # type: ignore[arg-type]
+
+
+def test_rows_with_gaps_are_kept_in_the_file(tmp_path: Path) -> None:
+    frame = pd.DataFrame(plane(80, 0), columns=list("abcde"))
+    frame.loc[::5, "a"] = np.nan
+    fitted = Detector(VAE(2, **SMALL), oddness="Nearest", clean=True).fit(frame)
+    again = lambent.load(fitted.save(tmp_path / "gaps.safetensors"))
+    kept = again.fitted_.detection.kept["rows"]
+    assert kept.isnan().any()
+    assert torch.equal(kept.nan_to_num(7), fitted.fitted_.detection.kept["rows"].nan_to_num(7))
+    assert (again.score_samples(frame) == fitted.score_samples(frame)).all()

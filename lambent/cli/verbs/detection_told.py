@@ -101,8 +101,8 @@ def _plain(detected: Detected, asked: Asked) -> dict[str, Any]:
 def _say(detected: Detected, asked: Asked) -> None:
     found, voice = detected.found, asked.voice
     where = "" if asked.files.out is None else f"{asked.files.out}: "
-    number, rows = int(found.flagged.sum()), len(found.scores)
-    count = f"{number:,} of {rows:,} row{'' if rows == 1 else 's'} {'is' if 1 in (number, rows) else 'are'} flagged"
+    number, of = int(found.flagged.sum()), len(found.scores)
+    count = f"{number:,} of {of:,} row{'' if of == 1 else 's'} {'is' if 1 in (number, of) else 'are'} flagged"
     voice.say(f"{where}{count}, by {rule_in_words(found)} (higher = more odd)")
     voice.say(f"  {found.promise}")
     if detected.known is not None:

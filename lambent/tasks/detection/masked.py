@@ -80,7 +80,7 @@ def of_token(each: Tensor, x: Tensor) -> Tensor:
 
 def token_drop(chances: Tensor, x: Tensor) -> Tensor:
     """−log p of tokens x [rows] less the entropy of their probabilities [rows, tokens]; 0 where x is missing."""
-    drop = -of_token(chances.clamp_min(TINY).log(), x) - torch.special.entr(chances).sum(1)
+    drop: Tensor = -of_token(chances.clamp_min(TINY).log(), x) - torch.special.entr(chances).sum(1)
     return drop.masked_fill(torch.isnan(x), 0.0)
 
 

@@ -44,9 +44,10 @@ class Reason:
 
     nats: how far out it lies in what was expected of it given all others: of numbers −log 2 min(P(x_j ≤ value), P(x_j ≥ value))
     less 1, its mean where nothing is odd, or how much less likely it is than usual, if that is more; of levels −log p less the
-    entropy. value: what was there, as the data have it; expected: the 5 to 95 % interval of a number, or the likeliest levels; empty where nothing can be expected; given: the columns that say
-    so most. within: whether the value lies within what was expected: then no column of the row stands out alone. step: of windows
-    of a series, 0 for the last row, −1 for the one before it; None where rows are none.
+    entropy. value: what was there, as the data have it; expected: the 5 to 95 % interval of a number, or the likeliest levels;
+    empty where nothing can be expected; given: the columns that say so most. within: whether the value lies within what was
+    expected: then no column of the row stands out alone. step: of windows of a series, 0 for the last row, −1 for the one before
+    it; None where rows are none.
     """
 
     column: str

@@ -29,7 +29,6 @@ FAMILY_PAGES = {
     "Missingness": "missingness",
     "Score": "scores",
     "Modality": "data",
-    "Score": "scores",
 }
 
 

@@ -46,8 +46,8 @@ class Detection:
         return {"score": self.score, "facts": self.facts}
 
     @classmethod
-    def restored(cls, described: Any, tensors: dict[str, Tensor]) -> "Detection":
-        """The inverse of `tensors` and `described`; `ArtifactError` for what is no such thing."""
+    def restored(cls, path: Any, described: Any, tensors: dict[str, Tensor]) -> "Detection":
+        """The inverse of `tensors` and `described`; `ArtifactError`, with the path of the file, for what is no such thing."""
         own = {name.removeprefix(PREFIX): tensor for name, tensor in tensors.items()}
         try:
             score, facts = dict(described["score"]), dict(described["facts"])

@@ -7,7 +7,6 @@ runs no code from it: names are looked up among the registered parts, tensors ar
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,7 @@ from lambent.disk.tensorfile import Header
 from lambent.errors import ArtifactError, DataError, LambentError, UsageError
 from lambent.model import LatentModel
 from lambent.seeds import stream
+from lambent.version import versions
 
 FORMAT = 1
 MOST_AXES = 8
@@ -79,10 +79,14 @@ class Fitted:
             if not given.ready:
                 raise UsageError("a trained model is expected, and this one has no weights yet: fit it first")
             return cls(given)
+        if isinstance(given, (str, Path)):
+            raise UsageError(f"a trained model is expected, not a path: lambent.load({str(given)!r}) reads one")
         held = getattr(given, "fitted_", None)
+        if held is None and hasattr(given, "fit") and hasattr(given, "get_params"):
+            raise UsageError(f"this {type(given).__name__} is not fitted yet: call fit first")
         if not isinstance(held, Fitted):
             raise UsageError(
-                f"a trained model is expected (Fitted, LatentModel, or a fitted VAE), not a {type(given).__name__}"
+                f"a trained model is expected (Fitted, LatentModel, a fitted VAE or Detector), not a {type(given).__name__}"
             )
         return held
 
@@ -293,17 +297,12 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Fitted:
             faults = ["the tensors do not match their SHA-256: the file is damaged"]
     if faults:
         raise ArtifactError(f"{path} cannot be loaded: " + "; ".join(faults))
-    detection = None
-    if "detection" in header:
-        try:
-            detection = Detection.restored(header["detection"], {name: tensors.pop(name) for name in beside})
-        except ArtifactError as error:
-            raise ArtifactError(f"{path} cannot be loaded: {error}") from None
+    own = {name: tensors.pop(name) for name in beside}
+    detection = Detection.restored(path, header["detection"], own) if "detection" in header else None
     model.load_state_dict(tensors)
     model.to(device).eval()
-    provenance = header.get("provenance")
-    provenance = provenance if isinstance(provenance, dict) else {}
-    return Fitted(model, modality, provenance, _calibration(path, header), detection)
+    told = header.get("provenance")
+    return Fitted(model, modality, told if isinstance(told, dict) else {}, _calibration(path, header), detection)
 
 
 def _calibration(path: Path, header: dict[str, Any]) -> Calibration:
@@ -319,17 +318,6 @@ def _calibration(path: Path, header: dict[str, Any]) -> Calibration:
 def read_header(path: str | Path) -> dict[str, Any]:
     """The header alone, without the tensors."""
     return modelfile.opened(modelfile.model_path(path))[0]
-
-
-def versions() -> dict[str, str]:
-    """Versions of what computes."""
-    found = {}
-    for name in ("lambent", "torch", "zuko", "numpy", "safetensors"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "not installed as a package"
-    return found
 
 
 def _built(path: Path, header: dict[str, Any], found: Header) -> tuple[LatentModel, Modality | None]:

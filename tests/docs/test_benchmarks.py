@@ -20,6 +20,7 @@ SCRIPTS = (
     "detect",
     "detect_cases",
     "detect_images",
+    "detect_scoring",
     "epochs",
     "evaluation",
     "false_discoveries",

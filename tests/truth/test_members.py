@@ -11,11 +11,10 @@ from torch.distributions import MultivariateNormal
 
 from lambent import fitted as store
 from lambent.errors import UsageError
-from lambent.fitted import Fitted
+from lambent.fitted import Fitted, Rows
 from lambent.metrics.bound import bounds
 from lambent.metrics.by_column import column_terms
 from lambent.metrics.collapse import levels
-from lambent.metrics.reconstruction import reconstructed
 from lambent.model import LatentModel, check
 from lambent.model.latents import Flat, Ladder
 from lambent.model.likelihoods import Categorical, Gaussian, Mixed, StudentT
@@ -27,6 +26,7 @@ from lambent.model.trace import fixed, from_posterior, mean
 from lambent.objectives import Elbo, Iwae
 from lambent.part import Part, Shape
 from lambent.tasks.conditional import conditionals
+from lambent.tasks.detection.scores.members import described
 from lambent.tasks.explore import decode, encode, reconstruct
 from lambent.training.fitting import fit
 from lambent.training.room import kept_by, on_meta
@@ -129,7 +129,7 @@ def test_a_member_alone_is_what_it_is_among_others(x: Tensor, linear: bool) -> N
         assert alone.members == 1
         torch.testing.assert_close(whole.log_px[2 * number : 2 * number + 2], own.log_px, rtol=1e-5, atol=1e-5)
         torch.testing.assert_close(whole.kl[2 * number], own.kl, rtol=1e-5, atol=1e-5)
-        torch.testing.assert_close(reconstructed(model, x)[number], reconstructed(alone, x)[0], rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(told(model, x)[number], told(alone, x)[0], rtol=1e-5, atol=1e-5)
     starts = dict(model.named_parameters())["decoder.1.layers.0.weight" if linear else "decoder.1.weight"]
     assert not torch.equal(starts[0], starts[1])
 
@@ -286,17 +286,22 @@ def test_room_is_counted_for_every_member() -> None:
     assert kept_by(several, 7) == pytest.approx(MEMBERS * kept_by(one, 7), rel=0.2)
 
 
+def told(model: LatentModel, x: Tensor) -> Tensor:
+    """What each member needs to describe rows."""
+    return described(Fitted(model), Rows(x))
+
+
 def test_a_rows_numbers_hang_on_no_other_row() -> None:
     x = torch.randn(1500, 4, generator=torch.Generator().manual_seed(8))
     model, order = small(), torch.randperm(1500, generator=torch.Generator().manual_seed(9))
-    whole = reconstructed(model, x)
+    whole = told(model, x)
     assert whole.shape == (MEMBERS, 1500)
-    assert torch.equal(reconstructed(model, x[order]), whole[:, order])
-    assert torch.equal(reconstructed(model, x[77:78]), whole[:, 77:78])
+    assert torch.equal(told(model, x[order]), whole[:, order])
+    assert torch.equal(told(model, x[77:78]), whole[:, 77:78])
     some = x[:200]
     assert torch.equal(bounds(model, some.flip(0), 8).bound.flip(0), bounds(model, some, 8).bound)
     trace = model.trace(x, 1, mean)
-    torch.testing.assert_close(whole, -trace.log_px.double(), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(whole, trace.kl.double() - trace.log_px.double(), rtol=1e-4, atol=1e-4)
 
 
 def test_columns_of_kinds_and_gaps_have_members_too() -> None:

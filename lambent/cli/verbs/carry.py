@@ -19,7 +19,7 @@ from lambent.data import Encoded
 from lambent.data.stored.ondisk import OnDisk
 from lambent.disk.whole import write_text
 from lambent.errors import InterruptedRun, UsageError
-from lambent.fitted import Fitted, versions
+from lambent.fitted import Fitted
 from lambent.model import LatentModel
 from lambent.model.model import check
 from lambent.objectives import Objective
@@ -40,6 +40,7 @@ from lambent.training.precision import device_of
 from lambent.training.run import History, Run
 from lambent.training.settings import waited_for
 from lambent.training.threads import checked, scheduled, suit
+from lambent.version import versions
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ import numpy as np
 from lambent.cli import folder as run_folder
 from lambent.cli.verbs.detected import Detected
 from lambent.cli.verbs.measure import lead_of
-from lambent.fitted import versions
 from lambent.metrics.conformal import p_values
 from lambent.report import Findings
 from lambent.report import write as write_report
@@ -17,6 +16,7 @@ from lambent.tasks.detection import detect, sections
 from lambent.tasks.detection.heat import peak
 from lambent.tasks.detection.overlay import coloured
 from lambent.tasks.sections import Section
+from lambent.version import versions
 
 
 def write_page(detected: Detected, path: Path, options: Namespace) -> None:

@@ -41,9 +41,10 @@ def by_fdr(
     """
     within(fdr, "fdr")
     flagged = benjamini_hochberg(_calibrated(p, "fdr"), fdr)
+    none = "" if flagged.any() else "No row is flagged. "
     promise = (
-        f"Of the flagged rows at most {100 * fdr:g} % are normal, on average over repetitions, as far as normal rows and the "
-        f"{held_out:,} held-out rows are exchangeable: drawn alike, and independently. Not promised: this share for one file, "
+        f"{none}Of the flagged rows at most {100 * fdr:g} % are normal, on average over repetitions, as far as normal rows and "
+        f"the {held_out:,} held-out rows are exchangeable: drawn alike, and independently. Not promised: this share for one file, "
         "nor how many of the anomalies are flagged; and nothing once normal rows have changed since training."
     )
     if len(scores) > fdr * (held_out + 1):

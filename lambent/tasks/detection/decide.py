@@ -44,8 +44,8 @@ def by_fdr(
     none = "" if flagged.any() else "No row is flagged. "
     promise = (
         f"{none}Of the flagged rows at most {100 * fdr:g} % are normal, on average over repetitions, as far as normal rows and "
-        f"the {held_out:,} held-out rows are exchangeable: drawn alike, and independently. Not promised: this share for one file, "
-        "nor how many of the anomalies are flagged; and nothing once normal rows have changed since training."
+        f"the {held_out:,} held-out rows are exchangeable: drawn alike, and independently. Not promised: this share for one "
+        "file, nor how many of the anomalies are flagged; and nothing once normal rows have changed since training."
     )
     if len(scores) > fdr * (held_out + 1):
         least = int(np.ceil(len(scores) / (fdr * (held_out + 1))))

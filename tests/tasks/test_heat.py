@@ -12,7 +12,7 @@ from lambent import VAE, Fitted, Flat, Image, LatentModel, UsageError
 from lambent.fitted import Rows
 from lambent.model.likelihoods import Likelihood
 from lambent.part import Spec
-from lambent.tasks.detection import Box, heatmaps, saved_heatmaps, usual_heat
+from lambent.tasks.detection import Box, Heatmap, heatmaps, saved_heatmaps, usual_heat
 from lambent.tasks.detection.heat import _boxes, _smoothed, pixelwise
 from lambent.tasks.detection.overlay import coloured
 
@@ -121,3 +121,10 @@ def test_tables_have_reasons_instead() -> None:
     model = LatentModel(Flat(2)).setup((6,))
     with pytest.raises(UsageError, match="reasons name the columns"):
         heatmaps(Fitted(model), Rows(torch.zeros(2, 6)))
+
+
+def test_a_picture_without_regions_says_so() -> None:
+    region = Box(10, 4, 8, 8, 84.2)
+    none = np.zeros((28, 28))
+    assert Heatmap(none, [], 1.0).text == "no region stands out, the picture as a whole is unusual"
+    assert Heatmap(none, [region], 1.0).text == "rows 10 to 17, columns 4 to 11: 84 nats more than expected"

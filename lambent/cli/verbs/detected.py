@@ -213,7 +213,7 @@ def _explained(
         if of_pictures and index:
             usual = _usual_heat(asked, fitted, folder)
             heat = dict(zip(index, heatmaps(fitted, rows, index, usual), strict=True))
-            return {place: "; ".join(box.text for box in each.boxes) for place, each in heat.items()}, heat
+            return {place: each.text for place, each in heat.items()}, heat
         told = reasons(fitted, rows, index) if index and fitted.column_names is not None else []
     except UsageError as error:
         asked.voice.note(f"no reasons are given: {error}")

@@ -58,6 +58,11 @@ class Heatmap:
     boxes: list[Box]
     threshold: float
 
+    @property
+    def text(self) -> str:
+        """Where the picture is odd, in words; they say so where no region stands out."""
+        return "; ".join(box.text for box in self.boxes) or "no region stands out, the picture as a whole is unusual"
+
 
 @dataclass(frozen=True)
 class Usual:

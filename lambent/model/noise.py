@@ -29,6 +29,13 @@ def row_keys(x: Tensor, seed: int) -> Tensor:
     return mixed(mixed(words + places).sum(1) + places.sum() + len(places))
 
 
+def are_among(keys: Tensor, known: Tensor) -> Tensor:
+    """Which of the keys are among the known ones, ascending, [rows] bool; none where none are known."""
+    if not len(known):
+        return torch.zeros_like(keys, dtype=torch.bool)
+    return known[torch.searchsorted(known, keys).clamp_max(len(known) - 1)] == keys
+
+
 def _words(x: Tensor) -> Tensor:
     """The values as integers [rows, values], equal for equal values."""
     x = x.flatten(1)

@@ -13,7 +13,7 @@ from lambent.detection import Detection
 from lambent.errors import DataError, UsageError
 from lambent.fitted import Fitted, Rows
 from lambent.metrics.conformal import p_values
-from lambent.model.noise import row_keys
+from lambent.model.noise import are_among, row_keys
 from lambent.part import Spec
 from lambent.tasks.detection.reasons import usual_costs
 from lambent.tasks.detection.scores import Score
@@ -106,7 +106,7 @@ def scored_rows(fitted: Fitted, rows: Rows) -> Scored:
     Errors: `UsageError` for a model without a detector, `DataError` for rows whose score is not a number.
     """
     detection, score = detector_of(fitted)
-    known = _known(detection, rows)
+    known = are_among(fingerprints(rows.x), detection.known)
     clean = bool(detection.facts.get("clean"))
     apart = known if clean and type(score).seen is not Score.seen else torch.zeros_like(known)
     read = score if clean else score.seen
@@ -151,14 +151,6 @@ def detector_of(fitted: Fitted) -> tuple[Detection, Score]:
     score = Score.from_spec(fitted.detection.score)
     score.kept = dict(fitted.detection.kept)
     return fitted.detection, score
-
-
-def _known(detection: Detection, rows: Rows) -> Tensor:
-    keys = fingerprints(rows.x)
-    if not len(detection.known):
-        return torch.zeros_like(keys, dtype=torch.bool)
-    place = torch.searchsorted(detection.known, keys).clamp_max(len(detection.known) - 1)
-    return detection.known[place] == keys
 
 
 def _at(rows: Rows, index: Tensor) -> Rows:

@@ -9,7 +9,7 @@ from lambent.errors import UsageError
 from lambent.fitted import Fitted, Rows
 from lambent.metrics.bound import filled, steadily
 from lambent.model import LatentModel
-from lambent.model.noise import row_keys
+from lambent.model.noise import are_among, row_keys
 from lambent.model.trace import mean
 from lambent.part import option
 from lambent.progress import counting
@@ -135,9 +135,8 @@ class Drawing(Score):
                 with steadily():
                     places = (squares - 2 * own @ kept.T).topk(count, 1, largest=False).indices
                 near = (own[:, None].double() - kept[places].double()).square().sum(2).sort(1).values
-                keys = row_keys(part.float(), 0)
-                same = known[torch.searchsorted(known, keys).clamp_max(len(known) - 1)] == keys
-                wanted = (same.long() + neighbour - 1).clamp_max(count - 1)
+                same = are_among(row_keys(part.float(), 0), known).long()
+                wanted = (same + neighbour - 1).clamp_max(count - 1)
                 real = min(CHUNK, len(rows) - start)
                 found[start : start + real] = near.gather(1, wanted[:, None])[:real, 0]
                 add(real)

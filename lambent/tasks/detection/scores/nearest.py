@@ -7,7 +7,7 @@ from torch import Tensor
 
 from lambent.fitted import Fitted, Rows
 from lambent.metrics.bound import filled, steadily
-from lambent.model.noise import row_keys
+from lambent.model.noise import are_among, row_keys
 from lambent.part import option
 from lambent.progress import counting
 from lambent.tasks.detection.scores.base import Score, want_columns
@@ -74,9 +74,7 @@ def distances(
     with counting("comparing", len(x)) as add, steadily():
         for start in range(0, len(x), CHUNK):
             part = filled(x, start, CHUNK).float()
-            keys = row_keys(part, 0)
-            place = torch.searchsorted(known, keys).clamp_max(len(known) - 1)
-            own = (known[place] == keys).long()
+            own = are_among(row_keys(part, 0), known).long()
             own_points = points(fitted, part, units, squashed)
             tiles = [own_points.pick(slice(at, at + TILE)) for at in range(0, CHUNK, TILE)]
             near = torch.cat([_nearest(tile, against, neighbour + 1) for tile in tiles])

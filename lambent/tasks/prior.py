@@ -76,7 +76,7 @@ def fit_prior(
     codes = _codes(model, rows, seed)
     embedded = model.likelihood.seen(model.likelihood.observe(rows.x[:1000]))
     with seeded(torch.Generator().manual_seed(stream(seed, "prior start"))):
-        prior.setup(model.latent.shapes_of_levels[0], embedded, model.context)
+        model.latent.equip(prior, embedded, model.context)
     if isinstance(prior, Mixture):
         _expectation_maximization(prior, codes, seed)
     replaced = model.latent.prior

@@ -6,8 +6,9 @@ from typing import ClassVar, Literal
 
 from torch import Tensor
 
+from lambent.model.priors import Prior
 from lambent.model.trace import Draw, Node
-from lambent.part import Part, Shape, elements
+from lambent.part import Part, Shape, elements, registered
 
 Features = Tensor | list[Tensor]
 Encoder = Callable[[Tensor], Features]
@@ -24,6 +25,7 @@ class Latent(Part):
     takes: ClassVar[Literal["vector", "maps"]] = (
         "vector"  # maps: the pyramid of a convolutional network, the finest first
     )
+    discrete: ClassVar[bool] = False  # codes are entries of a codebook, and the prior one over their numbers
     inferring: ClassVar[tuple[str, ...]] = ("posterior",)  # the modules in it that q(z|x) alone goes through
 
     @abstractmethod
@@ -43,6 +45,13 @@ class Latent(Part):
         features: [rows, *shape], or a list of maps, with n samples of each row; [n, rows, *shape] where each sample has its own,
         as it belongs to a member of an ensemble; or None, to generate n rows. encoder: embedded rows → features, for priors
         that are made of posteriors. context: [rows, width].
+        """
+
+    @abstractmethod
+    def equip(self, prior: Prior, examples: Tensor, context: int = 0) -> None:
+        """Set up a prior for the codes of the top level, whose shapes are known: the own one, or another to take its place.
+
+        examples, context: as for `setup`.
         """
 
     @property
@@ -98,11 +107,21 @@ class Latent(Part):
         network = getattr(whole, "network", None)
         if self.takes == "maps" and network is not None and not network.convolutional:
             return f"{type(self).__name__} takes maps, and {type(network).__name__} gives vectors: use the Conv or ResNet network"
+        prior = getattr(self, "prior", None)
+        if prior is not None and prior.discrete != self.discrete:
+            others = " or ".join(name for name, other in registered(Prior).items() if other.discrete == self.discrete)
+            kinds = ("numbers", "entries of a codebook")
+            of_prior, own = kinds[prior.discrete], kinds[self.discrete]
+            name = type(self).__name__
+            return f"a {type(prior).__name__} prior is over {of_prior}, and the codes of {name} are {own}: use {others}"
         return None
 
 
 class Variational(Latent):
     """Latents with a `posterior`, of one kind at every level, and a `prior` of the top one, in fields of these names."""
+
+    def equip(self, prior: Prior, examples: Tensor, context: int = 0) -> None:
+        prior.setup(self.shapes_of_levels[0], examples, context)
 
     @property
     def density(self) -> bool:

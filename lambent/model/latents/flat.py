@@ -24,7 +24,7 @@ class Flat(Variational):
     def setup(self, features: Shape | list[Shape], examples: Tensor, context: int = 0) -> Shape:
         assert isinstance(features, tuple)
         self.axes = len(features)
-        self.prior.setup((self.size,), examples, context)
+        self.equip(self.prior, examples, context)
         self.posterior.setup((elements(features),), (self.size,))
         return (self.size,)
 

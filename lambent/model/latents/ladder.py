@@ -33,7 +33,7 @@ class Ladder(Variational):
         width = elements(features)
         self.levels = len(self.sizes)
         below = range(1, self.levels)
-        self.prior.setup((self.sizes[0],), examples, context)
+        self.equip(self.prior, examples, context)
         # ups[l] carries the features of level l+1 up to level l
         self.ups = nn.ModuleList(
             _block(width if level == self.levels - 2 else self.width, self.width) for level in range(self.levels - 1)

@@ -18,6 +18,7 @@ HELD = 8  # float32 numbers for each component of a mixture: a few arrays in flo
 class Prior(Part):
     """p(z), or p(z | c) under a context."""
 
+    discrete: ClassVar[bool] = False  # over entries of a codebook, by number: see `setup` and `forward`
     learned: ClassVar[bool] = True
     reparameterized: ClassVar[bool] = True  # False: a draw carries no gradient of some of its weights
 
@@ -25,14 +26,14 @@ class Prior(Part):
     def setup(self, shape: Shape, examples: Tensor, context: int = 0) -> None:
         """Make the weights for codes of `shape`; `examples` [n, *event] are rows as the encoder sees them.
 
-        context: the width of the vectors that condition it, 0 for none.
+        context: the width of the vectors that condition it, 0 for none. Of a discrete prior `shape` is (entries, height, width).
         """
 
     @abstractmethod
     def forward(self, posterior: Encode, context: Tensor | None = None) -> Distribution:
         """The distribution itself, of batch shape (), or [rows] where it depends on the context [rows, width].
 
-        Only Vamp looks at `posterior`, which maps rows to q(z|x).
+        Only Vamp looks at `posterior`, which maps rows to q(z|x). Of a discrete prior it is over whole numbers [height, width].
         """
 
     @property

@@ -99,6 +99,11 @@ class Objective(Part):
         """Whether the objective has stopped changing, so that losses of different epochs can be compared."""
         return True
 
+    @property
+    def steady(self) -> bool:
+        """Whether all later steps make the same operations with the same numbers of its own, so that a GPU may replay them."""
+        return False
+
     def refusal(self, whole: Part) -> str | None:
         if not isinstance(whole, LatentModel):
             return None

@@ -60,6 +60,10 @@ class Weighted(Objective):
         return Loss(surrogate + (-value - surrogate).detach(), seen(log_px, -log_ratio), trace)
 
     @property
+    def steady(self) -> bool:
+        return True
+
+    @property
     def draws(self) -> int:
         return self.samples
 

@@ -136,7 +136,7 @@ class Elbo(Annealing):
             penalty = sum((self._freed(node) for node in trace.nodes), start=kl.new_zeros(())).expand_as(kl)
         if self.floor:
             low = penalty.mean(-1, keepdim=True) < self.floor
-            penalty = torch.where(low, penalty.new_tensor(self.floor), penalty)
+            penalty = penalty.masked_fill(low, self.floor)
         return kl, penalty
 
     @property
@@ -148,9 +148,9 @@ class Elbo(Annealing):
         units = node.unit_kl
         if units is None:  # no closed form per unit: the allowance is for the whole vector
             whole, allowance = node.kl, self.free_bits * elements(node.z.shape[2:])
-            return torch.where(whole.mean(-1, keepdim=True) < allowance, whole.new_tensor(allowance), whole)
+            return whole.masked_fill(whole.mean(-1, keepdim=True) < allowance, allowance)
         low = units.mean(-2, keepdim=True) < self.free_bits
-        return torch.where(low, units.new_tensor(self.free_bits), units).sum(-1)
+        return units.masked_fill(low, self.free_bits).sum(-1)
 
     def after(self, model: LatentModel, loss: Loss, taken: Tensor) -> None:
         """For auto: the learned scale follows the best one, or λ makes one step."""
@@ -191,6 +191,10 @@ class Elbo(Annealing):
         growing = self.capacity is not None and self.progress < self.warmup
         whole = bool(self.trim) and not self.trimming
         return super().settled and not searching and not growing and not whole
+
+    @property
+    def steady(self) -> bool:
+        return self.settled and (self.settle >= 1 or self.standing)
 
     def refusal(self, whole: Part) -> str | None:
         weighed = self.beta == "auto" or self.free_bits or self.capacity or self.floor

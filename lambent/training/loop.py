@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from lambent.errors import InterruptedRun
+from lambent.objectives import Loss
 from lambent.training import heap
 from lambent.training.callbacks import Callback
+from lambent.training.graphed import Graphed
 from lambent.training.optimizers import clear, drop_subnormals, scheduled
 from lambent.training.pace import Pace
 from lambent.training.precision import computing
@@ -29,6 +31,7 @@ class Loop:
     def __init__(self, run: Run, callbacks: Sequence[Callback] = ()) -> None:
         self.run = run
         self.callbacks = callbacks
+        self.graphed = Graphed(run.model, run.objective, run.generator, self._passes, run.device)
         self.pace = Pace(run, lambda other: Loop(other)._take_step, lambda: self._tell("on_threads"))
 
     def train(self) -> History:
@@ -95,10 +98,8 @@ class Loop:
         vars(run.objective)["progress"] = progress if progress < 1.0 else 1.0
         for view in (run.augment, run.transform):
             x = x if view is None else view(x, run.generator)
-        loss = run.objective(run.model, x, run.generator, context)
-        mean = loss.rows.mean()
-        mean.backward()
-        taken = mean.detach() <= run.limit
+        loss, mean = self.graphed.step(x, context)
+        taken = mean <= run.limit
         if run.average is not None and (run.device.type == "cuda" or bool(taken)):
             run.average.take(run.step)  # only now: weights with a finite loss cannot spoil it
         passed = self._update(run.optimizer, taken, rate)
@@ -110,9 +111,16 @@ class Loop:
             # The limit is of the first loss: the opponent's own is on another scale, and need only be finite.
             self._update(run.opponent, taken & torch.isfinite(rival.detach().mean()), rate)
         run.objective.after(run.model, loss, taken)
-        run.records.append((mean.detach(), {"loss": loss.rows.detach(), **loss.seen}))
+        run.records.append((mean, {"loss": loss.rows.detach(), **loss.seen}))
         if not passed:
             self._inspect(x, rows)
+
+    def _passes(self, x: Tensor, context: Tensor | None) -> tuple[Loss, Tensor]:
+        """Add the gradient of a batch's mean loss; the loss of its rows, and the mean."""
+        loss = self.run.objective(self.run.model, x, self.run.generator, context)
+        mean = loss.rows.mean()
+        mean.backward()
+        return loss, mean.detach()
 
     def _rate(self, step: int) -> float:
         settings = self.run.settings

@@ -60,10 +60,10 @@ def resolved(precision: str, device: torch.device) -> str:
 def computing(model: LatentModel, precision: str, device: torch.device) -> Iterator[None]:
     """Matrix products at `precision` while active; weights stay float32, and densities are computed in float32.
 
-    Convolutions take bfloat16 inputs (autocast over the two halves, and over networks inside the latent and the likelihood), fully connected
-    layers bfloat16 products inside float32 arithmetic: each is the faster way for its kind. Where a processor has vectors
-    of bfloat16 but no tiles (AMX), such products are not made in bfloat16 at all, so fully connected layers take bfloat16
-    inputs there too.
+    Convolutions take bfloat16 inputs (autocast over the two halves, and over networks inside the latent and the likelihood),
+    fully connected layers bfloat16 products inside float32 arithmetic: each is the faster way for its kind. Where a processor
+    has vectors of bfloat16 but no tiles (AMX), such products are not made in bfloat16 at all, so fully connected layers take
+    bfloat16 inputs there too.
     """
     vectors = device.type == "cpu" and _processor_has("avx512_bf16") and not _processor_has("amx_tile")
     halves = model.network.convolutional or device.type == "cuda" or vectors

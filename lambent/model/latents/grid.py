@@ -159,9 +159,10 @@ class Grid(Variational):
         q = DiagonalNormal(location + shift, limited(log_scale + stretch, *SCALE_RANGE))
         return Node(p, shaped(q, event), shape)
 
-    def _halves(self, parameters: Tensor, shape: tuple[int, int]) -> tuple[Tensor, ...]:
+    def _halves(self, parameters: Tensor, shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Maps [samples · rows, 2 · channels, height, width] as two of vectors, [samples, rows, units]."""
-        return parameters.to(self.dtype).flatten(1).unflatten(0, shape).chunk(2, -1)
+        first, second = parameters.to(self.dtype).flatten(1).unflatten(0, shape).chunk(2, -1)
+        return first, second
 
     # ---- the way up: what q reads of x ---------------------------------------------------------------------------
 
@@ -255,8 +256,8 @@ class Grid(Variational):
 
     @property
     def dtype(self) -> torch.dtype:
-        weight: Tensor = self.injections[0].weight
-        return weight.dtype
+        dtype: torch.dtype = next(self.injections.parameters()).dtype
+        return dtype
 
     def _precision(self, like: Tensor) -> AbstractContextManager[Any]:
         if self.low_precision is None:

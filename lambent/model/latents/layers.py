@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 
 from lambent.errors import UsageError
 from lambent.part import Shape
@@ -23,7 +24,7 @@ class Layer:
         return self.size is not None
 
     def of(self, height: int, width: int) -> tuple[int, int]:
-        """Its map's height and width for an image's: a factor halves as a network does, rounding up; a size keeps the sides' ratio."""
+        """Its map's height and width for an image's: a factor rounds up, as halving does; a size keeps the ratio of the sides."""
         if self.size is not None:
             return self.size, max(1, round(self.size * width / height))
         assert self.factor is not None
@@ -46,7 +47,7 @@ def parsed(text: str) -> tuple[Layer, ...]:
         layers.append(Layer(None if found[1] else number, number if found[1] else None, int(found[3])))
     if not layers:
         raise UsageError(f"Grid.layers names no groups: {ALLOWED}")
-    for above, below in zip(layers, layers[1:], strict=False):
+    for above, below in pairwise(layers):
         if above.fixed and below.fixed and (above.size or 0) >= (below.size or 0):
             raise UsageError(f"Grid.layers puts {above} above {below}: {ALLOWED}")
         if not above.fixed and not below.fixed and (above.factor or 0) <= (below.factor or 0):
@@ -57,7 +58,7 @@ def parsed(text: str) -> tuple[Layer, ...]:
 def sizes(layers: tuple[Layer, ...], height: int, width: int) -> list[tuple[int, int]]:
     """The height and width of every layer's map, the top first; refuses those that do not grow on the way down."""
     found = [layer.of(height, width) for layer in layers]
-    for above, below, layer in zip(found, found[1:], layers[1:], strict=False):
+    for (above, below), layer in zip(pairwise(found), layers[1:], strict=True):
         if above[0] > below[0] or above[1] > below[1]:
             raise UsageError(
                 f"Grid.layers: for images of {height} × {width} the map of {layer} is {below[0]} × {below[1]}, smaller than that "

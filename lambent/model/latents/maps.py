@@ -70,7 +70,7 @@ class Smaller(nn.Module):
         steps = [-(-n // m) for n, m in zip(x.shape[-2:], self.size, strict=True)]
         if [-(-n // k) for n, k in zip(x.shape[-2:], steps, strict=True)] == list(self.size):
             return functional.avg_pool2d(x, steps, ceil_mode=True, count_include_pad=False)
-        return functional.adaptive_avg_pool2d(x, list(self.size))
+        return functional.adaptive_avg_pool2d(x, self.size)
 
 
 class Larger(nn.Module):

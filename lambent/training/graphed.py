@@ -4,6 +4,7 @@ A small model on a fast GPU waits for the processor, which starts its thousands 
 at once.
 """
 
+import warnings
 from collections.abc import Callable
 
 import torch
@@ -66,14 +67,12 @@ class Graphed:
         state = self.generator.get_state()
         buffers = [(b, b.clone()) for module in (self.model, self.objective) for b in module.buffers()]
         try:
-            self._warm_up()
-            self.generator.set_state(state)
-            graph = torch.cuda.CUDAGraph()
-            graph.register_generator_state(self.generator)
-            with torch.cuda.graph(graph):
-                self.captured = self.passes(self.x, self.context)
-            self.gradients = [(p, p.grad) for p in self._parameters() if p.grad is not None]
-            self.graph = graph
+            with warnings.catch_warnings():
+                # The accumulators of gradients were made on the queue that all else runs on, which torch remarks once.
+                warnings.filterwarnings("ignore", message=".*AccumulateGrad.*stream")
+                self._warm_up()
+                self.generator.set_state(state)
+                self.graph = self._captured()
         except RuntimeError as error:
             self.possible, self.refused = False, str(error).splitlines()[0]
             torch.cuda.synchronize(x.device)
@@ -83,6 +82,14 @@ class Graphed:
             for buffer, value in buffers:
                 buffer.copy_(value)
         return self.graph is not None
+
+    def _captured(self) -> torch.cuda.CUDAGraph:
+        graph = torch.cuda.CUDAGraph()
+        graph.register_generator_state(self.generator)
+        with torch.cuda.graph(graph):
+            self.captured = self.passes(self.x, self.context)
+        self.gradients = [(p, p.grad) for p in self._parameters() if p.grad is not None]
+        return graph
 
     def _warm_up(self) -> None:
         beside = torch.cuda.Stream(self.x.device)

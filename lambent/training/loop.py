@@ -17,6 +17,7 @@ from lambent.training.precision import computing
 from lambent.training.run import History, Run
 from lambent.training.settings import SHORTEST
 from lambent.training.signals import Stop, stopping
+from lambent.training.stepping import gradient
 from lambent.training.threads import put_back
 from lambent.training.validating import validated
 
@@ -95,10 +96,8 @@ class Loop:
         vars(run.objective)["progress"] = progress if progress < 1.0 else 1.0
         for view in (run.augment, run.transform):
             x = x if view is None else view(x, run.generator)
-        loss = run.objective(run.model, x, run.generator, context)
-        mean = loss.rows.mean()
-        mean.backward()
-        taken = mean.detach() <= run.limit
+        loss, mean = gradient(run, x, context)
+        taken = mean <= run.limit
         if run.average is not None and (run.device.type == "cuda" or bool(taken)):
             run.average.take(run.step)  # only now: weights with a finite loss cannot spoil it
         passed = self._update(run.optimizer, taken, rate)
@@ -110,7 +109,7 @@ class Loop:
             # The limit is of the first loss: the opponent's own is on another scale, and need only be finite.
             self._update(run.opponent, taken & torch.isfinite(rival.detach().mean()), rate)
         run.objective.after(run.model, loss, taken)
-        run.records.append((mean.detach(), {"loss": loss.rows.detach(), **loss.seen}))
+        run.records.append((mean, {"loss": loss.rows.detach(), **loss.seen}))
         if not passed:
             self._inspect(x, rows)
 

@@ -38,6 +38,7 @@ from lambent.training.fitting import fit
 from lambent.training.pace import SLOWER
 from lambent.training.precision import device_of
 from lambent.training.run import History, Run
+from lambent.training.saving import saved
 from lambent.training.settings import waited_for
 from lambent.training.threads import checked, scheduled, suit
 from lambent.version import versions
@@ -191,6 +192,8 @@ class _Start(Quiet):
                 f"{count:,} rows are few: the weights that are best on the validation rows are kept, and training stops after "
                 f"{waited:,} epochs without better ones (--patience 0: to the end)"
             )
+        if (sentence := saved(run)) is not None:
+            self.voice.note(sentence)
         if self.resume:
             return
         run_folder.emptied(self.folder)

@@ -168,6 +168,7 @@ class Encoded:
     source: plain JSON: name, path, split, rows, sha256 of the encoded array, licence, notices (what was converted).
     beside: columns [rows] that may condition a model, by name. context: [rows, width], what conditions one; or None.
     files: the file of each row, its path within the folder. numbers: of each row in the data that it was taken from; None: 0, 1 …
+    uncut: what rows that are crops were cut out of, levels [rows, C, H, W] or pictures in files; None of all others.
     """
 
     x: Tensor
@@ -181,6 +182,7 @@ class Encoded:
     context: Tensor | None = None
     files: list[str] | None = None
     numbers: np.ndarray | None = None
+    uncut: Any = None
 
     def __len__(self) -> int:
         return len(self.x)

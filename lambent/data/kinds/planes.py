@@ -7,11 +7,12 @@ from typing import Any, Literal, NoReturn
 import numpy as np
 
 from lambent.data.kinds.depth import CHUNK, DEEPEST, Depth, Scale, Unit
-from lambent.errors import DataError
+from lambent.errors import ArtifactError, DataError, UsageError
 
 Size = tuple[int, int]
 FitTo = Literal["crop", "pad", "stretch"]
 MOST_BANDS = 1024
+LONGEST = 16384  # pixels of a side
 LAYOUTS = "images are [N,H,W], [N,H,W,C], [N,C,H,W] with C of 1 or 3, or flat [N,H·W] with size set"
 KEEP = "keep all bands as data with --data.bands all (in Python: Image(bands='all'))"
 
@@ -179,6 +180,22 @@ def with_channels(values: np.ndarray, channels: int, notices: Counter[str]) -> n
         raise DataError(f"images of {found} bands, not {channels} as fitted{hint}")
     notices["colour_to_grey" if channels == 1 else "grey_to_colour"] += len(values)
     return grey(values) if channels == 1 else np.repeat(values, 3, axis=1)
+
+
+def kept_channels(colour: str, bands: int) -> int:
+    """How many channels of so many bands are kept; `UsageError` where only grey or RGB images were asked for."""
+    if colour == "auto":
+        return bands
+    if bands not in (1, 3):
+        raise UsageError(f"colour={colour!r} is for grey and RGB images, not for {bands} bands: leave it at auto")
+    return {"grey": 1, "rgb": 3}[colour]
+
+
+def refuse_stored(event: tuple[int, int, int], every: bool) -> None:
+    """Raise `ArtifactError` for a shape that no fitted images have."""
+    fits = 0 < event[0] <= MOST_BANDS if every else event[0] in (1, 3)
+    if not fits or not all(0 < side <= LONGEST for side in event[1:]):
+        raise ArtifactError(f"the stored state of Image gives the shape {'×'.join(map(str, event))}")
 
 
 def resized(

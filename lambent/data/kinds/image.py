@@ -13,9 +13,11 @@ from lambent.data.kinds import planes as pixels
 from lambent.data.kinds.depth import Depth, Scale, spread
 from lambent.data.kinds.modality import Encoded, Modality
 from lambent.data.kinds.pictured import detecting, suiting
+from lambent.data.kinds.presets import preset
 from lambent.data.readers.pictures import Pictures, Target
 from lambent.data.splitting import as_labels, digest
 from lambent.errors import ArtifactError, DataError, UsageError
+from lambent.machine import Machine
 from lambent.part import Shape, Spec, option
 
 
@@ -140,15 +142,9 @@ class Image(Modality):
 
     def unchanging(self, shape: Shape, dtype: np.dtype) -> bool:
         """Whether an array's images are their own encoding: levels [C, H, W] or [H, W] that are kept as they are."""
-        if self._scale.deep is not None or dtype != self._scale.dtype or self.crop is not None:
-            return False
-        try:
-            laid = pixels.layout(np.empty((0, *shape), dtype), self.size, self.bands == "all").shape[1:]
-        except DataError:
-            return False
-        planar = laid == (shape if len(shape) == 3 else (1, *shape))  # else the channels come last
         kept = self.binarize == "none" or (self.binarize == "dynamic" and not self._two_level)
-        return planar and laid == self.event and kept
+        same = self._scale.deep is None and dtype == self._scale.dtype and self.crop is None
+        return kept and same and pixels.planar(shape, dtype, self.size, self.bands == "all") == self.event
 
     def foreign(self, raw: Any) -> str | None:
         """Arrays of another shape are told; pictures in files are of any size, and are resized as they were for training."""
@@ -243,6 +239,10 @@ class Image(Modality):
     def defaults(self) -> dict[str, Spec]:
         """Parts that suit what was found: see `suiting`."""
         return suiting(self.binary, self.white)
+
+    def preset(self, name: str, machine: Machine) -> dict[str, Spec]:
+        """Parts and settings of a size: see `preset` beside it."""
+        return preset(name, machine, self.defaults()["likelihood"], self.event, self._rows, self.crop is not None)
 
     def detecting(self) -> dict[str, Spec]:
         """Parts that suit telling odd pictures: see `detecting` beside it."""

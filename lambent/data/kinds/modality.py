@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lambent.data.conditions import Conditions
 from lambent.errors import UsageError
+from lambent.machine import Machine
 from lambent.part import Part, Shape, Spec, option
 
 
@@ -102,6 +103,13 @@ class Modality(Part):
         Default: those of `defaults`.
         """
         return self.defaults()
+
+    def preset(self, name: str, machine: Machine) -> dict[str, Spec]:
+        """The parts and settings of a size, in the form of `defaults`, as the machine allows; default: refused."""
+        raise UsageError(
+            f"presets are sizes of models of pictures, and what suits a {type(self).__name__} is found from its rows: leave "
+            f"preset={name} out"
+        )
 
     @property
     def likelihoods(self) -> list[Spec]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from lambent.data.kinds.depth import CHUNK, DEEPEST, Depth, Scale, Unit
 from lambent.errors import ArtifactError, DataError, UsageError
+from lambent.part import Shape
 
 Size = tuple[int, int]
 FitTo = Literal["crop", "pad", "stretch"]
@@ -82,6 +83,15 @@ def _refused(shape: tuple[int, ...]) -> NoReturn:
     few = 0 < bands < min(shape[2], max(shape[1], shape[3]))
     hint = f"; {KEEP} if these are {bands} bands" if few else ""
     raise DataError(f"an array of shape {shape} holds no images; {LAYOUTS}{hint}")
+
+
+def planar(shape: Shape, dtype: np.dtype, size: Size | None, every: bool) -> Shape | None:
+    """C, H, W of pictures of this shape that lie so in memory; None of others, such as those whose channels come last."""
+    try:
+        laid = layout(np.empty((0, *shape), dtype), size, every).shape[1:]
+    except DataError:
+        return None
+    return laid if laid == (shape if len(shape) == 3 else (1, *shape)) else None
 
 
 def form(planes: np.ndarray) -> tuple[int, int, int]:

@@ -33,6 +33,7 @@ STREAMS = {
     "held out to compare": 0x0DD,
     "further splits": 0x59117E5,
     "bootstrap of the tail": 0x7A11,
+    "views of rows": 0xC209,
     "known cases": 0xCA5E5,
 }
 

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from lambent.data.kinds.image import Image
 from lambent.data.kinds.modality import Encoded, Modality
+from lambent.data.kinds.presets import framing
 from lambent.data.kinds.table import Table
-from lambent.data.loading import suggested
+from lambent.data.loading import raw_rows, suggested
 from lambent.errors import UsageError, nearest
 from lambent.model import LatentModel
 from lambent.model.likelihoods import Likelihood
@@ -19,8 +21,12 @@ from lambent.objectives import Objective, suggested_latent
 from lambent.part import Part, Spec
 
 
-def chosen_modality(given: Any, condition: Any, X: Any, likelihood: Any = None) -> Modality | None:
-    """The modality to fit, with what conditions the model, and as it suits the likelihood; None: the data are to suggest one."""
+def chosen_modality(
+    given: Any, condition: Any, X: Any, likelihood: Any = None, preset: str | None = None
+) -> Modality | None:
+    """The modality to fit, with what conditions the model, and as it suits likelihood and preset; None: the data suggest one."""
+    if given is None and preset is not None and not is_table(X) and (fields := framing(preset, raw_rows(X).rows)):
+        given = Image(**fields)
     names = (condition,) if isinstance(condition, str) else tuple(condition or ())
     if given is None and is_table(X):
         given = Table()

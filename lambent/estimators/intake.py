@@ -56,7 +56,7 @@ def _checked(estimator: Any, X: Any, y: Any, reset: bool) -> tuple[Any, Modality
         return X, None
     modality: Modality | None = estimator.modality_ if not reset else None
     if reset:
-        modality = chosen_modality(estimator.modality, estimator.condition, X, estimator.likelihood)
+        modality = chosen_modality(estimator.modality, estimator.condition, X, estimator.likelihood, estimator.preset)
     asked = () if modality is None else modality.condition
     if y is not None and "label" in asked:
         X = replace(raw_rows(X), labels=np.asarray(y))

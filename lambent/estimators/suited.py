@@ -5,6 +5,7 @@ from typing import Any
 
 from lambent.data.kinds.modality import Modality
 from lambent.errors import UsageError, nearest
+from lambent.machine import Machine
 from lambent.model.likelihoods import Likelihood
 from lambent.objectives import Objective
 from lambent.part import Part, Spec
@@ -30,8 +31,10 @@ PURPOSES: dict[str, Callable[[Modality], dict[str, Spec]]] = {
 }
 
 
-def suits(modality: Modality, purpose: str) -> dict[str, Spec]:
-    """The parts and settings that suit the data for a purpose; `UsageError` for an unknown one."""
+def suits(modality: Modality, purpose: str, preset: str | None = None, device: str = "auto") -> dict[str, Spec]:
+    """The parts and settings that suit the data for a purpose, or those of a preset; `UsageError` for an unknown one."""
+    if preset is not None:
+        return modality.preset(preset, Machine.here(device))
     if purpose not in PURPOSES:
         raise UsageError(f"no purpose is called {purpose!r}; {nearest(str(purpose), PURPOSES)}")
     return PURPOSES[purpose](modality)
@@ -51,7 +54,9 @@ def settings_of(modality: Modality, given: Mapping[str, Any], endless: bool = Fa
 
     endless: of a training without an end, of which rates that end at nought are no part.
     """
-    suited: dict[str, Any] = dict(suits(modality, given["purpose"]).get("fit", {}))
+    suited: dict[str, Any] = dict(
+        suits(modality, given["purpose"], given.get("preset"), given.get("device", "auto")).get("fit", {})
+    )
     if endless:
         suited = {name: value for name, value in suited.items() if name not in ("schedule", "warmup")}
     suited.pop("validation", None)  # which rows these are is settled where rows are taken in

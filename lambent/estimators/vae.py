@@ -60,6 +60,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         samples: K of the bound that `score_samples` returns.
         purpose: what those that are left open are to suit: density, outliers (to find rows that are odd among those trained
             on) or novelties (among others, where these are normal); the latter two as in `Detector`.
+        preset: small, medium or large, of pictures: sizes of parts and of the training, by this machine.
         random_state: seed of weights, order and noise.
         verbose: a progress bar, in training and in whatever takes more than two seconds.
 
@@ -90,6 +91,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         device: str = "auto",
         samples: int = SAMPLES,
         purpose: str = "density",
+        preset: str | None = None,
         random_state: Any = 0,
         verbose: bool = False,
     ) -> None:
@@ -112,6 +114,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         self.device = device
         self.samples = samples
         self.purpose = purpose
+        self.preset = preset
         self.random_state = random_state
         self.verbose = verbose
 
@@ -193,8 +196,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         check_is_fitted(self)
         codes = torch.from_numpy(check_array(X, dtype=np.float64))
         shapes = self.model_.code_shapes
-        sizes = [elements(shape) for shape in shapes]
-        if codes.shape[1] != sum(sizes):
+        if codes.shape[1] != sum(sizes := [elements(shape) for shape in shapes]):
             raise UsageError(f"X has {codes.shape[1]} columns, but the codes of this model have {sum(sizes)}")
         levels = [c.unflatten(1, s) for c, s in zip(codes.split(sizes, 1), shapes, strict=True)]
         context = self.fitted_.given(given, len(codes))
@@ -309,8 +311,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
     @property
     def modality_(self) -> Modality:
         """How raw data become what the model takes."""
-        modality = self._held().modality
-        assert modality is not None
+        assert (modality := self._held().modality) is not None
         return modality
 
     def _held(self) -> Fitted:
@@ -325,12 +326,11 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         return state if isinstance(state, int) else int(check_random_state(state).randint(2**31 - 1))
 
     def _rows(self, X: Any, y: Any = None, given: Mapping[str, Any] | None = None) -> Rows:
-        """Raw data as the model takes them: drawn, checked, conditioned."""
         check_is_fitted(self)
         return self.fitted_.rows(encoded_rows(self, X, y), given=given)
 
     def _assembled(self, encoded: Encoded) -> LatentModel:
-        suited = suits(encoded.modality, self.purpose)
+        suited = suits(encoded.modality, self.purpose, self.preset, self.device)
         return assembled(encoded.modality, self._latent_spec, self.likelihood, self.network, suited, self.members)
 
     def _latent_spec(self, suggested: Spec | None = None) -> Spec:

@@ -8,17 +8,24 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+Kept = Callable[[Tensor], object]
+
 _ACTIVE: ContextVar[bool] = ContextVar("recomputing", default=False)
+_KEPT: ContextVar[Kept | None] = ContextVar("kept", default=None)
 
 
 @contextmanager
-def recomputing(active: bool = True) -> Iterator[None]:
-    """While active, blocks that are called by `recomputed` keep their inputs alone for the gradient."""
-    token = _ACTIVE.set(active)
+def recomputing(active: bool = True, kept: Kept | None = None) -> Iterator[None]:
+    """While active, blocks that are called by `recomputed` keep their inputs alone for the gradient.
+
+    kept: is told each of these inputs, so that they can be counted; what is made of them then has no gradient.
+    """
+    tokens = _ACTIVE.set(active), _KEPT.set(kept)
     try:
         yield
     finally:
-        _ACTIVE.reset(token)
+        _ACTIVE.reset(tokens[0])
+        _KEPT.reset(tokens[1])
 
 
 def recomputed(block: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
@@ -26,7 +33,17 @@ def recomputed(block: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
 
     The block may draw no random numbers. Chen et al., Training Deep Nets with Sublinear Memory Cost, 2016.
     """
-    if not (_ACTIVE.get() and torch.is_grad_enabled()):
+    if not is_recomputing():
         return block(*inputs)
+    if (kept := _KEPT.get()) is not None:
+        for given in inputs:
+            kept(given)
+        with torch.autograd.graph.saved_tensors_hooks(lambda x: None, lambda x: x):
+            return block(*inputs)
     result: Tensor = checkpoint(block, *inputs, use_reentrant=False, preserve_rng_state=False)
     return result
+
+
+def is_recomputing() -> bool:
+    """Whether blocks are to keep their inputs alone now."""
+    return _ACTIVE.get() and torch.is_grad_enabled()

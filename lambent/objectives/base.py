@@ -95,6 +95,11 @@ class Objective(Part):
         return reconstruction + kl
 
     @property
+    def by_row(self) -> bool:
+        """Whether a row's loss is the same whatever rows stand beside it, so that a batch may be taken in parts."""
+        return False
+
+    @property
     def settled(self) -> bool:
         """Whether the objective has stopped changing, so that losses of different epochs can be compared."""
         return True

@@ -67,6 +67,10 @@ class Weighted(Objective):
     def draws(self) -> int:
         return self.samples
 
+    @property
+    def by_row(self) -> bool:
+        return True
+
     def cited(self, whole: Part) -> list[str]:
         """Its own papers, and that of the doubly reparameterized gradient where the model allows it."""
         plain = isinstance(whole, LatentModel) and not _separable(whole)

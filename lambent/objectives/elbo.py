@@ -119,6 +119,11 @@ class Elbo(Annealing):
         return Loss(rows, seen(log_px, kl), trace, calibrated)
 
     @property
+    def by_row(self) -> bool:
+        """Not where it looks at the mean of a batch: free bits, floor, capacity, trim, auto."""
+        return not (self.free_bits or self.floor or self.trim or self.beta == "auto") and self.capacity is None
+
+    @property
     def trimming(self) -> bool:
         """Whether rows are left out now."""
         return bool(self.trim) and self.progress > self.untried

@@ -20,7 +20,9 @@ from lambent.training.pace import watched
 from lambent.training.precision import Precision, device_of, resolved
 from lambent.training.room import Room
 from lambent.training.run import History, Run
+from lambent.training.saving import Told
 from lambent.training.settings import Training
+from lambent.training.stepping import refuse_parts
 from lambent.training.threads import AUTO
 
 
@@ -41,6 +43,8 @@ def fit(
     validation: Any = 0.0,
     patience: int | Literal["auto"] = "auto",
     precision: Precision = "auto",
+    accumulate: int = 1,
+    recompute: bool = False,
     threads: int | str | None = None,
     device: str = "auto",
     seed: int = 0,
@@ -86,7 +90,11 @@ def fit(
     run = prepared(
         model, objective, data, Training.of(**settings | {"validation": share}), validation, context, transform, augment
     )
-    watchers = [*([Progress()] if progress else []), *([Checkpoint(checkpoint)] if checkpoint else []), *callbacks]
+    watchers = [
+        *([Told(), Progress()] if progress else []),
+        *([Checkpoint(checkpoint)] if checkpoint else []),
+        *callbacks,
+    ]
     if resume:
         if checkpoint is None:
             raise UsageError("to resume, name the checkpoint")
@@ -125,6 +133,7 @@ def prepared(
     room = Room.of(settings, objective, batches, intake.held_out is not None, where)
     room.set_up(model, tuple(stored.shape[1:]), met, seed)
     check(model, objective)
+    refuse_parts(model, objective, settings.accumulate)
     if objective.needs_rows and not batches.rows:
         name = type(objective).__name__
         raise UsageError(f"{name} needs the number of rows, which a stream does not tell: give an array, or use DipVae")

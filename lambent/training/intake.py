@@ -16,6 +16,7 @@ from lambent.data.notices import warned
 from lambent.data.splitting import cut, numbers
 from lambent.data.stored.from_disk import FromDisk
 from lambent.data.stored.ondisk import OnDisk
+from lambent.data.stored.uncut import crops_of
 from lambent.errors import DataError, UsageError
 from lambent.model import LatentModel
 from lambent.model.model import EXAMPLES
@@ -55,6 +56,9 @@ def taken(
         else:
             data = load(data, modality=suited)
         warned(data.source)
+    if isinstance(data, Encoded) and data.uncut is not None:
+        context = data.conditioned() if context is None else context
+        data = crops_of(data.modality, data.uncut, data.source)
     if isinstance(data, OnDisk):
         return _stored(data, validation, settings, device, context)
     modality, own = None, None
@@ -96,10 +100,10 @@ def _stored(data: OnDisk, validation: Any, settings: Training, device: torch.dev
         return Intake(train, _held_out(validation, modality, settings, device), modality)
     parts = []
     sides = cut(len(data), settings.validation, stream(settings.seed, "validation share"))
-    for side, batch in zip(sides, (settings.batch, 4 * settings.batch), strict=True):
+    for side, batch, fixed in zip(sides, (settings.batch, 4 * settings.batch), (False, True), strict=True):
         index = torch.from_numpy(side.index)
         part = None if given is None else given[index]
-        parts.append(FromDisk(data.view(side.index), batch, settings.seed, device, part, index))
+        parts.append(FromDisk(data.view(side.index), batch, settings.seed, device, part, index, fixed))
     return Intake(parts[0], parts[1], modality, data)
 
 
@@ -137,7 +141,8 @@ def _held_out(validation: Any, modality: Modality | None, settings: Training, de
     if isinstance(rows, (str, Path)):
         rows = _read_alike(rows, modality)
     if isinstance(rows, OnDisk):
-        return FromDisk(rows, 4 * settings.batch, settings.seed, device, _context(context, len(rows)))
+        given = _context(context, len(rows))
+        return FromDisk(rows, 4 * settings.batch, settings.seed, device, given, fixed=True)
     if isinstance(rows, Encoded):
         context = rows.conditioned() if context is None else context
         rows = rows.x

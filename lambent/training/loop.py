@@ -19,6 +19,7 @@ from lambent.training.precision import computing
 from lambent.training.run import History, Run
 from lambent.training.settings import SHORTEST
 from lambent.training.signals import Stop, stopping
+from lambent.training.stepping import gradient
 from lambent.training.threads import put_back
 from lambent.training.validating import validated
 
@@ -31,7 +32,7 @@ class Loop:
     def __init__(self, run: Run, callbacks: Sequence[Callback] = ()) -> None:
         self.run = run
         self.callbacks = callbacks
-        self.graphed = Graphed(run.model, run.objective, run.generator, self._passes, run.device)
+        self.graphed = Graphed(run.model, run.objective, run.generator, self._gradient, run.device)
         self.pace = Pace(run, lambda other: Loop(other)._take_step, lambda: self._tell("on_threads"))
 
     def train(self) -> History:
@@ -115,12 +116,8 @@ class Loop:
         if not passed:
             self._inspect(x, rows)
 
-    def _passes(self, x: Tensor, context: Tensor | None) -> tuple[Loss, Tensor]:
-        """Add the gradient of a batch's mean loss; the loss of its rows, and the mean."""
-        loss = self.run.objective(self.run.model, x, self.run.generator, context)
-        mean = loss.rows.mean()
-        mean.backward()
-        return loss, mean.detach()
+    def _gradient(self, x: Tensor, context: Tensor | None) -> tuple[Loss, Tensor]:
+        return gradient(self.run, x, context)
 
     def _rate(self, step: int) -> float:
         settings = self.run.settings

@@ -19,6 +19,7 @@ from lambent.errors import MachineError, UsageError
 from lambent.memory import free_memory, shown
 from lambent.model import LatentModel
 from lambent.model.networks import Convolutional
+from lambent.model.recomputing import recomputing
 from lambent.objectives import Objective
 from lambent.part import Shape, elements
 from lambent.training.settings import Training
@@ -31,7 +32,7 @@ MOST = 200  # numbers that both halves and the likelihood keep for each number i
 
 @dataclass(frozen=True)
 class Room:
-    """What a training may take, and where: copies of each weight, rows of a batch, codes of each row, bytes that are free.
+    """What a training may take, and where: copies of each weight, rows that are computed together, codes of each, free bytes.
 
     here: on the machine; there: on a GPU, where training is on one. None: not known.
     """
@@ -42,6 +43,7 @@ class Room:
     rows: int  # bytes of the data, which lie in memory already; 0 of those on disk
     here: int | None
     there: int | None
+    recompute: bool = False
 
     @classmethod
     def of(
@@ -52,9 +54,9 @@ class Room:
         low = 0.5 if settings.precision == "bf16" else 0
         copies = 4 + bool(settings.average) + kept + low
         rows = batches.x.nbytes if isinstance(batches, InMemory) else 0
-        batch = min(settings.batch, batches.rows or settings.batch)
+        batch = -(-min(settings.batch, batches.rows or settings.batch) // settings.accumulate)
         draws = getattr(objective, "samples", 1) * getattr(objective, "groups", 1)
-        return cls(copies, batch, draws, rows, free_memory(), _free_on(device))
+        return cls(copies, batch, draws, rows, free_memory(), _free_on(device), settings.recompute)
 
     def set_up(self, model: LatentModel, event: Shape, examples: Tensor, seed: int) -> None:
         """Make the weights, and refuse what cannot fit before any of it is taken (`MachineError`). Errors as for `setup`."""
@@ -106,7 +108,7 @@ class Room:
     def _needed(self, model: LatentModel, event: Shape) -> tuple[float, int] | None:
         """(weights, bytes that a batch keeps) for rows of a shape; None where it cannot be known without memory."""
         twin = on_meta(model, event)
-        return None if twin is None else (_weights(twin), kept_by(twin, self.batch, self.draws))
+        return None if twin is None else (_weights(twin), kept_by(twin, self.batch, self.draws, self.recompute))
 
     def _advice(self, model: LatentModel, event: Shape, heavy: bool, free: int) -> str:
         """What to change. heavy: the weights take more than the rows."""
@@ -123,7 +125,9 @@ class Room:
         if hasattr(network, "width"):
             found.append(f"choose a smaller --network.width than {network.width}")
         if not heavy:
-            found.append("choose a smaller --batch")
+            found.append("choose a smaller --batch, or take it in parts (--accumulate 4)")
+        if not heavy and not self.recompute:
+            found.append("keep less of it (--recompute true)")
         return "To fit it in, " + ", or ".join(found or ["choose a smaller network"]) + "."
 
     def _fitting(self, model: LatentModel, event: Shape, free: int) -> tuple[int, int] | None:
@@ -168,7 +172,7 @@ def on_meta(model: LatentModel, event: Shape) -> LatentModel | None:
     return None
 
 
-def kept_by(twin: LatentModel, batch: int, draws: int = 1) -> int:
+def kept_by(twin: LatentModel, batch: int, draws: int = 1, recompute: bool = False) -> int:
     """About how many bytes a pass over a batch, with so many codes of each row, keeps; of a model on the meta device."""
     batch *= twin.members  # each of which has its own pass
     kept: dict[int, Any] = {}  # by what holds their numbers, for several steps may keep one tensor
@@ -180,7 +184,8 @@ def kept_by(twin: LatentModel, batch: int, draws: int = 1) -> int:
             kept[storage._cdata] = storage
         return x
 
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x), torch.device("meta"):
+    keeping = torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x)
+    with keeping, recomputing(recompute, pack), torch.device("meta"):
         rows = twin.likelihood.observe(torch.zeros(batch, *twin.event_shape))
         twin.encoder(twin.likelihood.seen(rows))
         twin.decoder(torch.zeros(draws * batch, *twin.read_shape))

@@ -68,6 +68,18 @@ class Training(Part):
         "threads are given, its steps are the faster",
         default="auto",
     )
+    accumulate: int = option(
+        "parts that each batch is taken in, one after the other: the same step in less memory, for objectives that take each row "
+        "by itself",
+        default=1,
+        minimum=1,
+        maximum=LARGE,
+    )
+    recompute: bool = option(
+        "keep the inputs of blocks alone for the gradient and make the rest again: the same step in less memory and more time",
+        default=False,
+        papers={...: "chen2016training"},
+    )
     threads: int | str | None = option(
         "of a processor: a number; auto times steps with all, half and one, in the precisions left open, takes the fastest, and "
         "looks again when steps become three times slower; 2,1@5120: two, and one from step 5,120 on; none: as torch has it",

@@ -425,7 +425,7 @@ def test_an_epoch_that_is_left_early_reads_no_further(tmp_path: Path) -> None:
     batches = FromDisk(on_disk(npy(tmp_path, PIXELS), tmp_path / "cache"), 4, 0, CPU)
     asked = []
     read = batches.data.store.read
-    batches.data.store.read = lambda numbers: (asked.append(len(numbers)), read(numbers))[1]  # type: ignore[method-assign]
+    batches.data.store.read = lambda numbers, seed: (asked.append(len(numbers)), read(numbers, seed))[1]  # type: ignore[method-assign]
     epoch = batches.epoch(0)
     next(epoch)
     epoch.close()  # type: ignore[attr-defined]

@@ -64,6 +64,8 @@ def _is_path(source: str) -> bool:
 
 def beyond(source: str, split: str, modality: Modality, memory: str) -> str | None:
     """Why the rows of a path are read from disk; None where they fit into memory, or can be read only at once."""
+    if getattr(modality, "crop", None) is not None and os.path.isdir(source):
+        return "crops are taken of whole photographs"
     free = free_memory()
     limit = _limit(memory, free)
     size = None if limit is None else needed(source, split, modality)

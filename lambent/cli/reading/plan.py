@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from lambent.cli.reading import settings, strict
 from lambent.cli.reading.specs import completed, fields_of
 from lambent.cli.reading.trees import Tree, Typed, as_tree, merged
 from lambent.errors import UsageError, nearest
+from lambent.machine import Machine
 from lambent.part import Part, Spec, registered
 
 VERSION = 1
@@ -22,6 +23,7 @@ class Plan:
     """What was asked for: sections as given, settings complete; parts are completed once the data are known.
 
     detecting: parts and settings that nobody chose are those that suit telling odd rows; clean: nor does training trim then.
+    preset: they are those of this size; chosen: what it said, by section.
     """
 
     name: str | None
@@ -34,6 +36,8 @@ class Plan:
     asked: frozenset[str] = frozenset()  # the settings of the loop and of the model that were given
     detecting: bool = False
     clean: bool = False
+    preset: str | None = None
+    chosen: Tree = field(default_factory=dict)
 
     @classmethod
     def of(cls, tree: Tree) -> "Plan":
@@ -94,10 +98,24 @@ class Plan:
 
     def suited(self, modality: Any) -> dict[str, Any]:
         """The parts and settings that suit the data, and what the model is for."""
-        found: dict[str, Any] = modality.detecting() if self.detecting else modality.defaults()
+        found: dict[str, Any]
+        if self.preset is not None:
+            found = modality.preset(self.preset, Machine.here(self.fit["device"]))
+            self.chosen |= found | {"fit": {**found["fit"], "precision": None}}  # which the machine decides, too
+        else:
+            found = modality.detecting() if self.detecting else modality.defaults()
         if self.clean and "trim" in found.get("objective", {}):
             found = found | {"objective": found["objective"] | {"trim": 0.0}}
         return found
+
+    def framed(self) -> None:
+        """Take the fields of the data that the preset needs to know before rows are read, but for those that were given."""
+        from lambent.data.kinds.presets import framing
+        from lambent.data.loading import raw_rows
+
+        if self.preset is not None and self.rows["source"] and not {"size", "crop"} & self.modality.keys():
+            self.chosen["data"] = framing(self.preset, raw_rows(self.rows["source"], self.rows["split"]).rows)
+            self.modality |= self.chosen["data"]
 
     def suit(self, defaults: dict[str, Any]) -> None:
         """Take the settings of the loop and of the model that suit the data, but for those that were given."""

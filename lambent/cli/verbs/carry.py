@@ -11,9 +11,11 @@ from typing import Any
 from lambent.cli import folder as run_folder
 from lambent.cli import output
 from lambent.cli.reading import strict
+from lambent.cli.reading.chosen import flags_of
 from lambent.cli.reading.larger import drawn, load_rows
 from lambent.cli.reading.plan import Plan
 from lambent.cli.reading.sources import Splits
+from lambent.cli.reading.trees import Tree
 from lambent.cli.voice import Voice, plain
 from lambent.data import Encoded
 from lambent.data.stored.ondisk import OnDisk
@@ -38,6 +40,7 @@ from lambent.training.fitting import fit
 from lambent.training.pace import SLOWER
 from lambent.training.precision import device_of
 from lambent.training.run import History, Run
+from lambent.training.saving import saved
 from lambent.training.settings import waited_for
 from lambent.training.threads import checked, scheduled, suit
 from lambent.version import versions
@@ -82,6 +85,7 @@ def carried(plan: Plan, folder: Path, job: Job, resume: bool = False) -> Carried
     """Train by the plan into the folder, evaluate, and write everything there."""
     device_of(plan.fit["device"])
     trackers = _trackers(job.track, folder)
+    plan.framed()
     rows = load_rows(plan.rows, plan.modality, plan.fit["validation"], folder, job.voice, plan.encoding)
     plan.rows, plan.fit["validation"] = rows.request, rows.validation
     modality = rows.train.modality
@@ -191,6 +195,11 @@ class _Start(Quiet):
                 f"{count:,} rows are few: the weights that are best on the validation rows are kept, and training stops after "
                 f"{waited:,} epochs without better ones (--patience 0: to the end)"
             )
+        if self.plan.preset is not None and not self.resume:
+            chosen = flags_of(self.plan.chosen, self._tree() | {"fit": self.plan.fit})
+            self.voice.step(f"--preset {self.plan.preset} says the same on this machine as: {chosen}")
+        if (sentence := saved(run)) is not None:
+            self.voice.note(sentence)
         if self.resume:
             return
         run_folder.emptied(self.folder)
@@ -211,9 +220,12 @@ class _Start(Quiet):
             self.plan.fit["threads"] = checked(run.threads)
 
     def _write_config(self) -> None:
-        tree = self.plan.plain(self.rows.train.modality.spec(), self.parts)
+        tree = self._tree()
         head = "# Everything that this run was told. The same again: lambent train --config THIS-FILE --out ANOTHER-FOLDER\n"
         write_text(self.folder / run_folder.CONFIG, head + strict.dumped(tree))
+
+    def _tree(self) -> Tree:
+        return self.plan.plain(self.rows.train.modality.spec(), self.parts)
 
     def on_end(self, run: Run) -> None:
         if run.kept is None:

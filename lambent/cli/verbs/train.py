@@ -13,6 +13,7 @@ from lambent.cli.reading.part_flags import add_part_flags
 from lambent.cli.reading.trees import Tree, Typed
 from lambent.cli.voice import Voice
 from lambent.errors import ArtifactError, UsageError
+from lambent.machine import PRESETS
 
 # What computes is imported where it is needed, for the help must not wait for torch.
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def _begun(options: argparse.Namespace, flags: Tree, job: "Job") -> int:
     from lambent.cli.verbs.carry import carry_out
 
     plan = Plan.of(tree_of(options, flags))
+    plan.preset = options.preset
     plan.check()
     folder = Path(options.out) if options.out else run_folder.unused(RUNS, plan.name or name_of(plan.rows["source"]))
     run_folder.vacant(folder, options.force)
@@ -75,6 +77,12 @@ def _parser(known: Catalogue) -> Parser:
     parser.add_argument("-o", "--out", metavar="RUN", type=filled("--out"), help="the run folder; default: runs/NAME")
     parser.add_argument("--resume", metavar="RUN", help="go on with an interrupted run, to the same bits")
     parser.add_argument("--force", action="store_true", help="replace the run in the folder")
+    parser.add_argument(
+        "--preset",
+        choices=PRESETS,
+        help="a size of a model of pictures and of its training, by this machine and the pictures' size; the flags that say the "
+        "same are printed",
+    )
     settings = known["settings"]
     add_training(parser, known, {name: settings["data"][name] for name in ("limit", "memory")})
     common(parser)

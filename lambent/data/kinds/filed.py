@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lambent.data.kinds import crops
 from lambent.data.kinds.depth import DEEPEST, Depth, Scale, white_of
 from lambent.data.kinds.planes import KEEP, Size
 from lambent.data.readers import arrays, idx, pictures
@@ -50,13 +51,18 @@ class Looked:
     """What the headers of many files have in common, and what was noticed. bands: how many are data, 1 where all are grey."""
 
     sizes: Counter[Size] = field(default_factory=Counter)
+    smallest: list[tuple[Path, Size]] = field(default_factory=list)  # the least high file, and the least wide
     notices: Counter[str] = field(default_factory=Counter)
     bands: int = 1
     two_level: bool = True
     deep: list[Path] = field(default_factory=list)
 
-    def size(self, asked: Size | None) -> Size:
-        """The size that was asked for, or the one that all share; `DataError` where they do not."""
+    def size(self, asked: Size | None, crop: int | None = None) -> Size:
+        """The size that was asked for, that of crops, or the one that all share; `DataError` where they do not, or are too small."""
+        if crop is not None:
+            for path, size in self.smallest:
+                crops.refuse_small(size, crop, str(path))
+            return crop, crop
         if len(self.sizes) > 1 and asked is None:
             shown = ", ".join(f"{h}×{w} ({n})" for (h, w), n in self.sizes.most_common(4))
             raise DataError(
@@ -93,6 +99,8 @@ def looked(paths: Sequence[Path], every: bool, skip_bad: bool) -> Looked:
             if header.bands not in (1, 3) and not every:
                 raise DataError(f"{path}: has {header.bands} bands, of which it names none as transparency: {KEEP}")
             found.sizes[header.size] += 1
+            least = [*found.smallest, (path, header.size)]
+            found.smallest = [min(least, key=lambda one: one[1][axis]) for axis in (0, 1)]
             found.bands = max(found.bands, header.bands)
             found.two_level = found.two_level and header.two_level
             found.deep += [path] if header.deep else []
@@ -103,15 +111,21 @@ def looked(paths: Sequence[Path], every: bool, skip_bad: bool) -> Looked:
 
 
 def decoded(
-    paths: Sequence[Path], target: pictures.Target, skip_bad: bool, notices: Counter[str]
+    paths: Sequence[Path],
+    target: pictures.Target,
+    skip_bad: bool,
+    notices: Counter[str],
+    size: tuple[int, ...],
+    crop: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(levels [kept, C, H, W], the indices kept); conversions are counted in `notices`."""
-    shape = (len(paths), target.channels, *target.size)
+    """(levels [kept, C, *size], the indices kept); conversions are counted in `notices`. crop: what of each is kept."""
+    shape = (len(paths), target.channels, *size)
     out = files.empty(shape, target.scale.dtype, f"{len(paths)} images")
 
     def one(row: int) -> list[str] | None:
         try:
-            out[row], conversions = pictures.decode(paths[row], target)
+            values, conversions = pictures.decode(paths[row], target)
+            out[row] = values if crop is None else crops.centred(values, crop, str(paths[row]))
         except DataError:
             if skip_bad:
                 return None
@@ -127,6 +141,17 @@ def decoded(
     return (out if len(kept) == len(out) else out[kept]), kept
 
 
+def each_decoded(paths: Sequence[Path], target: pictures.Target, notices: Counter[str]) -> Iterator[np.ndarray]:
+    """Levels [C, H, W] of one file after the other, a few at a time in memory, for pictures may be large."""
+
+    def one(path: Path) -> tuple[np.ndarray, list[str]]:
+        return pictures.decode(path, target)
+
+    for values, conversions in _each(one, paths, os.cpu_count() or 1):
+        notices.update(conversions)
+        yield values
+
+
 def _highest(path: Path) -> int | None:
     try:
         return pictures.highest(path)
@@ -134,8 +159,8 @@ def _highest(path: Path) -> int | None:
         return None
 
 
-def _each(task: Callable[..., T], items: Sequence[object]) -> Iterator[T]:
+def _each(task: Callable[..., T], items: Sequence[Any], at_once: int = AT_ONCE) -> Iterator[T]:
     """The task on every item, in parallel and in order: decoders let go of the lock."""
     with pictures.decoding(), ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
-        for start in range(0, len(items), AT_ONCE):
-            yield from pool.map(task, items[start : start + AT_ONCE])
+        for start in range(0, len(items), at_once):
+            yield from pool.map(task, items[start : start + at_once])

@@ -8,15 +8,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lambent.data.kinds import filed, tensors
+from lambent.data.kinds import crops, filed, tensors
 from lambent.data.kinds import planes as pixels
 from lambent.data.kinds.depth import Depth, Scale, spread
 from lambent.data.kinds.modality import Encoded, Modality
 from lambent.data.kinds.pictured import detecting, suiting
-from lambent.data.readers import pictures
-from lambent.data.readers.pictures import Pictures
+from lambent.data.kinds.presets import preset
+from lambent.data.readers.pictures import Pictures, Target
 from lambent.data.splitting import as_labels, digest
 from lambent.errors import ArtifactError, DataError, UsageError
+from lambent.machine import Machine
 from lambent.part import Shape, Spec, option
 
 
@@ -40,6 +41,13 @@ class Image(Modality):
     fit_to: Literal["crop", "pad", "stretch"] = option(
         "how another aspect ratio is brought to the size: cut about the centre, add black, or distort", default="crop"
     )
+    crop: int | None = option(
+        "train from crops of so many pixels each way, of pictures of any size: at places drawn anew for each epoch, and about "
+        "the centre wherever rows are looked at; none: whole pictures",
+        default=None,
+        minimum=1,
+        maximum=16384,
+    )
     colour: Literal["auto", "grey", "rgb"] = option("channels to keep; auto: grey if all images are", default="auto")
     bands: Literal["auto", "all"] = option(
         "auto: images are grey or RGB, and others are refused; all: every band is data, however many there are",
@@ -59,6 +67,8 @@ class Image(Modality):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.crop is not None and self.size is not None:
+            raise UsageError("crop takes pictures of any size, and size brings all to one: leave one of them out")
         self.notices: dict[str, int] = {}
         self.label_names: list[str] | None = None
         self._event: Shape | None = None
@@ -132,20 +142,14 @@ class Image(Modality):
 
     def unchanging(self, shape: Shape, dtype: np.dtype) -> bool:
         """Whether an array's images are their own encoding: levels [C, H, W] or [H, W] that are kept as they are."""
-        if self._scale.deep is not None or dtype != self._scale.dtype:
-            return False
-        try:
-            laid = pixels.layout(np.empty((0, *shape), dtype), self.size, self.bands == "all").shape[1:]
-        except DataError:
-            return False
-        planar = laid == (shape if len(shape) == 3 else (1, *shape))  # else the channels come last
         kept = self.binarize == "none" or (self.binarize == "dynamic" and not self._two_level)
-        return planar and laid == self.event and kept
+        same = self._scale.deep is None and dtype == self._scale.dtype and self.crop is None
+        return kept and same and pixels.planar(shape, dtype, self.size, self.bands == "all") == self.event
 
     def foreign(self, raw: Any) -> str | None:
         """Arrays of another shape are told; pictures in files are of any size, and are resized as they were for training."""
         raw = self.open(raw)
-        if isinstance(raw, Pictures):
+        if isinstance(raw, Pictures) or self.crop is not None:
             return None
         found = pixels.form(self._laid(raw))
         if found in (self.event, self._came):
@@ -156,7 +160,7 @@ class Image(Modality):
 
     def converting(self) -> Self:
         """With its own size asked for, so that images of every size and colour are brought to it."""
-        if self.size is not None:
+        if self.size is not None or self.crop is not None:
             return self
         height, width = self.event[1:]
         other = type(self).from_spec(self.spec() | {"size": [height, width]}).restore(self.state())
@@ -172,18 +176,20 @@ class Image(Modality):
         raw = self.open(raw)
         notices: Counter[str] = Counter()
         if not isinstance(raw, Pictures):
-            values = self._pixels(raw, notices)
+            whole = self._pixels(raw, notices)
             # Later changes to the caller's own array must not reach the data set.
-            x = self._as_rows(values.copy() if np.may_share_memory(values, raw) else values, "the array")
-            return Encoded(x, self, source=_facts(x, notices))
+            whole = whole.copy() if np.may_share_memory(whole, raw) else whole
+            x = self.as_rows(whole if self.crop is None else crops.centred(whole, self.crop), "the array")
+            return Encoded(x, self, source=_facts(x, notices), uncut=None if self.crop is None else whole)
         values, kept = self._decoded(raw, notices)
-        x = self._as_rows(values, str(raw.files[0].parent))
+        x = self.as_rows(values, str(raw.files[0].parent))
         labels, names = None, None
         if raw.labels is not None and raw.label_names is not None:
             # By name: a folder that lacks a class must not shift the codes of the others.
             labels, names = as_labels(np.array(raw.label_names, object)[raw.labels[kept]], self.label_names)
         files = [str(raw.files[row]) for row in kept]
-        return Encoded(x, self, labels, names, source=_facts(x, notices + raw.notices), files=files, numbers=kept)
+        facts, uncut = _facts(x, notices + raw.notices), None if self.crop is None else raw[kept]
+        return Encoded(x, self, labels, names, source=facts, files=files, numbers=kept, uncut=uncut)
 
     def decode(self, x: Tensor) -> np.ndarray:
         """[N, C, H, W] → [N, H, W] or [N, H, W, C] in the units that pixels came in; takes 0…white, or 0…1 when binary.
@@ -234,6 +240,10 @@ class Image(Modality):
         """Parts that suit what was found: see `suiting`."""
         return suiting(self.binary, self.white)
 
+    def preset(self, name: str, machine: Machine) -> dict[str, Spec]:
+        """Parts and settings of a size: see `preset` beside it."""
+        return preset(name, machine, self.defaults()["likelihood"], self.event, self._rows, self.crop is not None)
+
     def detecting(self) -> dict[str, Spec]:
         """Parts that suit telling odd pictures: see `detecting` beside it."""
         return detecting(self.binary, self.event, self._rows)
@@ -259,9 +269,7 @@ class Image(Modality):
             scale = Scale.restored(dict(state.get("scale") or {}))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ArtifactError(f"the stored state of Image is damaged ({error!r})") from None
-        fits = 0 < channels <= pixels.MOST_BANDS if self.bands == "all" else channels in (1, 3)
-        if not fits or not (0 < height <= 16384 and 0 < width <= 16384):
-            raise ArtifactError(f"the stored state of Image gives the shape {channels}×{height}×{width}")
+        pixels.refuse_stored((channels, height, width), self.bands == "all")
         self._event, self._two_level = (channels, height, width), two_level
         self.label_names, self.notices, self._came, self._scale = label_names, notices, came, scale
         return self
@@ -278,18 +286,9 @@ class Image(Modality):
             return filed.looked(raw.files, self.bands == "all", self.skip_bad).scale(self.depth)
         return pixels.scale_of(self._laid(raw), self.depth)[0]
 
-    def _channels(self, bands: int) -> int:
-        if self.colour == "auto":
-            return bands
-        if bands not in (1, 3):
-            raise UsageError(
-                f"colour={self.colour!r} is for grey and RGB images, not for {bands} bands: leave it at auto"
-            )
-        return {"grey": 1, "rgb": 3}[self.colour]
-
     def _fit_pictures(self, found: Pictures) -> None:
         seen = filed.looked(found.files, self.bands == "all", self.skip_bad)
-        self._event = (self._channels(seen.bands), *seen.size(self.size))
+        self._event = (pixels.kept_channels(self.colour, seen.bands), *seen.size(self.size, self.crop))
         self._two_level = seen.two_level and self.colour != "rgb"
         self._scale = seen.scale(self.depth)
         deep = self._scale.told(len(seen.deep))
@@ -299,8 +298,8 @@ class Image(Modality):
         planes = pixels.layout(array, self.size, self.bands == "all")
         if not planes.size:
             raise DataError(f"no images in an array of shape {array.shape}")
-        channels = self._channels(planes.shape[1])
-        height, width = self.size or planes.shape[2:]
+        channels = pixels.kept_channels(self.colour, planes.shape[1])
+        height, width = self.size or crops.side(planes.shape, self.crop)
         self._scale, two_level = pixels.scale_of(planes, self.depth)
         self._two_level = two_level and channels == planes.shape[1]
         self._event = (channels, int(height), int(width))
@@ -314,21 +313,27 @@ class Image(Modality):
         """Levels of the fitted shape, whatever numbers came."""
         channels, *size = self.event
         values = pixels.as_levels(self._laid(array), self._scale, self._two_level, notices)
-        if self.size is None and list(values.shape[2:]) != size:
-            height, width = values.shape[2:]
+        height, width = values.shape[2:]
+        if self.crop is not None:
+            return pixels.with_channels(values, channels, notices)
+        if self.size is None and [height, width] != size:
             raise DataError(f"images of {height}×{width}, not {size[0]}×{size[1]} as fitted; set size to resize images")
         values = pixels.with_channels(values, channels, notices)
         return pixels.resized(values, (size[0], size[1]), self.fit_to, self._two_level, notices, self.white)
 
     def _decoded(self, found: Pictures, notices: Counter[str]) -> tuple[np.ndarray, np.ndarray]:
         """(levels [kept, C, H, W], the indices kept)."""
-        channels, height, width = self.event
-        fit_to = None if self.size is None else self.fit_to
-        target = pictures.Target((height, width), channels, fit_to, self._two_level, self._scale)
-        return filed.decoded(found.files, target, self.skip_bad, notices)
+        return filed.decoded(found.files, self.target, self.skip_bad, notices, self.event[1:], self.crop)
 
-    def _as_rows(self, values: np.ndarray, where: str) -> Tensor:
-        """Levels → what `encode` returns; refuses grey pixels where binary ones were fitted."""
+    @property
+    def target(self) -> Target:
+        """What each picture in a file is brought to before anything is cut out of it."""
+        fit_to = None if self.size is None else self.fit_to
+        size = None if self.crop is not None else (self.event[1], self.event[2])
+        return Target(size, self.event[0], fit_to, self._two_level, self._scale)
+
+    def as_rows(self, values: np.ndarray, where: str) -> Tensor:
+        """Levels [N, C, H, W] → what `encode` returns; refuses grey pixels where binary ones were fitted."""
         if self._two_level and not pixels.only(values, 255):
             raise DataError(
                 f"{where}: holds pixels between black and white, but Image was fitted on two-level images; "

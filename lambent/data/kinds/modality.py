@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lambent.data.conditions import Conditions
 from lambent.errors import UsageError
+from lambent.machine import Machine
 from lambent.part import Part, Shape, Spec, option
 
 
@@ -103,6 +104,13 @@ class Modality(Part):
         """
         return self.defaults()
 
+    def preset(self, name: str, machine: Machine) -> dict[str, Spec]:
+        """The parts and settings of a size, in the form of `defaults`, as the machine allows; default: refused."""
+        raise UsageError(
+            f"presets are sizes of models of pictures, and what suits a {type(self).__name__} is found from its rows: leave "
+            f"preset={name} out"
+        )
+
     @property
     def likelihoods(self) -> list[Spec]:
         """The likelihood that suits each column of its rows, where these are independent given z; none where there are none."""
@@ -168,6 +176,7 @@ class Encoded:
     source: plain JSON: name, path, split, rows, sha256 of the encoded array, licence, notices (what was converted).
     beside: columns [rows] that may condition a model, by name. context: [rows, width], what conditions one; or None.
     files: the file of each row, its path within the folder. numbers: of each row in the data that it was taken from; None: 0, 1 …
+    uncut: what rows that are crops were cut out of, levels [rows, C, H, W] or pictures in files; None of all others.
     """
 
     x: Tensor
@@ -181,6 +190,7 @@ class Encoded:
     context: Tensor | None = None
     files: list[str] | None = None
     numbers: np.ndarray | None = None
+    uncut: Any = None
 
     def __len__(self) -> int:
         return len(self.x)

@@ -7,11 +7,13 @@ from typing import Any, Literal, NoReturn
 import numpy as np
 
 from lambent.data.kinds.depth import CHUNK, DEEPEST, Depth, Scale, Unit
-from lambent.errors import DataError
+from lambent.errors import ArtifactError, DataError, UsageError
+from lambent.part import Shape
 
 Size = tuple[int, int]
 FitTo = Literal["crop", "pad", "stretch"]
 MOST_BANDS = 1024
+LONGEST = 16384  # pixels of a side
 LAYOUTS = "images are [N,H,W], [N,H,W,C], [N,C,H,W] with C of 1 or 3, or flat [N,H·W] with size set"
 KEEP = "keep all bands as data with --data.bands all (in Python: Image(bands='all'))"
 
@@ -81,6 +83,15 @@ def _refused(shape: tuple[int, ...]) -> NoReturn:
     few = 0 < bands < min(shape[2], max(shape[1], shape[3]))
     hint = f"; {KEEP} if these are {bands} bands" if few else ""
     raise DataError(f"an array of shape {shape} holds no images; {LAYOUTS}{hint}")
+
+
+def planar(shape: Shape, dtype: np.dtype, size: Size | None, every: bool) -> Shape | None:
+    """C, H, W of pictures of this shape that lie so in memory; None of others, such as those whose channels come last."""
+    try:
+        laid = layout(np.empty((0, *shape), dtype), size, every).shape[1:]
+    except DataError:
+        return None
+    return laid if laid == (shape if len(shape) == 3 else (1, *shape)) else None
 
 
 def form(planes: np.ndarray) -> tuple[int, int, int]:
@@ -179,6 +190,22 @@ def with_channels(values: np.ndarray, channels: int, notices: Counter[str]) -> n
         raise DataError(f"images of {found} bands, not {channels} as fitted{hint}")
     notices["colour_to_grey" if channels == 1 else "grey_to_colour"] += len(values)
     return grey(values) if channels == 1 else np.repeat(values, 3, axis=1)
+
+
+def kept_channels(colour: str, bands: int) -> int:
+    """How many channels of so many bands are kept; `UsageError` where only grey or RGB images were asked for."""
+    if colour == "auto":
+        return bands
+    if bands not in (1, 3):
+        raise UsageError(f"colour={colour!r} is for grey and RGB images, not for {bands} bands: leave it at auto")
+    return {"grey": 1, "rgb": 3}[colour]
+
+
+def refuse_stored(event: tuple[int, int, int], every: bool) -> None:
+    """Raise `ArtifactError` for a shape that no fitted images have."""
+    fits = 0 < event[0] <= MOST_BANDS if every else event[0] in (1, 3)
+    if not fits or not all(0 < side <= LONGEST for side in event[1:]):
+        raise ArtifactError(f"the stored state of Image gives the shape {'×'.join(map(str, event))}")
 
 
 def resized(

@@ -64,9 +64,9 @@ class Header:
 
 @dataclass(frozen=True)
 class Target:
-    """What each picture is brought to; `fit_to` None refuses other sizes, `exact` keeps two levels two."""
+    """What each picture is brought to; `fit_to` None refuses other sizes, `exact` keeps two levels two. size: None: its own."""
 
-    size: Size
+    size: Size | None
     channels: int
     fit_to: FitTo | None
     exact: bool
@@ -153,7 +153,8 @@ def _bytes(picture: Any, path: Path, wanted: Target) -> tuple[np.ndarray, list[s
     if plain.mode != mode:
         conversions.append("colour_to_grey" if mode == "L" else "grey_to_colour")
     plain = plain.convert(mode)
-    values = np.asarray(resample(plain, wanted.size, wanted.fit_to or "crop", wanted.exact), np.uint8)
+    size = wanted.size or plain.size[::-1]
+    values = np.asarray(resample(plain, size, wanted.fit_to or "crop", wanted.exact), np.uint8)
     return values[None] if wanted.channels == 1 else values.transpose(2, 0, 1), conversions
 
 
@@ -194,13 +195,14 @@ def _levelled(
         whole = planes.with_channels(values[None], wanted.channels, notices)
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
-    whole = planes.resized(whole, wanted.size, wanted.fit_to or "crop", wanted.exact, notices, scale.white)
+    size = wanted.size or (whole.shape[2], whole.shape[3])
+    whole = planes.resized(whole, size, wanted.fit_to or "crop", wanted.exact, notices, scale.white)
     return whole[0], [*conversions, *notices]
 
 
 def _resizing(path: Path, size: tuple[int, ...], wanted: Target) -> bool:
     """Whether a picture is of another size than is wanted; `DataError` where it must not be."""
-    if tuple(size) == wanted.size:
+    if wanted.size is None or tuple(size) == wanted.size:
         return False
     if wanted.fit_to is None:
         found, expected = "×".join(map(str, size)), "×".join(map(str, wanted.size))

@@ -22,6 +22,8 @@ class FromDisk(Batches):
     """Each epoch one permutation, drawn from (seed, epoch) as `InMemory` draws it: the same seed gives the same bits.
 
     Of the rows no more than a few batches are in memory; of the permutation and of a view's index, four bytes a row each.
+    fixed: rows that have many views, such as the crops of a photograph, are the same in each epoch; else drawn from (seed, epoch)
+    and the row's number.
     """
 
     def __init__(
@@ -32,8 +34,10 @@ class FromDisk(Batches):
         device: torch.device,
         context: Tensor | None = None,
         numbers: Tensor | None = None,
+        fixed: bool = False,
     ) -> None:
         self.data = data
+        self.fixed = fixed
         self.context = None if context is None else context.float()
         self.numbers = numbers  # in the data that these rows are a share of
         self.device = device
@@ -46,6 +50,7 @@ class FromDisk(Batches):
     def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
         self.data.store.check()
         order = self._order(mixed_seed(self.seed, number))
+        views = None if self.fixed else stream(mixed_seed(self.seed, number), "views of rows")
         waiting: deque[tuple[np.ndarray, Future[tuple[Tensor, Tensor | None]]]] = deque()
         places = iter(range(start, self.steps))
         with ThreadPoolExecutor(self.data.store.readers, "lambent-read-ahead") as pool:
@@ -53,7 +58,7 @@ class FromDisk(Batches):
                 while True:
                     while len(waiting) < self.ahead and (place := next(places, None)) is not None:
                         rows = order[place * self.batch : (place + 1) * self.batch]
-                        waiting.append((rows, pool.submit(self._read, rows)))
+                        waiting.append((rows, pool.submit(self._read, rows, views)))
                     if not waiting:
                         return
                     rows, coming = waiting.popleft()
@@ -69,8 +74,8 @@ class FromDisk(Batches):
                 for _, left in waiting:
                     left.cancel()
 
-    def _read(self, rows: np.ndarray) -> tuple[Tensor, Tensor | None]:
-        return self.data.read(rows), self.context_of(rows)
+    def _read(self, rows: np.ndarray, views: int | None) -> tuple[Tensor, Tensor | None]:
+        return self.data.read(rows, views), self.context_of(rows)
 
     def context_of(self, rows: np.ndarray) -> Tensor | None:
         """What conditions the model at these rows: what was given here, else what the data have."""

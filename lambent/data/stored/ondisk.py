@@ -66,9 +66,9 @@ class OnDisk:
         """Rows from one position to another."""
         return self.read(np.arange(*rows.indices(len(self))))
 
-    def read(self, positions: np.ndarray) -> Tensor:
-        """The rows at these positions, in their order."""
-        return rows_of(self.store.read(self._numbers(positions)))
+    def read(self, positions: np.ndarray, seed: int | None = None) -> Tensor:
+        """The rows at these positions, in their order; of rows that have many views, those that the seed draws."""
+        return rows_of(self.store.read(self._numbers(positions), seed))
 
     def context(self, positions: np.ndarray) -> Tensor | None:
         """What conditions a model at these positions, [n, width]; None where the modality has no conditions."""

@@ -1,6 +1,7 @@
 """Opening a source on disk: whole, with a share held out, or as an earlier one was."""
 
 import hashlib
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from lambent.data.conditions import Conditions
+from lambent.data.kinds.image import Image
 from lambent.data.kinds.modality import Modality
 from lambent.data.loading import folder_of, guess, named_beside, named_labels
 from lambent.data.readers import arrays, pictures
@@ -18,7 +20,8 @@ from lambent.data.splitting import as_labels, sides
 from lambent.data.stored.conversion import Conversion, Tell, described, restored
 from lambent.data.stored.manifest import Manifest
 from lambent.data.stored.ondisk import OnDisk
-from lambent.data.stored.stores import PictureFiles
+from lambent.data.stored.stores import PictureFiles, Store
+from lambent.data.stored.uncut import in_file
 from lambent.errors import DataError
 from lambent.part import Spec
 
@@ -152,9 +155,24 @@ def _pictures(
     labels, names = _labels(found, modality)
     notices = dict(getattr(modality, "notices", {}))
     source = {"split": split, "path": str(inner), "rows": len(found), "notices": notices, **identity}
-    store = PictureFiles(found, modality, identity["sha256"], inner)
+    store = _store(found, modality, identity["sha256"], inner, manifest, tell)
     whole = OnDisk(store, modality, None, labels, names, source, manifest, tell)
     return whole, np.array(manifest.content.get("left_out") or [], np.int64)
+
+
+def _store(
+    found: Pictures, modality: Modality, digest: str, inner: Path, manifest: Manifest, tell: Tell | None
+) -> Store:
+    """Where the pictures are read from: their files, or, of crops, a file that holds them decoded."""
+    if not isinstance(modality, Image) or modality.crop is None:
+        return PictureFiles(found, modality, digest, inner)
+    if manifest.content.get("left_out"):
+        raise DataError(f"{inner}: some of its files cannot be read, and crops are taken of all: take these away")
+    # By what decides their levels, and not by the side of the crops or by which of them are held out.
+    told = json.dumps([digest, modality.event[0], modality.white, modality._two_level, modality._scale.state()])
+    path = manifest.path.with_name(f"{inner.name[:60]}-{hashlib.sha256(told.encode()).hexdigest()[:16]}.levels")
+    anew = not (path.is_file() and path.with_suffix(".sizes.npy").is_file())
+    return in_file(modality, found, path, digest, inner, tell, anew)
 
 
 def _fit(modality: Modality, found: Pictures) -> None:

@@ -33,8 +33,11 @@ class Store(ABC):
         return self.dtype.itemsize * int(np.prod(self.event, dtype=np.int64))
 
     @abstractmethod
-    def read(self, numbers: np.ndarray) -> np.ndarray:
-        """The rows of these numbers, in their order, [n, *event]; `DataError` where the files are no longer what they were."""
+    def read(self, numbers: np.ndarray, seed: int | None = None) -> np.ndarray:
+        """The rows of these numbers, in their order, [n, *event]; `DataError` where the files are no longer what they were.
+
+        seed: draws the view of each row where there are many, such as the crops of a photograph; none: the fixed one.
+        """
 
     def check(self) -> None:
         """Raise `DataError` if what is stored has changed since it was opened."""
@@ -68,7 +71,7 @@ class FlatFile(Store):
         found = os.fstat(self._file)
         return found.st_size, found.st_mtime_ns
 
-    def read(self, numbers: np.ndarray) -> np.ndarray:
+    def read(self, numbers: np.ndarray, seed: int | None = None) -> np.ndarray:
         out = np.empty((len(numbers), *self.event), self.dtype)
         size = self.row_bytes
         flat = out.reshape(-1).view(np.uint8)
@@ -78,20 +81,20 @@ class FlatFile(Store):
         low, high = int(numbers.min()), int(numbers.max())
         covered = high - low + 1
         if covered == len(numbers) and bool((np.diff(numbers) == 1).all()):
-            self._fill(view, low)
+            self.fill(view, low)
         elif covered <= DENSE * len(numbers) and covered * size <= SPAN:
             whole = np.empty((covered, size), np.uint8)
-            self._fill(whole.reshape(-1).data, low)
+            self.fill(whole.reshape(-1).data, low)
             np.take(whole, numbers - low, axis=0, out=flat.reshape(-1, size))
         else:
             order = np.argsort(
                 numbers, kind="stable"
             )  # in the order of the file, so that a disk need not go to and fro
             for slot, row in zip(order.tolist(), numbers[order].tolist(), strict=True):
-                self._fill(view[slot * size : (slot + 1) * size], row)
+                self.fill(view[slot * size : (slot + 1) * size], row)
         return out
 
-    def _fill(self, view: memoryview, row: int) -> None:
+    def fill(self, view: memoryview, row: int) -> None:
         """Read bytes from the start of a row on until the view is full."""
         place, done = self.start + row * self.row_bytes, 0
         while done < len(view):
@@ -128,7 +131,7 @@ class PictureFiles(Store):
         strict = {**modality.spec(), "skip_bad": False}
         self.modality = type(modality).from_spec({**strict, "condition": ()}).restore(modality.state())
 
-    def read(self, numbers: np.ndarray) -> np.ndarray:
+    def read(self, numbers: np.ndarray, seed: int | None = None) -> np.ndarray:
         if not len(numbers):
             return np.empty((0, *self.event), self.dtype)
         return self.modality.encode(self.pictures[numbers]).numpy().astype(self.dtype, copy=False)

@@ -75,6 +75,11 @@ class Latent(Part):
         """Whether log q(z|x) exists at every level, and so a bound on the evidence."""
 
     @property
+    def by_row(self) -> bool:
+        """Whether training takes each row by itself; not where it keeps statistics of a batch."""
+        return True
+
+    @property
     @abstractmethod
     def separable(self) -> bool:
         """Whether log q can be taken with its parameters held constant."""

@@ -6,13 +6,14 @@ here divides by a statistic of the data, so every model made of these can also c
 
 import math
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from lambent.errors import UsageError
+from lambent.model.recomputing import is_recomputing, recomputed
 from lambent.part import Part, Shape, elements
 
 Activation = Literal["relu", "leaky_relu", "silu", "gelu", "tanh"]
@@ -62,12 +63,46 @@ class Along(nn.Module):
         return torch.cat((x, self.layers(x)), -1)
 
 
-class Half(nn.Sequential):
-    """One half of a network; `shape` is what it emits for one row."""
+def passed(layers: Iterable[nn.Module], x: Tensor) -> Tensor:
+    """x through layers one after the other; each non-linearity with the layers up to the next is a block of `recomputed`.
+
+    What a block then makes again is its non-linearity, which costs little: the layer after it stops at its own input.
+    """
+    if not is_recomputing():
+        for layer in layers:
+            x = layer(x)
+        return x
+    for block in _blocks(layers):
+        x = recomputed(nn.Sequential(*block), x) if type(block[0]) in GAINS else block[0](x)
+    return x
+
+
+def _blocks(layers: Iterable[nn.Module]) -> Iterator[list[nn.Module]]:
+    """Each non-linearity with the plain layers after it; others alone, for those made of layers see to themselves."""
+    held: list[nn.Module] = []
+    for layer in layers:
+        plain = type(layer) not in GAINS and not any(True for _ in layer.children())
+        if held and plain:
+            held.append(layer)
+            continue
+        if held:
+            yield held
+        held = [layer] if type(layer) in GAINS else []
+        if not held:
+            yield [layer]
+    if held:
+        yield held
+
+
+class Half(nn.ModuleList):
+    """One half of a network, layers one after the other; `shape` is what it emits for one row."""
 
     def __init__(self, *layers: nn.Module, shape: Shape) -> None:
-        super().__init__(*layers)
+        super().__init__(layers)
         self.shape = shape
+
+    def forward(self, x: Tensor) -> Tensor:
+        return passed(self, x)
 
     @torch.no_grad()
     def start(self, raw: Tensor) -> None:
@@ -95,7 +130,7 @@ class Half(nn.Sequential):
 class Pyramid(nn.Module):
     """An encoder that gives feature maps at several resolutions, the finest first; `shape` lists theirs."""
 
-    def __init__(self, stages: Sequence[nn.Module], shape: list[Shape]) -> None:
+    def __init__(self, stages: Sequence[nn.Sequential], shape: list[Shape]) -> None:
         super().__init__()
         self.stages = nn.ModuleList(stages)
         self.shape = shape
@@ -104,7 +139,8 @@ class Pyramid(nn.Module):
         """[batch, *event] to maps [batch, channels, height, width]."""
         maps = []
         for stage in self.stages:
-            x = stage(x)
+            assert isinstance(stage, nn.Sequential)
+            x = passed(stage, x)
             maps.append(x)
         return maps
 
@@ -173,7 +209,7 @@ def initialized(layers: Sequence[nn.Module]) -> list[nn.Module]:
     return list(layers)
 
 
-def initialized_stages(stages: Sequence[Sequence[nn.Module]]) -> list[nn.Module]:
+def initialized_stages(stages: Sequence[Sequence[nn.Module]]) -> list[nn.Sequential]:
     """Stages that follow each other, `initialized` as the one sequence of layers that they are."""
     initialized([layer for stage in stages for layer in stage])
     return [nn.Sequential(*stage) for stage in stages]

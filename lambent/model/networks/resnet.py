@@ -19,6 +19,7 @@ from lambent.model.networks.base import (
     initialized_stages,
     level_of,
 )
+from lambent.model.recomputing import recomputed
 from lambent.part import Shape, elements, option
 
 
@@ -120,5 +121,8 @@ class Residual(nn.Module):
         self.gain = nn.Parameter(torch.zeros(()))
 
     def forward(self, x: Tensor) -> Tensor:
+        return recomputed(self._added, x)
+
+    def _added(self, x: Tensor) -> Tensor:
         branch: Tensor = self.branch(x)
         return x + self.gain * branch

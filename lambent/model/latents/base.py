@@ -4,6 +4,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from typing import ClassVar, Literal
 
+import torch
 from torch import Tensor
 
 from lambent.model.priors import Prior
@@ -102,6 +103,13 @@ class Latent(Part):
     def start(self, weight: Tensor, location: Tensor, scale: Tensor) -> bool:
         """Begin with a posterior that is linear in the first features, as `Posterior.start`; whether it can."""
         return False
+
+    def follow(self, nodes: list[Node], taken: Tensor, generator: torch.Generator) -> None:
+        """Learn what is not learned by gradients from the nodes of a training step, unless it was skipped (`taken` is false)."""
+
+    def told(self) -> dict[str, float | None]:
+        """What the steps of an epoch told of the codes beside the bound, for the history; the next epoch begins anew."""
+        return {}
 
     def refusal(self, whole: Part) -> str | None:
         network = getattr(whole, "network", None)

@@ -105,7 +105,7 @@ class Latent(Part):
         return False
 
     def follow(self, nodes: list[Node], taken: Tensor, generator: torch.Generator) -> None:
-        """Learn what is not learned by gradients from the nodes of a training step, unless it was skipped (`taken` is false)."""
+        """Learn what is not learned by gradients from the nodes of a training step, unless it was skipped (not `taken`)."""
 
     def told(self) -> dict[str, float | None]:
         """What the steps of an epoch told of the codes beside the bound, for the history; the next epoch begins anew."""

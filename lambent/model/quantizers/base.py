@@ -43,4 +43,4 @@ class Quantizer(Part):
         return None
 
     def follow(self, q: QuantizedMap, taken: Tensor, generator: torch.Generator) -> None:
-        """Learn what is not learned by gradients from the vectors of a training step, unless it was skipped (`taken` is false)."""
+        """Learn what is not learned by gradients from the vectors of a training step, unless it was skipped (not `taken`)."""

@@ -59,8 +59,10 @@ class Finite(Quantizer):
 
     def number(self, z: Tensor) -> Tensor:
         cells = (0.5 * (z + 1) * self.steps).floor().long()
-        return (cells.clamp_min(0).minimum(self.steps - 1) * self.places).sum(-3)
+        numbers: Tensor = (cells.clamp_min(0).minimum(self.steps - 1) * self.places).sum(-3)
+        return numbers
 
     def entry(self, numbers: Tensor) -> Tensor:
         cells = numbers.unsqueeze(-3) // self.places % self.steps
-        return (2 * cells + 1).to(self.head.weight.dtype) / self.steps - 1
+        levels: Tensor = (2 * cells + 1).to(self.head.weight.dtype) / self.steps - 1
+        return levels

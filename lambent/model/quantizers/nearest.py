@@ -17,7 +17,8 @@ class Nearest(Quantizer):
 
     An entry is the exponential average of the vectors that it was nearest to, and an entry that gets less than a tenth of its
     even share becomes a vector of the batch, drawn by the training's generator; so all begin as vectors of the first batch.
-    Training pays `commitment` · ‖h − e_k‖² nats at every place. van den Oord et al., Neural Discrete Representation Learning, 2017.
+    Training pays `commitment` · ‖h − e_k‖² nats at every place.
+    van den Oord et al., Neural Discrete Representation Learning, 2017.
     """
 
     papers = ("oord2017neural", "razavi2019generating", "bengio2013estimating")

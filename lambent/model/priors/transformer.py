@@ -8,7 +8,6 @@ from torch.distributions import Distribution
 from torch.nn import functional
 
 from lambent.distributions import Axes, Explicit
-from lambent.errors import UsageError
 from lambent.model.priors.base import Encode, Prior
 from lambent.model.recomputing import recomputed
 from lambent.part import Shape, elements, option
@@ -31,14 +30,9 @@ class Transformer(Prior):
 
     width: int = option("units of the state at every place", default=128, minimum=1, maximum=65536)
     depth: int = option("blocks of attention", default=4, minimum=1, maximum=1000)
-    heads: int = option("heads of each attention, of width / heads units", default=4, minimum=1, maximum=65536)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.width % self.heads:
-            raise UsageError(
-                f"Transformer.width must be a multiple of its heads: {self.width} units cannot be shared by {self.heads}"
-            )
+    heads: int = option(
+        "heads of each attention, of width / heads units, rounded up", default=4, minimum=1, maximum=65536
+    )
 
     def setup(self, shape: Shape, examples: Tensor, context: int = 0) -> None:
         self.entries, self.shape = shape[0], shape[1:]
@@ -163,8 +157,9 @@ class _Block(nn.Module):
         super().__init__()
         self.heads = heads
         self.before = nn.LayerNorm(width)
-        self.project = nn.Linear(width, 3 * width)
-        self.join = nn.Linear(width, width)
+        inner = heads * -(-width // heads)
+        self.project = nn.Linear(width, 3 * inner)
+        self.join = nn.Linear(inner, width)
         self.between = nn.LayerNorm(width)
         self.wide = nn.Linear(width, 4 * width)
         self.narrow = nn.Linear(4 * width, width)
@@ -182,8 +177,8 @@ class _Block(nn.Module):
 
     def cache(self, rows: int, places: int) -> Tensor:
         """Room for keys and values, [2, rows, heads, places, units]."""
-        width = self.join.weight.shape[0]
-        return self.join.weight.new_empty(2, rows, self.heads, places, width // self.heads)
+        units = self.join.in_features // self.heads
+        return self.join.weight.new_empty(2, rows, self.heads, places, units)
 
     def step(self, state: Tensor, cache: Tensor, place: int) -> Tensor:
         """[rows, 1, width] of one place, which sees the kept ones before it."""

@@ -39,6 +39,7 @@ from lambent.model.trace import Draw, from_keys
 from lambent.objectives import Objective
 from lambent.part import Part, Shape, Spec, family, registered
 
+Row = dict[str, Any]
 REPOSITORY = Path(__file__).parents[1]
 EVENTS: tuple[Shape, ...] = ((1, 6, 5), (4,), (1,))
 FAMILIES: dict[str, type[Part]] = {
@@ -256,24 +257,37 @@ def small_model(device: torch.device) -> Callable[..., LatentModel]:
     return built
 
 
-PLAIN_NETWORKS: dict[str, Spec] = {
-    "vector": {"type": "Mlp", "width": 5, "depth": 1},
-    "maps": {"type": "Conv", "channels": [3, 4], "width": 5},
+PLAIN: Row = {
+    "latent": {"type": "Flat", "size": 3},
+    "likelihood": {"type": "Gaussian"},
+    "network": {"type": "Mlp", "width": 5, "depth": 1},
 }
 
 
-def holds(latent: Spec, family_name: str) -> bool:
-    """Whether a latent has a field for a part of that family."""
-    return family_name in {field.name for field in dataclasses.fields(registered(Latent)[latent["type"]])}
+def in_company(specs: Row) -> Row:
+    """The described parts, and beside them the plainest that serve: a prior over entries with codes that are entries, a network
+    that gives maps with codes that are maps; without a posterior for a latent that has none of its own to choose.
+    """
+    row = {name: spec for name, spec in specs.items() if spec}
+    if "latent" not in row and "prior" in row and Prior.from_spec(row["prior"]).discrete:
+        row["latent"] = {"type": "Codebook", "quantizer": {"type": "Finite", "levels": [3, 2]}}
+    row = PLAIN | row
+    latent = registered(Latent)[row["latent"]["type"]]
+    if latent.takes == "maps" and "network" not in specs:
+        row["network"] = {"type": "Conv", "channels": [3, 4], "width": 5}
+    return {name: spec for name, spec in row.items() if name != "posterior" or has(latent, name)}
 
 
-def assembled_from(seed: int = 0, **specs: Spec | None) -> tuple[LatentModel, Tensor]:
+def has(cls: type[Part], name: str) -> bool:
+    """Whether the part has a field of that name."""
+    return name in {field.name for field in dataclasses.fields(cls)}
+
+
+def assembled_from(seed: int = 0, **specs: Any) -> tuple[LatentModel, Tensor]:
     """A small model of the described parts, by family name, not set up; and eight rows that its likelihood holds."""
-    latent = dict(specs.get("latent") or {"type": "Flat", "size": 3})
-    kind = registered(Latent)[latent["type"]]
-    latent |= {name: specs[name] for name in ("prior", "posterior") if specs.get(name) and holds(latent, name)}
-    likelihood = specs.get("likelihood") or {"type": "Gaussian"}
-    network = specs.get("network") or PLAIN_NETWORKS[kind.takes]
+    row = in_company(specs)
+    latent = row["latent"] | {name: row[name] for name in ("prior", "posterior") if name in row}
+    likelihood, network = row["likelihood"], row["network"]
     model = LatentModel.from_spec(
         {"type": "LatentModel", "latent": latent, "likelihood": likelihood, "network": network}
     )

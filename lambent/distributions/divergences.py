@@ -6,7 +6,15 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, kl_divergence, register_kl
 
-from lambent.distributions import Delta, DiagonalNormal, FullNormal, StandardNormal, vector
+from lambent.distributions import (
+    Delta,
+    DiagonalNormal,
+    EntryMaps,
+    FullNormal,
+    QuantizedMap,
+    StandardNormal,
+    vector,
+)
 
 
 def unit_kl(q: Distribution, p: Distribution) -> Tensor | None:
@@ -70,12 +78,17 @@ def are_diagonal(q: Distribution, p: Distribution) -> bool:
     return isinstance(q, DiagonalNormal) and isinstance(p, DiagonalNormal) and q.batch_shape == p.batch_shape
 
 
+def _kl_quantized(q: QuantizedMap, p: EntryMaps) -> Tensor:
+    return -p.log_prob_of(q.numbers)  # all of q's probability is there
+
+
 CLOSED: dict[tuple[type[Distribution], type[Distribution]], Callable[..., Tensor]] = {
     (DiagonalNormal, StandardNormal): _kl_diagonal_standard,
     (DiagonalNormal, DiagonalNormal): _kl_diagonal,
     (FullNormal, StandardNormal): _kl_full_standard,
     (FullNormal, DiagonalNormal): _kl_full_diagonal,
     (Delta, Distribution): _kl_delta,
+    (QuantizedMap, EntryMaps): _kl_quantized,
 }
 for (q_kind, p_kind), closed in CLOSED.items():
     register_kl(q_kind, p_kind)(closed)

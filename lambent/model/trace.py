@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from lambent.distributions import FromNoise, centre, sample
+from lambent.distributions import FromNoise, QuantizedMap, centre, sample
 from lambent.distributions.divergences import are_diagonal, closed_kl, joint_kl, unit_kl
 from lambent.errors import UsageError
 from lambent.model.noise import RowNoise
@@ -136,6 +136,8 @@ def from_keys(noise: RowNoise, keys: Tensor, first: int = 0, members: int = 1) -
     starts = {0: 0}  # of every level among the dimensions of the noise
 
     def draw(node: Node, level: int) -> Tensor:
+        if isinstance(node.q, QuantizedMap):  # no noise: one code for each row
+            return sample(node.q, _missing(node, node.q))
         assert isinstance(node.q, FromNoise)
         size = node.q.event_shape.numel()
         starts[level + 1] = starts[level] + size

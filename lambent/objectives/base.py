@@ -48,6 +48,7 @@ class Objective(Part):
 
     needs_density: ClassVar[bool] = False  # log q(z|x) must exist
     needs_rows: ClassVar[bool] = False  # the number of rows must be known
+    discrete: ClassVar[bool] = False  # it can teach codes that are entries of a codebook, too
     needs_single: ClassVar[bool] = False  # one latent vector, Gaussian given x
     standard_prior = False  # made for N(0, I), as what disentangles is: a prior that the data suggest gives way
 
@@ -113,6 +114,11 @@ class Objective(Part):
         if not isinstance(whole, LatentModel):
             return None
         name, latent, given = type(self).__name__, whole.latent, whole.latent.inference
+        if latent.discrete and not self.discrete:
+            return (
+                f"{name} is for codes with noise, and {type(latent).__name__} has entries of a codebook, one map for each row: "
+                "use the Elbo objective"
+            )
         if not latent.density and latent.learned:
             return (
                 f"a {given} posterior gives the {latent.origin} prior nothing to learn from: "

@@ -55,13 +55,15 @@ class BetaTc(Annealing):
         return joint - marginals.sum(-1)
 
     def refusal(self, whole: Part) -> str | None:
+        if reason := super().refusal(whole):
+            return reason
         if isinstance(whole, LatentModel) and whole.latent.density and not whole.latent.factorized:
             given = whole.latent.inference
             return (
                 f"BetaTc splits the KL over units, which a {given} posterior ties together: "
                 "use Diagonal, or the DipVae objective"
             )
-        return super().refusal(whole)
+        return None
 
 
 class DipVae(Annealing):

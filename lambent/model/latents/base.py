@@ -113,6 +113,13 @@ class Latent(Part):
         """Begin with a posterior that is linear in the first features, as `Posterior.start`; whether it can."""
         return False
 
+    def follow(self, nodes: list[Node], taken: Tensor, generator: torch.Generator) -> None:
+        """Learn what is not learned by gradients from the nodes of a training step, unless it was skipped (not `taken`)."""
+
+    def told(self) -> dict[str, float | None]:
+        """What the steps of an epoch told of the codes beside the bound, for the history; the next epoch begins anew."""
+        return {}
+
     def refusal(self, whole: Part) -> str | None:
         network = getattr(whole, "network", None)
         if self.takes == "maps" and network is not None and not network.convolutional:

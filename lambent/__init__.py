@@ -26,7 +26,7 @@ _HOMES = {
     "lambent.papers": ("citation",),
     "lambent.part": ("Part",),
     "lambent.model.posteriors": ("Diagonal", "Full", "Point", "Posterior"),
-    "lambent.model.priors": ("Mixture", "Prior", "Standard", "Vamp"),
+    "lambent.model.priors": ("Diffusion", "Mixture", "Prior", "Standard", "Vamp"),
     "lambent.objectives.factor": ("Factor",),
     "lambent.objectives.missing": ("NotMiwae",),
     "lambent.model.missingness": ("LinearMasking", "Missingness", "MlpMasking", "SelfMasking"),
@@ -84,7 +84,7 @@ if TYPE_CHECKING:
     from lambent.model.missingness import LinearMasking, Missingness, MlpMasking, SelfMasking
     from lambent.model.networks import Conv, Mlp, Network, ResNet
     from lambent.model.posteriors import Diagonal, Full, Point, Posterior
-    from lambent.model.priors import Mixture, Prior, Standard, Vamp
+    from lambent.model.priors import Diffusion, Mixture, Prior, Standard, Vamp
     from lambent.objectives import BetaTc, DipVae, Elbo, Loss, Objective, Wae
     from lambent.objectives.bounds import Ciwae, Iwae, Miwae, Piwae
     from lambent.objectives.factor import Factor
@@ -103,7 +103,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CATALOG", "VAE", "ArtifactError", "Bernoulli", "BetaTc", "Categorical", "Ciwae", "ContinuousBernoulli", "Conv",
-    "DataError", "DataWarning", "Detector", "Diagonal", "DipVae", "DiscretizedLogistics", "DivergedError", "Elbo",
+    "DataError", "DataWarning", "Detector", "Diagonal", "Diffusion", "DipVae", "DiscretizedLogistics", "DivergedError", "Elbo",
     "Encoded", "Factor", "Fitted", "Flat", "Full", "Gaussian", "Hurdle", "Image", "Imputer", "InterruptedRun", "Iwae",
     "JohnsonSU", "Ladder", "LambentError", "Laplace", "Latent", "LatentModel", "Likelihood", "LinearMasking", "Loss",
     "MachineError", "Missingness", "Miwae", "Mixed", "Mixture", "Mlp", "MlpMasking", "Modality", "NegativeBinomial",

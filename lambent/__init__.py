@@ -37,7 +37,7 @@ _HOMES = {
     "lambent.tasks.impute": ("impute",),
     "lambent.tasks.judge": ("judge",),
     "lambent.tasks.predict": ("predict",),
-    "lambent.tasks.prior": ("fit_prior",),
+    "lambent.tasks.prior": ("fit_prior", "refine"),
     "lambent.tasks.synthesize": ("synthesize",),
 }  # fmt: skip
 _RENAMED = {"load": ("lambent.estimators", "load_estimator")}
@@ -97,7 +97,7 @@ if TYPE_CHECKING:
     from lambent.tasks.impute import impute
     from lambent.tasks.judge import judge
     from lambent.tasks.predict import predict
-    from lambent.tasks.prior import fit_prior
+    from lambent.tasks.prior import fit_prior, refine
     from lambent.tasks.synthesize import synthesize
     from lambent.training.fitting import fit
 
@@ -110,7 +110,7 @@ __all__ = [
     "Network", "NotMiwae", "Objective", "Ordinal", "Part", "Piwae", "Point", "Poisson", "Posterior", "Prior", "ResNet",
     "RoundedLogistic", "SelfMasking", "Sprites", "Standard", "StudentT", "Table", "Trace", "UsageError", "Vamp", "Wae",
     "ZeroInflatedNegativeBinomial", "citation", "data", "detect", "drift", "evaluate", "fit", "fit_prior", "impute", "judge",
-    "load", "posteriors", "predict", "priors", "save", "synthesize",
+    "load", "posteriors", "predict", "priors", "refine", "save", "synthesize",
 ]  # fmt: skip
 
 

@@ -1,7 +1,9 @@
-"""fit_prior: a better prior for a model that is already trained."""
+"""fit_prior, refine: a better prior for a model that is already trained."""
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -44,7 +46,7 @@ def fit_prior(
     data: Any,
     prior: Prior | Spec | str,
     *,
-    epochs: int = 20,
+    epochs: int | None = 20,
     seed: int = 0,
     context: Any = None,
     **settings: Any,
@@ -76,15 +78,16 @@ def fit_prior(
     rows = fitted.rows(data, seed, context=context)
     codes = _codes(model, rows, seed)
     embedded = model.likelihood.seen(model.likelihood.observe(rows.x[:1000]))
-    with seeded(torch.Generator().manual_seed(stream(seed, "prior start"))):
-        model.latent.equip(prior, embedded, model.context)
-    prior.begin(codes, seed)
     replaced = model.latent.prior
-    model.latent.prior = prior.to(model.device, model.anchor.dtype)
     # Encoded rows are drawn anew in each batch, as in training.
     source = rows.x if rows.encoded is None else rows.encoded
     try:
+        model.latent.prior = prior
         check(model)
+        with seeded(torch.Generator().manual_seed(stream(seed, "prior start"))):
+            model.latent.equip(prior, embedded, model.context)
+        prior.begin(codes, seed)
+        prior.to(model.device, model.anchor.dtype)
         if not prior.learned:
             return {}
         device = str(model.device)
@@ -95,6 +98,41 @@ def fit_prior(
     except BaseException:  # what was not learned to its end is no prior to leave behind
         model.latent.prior = replaced
         raise
+
+
+def refine(
+    fitted: Fitted | LatentModel,
+    data: Any,
+    prior: Prior | Spec | str = "Diffusion",
+    *,
+    epochs: int | None = 20,
+    seed: int = 0,
+    context: Any = None,
+    **settings: Any,
+) -> Fitted:
+    """A copy of a trained model whose prior is fitted to its codes, by `fit_prior`; the model given stays as it is.
+
+    The record of where it came from says under `refined` what the prior was and is, and how it was fitted.
+    Errors: `UsageError` for a detector, whose usual scores are those of its own prior; those of `fit_prior`.
+    """
+    given = Fitted.of(fitted)
+    if given.detection is not None:
+        raise UsageError(
+            "a detector knows what scores are usual under its own prior: refine the model first, and make the detector of that"
+        )
+    model = copy.deepcopy(given.model)
+    before = None if getattr(model.latent, "prior", None) is None else model.latent.prior.spec()
+    found = replace(given, model=model, provenance=dict(given.provenance), calibration={})
+    history = fit_prior(found, data, prior, epochs=epochs, seed=seed, context=context, **settings)
+    plain_settings = {name: value for name, value in settings.items() if isinstance(value, (str, int, float, bool))}
+    found.provenance["refined"] = {
+        "from": before,
+        "to": model.latent.prior.spec(),
+        "fit": {"epochs": epochs, "seed": seed, **plain_settings},
+        "history": history,
+    }
+    found.provenance["parameters"] = sum(p.numel() for p in model.parameters())
+    return found
 
 
 @contextmanager

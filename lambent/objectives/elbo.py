@@ -225,7 +225,9 @@ class Elbo(Annealing):
         units = sum(whole.latent.sizes_of_levels) if isinstance(whole, LatentModel) else 0
         if self.capacity is not None and self.free_bits * units > self.capacity:
             given = f"{self.free_bits:g} free nats for each of {units} units"
-            return f"Elbo cannot steer the KL to {self.capacity:g} nats with {given}: raise capacity, or lower free_bits"
+            return (
+                f"Elbo cannot steer the KL to {self.capacity:g} nats with {given}: raise capacity, or lower free_bits"
+            )
         return super().refusal(whole)
 
     def _steering(self, model: LatentModel) -> bool:

@@ -27,6 +27,7 @@ REFUSED = {
     ("Mixture", "Point"): "use the Standard prior",
     ("Vamp", "Point"): "use the Standard prior|use the Diagonal posterior",
     ("FlowPrior", "Point"): "use the Standard prior",
+    ("Diffusion", "Point"): "use the Standard prior",
     ("Categorical", "Conv"): "use the Mlp network",
     ("Categorical", "ResNet"): "use the Mlp network",
     ("Autoregressive", "Conv"): "use the Mlp network",

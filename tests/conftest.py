@@ -254,10 +254,22 @@ def small_model(device: torch.device) -> Callable[..., LatentModel]:
     return built
 
 
+def company(chosen: dict[str, Any]) -> dict[str, Any]:
+    """A prior or a posterior alone over another space than the default of the other, with the first that goes with it."""
+    if len(chosen) != 1:
+        return chosen
+    ((name, spec),) = chosen.items()
+    part = FAMILIES[name].from_spec(spec)
+    other = {"prior": "posterior", "posterior": "prior"}[name]
+    if part.support in (None, "space"):
+        return chosen
+    return chosen | {other: next(small(cls) for cls in concrete(FAMILIES[other]) if cls.support == part.support)}
+
+
 def assembled_from(seed: int = 0, **specs: Spec | None) -> tuple[LatentModel, Tensor]:
     """A small model of the described parts, by family name, not set up; and eight rows that its likelihood holds."""
     latent = dict(specs.get("latent") or {"type": "Flat", "size": 3})
-    latent |= {name: specs[name] for name in ("prior", "posterior") if specs.get(name)}
+    latent |= company({name: specs[name] for name in ("prior", "posterior") if specs.get(name)})
     likelihood = specs.get("likelihood") or {"type": "Gaussian"}
     network = specs.get("network") or {"type": "Mlp", "width": 5, "depth": 1}
     model = LatentModel.from_spec(

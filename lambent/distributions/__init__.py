@@ -9,6 +9,7 @@ from lambent.distributions.logistic import LogisticPixels
 from lambent.distributions.mixtures import NormalMixture, UnitMixture
 from lambent.distributions.rounded import Rounded
 from lambent.distributions.shaped import Shaped, ShapedNoise, shaped, vector
+from lambent.distributions.sphere import PowerSpherical, UniformSphere
 from lambent.distributions.spiked import Spiked
 from lambent.distributions.squashed import SquashedNormal, squashed
 from lambent.distributions.student import Student
@@ -35,6 +36,7 @@ __all__ = [
     "LogisticPixels",
     "NormalMixture",
     "Observed",
+    "PowerSpherical",
     "Rounded",
     "Shaped",
     "ShapedNoise",
@@ -42,6 +44,7 @@ __all__ = [
     "SquashedNormal",
     "StandardNormal",
     "Student",
+    "UniformSphere",
     "UnitInterval",
     "UnitMixture",
     "ZeroInflated",

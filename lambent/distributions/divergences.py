@@ -6,7 +6,15 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, kl_divergence, register_kl
 
-from lambent.distributions import Delta, DiagonalNormal, FullNormal, StandardNormal, vector
+from lambent.distributions import (
+    Delta,
+    DiagonalNormal,
+    FullNormal,
+    PowerSpherical,
+    StandardNormal,
+    UniformSphere,
+    vector,
+)
 
 
 def unit_kl(q: Distribution, p: Distribution) -> Tensor | None:
@@ -54,11 +62,16 @@ def _kl_delta(q: Delta, p: Distribution) -> Tensor:
     return q.point.new_zeros(q.batch_shape)
 
 
+def _kl_spherical(q: PowerSpherical, p: UniformSphere) -> Tensor:
+    return p.entropy() - q.entropy()
+
+
 CLOSED: dict[tuple[type[Distribution], type[Distribution]], Callable[..., Tensor]] = {
     (DiagonalNormal, StandardNormal): _kl_diagonal_standard,
     (DiagonalNormal, DiagonalNormal): _kl_diagonal,
     (FullNormal, StandardNormal): _kl_full_standard,
     (FullNormal, DiagonalNormal): _kl_full_diagonal,
+    (PowerSpherical, UniformSphere): _kl_spherical,
     (Delta, Distribution): _kl_delta,
 }
 for (q_kind, p_kind), closed in CLOSED.items():

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from lambent.distributions import DiagonalNormal, FullNormal, NormalMixture, centre, vector
+from lambent.distributions import DiagonalNormal, FullNormal, NormalMixture, PowerSpherical, centre, vector
 from lambent.distributions.divergences import unit_kl
 from lambent.metrics.directions import Directions, principal, summed_covariance, turning
 from lambent.model import LatentModel
@@ -68,7 +68,7 @@ class _Pieces:
         # A prior that is the same for all rows moves nothing: there this is the variance of the centre alone.
         moved = beside(still.z - centre(still.p)) if still.p.batch_shape else middle
         known = unit_kl(drawn.q, _factor(drawn.p))
-        spread = still.q.variance if isinstance(vector(still.q), DiagonalNormal | FullNormal) else None
+        spread = still.q.variance if isinstance(vector(still.q), DiagonalNormal | FullNormal | PowerSpherical) else None
         self.moved.append(_plain(moved))
         self.centres.append(_plain(middle))
         self.spreads.append(None if spread is None else _plain(beside(spread.expand(still.z.shape))))

@@ -49,6 +49,7 @@ class Objective(Part):
     needs_density: ClassVar[bool] = False  # log q(z|x) must exist
     needs_rows: ClassVar[bool] = False  # the number of rows must be known
     needs_single: ClassVar[bool] = False  # one latent vector, Gaussian given x
+    needs_space: ClassVar[bool] = False  # codes may lie anywhere, as they cannot on a sphere
     standard_prior = False  # made for N(0, I), as what disentangles is: a prior that the data suggest gives way
 
     def __post_init__(self) -> None:
@@ -111,6 +112,11 @@ class Objective(Part):
         if self.needs_density and not latent.density:
             return (
                 f"{name} needs log q(z|x), and a {given} posterior has none: use Diagonal, or the Elbo or Wae objective"
+            )
+        if self.needs_space and latent.support != "space":
+            return (
+                f"{name} looks at units by themselves, and codes of a {given} posterior under a {latent.origin} prior lie on the "
+                "unit sphere, where they hang together: use Diagonal, or the Elbo objective"
             )
         if self.needs_single and not latent.single:
             levels = type(latent).__name__

@@ -25,6 +25,7 @@ class BetaTc(Annealing):
     needs_density = True
     needs_rows = True
     needs_single = True
+    needs_space = True
     standard_prior = True
 
     beta: float = option("weight of the total correlation", default=6.0, minimum=0)
@@ -74,6 +75,7 @@ class DipVae(Annealing):
 
     needs_density = True
     needs_single = True
+    needs_space = True
     standard_prior = True
 
     version: Literal["I", "II"] = option("covariance of the means (I) or of the codes (II)", default="II")

@@ -11,6 +11,8 @@ from torch import Tensor
 from lambent.distributions import sample
 from lambent.errors import UsageError
 from lambent.model import LatentModel
+from lambent.model.posteriors import Posterior
+from lambent.model.priors import Prior
 from lambent.model.trace import from_prior
 from lambent.objectives import Objective
 from lambent.part import Spec
@@ -18,6 +20,7 @@ from lambent.training.fitting import fit
 
 Row = dict[str, Spec]
 Unassembled = Callable[..., tuple[LatentModel, Tensor]]
+FAMILY = {"prior": Prior, "posterior": Posterior}
 FAMILIES = ("latent", "prior", "posterior", "likelihood", "network", "objective")
 
 # Every pair of parts that is refused whatever the rest, and what the refusal advises. What is not listed here must work.
@@ -60,6 +63,21 @@ REFUSED = {
     ("Autoregressive", "NotMiwae"): "use Gaussian or StudentT",
     ("Mixture", "Wae"): "use the Standard or Flow prior",
     ("Vamp", "Wae"): "use the Standard or Flow prior",
+    ("Standard", "MisesFisher"): "or the Sphere prior",
+    ("Mixture", "MisesFisher"): "or the Sphere prior",
+    ("FlowPrior", "MisesFisher"): "or the Sphere prior",
+    ("Sphere", "Diagonal"): "use the MisesFisher posterior",
+    ("Sphere", "Full"): "use the MisesFisher posterior",
+    ("Sphere", "FlowPosterior"): "use the MisesFisher posterior",
+    ("Sphere", "Point"): "use the MisesFisher posterior",
+    ("Ladder", "Sphere"): "use Flat|use the MisesFisher posterior",
+    ("Ladder", "MisesFisher"): "use Flat",
+    ("Sphere", "BetaTc"): "use Diagonal",
+    ("Sphere", "DipVae"): "use Diagonal",
+    ("Sphere", "Factor"): "use Diagonal",
+    ("MisesFisher", "BetaTc"): "use Diagonal",
+    ("MisesFisher", "DipVae"): "use Diagonal",
+    ("MisesFisher", "Factor"): "use Diagonal",
 }
 
 
@@ -123,6 +141,16 @@ def described(row: Row) -> str:
     return " × ".join(full_name(family, row[family]) for family in FAMILIES)
 
 
+def in_company(row: Row, kept: set[str], smalls: dict[str, list[Spec]]) -> Row:
+    """The row with a prior and a posterior whose codes lie in one place, as far as the kept families leave that open."""
+    support = {f: FAMILY[f].from_spec(row[f]).support for f in FAMILY}
+    if support["prior"] in (None, support["posterior"]) or kept >= set(FAMILY):
+        return row
+    changed, by = ("posterior", "prior") if "prior" in kept else ("prior", "posterior")
+    alike = (s for s in smalls[changed] if FAMILY[changed].from_spec(s).support == support[by])
+    return {**row, changed: next(alike)}
+
+
 def working_rows(smalls: dict[str, list[Spec]]) -> list[Row]:
     """For every pair that may work, a row in which nothing is refused: the rest as plain as can be."""
     plain = {"latent": "Flat", "prior": "Standard", "posterior": "Diagonal", "likelihood": "Gaussian", "network": "Mlp"}
@@ -131,7 +159,7 @@ def working_rows(smalls: dict[str, list[Spec]]) -> list[Row]:
     rows = []
     for f, g in itertools.combinations(FAMILIES, 2):
         for a, b in itertools.product(smalls[f], smalls[g]):
-            row = {**start, f: a, g: b}
+            row = in_company({**start, f: a, g: b}, {f, g}, smalls)
             if not excuses(row):
                 rows.append(row)
     return rows
@@ -164,6 +192,7 @@ def test_every_pair_in_the_table_is_refused(
     for family in FAMILIES:
         wanted = [s for s in smalls[family] if full_name(family, s) in pair]
         row[family] = wanted[0] if wanted else next(s for s in smalls[family] if s["type"] == plain[family])
+    row = in_company(row, {f for f in FAMILIES if full_name(f, row[f]) in pair}, smalls)
     parts = {family: row[family] for family in FAMILIES if family != "objective"}
     model, x = unassembled(**parts)
     with pytest.raises(UsageError) as refusal:

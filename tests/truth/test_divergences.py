@@ -11,7 +11,17 @@ from torch import Tensor
 from torch.distributions import Distribution, MultivariateNormal
 from torch.distributions.kl import _KL_REGISTRY
 
-from lambent.distributions import Delta, DiagonalNormal, FromNoise, FullNormal, NormalMixture, StandardNormal, sample
+from lambent.distributions import (
+    Delta,
+    DiagonalNormal,
+    FromNoise,
+    FullNormal,
+    NormalMixture,
+    PowerSpherical,
+    StandardNormal,
+    UniformSphere,
+    sample,
+)
 from lambent.distributions.divergences import closed_kl, unit_kl
 from lambent.distributions.flows import FlowNormal
 from lambent.model import LatentModel
@@ -42,6 +52,10 @@ def gaussian(kind: type[Distribution], number: int, size: int, device: torch.dev
         return DiagonalNormal(location, log_scale)
     if kind is FullNormal:
         return FullNormal(location, noise(batch, size, size).tril(-1) + torch.diag_embed(log_scale.exp()))
+    if kind is UniformSphere:
+        return UniformSphere(size, location)
+    if kind is PowerSpherical:
+        return PowerSpherical(torch.nn.functional.normalize(location, dim=-1), 1 + log_scale[:, 0])
     if kind is Delta:
         return Delta(location)
     if kind is NormalMixture:
@@ -108,7 +122,9 @@ def test_gaussians_agree_with_torch(device: torch.device) -> None:
         torch.testing.assert_close(ours.detached().log_prob(value), ours.log_prob(value))
 
 
-@pytest.mark.parametrize("kind", [StandardNormal, DiagonalNormal, FullNormal, NormalMixture])
+@pytest.mark.parametrize(
+    "kind", [StandardNormal, DiagonalNormal, FullNormal, NormalMixture, UniformSphere, PowerSpherical]
+)
 def test_samples_have_the_moments(kind: type[Distribution], device: torch.device, seed: Seed) -> None:
     d = gaussian(kind, 5, 3, device)
     z = sample(d, (40_000,), seed(0))

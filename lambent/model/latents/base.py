@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 
 from torch import Tensor
 
+from lambent.model.posteriors import Posterior
 from lambent.model.priors import Prior
 from lambent.model.trace import Draw, Node
 from lambent.part import Part, Shape, elements, registered
@@ -99,6 +100,12 @@ class Latent(Part):
     def origin(self) -> str:
         """What p(z) of the top level is, as a name for sentences."""
 
+    @property
+    def support(self) -> str:
+        """Where the codes of the top level lie: in all of "space", or on the unit "sphere"."""
+        posterior = getattr(self, "posterior", None)
+        return "space" if posterior is None else str(posterior.support)
+
     def start(self, weight: Tensor, location: Tensor, scale: Tensor) -> bool:
         """Begin with a posterior that is linear in the first features, as `Posterior.start`; whether it can."""
         return False
@@ -114,6 +121,8 @@ class Latent(Part):
             of_prior, own = kinds[prior.discrete], kinds[self.discrete]
             name = type(self).__name__
             return f"a {type(prior).__name__} prior is over {of_prior}, and the codes of {name} are {own}: use {others}"
+        if prior is not None and prior.support not in (None, self.support):
+            return _unlike(prior, self)
         return None
 
 
@@ -150,3 +159,18 @@ class Variational(Latent):
     @property
     def origin(self) -> str:
         return type(self.prior).__name__
+
+
+LIE = {"space": "in all of space", "sphere": "on the unit sphere"}
+
+
+def _unlike(prior: Prior, latent: Latent) -> str:
+    """The refusal of a prior whose codes lie elsewhere than the posterior's."""
+    named, given = type(prior).__name__, latent.inference
+    alike = [name for name, other in registered(Posterior).items() if other.support == prior.support and other.density]
+    instead = " or ".join(name for name, other in registered(Prior).items() if other.support == latent.support)
+    where, other = LIE[str(prior.support)], LIE[latent.support]
+    return (
+        f"codes of a {named} prior lie {where}, and those of a {given} posterior {other}: "
+        f"use the {' or '.join(alike)} posterior, or the {instead} prior"
+    )

@@ -11,7 +11,7 @@ from lambent.distributions import DiagonalNormal, FullNormal, NormalMixture, Pow
 from lambent.distributions.divergences import unit_kl
 from lambent.metrics.directions import Directions, principal, summed_covariance, turning
 from lambent.model import LatentModel
-from lambent.model.trace import Node, beside, from_posterior, mean
+from lambent.model.trace import Node, beside, from_posterior, information, mean
 from lambent.progress import chunks
 from lambent.seeds import stream
 
@@ -164,9 +164,5 @@ def mutual_information(
     picked = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))[:rows]
     given = None if context is None else context[picked].to(model.device)
     node = model.infer(x[picked].to(model.device), 1, from_posterior(generator), given)[0]
-    assert node.q is not None
-    z = node.z[0]
-    own = node.q.log_prob(node.z)[0]
-    joint = torch.cat([torch.logsumexp(node.q.log_prob(piece.unsqueeze(1)), -1) for piece in z.split(100)])
-    found = (own - joint + math.log(len(z))).double()
+    found = information(node).double()
     return float(found.mean()), float(found.std() / math.sqrt(len(found))) if len(found) > 1 else math.nan

@@ -31,7 +31,7 @@ class Directions(NamedTuple):
 
 
 def turning(node: Node) -> bool:
-    """Whether this level's code may be turned, so that units mean nothing alone: p or q has full covariances, or lies on a sphere."""
+    """Whether this level's code may be turned, so that units mean nothing alone: a full covariance, or a sphere."""
     p, q = vector(node.p), None if node.q is None else vector(node.q)
     components = p.components if isinstance(p, NormalMixture) else p
     return isinstance(components, FullNormal) or isinstance(q, FullNormal | PowerSpherical)

@@ -49,6 +49,7 @@ class Objective(Part):
     needs_density: ClassVar[bool] = False  # log q(z|x) must exist
     needs_rows: ClassVar[bool] = False  # the number of rows must be known
     needs_single: ClassVar[bool] = False  # one latent vector, Gaussian given x
+    examined: ClassVar[int] = 0  # rows that it wants to look at after each epoch, by `examine`
     needs_space: ClassVar[bool] = False  # codes may lie anywhere, as they cannot on a sphere
     standard_prior = False  # made for N(0, I), as what disentangles is: a prior that the data suggest gives way
 
@@ -90,6 +91,11 @@ class Objective(Part):
 
     def after(self, model: LatentModel, loss: Loss, taken: Tensor) -> None:
         """Learn what is not learned by gradients from the last pass, unless its step was skipped (`taken` is false)."""
+
+    def examine(
+        self, model: LatentModel, x: Tensor, context: Tensor | None, generator: torch.Generator | None = None
+    ) -> None:
+        """Look at `examined` rows after an epoch, the same ones each time; what is learned of them lies in buffers."""
 
     def weighed(self, reconstruction: float, kl: float) -> float:
         """The loss that these mean parts of the bound make, weights at their final values; judges validation rows."""

@@ -18,7 +18,7 @@ from lambent.training.run import History, Run
 from lambent.training.settings import SHORTEST
 from lambent.training.signals import Stop, stopping
 from lambent.training.threads import put_back
-from lambent.training.validating import validated
+from lambent.training.validating import examined, validated
 
 FLUSH = 256  # steps between sums of the per-example records; bounds their memory
 
@@ -155,6 +155,7 @@ class Loop:
         row = self._summed()
         row["learning_rate"] = self._rate(run.step - 1)  # a run resumed at the epoch's end has made no step yet
         row |= validated(run)
+        examined(run)
         row |= {"skipped": run.skipped, "seconds": (run.history.get("seconds") or [0.0])[-1] + seconds}  # type: ignore[operator]
         for name, value in row.items():
             run.history.setdefault(name, []).append(value)

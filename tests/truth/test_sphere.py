@@ -205,7 +205,7 @@ def test_what_goes_together_is_said() -> None:
     for latent, words in (
         (
             Flat(2, "Standard", "MisesFisher"),
-            "prior lie in all of space, and those of a MisesFisher posterior on the unit sphere: use the Diagonal or Full or Flow",
+            "lie in all of space, and those of a MisesFisher posterior on the unit sphere: use the Diagonal or Full or",
         ),
         (Flat(2, "Sphere"), "use the MisesFisher posterior, or the Standard or Flow or Mixture prior"),
         (Ladder((2, 2), prior="Sphere", posterior="MisesFisher"), "below the top are Gaussian.*use Flat"),

@@ -80,8 +80,8 @@ class Ladder(Variational):
     def refusal(self, whole: Part) -> str | None:
         if self.support != "space" and self.prior.support in (None, self.support):
             return (
-                f"levels of a Ladder below the top are Gaussian, and codes of a {self.inference} posterior, as of a {self.origin} "
-                "prior, lie on the unit sphere: use Flat"
+                f"levels of a Ladder below the top are Gaussian, and codes of a {self.inference} posterior, as of a "
+                f"{self.origin} prior, lie on the unit sphere: use Flat"
             )
         return super().refusal(whole)
 

@@ -15,7 +15,7 @@ from lambent.model.latents import Flat, Latent
 from lambent.model.latents.base import Features
 from lambent.model.likelihoods import Bernoulli, Likelihood
 from lambent.model.missingness import Missingness
-from lambent.model.networks import Convolutional, Half, Mlp, Network, Pyramid
+from lambent.model.networks import Half, Mlp, Network, Pyramid, Spatial
 from lambent.model.networks.stacked import apart, by_member, in_turn, stacked
 from lambent.model.starting import start
 from lambent.model.trace import Draw, Node, Trace, from_posterior, from_prior
@@ -114,7 +114,7 @@ class LatentModel(Part):
 
     def _encoder_for(self, event: Shape) -> Half | Pyramid:
         if self.latent.takes == "maps":
-            assert isinstance(self.network, Convolutional)
+            assert isinstance(self.network, Spatial)
             return self.network.pyramid(event)
         return self.network.encoder(event)
 

@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 
 from torch import Tensor
 
+from lambent.model.networks import Network
 from lambent.model.posteriors import Posterior
 from lambent.model.priors import Prior
 from lambent.model.trace import Draw, Node
@@ -23,9 +24,7 @@ class Latent(Part):
     """
 
     single: ClassVar[bool] = False  # True: one vector with one posterior, which some objectives need
-    takes: ClassVar[Literal["vector", "maps"]] = (
-        "vector"  # maps: the pyramid of a convolutional network, the finest first
-    )
+    takes: ClassVar[Literal["vector", "maps"]] = "vector"  # maps: the pyramid of a spatial network, the finest first
     discrete: ClassVar[bool] = False  # codes are entries of a codebook, and the prior one over their numbers
     inferring: ClassVar[tuple[str, ...]] = ("posterior",)  # the modules in it that q(z|x) alone goes through
 
@@ -112,8 +111,10 @@ class Latent(Part):
 
     def refusal(self, whole: Part) -> str | None:
         network = getattr(whole, "network", None)
-        if self.takes == "maps" and network is not None and not network.convolutional:
-            return f"{type(self).__name__} takes maps, and {type(network).__name__} gives vectors: use the Conv or ResNet network"
+        if self.takes == "maps" and network is not None and not network.spatial:
+            others = [name for name, other in registered(Network).items() if other.spatial]
+            instead = f"{', '.join(others[:-1])} or {others[-1]}"
+            return f"{type(self).__name__} takes maps, and {type(network).__name__} gives vectors: use the {instead} network"
         prior = getattr(self, "prior", None)
         if prior is not None and prior.discrete != self.discrete:
             others = " or ".join(name for name, other in registered(Prior).items() if other.discrete == self.discrete)

@@ -36,6 +36,7 @@ STREAMS = {
     "views of rows": 0xC209,
     "known cases": 0xCA5E5,
     "probes of a trace": 0x7ACE,
+    "examination": 0xE8A31,
 }
 
 

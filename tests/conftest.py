@@ -271,11 +271,23 @@ def in_company(specs: Row) -> Row:
     row = {name: spec for name, spec in specs.items() if spec}
     if "latent" not in row and "prior" in row and Prior.from_spec(row["prior"]).discrete:
         row["latent"] = {"type": "Codebook", "quantizer": {"type": "Finite", "levels": [3, 2]}}
-    row = PLAIN | row
+    row = PLAIN | on_one_support(row)
     latent = registered(Latent)[row["latent"]["type"]]
     if latent.takes == "maps" and "network" not in specs:
         row["network"] = {"type": "Conv", "channels": [3, 4], "width": 5}
     return {name: spec for name, spec in row.items() if name != "posterior" or has(latent, name)}
+
+
+def on_one_support(row: Row) -> Row:
+    """A prior or a posterior alone over another space than the default of the other, with the first that goes with it."""
+    given = [name for name in ("prior", "posterior") if name in row]
+    if len(given) != 1:
+        return row
+    other = {"prior": "posterior", "posterior": "prior"}[given[0]]
+    support = FAMILIES[given[0]].from_spec(row[given[0]]).support
+    if support in (None, "space"):
+        return row
+    return row | {other: next(small(cls) for cls in concrete(FAMILIES[other]) if cls.support == support)}
 
 
 def has(cls: type[Part], name: str) -> bool:

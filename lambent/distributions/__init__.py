@@ -10,6 +10,7 @@ from lambent.distributions.logistic import LogisticPixels
 from lambent.distributions.mixtures import NormalMixture, UnitMixture
 from lambent.distributions.rounded import Rounded
 from lambent.distributions.shaped import Shaped, ShapedNoise, shaped, vector
+from lambent.distributions.sphere import PowerSpherical, UniformSphere
 from lambent.distributions.spiked import Spiked
 from lambent.distributions.squashed import SquashedNormal, squashed
 from lambent.distributions.student import Student
@@ -37,6 +38,7 @@ __all__ = [
     "LogisticPixels",
     "NormalMixture",
     "Observed",
+    "PowerSpherical",
     "QuantizedMap",
     "Rounded",
     "Shaped",
@@ -46,6 +48,7 @@ __all__ = [
     "StandardNormal",
     "Student",
     "UniformNumbers",
+    "UniformSphere",
     "UnitInterval",
     "UnitMixture",
     "ZeroInflated",

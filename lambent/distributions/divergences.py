@@ -11,8 +11,10 @@ from lambent.distributions import (
     DiagonalNormal,
     EntryMaps,
     FullNormal,
+    PowerSpherical,
     QuantizedMap,
     StandardNormal,
+    UniformSphere,
     vector,
 )
 
@@ -82,11 +84,16 @@ def _kl_quantized(q: QuantizedMap, p: EntryMaps) -> Tensor:
     return -p.log_prob_of(q.numbers)  # all of q's probability is there
 
 
+def _kl_spherical(q: PowerSpherical, p: UniformSphere) -> Tensor:
+    return p.entropy() - q.entropy()
+
+
 CLOSED: dict[tuple[type[Distribution], type[Distribution]], Callable[..., Tensor]] = {
     (DiagonalNormal, StandardNormal): _kl_diagonal_standard,
     (DiagonalNormal, DiagonalNormal): _kl_diagonal,
     (FullNormal, StandardNormal): _kl_full_standard,
     (FullNormal, DiagonalNormal): _kl_full_diagonal,
+    (PowerSpherical, UniformSphere): _kl_spherical,
     (Delta, Distribution): _kl_delta,
     (QuantizedMap, EntryMaps): _kl_quantized,
 }

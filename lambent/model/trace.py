@@ -1,5 +1,6 @@
 """Draws of codes, and Node and Trace, the record of one top-down pass: it trains, samples, scores and edits."""
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -110,6 +111,18 @@ def _total(terms: list[Tensor]) -> Tensor:
 def beside(z: Tensor) -> Tensor:
     """One code of each row, [members, rows, *event], those of all members side by side: [rows, members · units, …]."""
     return z[0] if len(z) == 1 else z.transpose(0, 1).flatten(1, 2)
+
+
+def information(node: Node) -> Tensor:
+    """log q(z|x) − log q(z) of the first sample of each row, [rows], q(z) the mean of the posteriors of these rows.
+
+    Its mean estimates I(x; z) in nats, of n rows at most log n. Hoffman & Johnson, ELBO surgery, 2016.
+    """
+    assert node.q is not None
+    z = node.z[0]
+    own = node.q.log_prob(node.z)[0]
+    joint = torch.cat([torch.logsumexp(node.q.log_prob(piece.unsqueeze(1)), -1) for piece in z.split(100)])
+    return own - joint + math.log(len(z))
 
 
 Draw = Callable[[Node, int], Tensor]

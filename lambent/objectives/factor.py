@@ -20,6 +20,7 @@ class Factor(Objective):
     """
 
     papers = ("kim2018disentangling",)
+    needs_space = True
     standard_prior = True
 
     gamma: float = option("weight γ of the total correlation", default=10.0, minimum=0)

@@ -21,7 +21,7 @@ from lambent.training.settings import SHORTEST
 from lambent.training.signals import Stop, stopping
 from lambent.training.stepping import gradient
 from lambent.training.threads import put_back
-from lambent.training.validating import validated
+from lambent.training.validating import examined, validated
 
 FLUSH = 256  # steps between sums of the per-example records; bounds their memory
 
@@ -163,6 +163,7 @@ class Loop:
         row["learning_rate"] = self._rate(run.step - 1)  # a run resumed at the epoch's end has made no step yet
         row |= run.model.latent.told()
         row |= validated(run)
+        examined(run)
         row |= {"skipped": run.skipped, "seconds": (run.history.get("seconds") or [0.0])[-1] + seconds}  # type: ignore[operator]
         for name, value in row.items():
             run.history.setdefault(name, []).append(value)

@@ -27,6 +27,8 @@ def test_prior_is_one_distribution_over_vectors(
 ) -> None:
     if Prior.from_spec(any_prior_spec).discrete:
         pytest.skip("over entries of a codebook, which have tests of their own")
+    if size == 1 and Prior.from_spec(any_prior_spec).support == "sphere":
+        pytest.skip("one unit has two directions, too few for a posterior")
     model, _ = assembled(prior=any_prior_spec, latent={"type": "Flat", "size": size})
     p = model.latent.prior(lambda rows: model.latent.posterior(model._features(rows)))
     assert tuple(p.batch_shape) == ()
@@ -89,6 +91,10 @@ def test_posterior_of_wild_features_is_still_a_distribution(
 
 def test_one_unit_is_enough(any_posterior_spec: Spec, device: torch.device) -> None:
     posterior = Posterior.from_spec(any_posterior_spec)
+    if posterior.support == "sphere":
+        with pytest.raises(UsageError, match="at least 2 units"):
+            posterior.setup((7,), (1,))
+        return
     posterior.setup((7,), (1,))
     assert sample(posterior.to(device)(torch.randn(5, 7, device=device))).shape == (5, 1)
 
@@ -320,7 +326,7 @@ def test_priors_of_different_seeds_differ(any_prior_spec: Spec, unassembled: Ass
         model, x = unassembled(prior=any_prior_spec)
         built.append(model.setup(tuple(x.shape[1:]), x, number).latent.prior.state_dict())
     assert all(torch.equal(built[0][k], built[1][k]) for k in built[0])
-    if built[0]:
+    if Prior.from_spec(any_prior_spec).learned:
         assert any(not torch.equal(built[0][k], built[2][k]) for k in built[0])
 
 

@@ -12,6 +12,7 @@ from lambent.distributions import sample
 from lambent.errors import UsageError
 from lambent.model import LatentModel
 from lambent.model.latents import Latent
+from lambent.model.posteriors import Posterior
 from lambent.model.priors import Prior
 from lambent.model.trace import from_prior
 from lambent.objectives import Objective
@@ -20,7 +21,9 @@ from lambent.training.fitting import fit
 
 Row = dict[str, Spec]
 Unassembled = Callable[..., tuple[LatentModel, Tensor]]
+FAMILY = {"prior": Prior, "posterior": Posterior}
 FAMILIES = ("latent", "prior", "posterior", "likelihood", "network", "objective")
+SHARED = ("Flow", "Transformer")  # names of parts of several families
 
 # Every pair of parts that is refused whatever the rest, and what the refusal advises. What is not listed here must work.
 REFUSED = {
@@ -30,6 +33,10 @@ REFUSED = {
     ("Diffusion", "Point"): "use the Standard prior",
     ("Categorical", "Conv"): "use the Mlp network",
     ("Categorical", "ResNet"): "use the Mlp network",
+    ("Categorical", "TransformerNetwork"): "use the Mlp network",
+    ("Autoregressive", "TransformerNetwork"): "use the Mlp network",
+    ("Mixed", "TransformerNetwork"): "use the Mlp network",
+    ("Hurdle", "TransformerNetwork"): "use the Mlp network",
     ("Autoregressive", "Conv"): "use the Mlp network",
     ("Autoregressive", "ResNet"): "use the Mlp network",
     ("Mixed", "Conv"): "use the Mlp network",
@@ -86,12 +93,37 @@ REFUSED = {
     ("Codebook", "Mlp"): "use the Conv or ResNet network",
     ("Mixture", "Wae"): "use the Standard or Flow prior",
     ("Vamp", "Wae"): "use the Standard or Flow prior",
+    ("Mixture", "InfoVae"): "use the Standard or Flow prior",
+    ("Vamp", "InfoVae"): "use the Standard or Flow prior",
+    ("Point", "InfoVae"): "use Diagonal",
+    ("Point", "Lagging"): "use Diagonal",
+    ("Standard", "MisesFisher"): "or the Sphere prior",
+    ("Mixture", "MisesFisher"): "or the Sphere prior",
+    ("FlowPrior", "MisesFisher"): "or the Sphere prior",
+    ("Sphere", "Diagonal"): "use the MisesFisher posterior",
+    ("Sphere", "Full"): "use the MisesFisher posterior",
+    ("Sphere", "FlowPosterior"): "use the MisesFisher posterior",
+    ("Sphere", "Point"): "use the MisesFisher posterior",
+    ("Ladder", "Sphere"): "use Flat|use the MisesFisher posterior",
+    ("Ladder", "MisesFisher"): "use Flat",
+    ("Sphere", "BetaTc"): "use Diagonal",
+    ("Sphere", "DipVae"): "use Diagonal",
+    ("Sphere", "Factor"): "use Diagonal",
+    ("MisesFisher", "BetaTc"): "use Diagonal",
+    ("MisesFisher", "DipVae"): "use Diagonal",
+    ("MisesFisher", "Factor"): "use Diagonal",
 }
 
 
 def full_name(family: str, spec: Spec) -> str:
-    """The type's name; two families have a Flow."""
-    return f"Flow{family.capitalize()}" if spec["type"] == "Flow" else spec["type"]
+    """The type's name, with its family's where several have one of that name."""
+    name: str = spec["type"]
+    return name + family.capitalize() if name in SHARED else name
+
+
+def bare(name: str) -> str:
+    """The type's name without the family's."""
+    return next((shared for shared in SHARED if name in {shared + f.capitalize() for f in FAMILIES}), name)
 
 
 def excuses(row: Row) -> list[tuple[str, str]]:
@@ -112,9 +144,7 @@ def tried(row: Row, unassembled: Unassembled, device: torch.device) -> None:
     except UsageError as refusal:
         words = str(refusal)
         assert expected, f"refused, but not in the table: {words}"
-        named = [
-            pair for pair in expected if all(n.removesuffix("Prior").removesuffix("Posterior") in words for n in pair)
-        ]
+        named = [pair for pair in expected if all(bare(n) in words for n in pair)]
         assert named, f"{words} names no pair of {expected}"
         assert any(advice in words for pair in named for advice in REFUSED[pair].split("|")), words
         return
@@ -161,10 +191,11 @@ def in_plain_company(smalls: dict[str, list[Spec]], chosen: Row) -> Row:
     over_entries = "prior" in chosen and registered(Prior)[chosen["prior"]["type"]].discrete
     latent = plainest("latent", "Codebook" if over_entries else "Flat")
     cls = registered(Latent)[latent["type"]]
+    spherical = any(f in chosen and FAMILY[f].from_spec(chosen[f]).support == "sphere" for f in FAMILY)
     return {
         "latent": latent,
-        "prior": plainest("prior", "Uniform" if cls.discrete else "Standard"),
-        "posterior": plainest("posterior", "Diagonal"),
+        "prior": plainest("prior", "Uniform" if cls.discrete else "Sphere" if spherical else "Standard"),
+        "posterior": plainest("posterior", "MisesFisher" if spherical else "Diagonal"),
         "likelihood": plainest("likelihood", "Gaussian"),
         "network": plainest("network", "Conv" if cls.takes == "maps" else "Mlp"),
         "objective": plainest("objective", "Elbo"),
@@ -211,7 +242,7 @@ def test_every_pair_in_the_table_is_refused(
     with pytest.raises(UsageError) as refusal:
         fit(model, Objective.from_spec(row["objective"]), x, epochs=1, device=device.type)
     words = str(refusal.value)
-    assert all(name.removesuffix("Prior").removesuffix("Posterior") in words for name in pair)
+    assert all(bare(name) in words for name in pair)
     assert any(advice in words for advice in REFUSED[pair].split("|")), words
     assert len(words.split()) > 8, "a refusal is a sentence"
 

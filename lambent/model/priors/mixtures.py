@@ -93,6 +93,7 @@ class Vamp(Prior):
     """Σ_c w_c q(z | u_c): a mixture of posteriors at learned pseudo-inputs u. Tomczak & Welling, VAE with a VampPrior, 2018."""
 
     papers = ("tomczak2018vae",)
+    support = None
 
     components: int = option("number of pseudo-inputs", default=50, minimum=1, maximum=10**6)
 

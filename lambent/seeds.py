@@ -34,6 +34,8 @@ STREAMS = {
     "further splits": 0x59117E5,
     "bootstrap of the tail": 0x7A11,
     "known cases": 0xCA5E5,
+    "feature space": 0xFEA7,
+    "judged samples": 0x5A3D1E,
 }
 
 

@@ -37,6 +37,7 @@ _HOMES = {
     "lambent.tasks.impute": ("impute",),
     "lambent.tasks.judge": ("judge",),
     "lambent.tasks.predict": ("predict",),
+    "lambent.tasks.samples.judge": ("judge_samples",),
     "lambent.tasks.prior": ("fit_prior",),
     "lambent.tasks.synthesize": ("synthesize",),
 }  # fmt: skip
@@ -98,6 +99,7 @@ if TYPE_CHECKING:
     from lambent.tasks.judge import judge
     from lambent.tasks.predict import predict
     from lambent.tasks.prior import fit_prior
+    from lambent.tasks.samples.judge import judge_samples
     from lambent.tasks.synthesize import synthesize
     from lambent.training.fitting import fit
 
@@ -110,7 +112,7 @@ __all__ = [
     "Network", "NotMiwae", "Objective", "Ordinal", "Part", "Piwae", "Point", "Poisson", "Posterior", "Prior", "ResNet",
     "RoundedLogistic", "SelfMasking", "Sprites", "Standard", "StudentT", "Table", "Trace", "UsageError", "Vamp", "Wae",
     "ZeroInflatedNegativeBinomial", "citation", "data", "detect", "drift", "evaluate", "fit", "fit_prior", "impute", "judge",
-    "load", "posteriors", "predict", "priors", "save", "synthesize",
+    "judge_samples", "load", "posteriors", "predict", "priors", "save", "synthesize",
 ]  # fmt: skip
 
 

@@ -209,7 +209,7 @@ def test_numbers_of_different_spaces_are_not_compared() -> None:
     assert two < one
     assert (one - Distance(1.0, None, "classes 1")).error is None
     for wrong in (lambda: one < other, lambda: other > one, lambda: one - other, lambda: one / other):
-        with pytest.raises(UsageError, match="different feature spaces, .* and .*cannot be compared"):
+        with pytest.raises(UsageError, match=r"different feature spaces, .* and .*cannot be compared"):
             wrong()
     with pytest.raises(UsageError, match="not with float"):
         _ = one < 2.0  # type: ignore[operator]

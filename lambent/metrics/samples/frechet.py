@@ -60,8 +60,9 @@ def frechet(first: Numbers, second: Numbers) -> float:
 def measured(real: Moments, drawn: Numbers, generator: np.random.Generator) -> Frechet:
     """The distance of drawn features [n, d] to real ones, and its limit for n → ∞.
 
-    error: the deviation over bootstrap resamples of the drawn rows, too large where both sets have one distribution. Finite samples make the distance too large by about c/n, so
-    that 2 F(n) − F(n/2), with the mean over random halves, is what is left for infinitely many. Chong & Forsyth, 2020.
+    error: the deviation over bootstrap resamples of the drawn rows, too large where both sets have one distribution. Finite
+    samples make the distance too large by about c/n, so that 2 F(n) − F(n/2), with the mean over random halves, is what is left
+    for infinitely many. Chong & Forsyth, Effectively Unbiased FID and Inception Score, 2020.
     """
     drawn = _features(drawn)
     count = RESAMPLES if drawn.shape[1] <= WIDE else FEW

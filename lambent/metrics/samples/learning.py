@@ -2,6 +2,8 @@
 
 import hashlib
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,7 +37,8 @@ def learned(pictures: Bytes, labels: NDArray[np.int64] | None = None, seed: int 
     x = planar(pictures)
     if len(x) < LEAST:
         raise DataError(f"{len(x)} pictures are too few to learn features of; {LEAST} at least")
-    facts = {"event": list(x.shape[1:]), "rows": len(x), "sha256": hashlib.sha256(x.numpy().tobytes()).hexdigest()}
+    digest = hashlib.sha256(x.numpy().tobytes()).hexdigest()
+    facts: dict[str, Any] = {"event": list(x.shape[1:]), "rows": len(x), "sha256": digest}
     classes = 0 if labels is None else int(np.max(labels, initial=-1)) + 1
     generator = torch.Generator().manual_seed(stream(seed, "feature space"))
     order = torch.randperm(len(x), generator=generator)
@@ -51,7 +54,8 @@ def learned(pictures: Bytes, labels: NDArray[np.int64] | None = None, seed: int 
         else:
             facts |= {"task": "views", "seed": seed, "steps": steps}
             facts["accuracy"] = _views(network, x, kept, watched, generator, steps)
-    return Learned(network, *_standard(network, x), facts)
+    mean, scale = _standard(network, x)
+    return Learned(network, mean, scale, facts)
 
 
 @torch.no_grad()
@@ -78,9 +82,7 @@ def _classifier(
     return float(torch.cat(parts).float().mean()) if parts else math.nan
 
 
-def _views(
-    network: Describer, x: Tensor, kept: Tensor, held: Tensor, generator: torch.Generator, steps: int
-) -> float:
+def _views(network: Describer, x: Tensor, kept: Tensor, held: Tensor, generator: torch.Generator, steps: int) -> float:
     """Learn by −log of the share that the other view of one's own has; how often it is the nearest, of 64 held-out rows."""
     head = nn.Sequential(nn.SiLU(), nn.Linear(FEATURES, FEATURES), nn.SiLU(), nn.Linear(FEATURES, 32))
 
@@ -100,9 +102,10 @@ def _views(
     return float((alike.argmax(1) == wanted).float().mean())
 
 
-def _optimized(weights: list[nn.Parameter], loss: object, kept: Tensor, generator: torch.Generator, steps: int) -> None:
+def _optimized(
+    weights: list[nn.Parameter], loss: Callable[[Tensor], Tensor], kept: Tensor, generator: torch.Generator, steps: int
+) -> None:
     """AdamW with a cosine schedule on random batches."""
-    assert callable(loss)
     optimizer = torch.optim.AdamW(weights, RATE, weight_decay=1e-2)
     with counting("learning the feature space", steps) as add:
         for step in range(steps):

@@ -18,9 +18,9 @@ Numbers = NDArray[np.float64]
 
 
 class Near(NamedTuple):
-    """Of every row the index of its nearest row of another set, and the distance."""
+    """Of every row the place of its nearest row of another set, and the distance."""
 
-    index: NDArray[np.int64]
+    place: NDArray[np.int64]
     distance: Numbers
 
 
@@ -39,17 +39,18 @@ def nearer_training(drawn: Numbers, training: Numbers, unseen: Numbers, generato
     """The share of drawn rows that are nearer to a training row than to an unseen one, of as many of either: ½ by chance.
 
     Where there are more training rows, several random draws of as many are averaged; a tie counts half.
-    error: over the drawn rows, and of the unseen ones, of which each may have happened to lie near: √(p(1−p)(1/n + 1/m)).
+    error: ½ √(1/n + 1/m), with n drawn rows and m the effective number of unseen ones that are nearest to any, (Σ c)² / Σ c² of
+    how often each is: rows far from all others have one and the same nearest, and say no more than it does.
     """
     fewer = min(len(training), len(unseen))
-    other = nearest(drawn, unseen[generator.permutation(len(unseen))[:fewer]]).distance
+    place, other = nearest(drawn, unseen[generator.permutation(len(unseen))[:fewer]])
+    often = np.bincount(place).astype(np.float64)
     shares = []
     for _ in range(DRAWS if len(training) > fewer else 1):
         own = nearest(drawn, training[generator.permutation(len(training))[:fewer]]).distance
         shares.append(((own < other) + 0.5 * (own == other)).mean())
     share = float(np.mean(shares))
-    return Estimate(share, float(np.sqrt(0.25 * (1 / len(drawn) + 1 / fewer))))
-
+    return Estimate(share, float(np.sqrt(0.25 * (1 / len(drawn) + (often**2).sum() / often.sum() ** 2))))
 
 
 def likelihood_gap(drawn: Numbers, training: Numbers, unseen: Numbers) -> Estimate:

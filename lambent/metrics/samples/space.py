@@ -1,4 +1,4 @@
-"""Feature spaces: what turns pictures into the vectors that distances are taken between. Each has a name that says which it is."""
+"""Feature spaces: what turns pictures into the vectors that distances are taken between, each with a name of its own."""
 
 import hashlib
 from abc import ABC, abstractmethod
@@ -48,7 +48,7 @@ class Describer(nn.Module):
             layers += [nn.Conv2d(before, after, 3, 2, 1), nn.GroupNorm(8, after), nn.SiLU()]
             before = after
         self.layers = nn.Sequential(*layers)
-        places = [min(POOL, side) for side in sides[-1]]
+        places = (min(POOL, sides[-1][0]), min(POOL, sides[-1][1]))
         self.pool = nn.AdaptiveAvgPool2d(places)
         self.last = nn.Linear(before * places[0] * places[1], FEATURES)
 
@@ -116,7 +116,8 @@ class Foreign(Space):
         if len(taken.shape) != 4:
             raise ArtifactError(f"{path} takes an input of {taken.shape}: pictures [n, C, H, W] are given")
         self.input = taken.name
-        self.channels, *self.size = (side if isinstance(side, int) else None for side in taken.shape[1:])
+        self.channels, *size = (side if isinstance(side, int) else 0 for side in taken.shape[1:])
+        self.size = [int(side) for side in size]  # 0: any
         self.batch = taken.shape[0] if isinstance(taken.shape[0], int) else CHUNK
         self.name = f"{Path(path).stem} {hashlib.sha256(content).hexdigest()[:12]}"
 
@@ -127,7 +128,7 @@ class Foreign(Space):
     def _of(self, x: Tensor) -> NDArray[np.float64]:
         count = len(x)
         x = scaled(x)
-        if self.channels not in (None, x.shape[1]):
+        if self.channels not in (0, x.shape[1]):
             x = x.repeat(1, 3, 1, 1) if self.channels == 3 and x.shape[1] == 1 else x.mean(1, keepdim=True)
         if all(self.size) and list(x.shape[2:]) != self.size:
             x = nn.functional.interpolate(x, self.size, mode="bilinear", antialias=True)
@@ -162,7 +163,7 @@ def opened(path: str | Path) -> Space:
     if path.suffix.lower() != ".safetensors":
         raise UsageError(f"{path}: a feature space is a .safetensors file that was kept, or a network as .onnx")
     header, found = modelfile.opened(path)
-    facts = header.get("feature space")
+    facts: dict[str, Any] = header.get("feature space") or {}
     try:
         channels, height, width = (int(side) for side in facts["event"])
         if not (1 <= channels <= 3 and 4 <= height <= MOST_SIDE and 4 <= width <= MOST_SIDE):

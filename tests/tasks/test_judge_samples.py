@@ -124,7 +124,12 @@ def test_the_page_shows_table_pictures_and_spectra(honest: SampleJudgement) -> N
     plain = honest.plain()
     assert plain["sets"]["copycat"]["frechet"]["value"] == honest.sets["copycat"]["frechet"].value
     assert plain["measures"]["gap"]["better"] == "nought"
-    assert (written(12.3456, 0.0123), written(-0.00345, 2.0), written(3.14159, None)) == ("12.346", "−0", "3.14")
+    assert (written(12.3456, 0.0123), written(-0.345, 2.0), written(-0.01, 2.0), written(3.14159, None)) == (
+        "12.346",
+        "−0.3",
+        "0.0",
+        "3.14",
+    )
 
 
 def test_a_kept_space_is_the_same_space(tmp_path: Path) -> None:

@@ -26,7 +26,9 @@ TEMPERATURE = 0.2
 SHIFT, ZOOM, LIGHT = 0.1, 0.15, 0.2  # how far views move, grow and change in contrast and brightness
 
 
-def learned(pictures: Bytes, labels: NDArray[np.int64] | None = None, seed: int = 0, steps: int = STEPS) -> Learned:
+def learned(
+    pictures: Bytes, labels: NDArray[np.int64] | None = None, seed: int = 0, steps: int | None = None
+) -> Learned:
     """Train a small network on pictures [n, H, W(, 3)], uint8, and keep the space of its 64 features.
 
     labels: [n] classes, of which it becomes a classifier (−1: none, left out); without them it learns to tell two views (moved,
@@ -37,6 +39,7 @@ def learned(pictures: Bytes, labels: NDArray[np.int64] | None = None, seed: int 
     x = planar(pictures)
     if len(x) < LEAST:
         raise DataError(f"{len(x)} pictures are too few to learn features of; {LEAST} at least")
+    steps = STEPS if steps is None else steps
     digest = hashlib.sha256(x.numpy().tobytes()).hexdigest()
     facts: dict[str, Any] = {"event": list(x.shape[1:]), "rows": len(x), "sha256": digest}
     classes = 0 if labels is None else int(np.max(labels, initial=-1)) + 1

@@ -38,6 +38,7 @@ _HOMES = {
     "lambent.tasks.judge": ("judge",),
     "lambent.tasks.predict": ("predict",),
     "lambent.tasks.prior": ("fit_prior", "refine"),
+    "lambent.tasks.samples.judge": ("judge_samples",),
     "lambent.tasks.synthesize": ("synthesize",),
 }  # fmt: skip
 _RENAMED = {"load": ("lambent.estimators", "load_estimator")}
@@ -98,6 +99,7 @@ if TYPE_CHECKING:
     from lambent.tasks.judge import judge
     from lambent.tasks.predict import predict
     from lambent.tasks.prior import fit_prior, refine
+    from lambent.tasks.samples.judge import judge_samples
     from lambent.tasks.synthesize import synthesize
     from lambent.training.fitting import fit
 
@@ -110,7 +112,7 @@ __all__ = [
     "Network", "NotMiwae", "Objective", "Ordinal", "Part", "Piwae", "Point", "Poisson", "Posterior", "Prior", "ResNet",
     "RoundedLogistic", "SelfMasking", "Sprites", "Standard", "StudentT", "Table", "Trace", "UsageError", "Vamp", "Wae",
     "ZeroInflatedNegativeBinomial", "citation", "data", "detect", "drift", "evaluate", "fit", "fit_prior", "impute", "judge",
-    "load", "posteriors", "predict", "priors", "refine", "save", "synthesize",
+    "judge_samples", "load", "posteriors", "predict", "priors", "refine", "save", "synthesize",
 ]  # fmt: skip
 
 

@@ -93,6 +93,8 @@ def small(cls: type[Part]) -> Spec:
             spec[field.name] = 3
         elif isinstance(default, tuple) and default and isinstance(default[0], int):
             spec[field.name] = [3, 4][: len(default)]
+        elif field.name == "layers":
+            spec[field.name] = "1x1 /2x2"  # of any image, with the coarsest resolution of any network
     return spec
 
 
@@ -254,12 +256,24 @@ def small_model(device: torch.device) -> Callable[..., LatentModel]:
     return built
 
 
+PLAIN_NETWORKS: dict[str, Spec] = {
+    "vector": {"type": "Mlp", "width": 5, "depth": 1},
+    "maps": {"type": "Conv", "channels": [3, 4], "width": 5},
+}
+
+
+def holds(latent: Spec, family_name: str) -> bool:
+    """Whether a latent has a field for a part of that family."""
+    return family_name in {field.name for field in dataclasses.fields(registered(Latent)[latent["type"]])}
+
+
 def assembled_from(seed: int = 0, **specs: Spec | None) -> tuple[LatentModel, Tensor]:
     """A small model of the described parts, by family name, not set up; and eight rows that its likelihood holds."""
     latent = dict(specs.get("latent") or {"type": "Flat", "size": 3})
-    latent |= {name: specs[name] for name in ("prior", "posterior") if specs.get(name)}
+    kind = registered(Latent)[latent["type"]]
+    latent |= {name: specs[name] for name in ("prior", "posterior") if specs.get(name) and holds(latent, name)}
     likelihood = specs.get("likelihood") or {"type": "Gaussian"}
-    network = specs.get("network") or {"type": "Mlp", "width": 5, "depth": 1}
+    network = specs.get("network") or PLAIN_NETWORKS[kind.takes]
     model = LatentModel.from_spec(
         {"type": "LatentModel", "latent": latent, "likelihood": likelihood, "network": network}
     )

@@ -2,6 +2,7 @@
 
 from lambent.model.latents.base import Encoder, Latent, Variational
 from lambent.model.latents.flat import Flat
+from lambent.model.latents.grid import Grid
 from lambent.model.latents.ladder import Ladder
 
-__all__ = ["Encoder", "Flat", "Ladder", "Latent", "Variational"]
+__all__ = ["Encoder", "Flat", "Grid", "Ladder", "Latent", "Variational"]

@@ -74,12 +74,16 @@ class Half(nn.Sequential):
         """Let a decoder begin near `raw`, [*shape], as far as the biases of its last layer can: one for each element, or one for
         each channel, where `raw` is the same at every place. Else nothing changes.
         """
-        layers = [layer for layer in self if not isinstance(layer, (nn.Flatten, nn.Unflatten))]
+        layers = [layer for layer in self if not isinstance(layer, (nn.Flatten, nn.Unflatten, Crop))]
         last = layers[-1] if layers else None
         last = last.linear if isinstance(last, Beside) else last
         if isinstance(last, nn.Linear) and last.bias is not None and last.bias.numel() == raw.numel():
             last.bias.copy_(raw.flatten())
-        elif isinstance(last, nn.Conv2d) and last.bias is not None and bool((raw == raw[:, :1, :1]).all()):
+        elif (
+            isinstance(last, (nn.Conv2d, nn.ConvTranspose2d))
+            and last.bias is not None
+            and bool((raw == raw[:, :1, :1]).all())
+        ):
             last.bias.copy_(raw[:, 0, 0])
 
     @property

@@ -134,11 +134,11 @@ class Latent(Part):
             return f"{type(self).__name__} takes maps, and {type(network).__name__} gives vectors: use the {instead} network"
         prior = getattr(self, "prior", None)
         if prior is not None and prior.discrete != self.discrete:
-            others = " or ".join(name for name, other in registered(Prior).items() if other.discrete == self.discrete)
+            named = " or ".join(name for name, other in registered(Prior).items() if other.discrete == self.discrete)
             kinds = ("numbers", "entries of a codebook")
             of_prior, own = kinds[prior.discrete], kinds[self.discrete]
             name = type(self).__name__
-            return f"a {type(prior).__name__} prior is over {of_prior}, and the codes of {name} are {own}: use {others}"
+            return f"a {type(prior).__name__} prior is over {of_prior}, and the codes of {name} are {own}: use {named}"
         if prior is not None and prior.support not in (None, self.support):
             return _unlike(prior, self)
         return None

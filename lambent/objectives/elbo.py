@@ -17,11 +17,11 @@ from lambent.part import Part, elements, option
 class Elbo(Annealing):
     """−log p(x|z) + λ KL(q(z|x) ‖ p(z)), λ = `beta`. Kingma & Welling, 2014; β: Higgins et al., β-VAE, 2017.
 
-    free_bits: nats below which a unit's mean KL is not pushed (Kingma et al., 2016); free_group: a whole level's. capacity: λ |KL − C|, C growing to
-    `capacity` nats (Burgess et al., 2018). beta="auto": for a Gaussian that learns its scale, the optimal scale, which is
-    λ = σ² (Rybkin et al., σ-VAE, 2021); elsewhere λ follows a constraint on the reconstruction (Rezende & Viola, GECO, 2018):
-    it may not be worse than `target`, or, if that is not given, than the level reached in the first tenth of training under a
-    light λ of 0.1.
+    free_bits: nats below which a unit's mean KL is not pushed (Kingma et al., 2016); free_group: below which a whole level's is
+    not. capacity: λ |KL − C|, C growing to `capacity` nats (Burgess et al., 2018). beta="auto": for a Gaussian that learns its
+    scale, the optimal scale, which is λ = σ² (Rybkin et al., σ-VAE, 2021); elsewhere λ follows a constraint on the
+    reconstruction (Rezende & Viola, GECO, 2018): it may not be worse than `target`, or, if that is not given, than the level
+    reached in the first tenth of training under a light λ of 0.1.
 
     trim: after the first tenth of training, this share of each batch, the rows of the largest −ELBO, does not count, so that
     a few odd rows among those to train on are not learned (least trimmed squares; Rousseeuw, 1984). Each member of an ensemble
@@ -56,7 +56,8 @@ class Elbo(Annealing):
         papers={...: "kingma2016improved"},
     )
     settle: float = option(
-        "share of training after which the encoder stands still, and free_bits, free_group and floor end: the rest learns to read its codes",
+        "share of training after which the encoder stands still, and free_bits, free_group and floor end: the rest learns to "
+        "read its codes",
         default=1.0,
         above=0,
         maximum=1,

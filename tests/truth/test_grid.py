@@ -19,8 +19,9 @@ from lambent.model.likelihoods import Bernoulli, Gaussian
 from lambent.model.networks import Conv, ResNet
 from lambent.model.priors import Flow, Mixture
 from lambent.model.recomputing import recomputing
-from lambent.model.trace import first, fixed, from_posterior, from_prior, mean
+from lambent.model.trace import expected, first, fixed, from_posterior, from_prior, mean
 from lambent.objectives import Elbo
+from lambent.tasks import explore
 from lambent.training.fitting import fit
 
 Seed = Callable[[int], torch.Generator]
@@ -66,7 +67,7 @@ def pyramid(device: torch.device) -> LatentModel:
     The state's first channel carries z₁, its second z₂.
     """
     latent = Grid("1x1 /2x1", channels=(1,), width=(2,), blocks=0, activation="relu")
-    model = LatentModel(latent, Gaussian(scale="fixed", value=R), ResNet((1,), 1, 4, "relu", 2))
+    model = LatentModel(latent, Gaussian(scale="fixed", value=R), ResNet((1,), 1, 4, "relu", stem=2))
     model.setup((1, 4, 4), torch.zeros(4, 1, 4, 4), 0).double()
     with torch.no_grad():
         for parameter in model.parameters():
@@ -135,10 +136,10 @@ def test_under_the_exact_posterior_every_draw_gives_the_evidence(measured: Tenso
     model = pyramid(device)
     with torch.no_grad():
         trace = model.trace(measured, 7, from_posterior(torch.Generator(device).manual_seed(0)))
-    expected = log_evidence(measured)
-    torch.testing.assert_close(trace.log_weight.cpu(), expected.expand(7, -1), rtol=1e-6, atol=1e-6)
+    evidence = log_evidence(measured)
+    torch.testing.assert_close(trace.log_weight.cpu(), evidence.expand(7, -1), rtol=1e-6, atol=1e-6)
     found = bounds(model, measured, 16)
-    torch.testing.assert_close(found.bound, expected, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(found.bound, evidence, rtol=1e-6, atol=1e-6)
 
 
 def test_under_another_posterior_the_bound_is_below_and_rises_to_the_evidence(
@@ -148,11 +149,11 @@ def test_under_another_posterior_the_bound_is_below_and_rises_to_the_evidence(
     with torch.no_grad():
         model.latent.posterior.head.bias += torch.tensor([0.4, 0.3], device=device)
         model.latent.residues[0].head.bias += torch.tensor([0.2, 0.3], device=device)
-    expected = log_evidence(measured)
+    evidence = log_evidence(measured)
     few, many = bounds(model, measured, 1), bounds(model, measured, 4096)
-    assert float((expected - few.elbo).mean()) > 0.3
-    assert float((expected - many.elbo).min()) > 0.3
-    assert float((expected - many.bound).abs().mean()) < 0.02
+    assert float((evidence - few.elbo).mean()) > 0.3
+    assert float((evidence - many.elbo).min()) > 0.3
+    assert float((evidence - many.bound).abs().mean()) < 0.02
 
 
 def test_generated_pictures_have_the_pyramids_own_covariance(device: torch.device) -> None:
@@ -160,8 +161,8 @@ def test_generated_pictures_have_the_pyramids_own_covariance(device: torch.devic
     with torch.no_grad():
         px = model.generate(40_000, from_prior(torch.Generator(device).manual_seed(1)))
     means = px.mean.flatten(1)
-    for left, right, expected in ((0, 1, A**2 + S**2), (0, 2, A**2), (0, 15, A**2)):
-        assert float((means[:, left] * means[:, right]).mean()) == pytest.approx(expected, abs=0.03)
+    for left, right, covariance in ((0, 1, A**2 + S**2), (0, 2, A**2), (0, 15, A**2)):
+        assert float((means[:, left] * means[:, right]).mean()) == pytest.approx(covariance, abs=0.03)
 
 
 # ---- its terms ---------------------------------------------------------------------------------------------------
@@ -213,20 +214,29 @@ def test_every_group_below_sees_those_above_and_the_context(grid: Built, picture
         assert not torch.allclose(node.p.mean, base.p.mean)
 
 
-def test_first_groups_from_q_and_the_rest_from_p_give_what_a_level_holds(grid: Built, pictures: Tensor) -> None:
+def test_first_groups_from_q_and_the_rest_as_expected(grid: Built, pictures: Tensor) -> None:
     model = grid()
     whole = [node.z for node in model.infer(pictures, 1, mean)]
-
-    def of_prior(node: Any, level: int) -> Tensor:
-        return node.p.mean.expand(*node.shape, *node.p.event_shape)
-
     for count in range(4):
-        nodes = model.infer(pictures, 1, first(count, mean, of_prior))
+        nodes = model.infer(pictures, 1, first(count, mean, expected))
         for level, (node, all_from_q) in enumerate(zip(nodes, whole, strict=True)):
-            if level < count:
-                torch.testing.assert_close(node.z, all_from_q)
-            else:
-                torch.testing.assert_close(node.z[0], node.p.mean.expand(1, 8, *node.p.event_shape)[0])
+            wanted = all_from_q if level < count else node.p.mean.expand_as(node.z)
+            torch.testing.assert_close(node.z, wanted)
+
+
+def test_levels_shown_are_decoded_from_so_many_levels(grid: Built, pictures: Tensor) -> None:
+    model = grid()
+    held = explore.levels_shown(model, pictures)
+    assert explore.stages(model) == [1, 2, 3, 4]
+    assert held.shape == (8, 4, *EVENT)
+    assert torch.equal(held[:, -1], explore.reconstruct(model, pictures))
+    top = model.infer(pictures, 1, first(1, mean, expected))
+    assert torch.equal(held[:, 0], explore.decode(model, [node.z[0] for node in top]))
+    for node in top[1:]:
+        torch.testing.assert_close(node.z, node.p.mean.expand_as(node.z))
+    alone = explore.levels_shown(model, pictures[3:4], counts=[2])
+    torch.testing.assert_close(alone[0, 0], held[3, 1])
+    assert explore.stages(model, 2) == [1, 4]
 
 
 def test_free_nats_of_a_group_cost_the_same_as_none(grid: Built, pictures: Tensor, seed: Seed) -> None:
@@ -256,7 +266,7 @@ def test_recomputed_blocks_give_the_same_gradient(grid: Built, pictures: Tensor,
 
 
 @pytest.mark.parametrize(
-    ("layers", "image", "expected"),
+    ("layers", "image", "maps"),
     [
         ("1x1 4x2 7x4 14x3", (28, 28), [(1, 1), (4, 4), (7, 7), (14, 14)]),
         ("1x1 /8x2 /4x4 /2x3", (28, 28), [(1, 1), (4, 4), (7, 7), (14, 14)]),
@@ -264,8 +274,8 @@ def test_recomputed_blocks_give_the_same_gradient(grid: Built, pictures: Tensor,
         ("2x1 4x1", (16, 32), [(2, 4), (4, 8)]),
     ],
 )
-def test_layers_are_sizes_of_maps(layers: str, image: tuple[int, int], expected: list[tuple[int, int]]) -> None:
-    assert sizes(parsed(layers), *image) == expected
+def test_layers_are_sizes_of_maps(layers: str, image: tuple[int, int], maps: list[tuple[int, int]]) -> None:
+    assert sizes(parsed(layers), *image) == maps
 
 
 @pytest.mark.parametrize(
@@ -273,6 +283,7 @@ def test_layers_are_sizes_of_maps(layers: str, image: tuple[int, int], expected:
     [
         ("", "names no groups: write the top first"),
         ("4", "cannot be read at '4'"),
+        ("4x5000", "at most 1,000 groups"),
         ("4x0", "cannot be read at '4x0'"),
         ("/3x1", "the factor in '/3x1' must be a power of two"),
         ("4x1 2x1", "puts 4x1 above 2x1: write the top first"),
@@ -327,8 +338,8 @@ def test_maps_are_made_smaller_and_larger_by_equal_squares() -> None:
 
 def test_a_pointwise_map_is_a_convolution_of_one_place() -> None:
     layer, x = Pointwise(3, 5), torch.randn(2, 3, 4, 6)
-    expected = torch.nn.functional.conv2d(x, layer.weight[:, :, None, None], layer.bias)
-    torch.testing.assert_close(layer(x), expected)
+    convolved = torch.nn.functional.conv2d(x, layer.weight[:, :, None, None], layer.bias)
+    torch.testing.assert_close(layer(x), convolved)
 
 
 # ---- with other parts --------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ _HOMES = {
     "lambent.papers": ("citation",),
     "lambent.part": ("Part",),
     "lambent.model.posteriors": ("Diagonal", "Full", "Point", "Posterior"),
-    "lambent.model.priors": ("Mixture", "Prior", "Standard", "Vamp"),
+    "lambent.model.priors": ("Diffusion", "Mixture", "Prior", "Standard", "Vamp"),
     "lambent.objectives.factor": ("Factor",),
     "lambent.objectives.missing": ("NotMiwae",),
     "lambent.model.missingness": ("LinearMasking", "Missingness", "MlpMasking", "SelfMasking"),
@@ -37,7 +37,7 @@ _HOMES = {
     "lambent.tasks.impute": ("impute",),
     "lambent.tasks.judge": ("judge",),
     "lambent.tasks.predict": ("predict",),
-    "lambent.tasks.prior": ("fit_prior",),
+    "lambent.tasks.prior": ("fit_prior", "refine"),
     "lambent.tasks.synthesize": ("synthesize",),
 }  # fmt: skip
 _RENAMED = {"load": ("lambent.estimators", "load_estimator")}
@@ -89,7 +89,7 @@ if TYPE_CHECKING:
     from lambent.model.missingness import LinearMasking, Missingness, MlpMasking, SelfMasking
     from lambent.model.networks import Conv, Mlp, Network, ResNet
     from lambent.model.posteriors import Diagonal, Full, Point, Posterior
-    from lambent.model.priors import Mixture, Prior, Standard, Vamp
+    from lambent.model.priors import Diffusion, Mixture, Prior, Standard, Vamp
     from lambent.objectives import BetaTc, DipVae, Elbo, Loss, Objective, Wae
     from lambent.objectives.bounds import Ciwae, Iwae, Miwae, Piwae
     from lambent.objectives.factor import Factor
@@ -102,20 +102,20 @@ if TYPE_CHECKING:
     from lambent.tasks.impute import impute
     from lambent.tasks.judge import judge
     from lambent.tasks.predict import predict
-    from lambent.tasks.prior import fit_prior
+    from lambent.tasks.prior import fit_prior, refine
     from lambent.tasks.synthesize import synthesize
     from lambent.training.fitting import fit
 
 __all__ = [
     "CATALOG", "VAE", "ArtifactError", "Bernoulli", "BetaTc", "Categorical", "Ciwae", "Codebook", "ContinuousBernoulli", "Conv",
-    "DataError", "DataWarning", "Detector", "Diagonal", "DipVae", "DiscretizedLogistics", "DivergedError", "Elbo",
+    "DataError", "DataWarning", "Detector", "Diagonal", "Diffusion", "DipVae", "DiscretizedLogistics", "DivergedError", "Elbo",
     "Encoded", "Factor", "Fitted", "Flat", "Full", "Gaussian", "Hurdle", "Image", "Imputer", "InterruptedRun", "Iwae",
     "JohnsonSU", "Ladder", "LambentError", "Laplace", "Latent", "LatentModel", "Likelihood", "LinearMasking", "Loss",
     "MachineError", "Missingness", "Miwae", "Mixed", "Mixture", "Mlp", "MlpMasking", "Modality", "NegativeBinomial",
     "Network", "NotMiwae", "Objective", "Ordinal", "Part", "Piwae", "Point", "Poisson", "Posterior", "Prior", "ResNet",
     "RoundedLogistic", "SelfMasking", "Sprites", "Standard", "StudentT", "Table", "Trace", "UsageError", "Vamp", "Wae",
     "ZeroInflatedNegativeBinomial", "citation", "data", "detect", "drift", "evaluate", "fit", "fit_prior", "impute", "judge",
-    "load", "posteriors", "predict", "priors", "quantizers", "save", "synthesize",
+    "load", "posteriors", "predict", "priors", "quantizers", "refine", "save", "synthesize",
 ]  # fmt: skip
 
 

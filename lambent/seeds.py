@@ -34,6 +34,7 @@ STREAMS = {
     "further splits": 0x59117E5,
     "bootstrap of the tail": 0x7A11,
     "known cases": 0xCA5E5,
+    "probes of a trace": 0x7ACE,
 }
 
 

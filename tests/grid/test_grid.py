@@ -27,6 +27,7 @@ REFUSED = {
     ("Mixture", "Point"): "use the Standard prior",
     ("Vamp", "Point"): "use the Standard prior|use the Diagonal posterior",
     ("FlowPrior", "Point"): "use the Standard prior",
+    ("Diffusion", "Point"): "use the Standard prior",
     ("Categorical", "Conv"): "use the Mlp network",
     ("Categorical", "ResNet"): "use the Mlp network",
     ("Autoregressive", "Conv"): "use the Mlp network",
@@ -74,7 +75,7 @@ REFUSED = {
             "Factor",
         )
     },
-    **{("Codebook", name): "use Transformer or Uniform" for name in ("Standard", "Mixture", "Vamp", "FlowPrior")},
+    **{("Codebook", name): "use Transformer or Uniform" for name in ("Standard", "Mixture", "Vamp", "FlowPrior", "Diffusion")},
     **{(name, prior): "use Standard or" for name in ("Flat", "Ladder") for prior in ("Uniform", "Transformer")},
     ("Codebook", "Mlp"): "use the Conv or ResNet network",
     ("Mixture", "Wae"): "use the Standard or Flow prior",

@@ -57,7 +57,9 @@ def test_a_refined_run_stands_beside_the_old_one(lambent: Run, far_run: Path, pr
     old, found = package.load(far_run), package.load(new)
     assert (told["from"]["type"], told["to"]["type"]) == ("Standard", prior)
     assert found.model.latent.prior.spec() == told["to"]
-    assert all(torch.equal(a, b) for a, b in zip(old.model.decoder.parameters(), found.model.decoder.parameters(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(old.model.decoder.parameters(), found.model.decoder.parameters(), strict=True)
+    )
     assert found.provenance["refined"]["run"] == str(far_run)
     assert "Refined" in (new / "report.html").read_text()
     rows = generate(found, 2000, seed=0)[:, 0]

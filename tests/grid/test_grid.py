@@ -75,7 +75,10 @@ REFUSED = {
             "Factor",
         )
     },
-    **{("Codebook", name): "use Transformer or Uniform" for name in ("Standard", "Mixture", "Vamp", "FlowPrior", "Diffusion")},
+    **{
+        ("Codebook", name): "use Transformer or Uniform"
+        for name in ("Standard", "Mixture", "Vamp", "FlowPrior", "Diffusion")
+    },
     **{(name, prior): "use Standard or" for name in ("Flat", "Ladder") for prior in ("Uniform", "Transformer")},
     ("Codebook", "Mlp"): "use the Conv or ResNet network",
     ("Mixture", "Wae"): "use the Standard or Flow prior",

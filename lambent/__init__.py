@@ -14,7 +14,7 @@ _HOMES = {
     ),
     "lambent.estimators": ("Detector", "Imputer", "VAE"),
     "lambent.training.fitting": ("fit",),
-    "lambent.model.latents": ("Flat", "Ladder", "Latent"),
+    "lambent.model.latents": ("Codebook", "Flat", "Ladder", "Latent"),
     "lambent.model.likelihoods": (
         "Bernoulli", "Categorical", "ContinuousBernoulli", "DiscretizedLogistics", "Gaussian", "Hurdle", "JohnsonSU", "Laplace",
         "Likelihood", "Mixed", "NegativeBinomial", "Ordinal", "Poisson", "RoundedLogistic", "StudentT",
@@ -42,8 +42,13 @@ _HOMES = {
     "lambent.tasks.synthesize": ("synthesize",),
 }  # fmt: skip
 _RENAMED = {"load": ("lambent.estimators", "load_estimator")}
-# Two parts called Flow live in the latter.
-_MODULES = {"data": "lambent.data", "posteriors": "lambent.model.posteriors", "priors": "lambent.model.priors"}
+# Parts of one name in two families are told apart by these: posteriors.Flow and priors.Flow.
+_MODULES = {
+    "data": "lambent.data",
+    "posteriors": "lambent.model.posteriors",
+    "priors": "lambent.model.priors",
+    "quantizers": "lambent.model.quantizers",
+}
 _FOUND = {name: (module, name) for module, names in _HOMES.items() for name in names} | _RENAMED
 
 if TYPE_CHECKING:
@@ -62,8 +67,8 @@ if TYPE_CHECKING:
     from lambent.estimators import VAE, Detector, Imputer
     from lambent.estimators import load_estimator as load
     from lambent.fitted import Fitted, save
-    from lambent.model import LatentModel, Trace, posteriors, priors
-    from lambent.model.latents import Flat, Ladder, Latent
+    from lambent.model import LatentModel, Trace, posteriors, priors, quantizers
+    from lambent.model.latents import Codebook, Flat, Ladder, Latent
     from lambent.model.likelihoods import (
         Bernoulli,
         Categorical,
@@ -104,7 +109,7 @@ if TYPE_CHECKING:
     from lambent.training.fitting import fit
 
 __all__ = [
-    "CATALOG", "VAE", "ArtifactError", "Bernoulli", "BetaTc", "Categorical", "Ciwae", "ContinuousBernoulli", "Conv",
+    "CATALOG", "VAE", "ArtifactError", "Bernoulli", "BetaTc", "Categorical", "Ciwae", "Codebook", "ContinuousBernoulli", "Conv",
     "DataError", "DataWarning", "Detector", "Diagonal", "Diffusion", "DipVae", "DiscretizedLogistics", "DivergedError", "Elbo",
     "Encoded", "Factor", "Fitted", "Flat", "Full", "Gaussian", "Hurdle", "Image", "Imputer", "InterruptedRun", "Iwae",
     "JohnsonSU", "Ladder", "LambentError", "Laplace", "Latent", "LatentModel", "Likelihood", "LinearMasking", "Loss",
@@ -112,7 +117,7 @@ __all__ = [
     "Network", "NotMiwae", "Objective", "Ordinal", "Part", "Piwae", "Point", "Poisson", "Posterior", "Prior", "ResNet",
     "RoundedLogistic", "SelfMasking", "Sprites", "Standard", "StudentT", "Table", "Trace", "UsageError", "Vamp", "Wae",
     "ZeroInflatedNegativeBinomial", "citation", "data", "detect", "drift", "evaluate", "fit", "fit_prior", "impute", "judge",
-    "judge_samples", "load", "posteriors", "predict", "priors", "refine", "save", "synthesize",
+    "judge_samples", "load", "posteriors", "predict", "priors", "quantizers", "refine", "save", "synthesize",
 ]  # fmt: skip
 
 

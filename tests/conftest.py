@@ -35,6 +35,7 @@ from lambent.model.networks import Mlp, Network
 from lambent.model.noise import RowNoise, row_keys
 from lambent.model.posteriors import Posterior
 from lambent.model.priors import Prior
+from lambent.model.quantizers import Quantizer
 from lambent.model.trace import Draw, from_keys
 from lambent.objectives import Objective
 from lambent.part import Part, Shape, Spec, family, registered
@@ -48,6 +49,7 @@ FAMILIES: dict[str, type[Part]] = {
     "latent": Latent,
     "likelihood": Likelihood,
     "network": Network,
+    "quantizer": Quantizer,
     "objective": Objective,
 }
 
@@ -271,6 +273,8 @@ def in_company(specs: Row) -> Row:
     row = {name: spec for name, spec in specs.items() if spec}
     if "latent" not in row and "prior" in row and Prior.from_spec(row["prior"]).discrete:
         row["latent"] = {"type": "Codebook", "quantizer": {"type": "Finite", "levels": [3, 2]}}
+    if "quantizer" in row:
+        row["latent"] = {"type": "Codebook", "quantizer": row.pop("quantizer")}
     row = PLAIN | on_one_support(row)
     latent = registered(Latent)[row["latent"]["type"]]
     if latent.takes == "maps" and "network" not in specs:

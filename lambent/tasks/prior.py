@@ -36,7 +36,8 @@ class _PriorAlone(Objective):
     def forward(
         self, model: LatentModel, x: Tensor, generator: torch.Generator | None = None, context: Tensor | None = None
     ) -> Loss:
-        node = model.infer(x, CODES, from_posterior(generator), context)[0]
+        codes = 1 if model.latent.discrete else CODES  # without noise all are the same
+        node = model.infer(x, codes, from_posterior(generator), context)[0]
         assert isinstance(node.p, Explicit)
         return Loss(node.p.loss(node.z.detach(), generator).mean(0))
 

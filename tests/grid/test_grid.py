@@ -46,7 +46,7 @@ REFUSED = {
     ("Ladder", "BetaTc"): "use Flat",
     ("Ladder", "DipVae"): "use Flat",
     ("Ladder", "Piwae"): "use Miwae or Ciwae",
-    ("Grid", "Mlp"): "use the Conv or ResNet network",
+    ("Grid", "Mlp"): "use the Conv, ResNet or Transformer network",
     ("Grid", "Full"): "use Diagonal or Point",
     ("Grid", "FlowPosterior"): "use Diagonal or Point",
     ("Grid", "BetaTc"): "use Flat",
@@ -88,9 +88,12 @@ REFUSED = {
             "Factor",
         )
     },
-    **{("Codebook", name): "use Transformer or Uniform" for name in ("Standard", "Mixture", "Vamp", "FlowPrior")},
-    **{(name, prior): "use Standard or" for name in ("Flat", "Ladder") for prior in ("Uniform", "Transformer")},
-    ("Codebook", "Mlp"): "use the Conv or ResNet network",
+    **{
+        ("Codebook", name): "use Transformer or Uniform"
+        for name in ("Standard", "Mixture", "Vamp", "FlowPrior", "Diffusion", "Sphere")
+    },
+    **{(name, prior): "use Standard or" for name in ("Flat", "Ladder", "Grid") for prior in ("Uniform", "TransformerPrior")},
+    ("Codebook", "Mlp"): "use the Conv, ResNet or Transformer network",
     ("Mixture", "Wae"): "use the Standard or Flow prior",
     ("Vamp", "Wae"): "use the Standard or Flow prior",
     ("Mixture", "InfoVae"): "use the Standard or Flow prior",

@@ -112,8 +112,8 @@ class Latent(Part):
     def refusal(self, whole: Part) -> str | None:
         network = getattr(whole, "network", None)
         if self.takes == "maps" and network is not None and not network.spatial:
-            others = [name for name, other in registered(Network).items() if other.spatial]
-            instead = f"{', '.join(others[:-1])} or {others[-1]}"
+            spatial = [name for name, other in registered(Network).items() if other.spatial]
+            instead = f"{', '.join(spatial[:-1])} or {spatial[-1]}"
             return f"{type(self).__name__} takes maps, and {type(network).__name__} gives vectors: use the {instead} network"
         prior = getattr(self, "prior", None)
         if prior is not None and prior.discrete != self.discrete:

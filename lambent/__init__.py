@@ -106,11 +106,11 @@ __all__ = [
     "DataError", "DataWarning", "Detector", "Diagonal", "DipVae", "DiscretizedLogistics", "DivergedError", "Elbo",
     "Encoded", "Factor", "Fitted", "Flat", "Full", "Gaussian", "Hurdle", "Image", "Imputer", "InfoVae", "InterruptedRun", "Iwae",
     "JohnsonSU", "Ladder", "Lagging", "LambentError", "Laplace", "Latent", "LatentModel", "Likelihood", "LinearMasking", "Loss",
-    "MachineError", "MisesFisher", "Missingness", "Miwae", "Mixed", "Mixture", "Mlp", "MlpMasking", "Modality", "NegativeBinomial",
-    "Network", "NotMiwae", "Objective", "Ordinal", "Part", "Piwae", "Point", "Poisson", "Posterior", "Prior", "ResNet",
-    "RoundedLogistic", "SelfMasking", "Sphere", "Sprites", "Standard", "StudentT", "Table", "Trace", "UsageError", "Vamp", "Wae",
-    "ZeroInflatedNegativeBinomial", "citation", "data", "detect", "drift", "evaluate", "fit", "fit_prior", "impute", "judge",
-    "load", "posteriors", "predict", "priors", "save", "synthesize",
+    "MachineError", "MisesFisher", "Missingness", "Miwae", "Mixed", "Mixture", "Mlp", "MlpMasking", "Modality",
+    "NegativeBinomial", "Network", "NotMiwae", "Objective", "Ordinal", "Part", "Piwae", "Point", "Poisson", "Posterior", "Prior",
+    "ResNet", "RoundedLogistic", "SelfMasking", "Sphere", "Sprites", "Standard", "StudentT", "Table", "Trace", "UsageError",
+    "Vamp", "Wae", "ZeroInflatedNegativeBinomial", "citation", "data", "detect", "drift", "evaluate", "fit", "fit_prior",
+    "impute", "judge", "load", "posteriors", "predict", "priors", "save", "synthesize",
 ]  # fmt: skip
 
 

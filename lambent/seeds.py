@@ -35,6 +35,7 @@ STREAMS = {
     "bootstrap of the tail": 0x7A11,
     "known cases": 0xCA5E5,
     "examination": 0xE8A31,
+    "probes of a trace": 0x7ACE,
 }
 
 

@@ -3,6 +3,7 @@
 from lambent.distributions.columns import ColumnProduct
 from lambent.distributions.counted import Dispersed, ZeroInflated
 from lambent.distributions.elementwise import Binary, Observed, UnitInterval
+from lambent.distributions.entries import EntryMaps, QuantizedMap, UniformNumbers
 from lambent.distributions.explicit import Axes, Explicit, FromNoise, centre, constructed, independent, sample
 from lambent.distributions.limits import SCALE_RANGE, limited
 from lambent.distributions.logistic import LogisticPixels
@@ -30,6 +31,7 @@ __all__ = [
     "Delta",
     "DiagonalNormal",
     "Dispersed",
+    "EntryMaps",
     "Explicit",
     "FromNoise",
     "FullNormal",
@@ -37,6 +39,7 @@ __all__ = [
     "NormalMixture",
     "Observed",
     "PowerSpherical",
+    "QuantizedMap",
     "Rounded",
     "Shaped",
     "ShapedNoise",
@@ -44,6 +47,7 @@ __all__ = [
     "SquashedNormal",
     "StandardNormal",
     "Student",
+    "UniformNumbers",
     "UniformSphere",
     "UnitInterval",
     "UnitMixture",

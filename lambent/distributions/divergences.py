@@ -9,8 +9,10 @@ from torch.distributions import Distribution, kl_divergence, register_kl
 from lambent.distributions import (
     Delta,
     DiagonalNormal,
+    EntryMaps,
     FullNormal,
     PowerSpherical,
+    QuantizedMap,
     StandardNormal,
     UniformSphere,
     vector,
@@ -66,6 +68,10 @@ def _kl_spherical(q: PowerSpherical, p: UniformSphere) -> Tensor:
     return p.entropy() - q.entropy()
 
 
+def _kl_quantized(q: QuantizedMap, p: EntryMaps) -> Tensor:
+    return -p.log_prob_of(q.numbers)  # all of q's probability is there
+
+
 CLOSED: dict[tuple[type[Distribution], type[Distribution]], Callable[..., Tensor]] = {
     (DiagonalNormal, StandardNormal): _kl_diagonal_standard,
     (DiagonalNormal, DiagonalNormal): _kl_diagonal,
@@ -73,6 +79,7 @@ CLOSED: dict[tuple[type[Distribution], type[Distribution]], Callable[..., Tensor
     (FullNormal, DiagonalNormal): _kl_full_diagonal,
     (PowerSpherical, UniformSphere): _kl_spherical,
     (Delta, Distribution): _kl_delta,
+    (QuantizedMap, EntryMaps): _kl_quantized,
 }
 for (q_kind, p_kind), closed in CLOSED.items():
     register_kl(q_kind, p_kind)(closed)

@@ -7,7 +7,15 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from lambent.distributions import DiagonalNormal, FullNormal, NormalMixture, PowerSpherical, centre, vector
+from lambent.distributions import (
+    DiagonalNormal,
+    EntryMaps,
+    FullNormal,
+    NormalMixture,
+    PowerSpherical,
+    centre,
+    vector,
+)
 from lambent.distributions.divergences import unit_kl
 from lambent.metrics.directions import Directions, principal, summed_covariance, turning
 from lambent.model import LatentModel
@@ -66,7 +74,9 @@ class _Pieces:
         assert drawn.q is not None
         middle = beside(still.z)
         # A prior that is the same for all rows moves nothing: there this is the variance of the centre alone.
-        moved = beside(still.z - centre(still.p)) if still.p.batch_shape else middle
+        # Nor does one over entries of a codebook, which are names and no numbers.
+        same = not still.p.batch_shape or isinstance(still.p, EntryMaps)
+        moved = middle if same else beside(still.z - centre(still.p))
         known = unit_kl(drawn.q, _factor(drawn.p))
         spread = still.q.variance if isinstance(vector(still.q), DiagonalNormal | FullNormal | PowerSpherical) else None
         self.moved.append(_plain(moved))

@@ -13,8 +13,9 @@ from torch.distributions import Distribution
 
 from lambent.model import LatentModel
 from lambent.model.posteriors import Posterior
+from lambent.model.priors import Prior
 from lambent.model.trace import Trace
-from lambent.part import Part, Spec, option
+from lambent.part import Part, Spec, option, registered
 
 WIDE = 128  # units above which the full covariances of 50 Gaussians would cost more than the networks
 
@@ -48,6 +49,7 @@ class Objective(Part):
 
     needs_density: ClassVar[bool] = False  # log q(z|x) must exist
     needs_rows: ClassVar[bool] = False  # the number of rows must be known
+    discrete: ClassVar[bool] = False  # it can teach codes that are entries of a codebook, too
     needs_single: ClassVar[bool] = False  # one latent vector, Gaussian given x
     examined: ClassVar[int] = 0  # rows that it wants to look at after each epoch, by `examine`
     needs_space: ClassVar[bool] = False  # codes may lie anywhere, as they cannot on a sphere
@@ -110,6 +112,11 @@ class Objective(Part):
         if not isinstance(whole, LatentModel):
             return None
         name, latent, given = type(self).__name__, whole.latent, whole.latent.inference
+        if latent.discrete and not self.discrete:
+            return (
+                f"{name} is for codes with noise, and {type(latent).__name__} has entries of a codebook, one map for each row: "
+                "use the Elbo objective"
+            )
         if not latent.density and latent.learned:
             return (
                 f"a {given} posterior gives the {latent.origin} prior nothing to learn from: "
@@ -140,10 +147,13 @@ def seen(log_px: Tensor, kl: Tensor) -> dict[str, Tensor]:
 def suggested_latent(suggested: Spec, chosen: Spec, objective: Objective) -> Spec:
     """The latent that the data suggest, beside the one chosen in full so far.
 
-    Without its prior, so that the standard one stands, where the posterior gives a prior nothing to learn from (Point), or the
-    objective was made for N(0, I). Its full covariances, which grow with the square of the units, are diagonal above WIDE.
+    With the prior that is uniform on the sphere where the posterior's codes lie there. Without its prior, so that the standard
+    one stands, where the posterior gives a prior nothing to learn from (Point), or the objective was made for N(0, I). Its full
+    covariances, which grow with the square of the units, are diagonal above WIDE.
     """
     posterior, prior = chosen.get("posterior"), suggested.get("prior")
+    if posterior is not None and (support := Posterior.from_spec(posterior).support) != "space":
+        return {**suggested, "prior": {"type": next(n for n, p in registered(Prior).items() if p.support == support)}}
     dense = posterior is None or Posterior.from_spec(posterior).density
     if not dense or objective.standard_prior:
         return {name: value for name, value in suggested.items() if name != "prior"}

@@ -31,6 +31,7 @@ class Elbo(Annealing):
 
     papers = ("kingma2014auto",)
     many = True
+    discrete = True
 
     beta: float | Literal["auto"] = option(
         "weight λ of the KL, or auto",
@@ -196,6 +197,15 @@ class Elbo(Annealing):
         weighed = self.beta == "auto" or self.free_bits or self.capacity or self.floor
         if weighed and isinstance(whole, LatentModel) and not whole.latent.density:
             return "Elbo has no KL to weigh under a Point posterior: use Diagonal, or leave beta, free_bits, floor and capacity"
+        if (
+            isinstance(whole, LatentModel)
+            and whole.latent.discrete
+            and (self._steering(whole) or self.free_bits or self.floor)
+        ):
+            return (
+                f"Elbo cannot steer the KL of {type(whole.latent).__name__}, which teaches its prior alone: "
+                "leave beta, free_bits, floor and capacity"
+            )
         if self.capacity is not None and self.beta == "auto":
             return "Elbo cannot both steer the KL to a capacity and set beta by itself: give beta a number, or leave capacity out"
         units = sum(whole.latent.sizes_of_levels) if isinstance(whole, LatentModel) else 0
@@ -204,14 +214,23 @@ class Elbo(Annealing):
             return f"Elbo cannot steer the KL to {self.capacity:g} nats with {free}: raise capacity, or lower free_bits"
         return super().refusal(whole)
 
+    def _steering(self, model: LatentModel) -> bool:
+        """Whether the KL is brought to something by its weight."""
+        return self.capacity is not None or (self.beta == "auto" and not _calibrates(model))
+
     def cited(self, whole: Part) -> list[str]:
         """The papers behind its fields; beta="auto" is σ-VAE with a Gaussian that learns its scale, GECO with the rest."""
         keys = super().cited(whole)
         if not isinstance(whole, LatentModel):
             return keys
-        if isinstance(whole.likelihood, Gaussian) and whole.likelihood.scale != "fixed":
+        if _calibrates(whole):
             keys = ["rybkin2021simple" if key == "rezende2018taming" else key for key in keys]
         return keys if whole.latent.density else []  # an autoencoder's loss is no bound
+
+
+def _calibrates(model: LatentModel) -> bool:
+    """Whether beta="auto" takes the scale that fits best, and no constraint on the reconstruction."""
+    return isinstance(model.likelihood, Gaussian) and model.likelihood.scale != "fixed"
 
 
 def _times(term: Tensor, counts: float | Tensor) -> Tensor:

@@ -110,6 +110,8 @@ class Loop:
             # The limit is of the first loss: the opponent's own is on another scale, and need only be finite.
             self._update(run.opponent, taken & torch.isfinite(rival.detach().mean()), rate)
         run.objective.after(run.model, loss, taken)
+        if loss.trace is not None:
+            run.model.latent.follow(loss.trace.nodes, taken, run.generator)
         run.records.append((mean.detach(), {"loss": loss.rows.detach(), **loss.seen}))
         if not passed:
             self._inspect(x, rows)
@@ -154,6 +156,7 @@ class Loop:
             run.average.take(run.step)
         row = self._summed()
         row["learning_rate"] = self._rate(run.step - 1)  # a run resumed at the epoch's end has made no step yet
+        row |= run.model.latent.told()
         row |= validated(run)
         examined(run)
         row |= {"skipped": run.skipped, "seconds": (run.history.get("seconds") or [0.0])[-1] + seconds}  # type: ignore[operator]

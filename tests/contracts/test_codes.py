@@ -27,6 +27,8 @@ def test_prior_is_one_distribution_over_vectors(
 ) -> None:
     if size == 1 and Prior.from_spec(any_prior_spec).support == "sphere":
         pytest.skip("one unit has two directions, too few for a posterior")
+    if Prior.from_spec(any_prior_spec).discrete:
+        pytest.skip("over entries of a codebook, which have tests of their own")
     model, _ = assembled(prior=any_prior_spec, latent={"type": "Flat", "size": size})
     p = model.latent.prior(lambda rows: model.latent.posterior(model._features(rows)))
     assert tuple(p.batch_shape) == ()
@@ -120,11 +122,11 @@ def test_latent_leaves_a_node_for_each_level(
 ) -> None:
     model, x = assembled(latent=any_latent_spec)
     trace = model.trace(x, samples, from_posterior(seed(0)))
-    sizes = model.latent.sizes_of_levels
+    sizes, shapes = model.latent.sizes_of_levels, model.latent.shapes_of_levels
     assert len(trace.nodes) == len(sizes)
     assert len(sizes) == 1 or not model.latent.single
-    for node, size in zip(trace.nodes, sizes, strict=True):
-        assert node.z.shape == (samples, len(x), size)
+    for node, shape in zip(trace.nodes, shapes, strict=True):
+        assert node.z.shape == (samples, len(x), *shape)
         assert node.shape == (samples, len(x))
         assert node.log_ratio.shape == (samples, len(x))
         assert node.kl.expand(samples, len(x)).shape == (samples, len(x))
@@ -310,7 +312,7 @@ def test_priors_of_different_seeds_differ(any_prior_spec: Spec, unassembled: Ass
         model, x = unassembled(prior=any_prior_spec)
         built.append(model.setup(tuple(x.shape[1:]), x, number).latent.prior.state_dict())
     assert all(torch.equal(built[0][k], built[1][k]) for k in built[0])
-    if Prior.from_spec(any_prior_spec).learned:
+    if built[0]:
         assert any(not torch.equal(built[0][k], built[2][k]) for k in built[0])
 
 

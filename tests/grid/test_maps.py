@@ -18,7 +18,7 @@ from lambent.model.latents.base import Encoder, Features
 from lambent.model.likelihoods import Bernoulli
 from lambent.model.networks import Conv, Mlp, Network, ResNet, Transformer
 from lambent.model.posteriors import Diagonal, Full, Point, Posterior
-from lambent.model.priors import Flow, Mixture, Prior, Standard, Vamp
+from lambent.model.priors import Diffusion, Flow, Mixture, Prior, Standard, Vamp
 from lambent.model.trace import Draw, Node, fixed, from_posterior, from_prior, mean
 from lambent.objectives import BetaTc, Elbo, Objective
 from lambent.objectives.bounds import Iwae
@@ -74,6 +74,7 @@ PRIORS: dict[str, Callable[[], Prior]] = {
     "MixtureFull": lambda: Mixture(3, covariance="full"),
     "Flow": lambda: Flow(1, 4),
     "Vamp": lambda: Vamp(3),
+    "Diffusion": lambda: Diffusion(4, 1, 2, 0, 2),
 }
 
 

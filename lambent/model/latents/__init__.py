@@ -1,7 +1,8 @@
 """Latents: how many z there are, and how they hang together."""
 
 from lambent.model.latents.base import Encoder, Latent, Variational
+from lambent.model.latents.codebook import Codebook
 from lambent.model.latents.flat import Flat
 from lambent.model.latents.ladder import Ladder
 
-__all__ = ["Encoder", "Flat", "Ladder", "Latent", "Variational"]
+__all__ = ["Codebook", "Encoder", "Flat", "Ladder", "Latent", "Variational"]

@@ -4,6 +4,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from typing import ClassVar, Literal
 
+import torch
 from torch import Tensor
 
 from lambent.model.networks import Network
@@ -109,6 +110,13 @@ class Latent(Part):
         """Begin with a posterior that is linear in the first features, as `Posterior.start`; whether it can."""
         return False
 
+    def follow(self, nodes: list[Node], taken: Tensor, generator: torch.Generator) -> None:
+        """Learn what is not learned by gradients from the nodes of a training step, unless it was skipped (not `taken`)."""
+
+    def told(self) -> dict[str, float | None]:
+        """What the steps of an epoch told of the codes beside the bound, for the history; the next epoch begins anew."""
+        return {}
+
     def refusal(self, whole: Part) -> str | None:
         network = getattr(whole, "network", None)
         if self.takes == "maps" and network is not None and not network.spatial:
@@ -169,7 +177,10 @@ def _unlike(prior: Prior, latent: Latent) -> str:
     """The refusal of a prior whose codes lie elsewhere than the posterior's."""
     named, given = type(prior).__name__, latent.inference
     alike = [name for name, other in registered(Posterior).items() if other.support == prior.support and other.density]
-    instead = " or ".join(name for name, other in registered(Prior).items() if other.support == latent.support)
+    priors = [
+        name for name, other in registered(Prior).items() if other.support == latent.support and not other.discrete
+    ]
+    instead = " or ".join(priors)
     where, other = LIE[str(prior.support)], LIE[latent.support]
     return (
         f"codes of a {named} prior lie {where}, and those of a {given} posterior {other}: "

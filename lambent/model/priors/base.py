@@ -39,6 +39,9 @@ class Prior(Part):
         Only Vamp looks at `posterior`, which maps rows to q(z|x). Of a discrete prior it is over whole numbers [height, width].
         """
 
+    def begin(self, codes: Tensor, seed: int = 0) -> None:
+        """Start from codes [n, *shape] of a model that is trained already, where that is better than from nought."""
+
     @property
     def held(self) -> int:
         """Numbers kept for each code while its density is computed; who computes many densities counts with them."""

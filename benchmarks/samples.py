@@ -30,6 +30,7 @@ from lambent.data import load, load_parted
 from lambent.data.kinds.modality import Encoded
 from lambent.data.splitting import take
 from lambent.disk.whole import write_whole
+from lambent.fitted import load as stored
 from lambent.metrics.samples import space
 from lambent.metrics.samples.learning import learned
 from lambent.model.latents import Latent
@@ -185,7 +186,11 @@ class Trial:
 
 
 def trained(trial: Trial, latent: Spec, minutes: float) -> tuple[Fitted, int, float]:
-    """An autoencoder trained for about so many minutes, as many epochs as fit by the time of the second one."""
+    """An autoencoder trained for about so many minutes, as many epochs as fit by the time of the second one; or the kept one."""
+    path = trial.args.keep / f"{trial.name}-{latent['type']}.safetensors"
+    if trial.args.kept and path.exists():
+        fitted = stored(path, trial.args.device)
+        return fitted, fitted.provenance["epochs"], fitted.provenance["minutes"]
     parts = trial.train.modality.defaults()
     wide = [32, 64, 128]
     spec: Spec = {
@@ -196,7 +201,7 @@ def trained(trial: Trial, latent: Spec, minutes: float) -> tuple[Fitted, int, fl
     }  # fmt: skip
     how = {
         "seed": trial.args.seed, "device": trial.args.device, "batch": 128, "learning_rate": 2e-3, "schedule": "cosine",
-        "warmup": 0.02, "average": 0.999,
+        "warmup": 0.02, "average": 0.99,
     }  # fmt: skip
     history = fit(LatentModel.from_spec(spec), Elbo(), trial.train, epochs=2, **how)
     first, second = history["seconds"]
@@ -204,12 +209,15 @@ def trained(trial: Trial, latent: Spec, minutes: float) -> tuple[Fitted, int, fl
     model = LatentModel.from_spec(spec)
     began = time.perf_counter()
     fit(model, Elbo(), trial.train, epochs=epochs, **how)
-    return Fitted(model.eval(), trial.train.modality), epochs, (time.perf_counter() - began) / 60
+    facts = {"epochs": epochs, "minutes": (time.perf_counter() - began) / 60}
+    fitted = Fitted(model.eval(), trial.train.modality, facts)
+    fitted.save(path)
+    return fitted, epochs, facts["minutes"]
 
 
 def refined(fitted: Fitted, trial: Trial, prior: Spec, minutes: float) -> tuple[Fitted, int, float]:
     """The same autoencoder under another prior, fitted to its codes for about so many minutes."""
-    how = {"seed": trial.args.seed, "device": trial.args.device, "learning_rate": 2e-3, "schedule": "cosine"}
+    how = {"seed": trial.args.seed, "learning_rate": 2e-3, "schedule": "cosine"}
     tried = fit_prior(copy.deepcopy(fitted), trial.train, prior, epochs=2, **how)
     epochs = 0
     if "seconds" in tried:
@@ -217,7 +225,7 @@ def refined(fitted: Fitted, trial: Trial, prior: Spec, minutes: float) -> tuple[
         epochs = max(3, int(minutes * 60 / max(1e-3, second - first)))
     other = copy.deepcopy(fitted)
     began = time.perf_counter()
-    fit_prior(other, trial.train, prior, epochs=max(1, epochs), average=0.999, **how)
+    fit_prior(other, trial.train, prior, epochs=max(1, epochs), average=0.99, **how)
     other.model.eval()
     return other, epochs, (time.perf_counter() - began) / 60
 
@@ -298,7 +306,10 @@ def main() -> None:
     parser.add_argument("--network", choices=("Conv", "ResNet"), default="ResNet")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--keep", type=Path, default=Path("runs/samples"), help="where feature spaces are kept")
+    parser.add_argument(
+        "--keep", type=Path, default=Path("runs/samples"), help="where feature spaces and autoencoders are kept"
+    )
+    parser.add_argument("--kept", action="store_true", help="take the autoencoders that were kept, and train none")
     parser.add_argument("--sheets", type=Path, help="a folder for the sheets of samples")
     parser.add_argument("--out", type=Path, default=RESULTS / "samples.json")
     args = parser.parse_args()

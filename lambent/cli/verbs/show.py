@@ -69,7 +69,7 @@ def _of_samples(options: Namespace, fitted: Fitted, voice: Voice) -> list[Sectio
         return []
     if not isinstance(fitted.modality, Image):
         raise UsageError(
-            "--generated of a report judges pictures; of a table: lambent evaluate RUN --generated N --out page.html"
+            "--generated of a report judges pictures; of a table: lambent evaluate RUN --generated N -o page.html"
         )
     return sample_sections(of_pictures(options, fitted, run_folder.model_file(options.run).parent, voice))
 

@@ -1,15 +1,18 @@
 """Tiles: whole photographs through a model that was trained on crops, a piece at a time, to the bits of the whole at once."""
 
+import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from lambent.data.photographs import photographs, picture
 from lambent.distributions.divergences import unit_kl, unit_log_ratio
 from lambent.errors import UsageError
 from lambent.fitted import Fitted
@@ -42,8 +45,8 @@ class Tiles:
     fitted: Fitted
     field: Field
     tile: int
-    _sized: dict[tuple[int, int], LatentModel] = field(default_factory=dict)
-    _lock: Lock = field(default_factory=Lock)
+    _sized: dict[tuple[int, int], LatentModel] = dataclasses.field(default_factory=dict)
+    _lock: Lock = dataclasses.field(default_factory=Lock)
 
     @classmethod
     def of(cls, fitted: Any, tile: int | str = "auto") -> "Tiles":
@@ -60,6 +63,14 @@ class Tiles:
             raise UsageError(f"tile takes a number of pixels or auto, not {tile!r}")
         unit = max(CELL, found.step)
         return cls(fitted, found, -(-wanted // unit) * unit)
+
+    def photographs(self, source: Any) -> Iterator[tuple[str | None, Tensor]]:
+        """Each picture of a file, a folder or an array, whole: its path, and its row [1, channels, height, width]."""
+        return photographs(self.fitted.modality, source)
+
+    def picture(self, x: Tensor) -> np.ndarray:
+        """A picture in stored units as levels, [height, width] or [height, width, 3], in 8 or 16 bits."""
+        return picture(self.fitted.modality, x)
 
     # ---- what is asked ------------------------------------------------------------------------------------------
 
@@ -80,7 +91,9 @@ class Tiles:
         """The most likely picture [1, channels, height, width] of that size for codes, as `encode` gives them."""
         for code, shape in zip(codes, self._levels(size), strict=True):
             if tuple(code.shape[1:]) != shape:
-                raise UsageError(f"a picture of {size[0]}×{size[1]} has codes {list(shape)}, not {list(code.shape[1:])}")
+                raise UsageError(
+                    f"a picture of {size[0]}×{size[1]} has codes {list(shape)}, not {list(code.shape[1:])}"
+                )
         out = torch.empty(1, self._model.event_shape[0], *size)
 
         def take(window: Window) -> None:
@@ -114,9 +127,7 @@ class Tiles:
 
     # ---- one window ---------------------------------------------------------------------------------------------
 
-    def _passed(
-        self, x: Tensor, window: Window, draw: Draw, context: Tensor | None
-    ) -> tuple[Tensor, list[Node]]:
+    def _passed(self, x: Tensor, window: Window, draw: Draw, context: Tensor | None) -> tuple[Tensor, list[Node]]:
         rows, columns = window.around
         model = self._of(window.size)
         return model.passed(x[..., rows.slice, columns.slice].to(model.device), draw, context)
@@ -160,8 +171,8 @@ class Tiles:
         found = unit_kl(node.q, node.p), unit_log_ratio(node.q, node.p, node.z)
         if found[0] is None or found[1] is None:
             raise UsageError(
-                f"the KL of this model ({self._model.latent.origin} prior) is no sum over places, so no score adds up from tiles: "
-                "use the Standard prior"
+                f"the KL of this model ({self._model.latent.origin} prior) is no sum over places, so no score adds up from "
+                "tiles: use the Standard prior"
             )
         return tuple(each.reshape(1, *node.z.shape[2:]) for each in found)  # type: ignore[return-value, union-attr]
 
@@ -221,9 +232,7 @@ class Tiles:
 
     def _levels(self, size: tuple[int, int]) -> list[Shape]:
         shapes = self._model.latent.shapes_of_levels
-        return [
-            (shape[0], *(-(-n // step) for n in size)) for shape, step in zip(shapes, self._steps, strict=True)
-        ]
+        return [(shape[0], *(-(-n // step) for n in size)) for shape, step in zip(shapes, self._steps, strict=True)]
 
     def _size(self, x: Tensor) -> tuple[int, int]:
         if x.dim() != 4 or len(x) != 1 or x.shape[1] != self._model.event_shape[0]:

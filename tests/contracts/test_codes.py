@@ -163,7 +163,9 @@ def test_prior_of_the_model_is_the_one_it_samples_from(any_latent_spec: Spec, as
 # ---- draws -------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(params=["Flat", "Ladder", "mixture", "mixture of full", "flow", "full", "point", "convolutional", "Grid"])
+@pytest.fixture(
+    params=["Flat", "Ladder", "mixture", "mixture of full", "flow", "full", "point", "convolutional", "Grid"]
+)
 def model_and_rows(request: pytest.FixtureRequest, assembled: Assembled) -> tuple[LatentModel, Tensor]:
     specs: dict[str, dict[str, Spec]] = {
         "Flat": {},

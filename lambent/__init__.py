@@ -40,6 +40,7 @@ _HOMES = {
     "lambent.tasks.prior": ("fit_prior", "refine"),
     "lambent.tasks.samples.judge": ("judge_samples",),
     "lambent.tasks.synthesize": ("synthesize",),
+    "lambent.tasks.tiles": ("Tiles",),
 }  # fmt: skip
 _RENAMED = {"load": ("lambent.estimators", "load_estimator")}
 # Parts of one name in two families are told apart by these: posteriors.Flow and priors.Flow.
@@ -116,8 +117,8 @@ __all__ = [
     "Likelihood", "LinearMasking", "Loss", "MachineError", "MisesFisher", "Missingness", "Miwae", "Mixed", "Mixture", "Mlp",
     "MlpMasking", "Modality", "NegativeBinomial", "Network", "NotMiwae", "Objective", "Ordinal", "Part", "Piwae", "Point",
     "Poisson", "Posterior", "Prior", "ResNet", "RoundedLogistic", "SelfMasking", "Sphere", "Sprites", "Standard", "StudentT",
-    "Table", "Trace", "UsageError", "Vamp", "Wae", "ZeroInflatedNegativeBinomial", "citation", "data", "detect", "drift",
-    "evaluate", "fit", "fit_prior", "impute", "judge", "judge_samples", "load", "posteriors", "predict", "priors",
+    "Table", "Tiles", "Trace", "UsageError", "Vamp", "Wae", "ZeroInflatedNegativeBinomial", "citation", "data", "detect",
+    "drift", "evaluate", "fit", "fit_prior", "impute", "judge", "judge_samples", "load", "posteriors", "predict", "priors",
     "quantizers", "refine", "save", "synthesize",
 ]  # fmt: skip
 

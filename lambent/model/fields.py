@@ -79,7 +79,7 @@ def _spoiled(probe: LatentModel, step: int, length: int, axis: int) -> int | Non
         for made in _made(probe, embedded):
             spoiled = torch.isnan(made).transpose(axis, -1).flatten(0, -2).any(0).nonzero()
             pixels = length // made.shape[axis]
-            if not len(spoiled) or int(spoiled[0]) == 0 and int(spoiled[-1]) == made.shape[axis] - 1:
+            if not len(spoiled) or (int(spoiled[0]) == 0 and int(spoiled[-1]) == made.shape[axis] - 1):
                 return None
             reached = (int(spoiled[-1]) + 1) * pixels - edge if before else edge - int(spoiled[0]) * pixels
             farthest = max(farthest, reached)
@@ -99,7 +99,6 @@ def _made(probe: LatentModel, embedded: Tensor) -> list[Tensor]:
 
 def _unbounded(model: LatentModel, why: str) -> UsageError:
     return UsageError(
-        f"this model ({type(model.latent).__name__}, {type(model.network).__name__}) cannot take a picture in tiles that equal the "
-        f"whole, for {why}: train one whose maps are all a share of the picture, such as Grid('/8x1'), or ask for tiles that are "
-        "approximate"
+        f"this model ({type(model.latent).__name__}, {type(model.network).__name__}) cannot take a picture in tiles that equal "
+        f"the whole, for {why}: train one whose maps are all a share of the picture, such as Grid('/8x1')"
     )

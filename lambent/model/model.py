@@ -182,7 +182,9 @@ class LatentModel(Part):
         if event == self.event_shape:
             return self
         if len(event) != 3 or len(self.event_shape) != 3 or event[0] != self.event_shape[0]:
-            raise UsageError(f"a model of {list(self.event_shape)} (channels, height, width) serves none of {list(event)}")
+            raise UsageError(
+                f"a model of {list(self.event_shape)} (channels, height, width) serves none of {list(event)}"
+            )
         # Twice the own size tells as well as any other, and what knows the size takes little memory there.
         self._sized((event[0], *(2 * side for side in self.event_shape[1:])))
         return self._sized(event)

@@ -1,15 +1,18 @@
 """Tiles: whole photographs through a model that was trained on crops, a piece at a time, to the bits of the whole at once."""
 
+import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from lambent.data.photographs import photographs, picture
 from lambent.distributions.divergences import unit_kl, unit_log_ratio
 from lambent.errors import UsageError
 from lambent.fitted import Fitted
@@ -26,7 +29,7 @@ from lambent.tasks.windows import Span, Window, windows
 from lambent.training import heap
 
 CELL = 64  # pixels of a square whose log-probabilities are summed together, wherever tiles begin
-USUAL = 256  # pixels of a tile's side
+USUAL = 512  # pixels of a tile's side
 DRAWN = 2**20  # numbers of noise that are made at a time
 
 
@@ -42,12 +45,12 @@ class Tiles:
     fitted: Fitted
     field: Field
     tile: int
-    _sized: dict[tuple[int, int], LatentModel] = field(default_factory=dict)
-    _lock: Lock = field(default_factory=Lock)
+    _sized: dict[tuple[int, int], LatentModel] = dataclasses.field(default_factory=dict)
+    _lock: Lock = dataclasses.field(default_factory=Lock)
 
     @classmethod
     def of(cls, fitted: Any, tile: int | str = "auto") -> "Tiles":
-        """tile: pixels of a tile's side, brought up to what the model's maps allow; auto: 256, or twice what tiles overlap by.
+        """tile: pixels of a tile's side, brought up to what the model's maps allow; auto: 512, or twice what tiles overlap by.
 
         Raises `UsageError` for a model whose field has no bound, or whose weights know the size of a picture.
         """
@@ -61,6 +64,14 @@ class Tiles:
         unit = max(CELL, found.step)
         return cls(fitted, found, -(-wanted // unit) * unit)
 
+    def photographs(self, source: Any) -> Iterator[tuple[str | None, Tensor]]:
+        """Each picture of a file, a folder or an array, whole: its path, and its row [1, channels, height, width]."""
+        return photographs(self.fitted.modality, source)
+
+    def picture(self, x: Tensor) -> np.ndarray:
+        """A picture in stored units as levels, [height, width] or [height, width, 3], in 8 or 16 bits."""
+        return picture(self.fitted.modality, x)
+
     # ---- what is asked ------------------------------------------------------------------------------------------
 
     def encode(self, x: Tensor, context: Tensor | None = None, draw: Draw = mean) -> list[Tensor]:
@@ -68,7 +79,9 @@ class Tiles:
         codes = [torch.empty(1, *shape) for shape in self._levels(self._size(x))]
 
         def take(window: Window) -> None:
-            nodes = self._passed(x, window, draw, context)[1]
+            rows, columns = window.around
+            model = self._of(window.size)
+            nodes = model.infer(x[..., rows.slice, columns.slice].to(model.device), 1, draw, context)
             for code, node, step in zip(codes, nodes, self._steps, strict=True):
                 rows, columns = (span.of_maps(step) for span in window.tile)
                 code[..., rows.slice, columns.slice] = _part(node.z[0], window, step)
@@ -80,7 +93,9 @@ class Tiles:
         """The most likely picture [1, channels, height, width] of that size for codes, as `encode` gives them."""
         for code, shape in zip(codes, self._levels(size), strict=True):
             if tuple(code.shape[1:]) != shape:
-                raise UsageError(f"a picture of {size[0]}×{size[1]} has codes {list(shape)}, not {list(code.shape[1:])}")
+                raise UsageError(
+                    f"a picture of {size[0]}×{size[1]} has codes {list(shape)}, not {list(code.shape[1:])}"
+                )
         out = torch.empty(1, self._model.event_shape[0], *size)
 
         def take(window: Window) -> None:
@@ -114,9 +129,7 @@ class Tiles:
 
     # ---- one window ---------------------------------------------------------------------------------------------
 
-    def _passed(
-        self, x: Tensor, window: Window, draw: Draw, context: Tensor | None
-    ) -> tuple[Tensor, list[Node]]:
+    def _passed(self, x: Tensor, window: Window, draw: Draw, context: Tensor | None) -> tuple[Tensor, list[Node]]:
         rows, columns = window.around
         model = self._of(window.size)
         return model.passed(x[..., rows.slice, columns.slice].to(model.device), draw, context)
@@ -160,8 +173,8 @@ class Tiles:
         found = unit_kl(node.q, node.p), unit_log_ratio(node.q, node.p, node.z)
         if found[0] is None or found[1] is None:
             raise UsageError(
-                f"the KL of this model ({self._model.latent.origin} prior) is no sum over places, so no score adds up from tiles: "
-                "use the Standard prior"
+                f"the KL of this model ({self._model.latent.origin} prior) is no sum over places, so no score adds up from "
+                "tiles: use the Standard prior"
             )
         return tuple(each.reshape(1, *node.z.shape[2:]) for each in found)  # type: ignore[return-value, union-attr]
 
@@ -221,9 +234,7 @@ class Tiles:
 
     def _levels(self, size: tuple[int, int]) -> list[Shape]:
         shapes = self._model.latent.shapes_of_levels
-        return [
-            (shape[0], *(-(-n // step) for n in size)) for shape, step in zip(shapes, self._steps, strict=True)
-        ]
+        return [(shape[0], *(-(-n // step) for n in size)) for shape, step in zip(shapes, self._steps, strict=True)]
 
     def _size(self, x: Tensor) -> tuple[int, int]:
         if x.dim() != 4 or len(x) != 1 or x.shape[1] != self._model.event_shape[0]:

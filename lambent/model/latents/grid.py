@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributions import Distribution
 
 from lambent.distributions import SCALE_RANGE, DiagonalNormal, limited, shaped
 from lambent.model.joining import joined
@@ -150,19 +151,14 @@ class Grid(Variational):
             if read is not None:
                 read = read.repeat(shape[0], 1, 1, 1) if shape[0] > 1 else read
                 residue = recomputed(self.residues[group - 1], activated, read)
-        location, log_scale = self._halves(parameters, shape)
-        log_scale = limited(log_scale, *SCALE_RANGE)
-        p = shaped(DiagonalNormal(location, log_scale), event)
-        if read is None:
-            return Node(p, None, shape)
-        shift, stretch = self._halves(residue, shape)
-        q = DiagonalNormal(location + shift, limited(log_scale + stretch, *SCALE_RANGE))
-        return Node(p, shaped(q, event), shape)
+        own = self._vectors(parameters, shape)
+        p = _normal(own, event)
+        return Node(p, None if read is None else _normal(own + self._vectors(residue, shape), event), shape)
 
-    def _halves(self, parameters: Tensor, shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        """Maps [samples · rows, 2 · channels, height, width] as two of vectors, [samples, rows, units]."""
-        first, second = parameters.to(self.dtype).flatten(1).unflatten(0, shape).chunk(2, -1)
-        return first, second
+    def _vectors(self, parameters: Tensor, shape: tuple[int, int]) -> Tensor:
+        """Maps [samples · rows, 2 · channels, …] as vectors [samples, rows, 2 · units]: locations, then log scales."""
+        vectors: Tensor = parameters.to(self.dtype).flatten(1).unflatten(0, shape)
+        return vectors
 
     # ---- the way up: what q reads of x ---------------------------------------------------------------------------
 
@@ -270,3 +266,9 @@ class Grid(Variational):
             given = type(self.posterior).__name__
             return f"the codes of Grid are maps, and a {given} posterior is over vectors: use {others}"
         return super().refusal(whole)
+
+
+def _normal(parameters: Tensor, shape: Shape) -> Distribution:
+    """N(μ, diag σ²) over maps of a shape, from vectors of locations and log scales."""
+    location, log_scale = parameters.chunk(2, -1)
+    return shaped(DiagonalNormal(location, limited(log_scale, *SCALE_RANGE)), shape)

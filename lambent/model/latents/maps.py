@@ -47,9 +47,18 @@ class Residue(nn.Module):
         return hidden
 
 
-def convolution(inputs: int, outputs: int, kernel: int, after: str | None = None, scale: float = 1.0) -> nn.Conv2d:
+class Pointwise(nn.Linear):
+    """One linear map at every place of [batch, channels, height, width]: a convolution of 1 × 1 as a single matrix product."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.linear(x.permute(0, 2, 3, 1), self.weight, self.bias).permute(0, 3, 1, 2)
+
+
+def convolution(
+    inputs: int, outputs: int, kernel: int = 1, after: str | None = None, scale: float = 1.0
+) -> Pointwise | nn.Conv2d:
     """A convolution that keeps the variance of what the non-linearity `after` gives it, times scale²; biases of nought."""
-    layer = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
+    layer = Pointwise(inputs, outputs) if kernel == 1 else nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
     gain = 1.0 if after is None else GAINS[ACTIVATIONS[after]]
     nn.init.normal_(layer.weight, std=scale * gain / math.sqrt(inputs * kernel**2))
     assert layer.bias is not None

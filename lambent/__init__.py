@@ -39,6 +39,7 @@ _HOMES = {
     "lambent.tasks.predict": ("predict",),
     "lambent.tasks.prior": ("fit_prior",),
     "lambent.tasks.synthesize": ("synthesize",),
+    "lambent.tasks.tiles": ("Tiles",),
 }  # fmt: skip
 _RENAMED = {"load": ("lambent.estimators", "load_estimator")}
 # Two parts called Flow live in the latter.
@@ -108,7 +109,7 @@ __all__ = [
     "JohnsonSU", "Ladder", "LambentError", "Laplace", "Latent", "LatentModel", "Likelihood", "LinearMasking", "Loss",
     "MachineError", "Missingness", "Miwae", "Mixed", "Mixture", "Mlp", "MlpMasking", "Modality", "NegativeBinomial",
     "Network", "NotMiwae", "Objective", "Ordinal", "Part", "Piwae", "Point", "Poisson", "Posterior", "Prior", "ResNet",
-    "RoundedLogistic", "SelfMasking", "Sprites", "Standard", "StudentT", "Table", "Trace", "UsageError", "Vamp", "Wae",
+    "RoundedLogistic", "SelfMasking", "Sprites", "Standard", "StudentT", "Table", "Tiles", "Trace", "UsageError", "Vamp", "Wae",
     "ZeroInflatedNegativeBinomial", "citation", "data", "detect", "drift", "evaluate", "fit", "fit_prior", "impute", "judge",
     "load", "posteriors", "predict", "priors", "save", "synthesize",
 ]  # fmt: skip

@@ -152,6 +152,17 @@ def write_grid(path: Path, grid: Array | None, white: int = 255) -> Path:
     return write_bytes(path, buffer.getvalue())
 
 
+def write_picture(path: Path, picture: Array, white: int = 255) -> Path:
+    """One picture [H, W] or [H, W, 3] as it is, in 8 or 16 bits."""
+    from PIL import Image
+
+    if picture.dtype == np.uint16:
+        return write_bytes(path, sixteen_bits(spread(picture, white, 65535)))
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "PNG")
+    return write_bytes(path, buffer.getvalue())
+
+
 def sheet_of(pictures: Array, columns: int | None = None, white: int = 255) -> Array:
     """Pictures [n, H, W(, 3)] as a grid, about square unless told, filled up with white."""
     columns = min(len(pictures), columns or max(1, round(len(pictures) ** 0.5)))

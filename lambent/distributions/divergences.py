@@ -27,6 +27,21 @@ def unit_kl(q: Distribution, p: Distribution) -> Tensor | None:
     return None
 
 
+def unit_log_ratio(q: Distribution, p: Distribution, z: Tensor) -> Tensor | None:
+    """log p(z) − log q(z) of each unit, [*batch, size], where both factorize; None elsewhere. Maps are taken as vectors."""
+    shape = z.shape[len(z.shape) - len(q.event_shape) :]
+    q, p, z = vector(q), vector(p), z.flatten(-len(shape))
+    each = []
+    for d in (p, q):
+        if isinstance(d, StandardNormal):
+            each.append(-0.5 * z.square())
+        elif isinstance(d, DiagonalNormal):
+            each.append(-0.5 * ((z - d.location) * (-d.log_scale).exp()).square() - d.log_scale)
+        else:
+            return None
+    return each[0] - each[1]
+
+
 def _kl_diagonal_standard(q: DiagonalNormal, p: StandardNormal) -> Tensor:
     # In the step of every model with the standard prior: as few operations as will do.
     squares = torch.addcmul(q.location.square(), q.scale, q.scale)

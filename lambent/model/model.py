@@ -18,7 +18,7 @@ from lambent.model.missingness import Missingness
 from lambent.model.networks import Convolutional, Half, Mlp, Network, Pyramid
 from lambent.model.networks.stacked import apart, by_member, in_turn, stacked
 from lambent.model.starting import start
-from lambent.model.trace import Draw, Node, Trace, from_posterior, from_prior
+from lambent.model.trace import Draw, Node, Trace, fixed, from_posterior, from_prior
 from lambent.part import Part, Shape, family, option, registered
 from lambent.seeds import seeded
 
@@ -138,6 +138,16 @@ class LatentModel(Part):
         """The codes alone, without decoding: one node per level."""
         return self._infer(self._observed(x), samples, draw, context)[1]
 
+    def passed(self, x: Tensor, draw: Draw, context: Tensor | None = None) -> tuple[Tensor, list[Node]]:
+        """One code of each stored row, and what the decoder makes of it: raw output [rows, *raw], one node per level."""
+        hidden, nodes = self._infer(self._observed(x), 1, draw, context)
+        return self._raw(hidden, self._given(context, len(x))), nodes
+
+    def unfolded(self, codes: list[Tensor], context: Tensor | None = None) -> Tensor:
+        """The decoder's raw output [rows, *raw] for codes of every level, the top first, each [rows, *shape]."""
+        rows = len(codes[0])
+        return self._raw(self._imagined(rows, fixed(*codes), context)[0], self._given(context, rows))
+
     def imagine(self, n: int, draw: Draw | None = None, context: Tensor | None = None) -> list[Node]:
         """n codes from the prior, or from wherever `draw` takes them, without decoding: one node per level."""
         nodes: list[Node] = self._imagined(n, draw, context)[1]
@@ -162,6 +172,38 @@ class LatentModel(Part):
         alone: LatentModel = LatentModel.from_spec(self.spec() | {"members": 1}).setup(self.event_shape)
         alone.load_state_dict(apart(self, number))
         return alone.to(self.device, self.anchor.dtype).train(self.training)
+
+    def resized(self, event: Shape) -> "LatentModel":
+        """The same weights, shared with this model, for rows of another size: pictures of other heights and widths.
+
+        Raises `UsageError` that names the parts whose weights know the size of what the model was trained on.
+        """
+        event = tuple(int(n) for n in event)
+        if event == self.event_shape:
+            return self
+        if len(event) != 3 or len(self.event_shape) != 3 or event[0] != self.event_shape[0]:
+            raise UsageError(
+                f"a model of {list(self.event_shape)} (channels, height, width) serves none of {list(event)}"
+            )
+        # Twice the own size tells as well as any other, and what knows the size takes little memory there.
+        self._sized((event[0], *(2 * side for side in self.event_shape[1:])))
+        return self._sized(event)
+
+    def _sized(self, event: Shape) -> "LatentModel":
+        other: LatentModel = LatentModel.from_spec(self.spec()).setup(event)
+        own = self.state_dict()
+        knowing = sorted(name for name, value in other.state_dict().items() if own[name].shape != value.shape)
+        if knowing:
+            own_parts = {"latent"} if self.latent.takes == "vector" else {name.split(".")[0] for name in knowing}
+            parts = own_parts & {"latent", "likelihood"} or {"network"}
+            told = " and ".join(f"{type(getattr(self, part)).__name__}, the {part}" for part in sorted(parts))
+            shown = "×".join(map(str, self.event_shape))
+            raise UsageError(
+                f"this model takes pictures of {shown} alone, for weights of {told}, know that size ({knowing[0]}): "
+                "use a latent of maps that are a share of the picture, such as Grid('/8x1'), with a network of convolutions"
+            )
+        other.load_state_dict(own, assign=True)
+        return other.to(self.device, self.anchor.dtype).train(self.training)
 
     @property
     def code_shapes(self) -> tuple[Shape, ...]:
@@ -249,6 +291,11 @@ class LatentModel(Part):
         raw = raw.reshape(*batch, *self.raw_shape) if len(batch) > 1 else raw
         px: Distribution = self.likelihood(raw, given)
         return px
+
+    def _raw(self, hidden: Tensor, given: Tensor | None) -> Tensor:
+        with self._precision(hidden):
+            raw: Tensor = self.decoder(joined(hidden, given))
+        return raw.to(self.anchor.dtype)
 
     def _given(self, context: Tensor | None, rows: int) -> Tensor | None:
         """The context of so many rows, in the model's own type; None for a model without. Refuses any other shape."""

@@ -23,7 +23,9 @@ from lambent.cli.reading.flags import (
     whole,
 )
 from lambent.cli.reading.larger import in_memory, leading
+from lambent.cli.verbs import tiled
 from lambent.cli.verbs.measure import claim, lead_of, opened_with_rows
+from lambent.cli.verbs.tiled import add_tiles
 from lambent.cli.voice import Voice
 from lambent.data.conditions import named
 from lambent.errors import UsageError
@@ -51,8 +53,11 @@ def reconstruct(arguments: Sequence[str]) -> int:
         help="what each level of a hierarchy holds: each row from the first level, from the first two, … from all, the rest "
         "as the prior expects it; as a picture, a row's original before them",
     )
+    add_tiles(parser)
     options = read_options(parser, arguments)
     voice, path = Voice.of(options), claim(options, output.ALL)
+    if options.tiles is not None:
+        return tiled.reconstruct(options, path, voice)
     _, fitted, encoded = opened_with_rows(options, voice)
     picture = path.suffix.lower() == ".png"
     encoded = leading(encoded, options.limit or (SHOWN if picture else None))

@@ -22,8 +22,10 @@ from lambent.cli.reading.flags import (
     import_modules,
     whole,
 )
+from lambent.cli.verbs import tiled
 from lambent.cli.verbs.carry import metric_rows
 from lambent.cli.verbs.judging import add_judging, is_run, judged
+from lambent.cli.verbs.tiled import add_tiles
 from lambent.cli.voice import Voice
 from lambent.data import Encoded
 from lambent.data.condition import level_of
@@ -87,9 +89,12 @@ def score(arguments: Sequence[str]) -> int:
         action="store_true",
         help="of tables also nats:NAME, the share of each column in the log-likelihood: which cell is the odd one",
     )
+    add_tiles(parser)
     options = common(parser, machine=True).read(arguments)
     voice = Voice.of(options)
     path = claim(options, output.TABLES)
+    if options.tiles is not None:
+        return tiled.score(options, path, voice)
     _, fitted, encoded = opened_with_rows(options, voice)
     if not fitted.model.latent.density:
         raise UsageError(
@@ -179,9 +184,12 @@ def embed(arguments: Sequence[str]) -> int:
     add_rows(parser, "rows to embed")
     add_options_for_files(parser)
     add_given(parser, "embed the rows under this value, in place of their own")
+    add_tiles(parser)
     options = common(parser, machine=True).read(arguments)
     voice = Voice.of(options)
     path = claim(options, output.TABLES)
+    if options.tiles is not None:
+        return tiled.embed(options, path, voice)
     _, fitted, encoded = opened_with_rows(options, voice)
     encoded = larger.leading(encoded, options.limit)
     taken = fitted.rows(encoded, options.seed, named(options.given))

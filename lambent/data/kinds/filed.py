@@ -63,7 +63,7 @@ class Looked:
     deep: list[Path] = field(default_factory=list)
 
     def size(self, asked: Size | None, crop: int | None = None) -> Size:
-        """The size asked for, that of crops, or the one that all share; `DataError` where they do not, or are too small."""
+        """The size that was asked for, or of crops, or that all share; `DataError` where they do not, or are too small."""
         if crop is not None:
             for path, size in self.smallest:
                 crops.refuse_small(size, crop, str(path))

@@ -329,8 +329,8 @@ class Image(Modality):
     @property
     def target(self) -> Target:
         """What each picture in a file is brought to before anything is cut out of it."""
-        fit_to = None if self.size is None else self.fit_to
         size = None if self.crop is not None else (self.event[1], self.event[2])
+        fit_to = None if self.size is None else self.fit_to
         return Target(size, self.event[0], fit_to, self._two_level, self._scale, self._alpha)
 
     def as_rows(self, values: np.ndarray, where: str) -> Tensor:

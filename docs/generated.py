@@ -29,6 +29,7 @@ REPOSITORY = Path(__file__).parents[1]
 FLAGS = {
     "Prior": "--latent.prior",
     "Posterior": "--latent.posterior",
+    "Quantizer": "--latent.quantizer",
     "Modality": "--data",
     "Missingness": "--objective.missingness",
     "Score": "--score",

@@ -14,7 +14,7 @@ _HOMES = {
     ),
     "lambent.estimators": ("Detector", "Imputer", "VAE"),
     "lambent.training.fitting": ("fit",),
-    "lambent.model.latents": ("Flat", "Ladder", "Latent"),
+    "lambent.model.latents": ("Codebook", "Flat", "Ladder", "Latent"),
     "lambent.model.likelihoods": (
         "Bernoulli", "Categorical", "ContinuousBernoulli", "DiscretizedLogistics", "Gaussian", "Hurdle", "JohnsonSU", "Laplace",
         "Likelihood", "Mixed", "NegativeBinomial", "Ordinal", "Poisson", "RoundedLogistic", "StudentT",
@@ -26,7 +26,7 @@ _HOMES = {
     "lambent.papers": ("citation",),
     "lambent.part": ("Part",),
     "lambent.model.posteriors": ("Diagonal", "Full", "Point", "Posterior"),
-    "lambent.model.priors": ("Mixture", "Prior", "Standard", "Vamp"),
+    "lambent.model.priors": ("Diffusion", "Mixture", "Prior", "Standard", "Vamp"),
     "lambent.objectives.factor": ("Factor",),
     "lambent.objectives.missing": ("NotMiwae",),
     "lambent.model.missingness": ("LinearMasking", "Missingness", "MlpMasking", "SelfMasking"),
@@ -37,13 +37,19 @@ _HOMES = {
     "lambent.tasks.impute": ("impute",),
     "lambent.tasks.judge": ("judge",),
     "lambent.tasks.predict": ("predict",),
-    "lambent.tasks.prior": ("fit_prior",),
+    "lambent.tasks.prior": ("fit_prior", "refine"),
+    "lambent.tasks.samples.judge": ("judge_samples",),
     "lambent.tasks.synthesize": ("synthesize",),
     "lambent.tasks.tiles": ("Tiles",),
 }  # fmt: skip
 _RENAMED = {"load": ("lambent.estimators", "load_estimator")}
-# Two parts called Flow live in the latter.
-_MODULES = {"data": "lambent.data", "posteriors": "lambent.model.posteriors", "priors": "lambent.model.priors"}
+# Parts of one name in two families are told apart by these: posteriors.Flow and priors.Flow.
+_MODULES = {
+    "data": "lambent.data",
+    "posteriors": "lambent.model.posteriors",
+    "priors": "lambent.model.priors",
+    "quantizers": "lambent.model.quantizers",
+}
 _FOUND = {name: (module, name) for module, names in _HOMES.items() for name in names} | _RENAMED
 
 if TYPE_CHECKING:
@@ -62,8 +68,8 @@ if TYPE_CHECKING:
     from lambent.estimators import VAE, Detector, Imputer
     from lambent.estimators import load_estimator as load
     from lambent.fitted import Fitted, save
-    from lambent.model import LatentModel, Trace, posteriors, priors
-    from lambent.model.latents import Flat, Ladder, Latent
+    from lambent.model import LatentModel, Trace, posteriors, priors, quantizers
+    from lambent.model.latents import Codebook, Flat, Ladder, Latent
     from lambent.model.likelihoods import (
         Bernoulli,
         Categorical,
@@ -85,7 +91,7 @@ if TYPE_CHECKING:
     from lambent.model.missingness import LinearMasking, Missingness, MlpMasking, SelfMasking
     from lambent.model.networks import Conv, Mlp, Network, ResNet
     from lambent.model.posteriors import Diagonal, Full, Point, Posterior
-    from lambent.model.priors import Mixture, Prior, Standard, Vamp
+    from lambent.model.priors import Diffusion, Mixture, Prior, Standard, Vamp
     from lambent.objectives import BetaTc, DipVae, Elbo, Loss, Objective, Wae
     from lambent.objectives.bounds import Ciwae, Iwae, Miwae, Piwae
     from lambent.objectives.factor import Factor
@@ -98,20 +104,21 @@ if TYPE_CHECKING:
     from lambent.tasks.impute import impute
     from lambent.tasks.judge import judge
     from lambent.tasks.predict import predict
-    from lambent.tasks.prior import fit_prior
+    from lambent.tasks.prior import fit_prior, refine
+    from lambent.tasks.samples.judge import judge_samples
     from lambent.tasks.synthesize import synthesize
     from lambent.training.fitting import fit
 
 __all__ = [
-    "CATALOG", "VAE", "ArtifactError", "Bernoulli", "BetaTc", "Categorical", "Ciwae", "ContinuousBernoulli", "Conv",
-    "DataError", "DataWarning", "Detector", "Diagonal", "DipVae", "DiscretizedLogistics", "DivergedError", "Elbo",
+    "CATALOG", "VAE", "ArtifactError", "Bernoulli", "BetaTc", "Categorical", "Ciwae", "Codebook", "ContinuousBernoulli", "Conv",
+    "DataError", "DataWarning", "Detector", "Diagonal", "Diffusion", "DipVae", "DiscretizedLogistics", "DivergedError", "Elbo",
     "Encoded", "Factor", "Fitted", "Flat", "Full", "Gaussian", "Hurdle", "Image", "Imputer", "InterruptedRun", "Iwae",
     "JohnsonSU", "Ladder", "LambentError", "Laplace", "Latent", "LatentModel", "Likelihood", "LinearMasking", "Loss",
     "MachineError", "Missingness", "Miwae", "Mixed", "Mixture", "Mlp", "MlpMasking", "Modality", "NegativeBinomial",
     "Network", "NotMiwae", "Objective", "Ordinal", "Part", "Piwae", "Point", "Poisson", "Posterior", "Prior", "ResNet",
     "RoundedLogistic", "SelfMasking", "Sprites", "Standard", "StudentT", "Table", "Tiles", "Trace", "UsageError", "Vamp", "Wae",
     "ZeroInflatedNegativeBinomial", "citation", "data", "detect", "drift", "evaluate", "fit", "fit_prior", "impute", "judge",
-    "load", "posteriors", "predict", "priors", "save", "synthesize",
+    "judge_samples", "load", "posteriors", "predict", "priors", "quantizers", "refine", "save", "synthesize",
 ]  # fmt: skip
 
 

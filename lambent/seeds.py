@@ -35,6 +35,10 @@ STREAMS = {
     "bootstrap of the tail": 0x7A11,
     "views of rows": 0xC209,
     "known cases": 0xCA5E5,
+    "probes of a trace": 0x7ACE,
+    "examination": 0xE8A31,
+    "feature space": 0xFEA7,
+    "judged samples": 0x5A3D1E,
 }
 
 

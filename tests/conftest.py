@@ -35,10 +35,12 @@ from lambent.model.networks import Mlp, Network
 from lambent.model.noise import RowNoise, row_keys
 from lambent.model.posteriors import Posterior
 from lambent.model.priors import Prior
+from lambent.model.quantizers import Quantizer
 from lambent.model.trace import Draw, from_keys
 from lambent.objectives import Objective
 from lambent.part import Part, Shape, Spec, family, registered
 
+Row = dict[str, Any]
 REPOSITORY = Path(__file__).parents[1]
 EVENTS: tuple[Shape, ...] = ((1, 6, 5), (4,), (1,))
 FAMILIES: dict[str, type[Part]] = {
@@ -47,6 +49,7 @@ FAMILIES: dict[str, type[Part]] = {
     "latent": Latent,
     "likelihood": Likelihood,
     "network": Network,
+    "quantizer": Quantizer,
     "objective": Objective,
 }
 
@@ -256,24 +259,51 @@ def small_model(device: torch.device) -> Callable[..., LatentModel]:
     return built
 
 
-PLAIN_NETWORKS: dict[str, Spec] = {
-    "vector": {"type": "Mlp", "width": 5, "depth": 1},
-    "maps": {"type": "Conv", "channels": [3, 4], "width": 5},
+PLAIN: Row = {
+    "latent": {"type": "Flat", "size": 3},
+    "likelihood": {"type": "Gaussian"},
+    "network": {"type": "Mlp", "width": 5, "depth": 1},
 }
 
 
-def holds(latent: Spec, family_name: str) -> bool:
-    """Whether a latent has a field for a part of that family."""
-    return family_name in {field.name for field in dataclasses.fields(registered(Latent)[latent["type"]])}
+def in_company(specs: Row) -> Row:
+    """The described parts, and beside them the plainest that serve: a prior over entries with codes that are entries, a network
+    that gives maps with codes that are maps; without a posterior for a latent that has none of its own to choose.
+    """
+    row = {name: spec for name, spec in specs.items() if spec}
+    if "latent" not in row and "prior" in row and Prior.from_spec(row["prior"]).discrete:
+        row["latent"] = {"type": "Codebook", "quantizer": {"type": "Finite", "levels": [3, 2]}}
+    if "quantizer" in row:
+        row["latent"] = {"type": "Codebook", "quantizer": row.pop("quantizer")}
+    row = PLAIN | on_one_support(row)
+    latent = registered(Latent)[row["latent"]["type"]]
+    if latent.takes == "maps" and "network" not in specs:
+        row["network"] = {"type": "Conv", "channels": [3, 4], "width": 5}
+    return {name: spec for name, spec in row.items() if name != "posterior" or has(latent, name)}
 
 
-def assembled_from(seed: int = 0, **specs: Spec | None) -> tuple[LatentModel, Tensor]:
+def on_one_support(row: Row) -> Row:
+    """A prior or a posterior alone over another space than the default of the other, with the first that goes with it."""
+    given = [name for name in ("prior", "posterior") if name in row]
+    if len(given) != 1:
+        return row
+    other = {"prior": "posterior", "posterior": "prior"}[given[0]]
+    support = FAMILIES[given[0]].from_spec(row[given[0]]).support
+    if support in (None, "space"):
+        return row
+    return row | {other: next(small(cls) for cls in concrete(FAMILIES[other]) if cls.support == support)}
+
+
+def has(cls: type[Part], name: str) -> bool:
+    """Whether the part has a field of that name."""
+    return name in {field.name for field in dataclasses.fields(cls)}
+
+
+def assembled_from(seed: int = 0, **specs: Any) -> tuple[LatentModel, Tensor]:
     """A small model of the described parts, by family name, not set up; and eight rows that its likelihood holds."""
-    latent = dict(specs.get("latent") or {"type": "Flat", "size": 3})
-    kind = registered(Latent)[latent["type"]]
-    latent |= {name: specs[name] for name in ("prior", "posterior") if specs.get(name) and holds(latent, name)}
-    likelihood = specs.get("likelihood") or {"type": "Gaussian"}
-    network = specs.get("network") or PLAIN_NETWORKS[kind.takes]
+    row = in_company(specs)
+    latent = row["latent"] | {name: row[name] for name in ("prior", "posterior") if name in row}
+    likelihood, network = row["likelihood"], row["network"]
     model = LatentModel.from_spec(
         {"type": "LatentModel", "latent": latent, "likelihood": likelihood, "network": network}
     )

@@ -3,12 +3,14 @@
 from lambent.distributions.columns import ColumnProduct
 from lambent.distributions.counted import Dispersed, ZeroInflated
 from lambent.distributions.elementwise import Binary, Observed, UnitInterval
+from lambent.distributions.entries import EntryMaps, QuantizedMap, UniformNumbers
 from lambent.distributions.explicit import Axes, Explicit, FromNoise, centre, constructed, independent, sample
 from lambent.distributions.limits import SCALE_RANGE, limited
 from lambent.distributions.logistic import LogisticPixels
 from lambent.distributions.mixtures import NormalMixture, UnitMixture
 from lambent.distributions.rounded import Rounded
 from lambent.distributions.shaped import Shaped, ShapedNoise, shaped, vector
+from lambent.distributions.sphere import PowerSpherical, UniformSphere
 from lambent.distributions.spiked import Spiked
 from lambent.distributions.squashed import SquashedNormal, squashed
 from lambent.distributions.student import Student
@@ -29,12 +31,15 @@ __all__ = [
     "Delta",
     "DiagonalNormal",
     "Dispersed",
+    "EntryMaps",
     "Explicit",
     "FromNoise",
     "FullNormal",
     "LogisticPixels",
     "NormalMixture",
     "Observed",
+    "PowerSpherical",
+    "QuantizedMap",
     "Rounded",
     "Shaped",
     "ShapedNoise",
@@ -42,6 +47,8 @@ __all__ = [
     "SquashedNormal",
     "StandardNormal",
     "Student",
+    "UniformNumbers",
+    "UniformSphere",
     "UnitInterval",
     "UnitMixture",
     "ZeroInflated",

@@ -6,7 +6,17 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, kl_divergence, register_kl
 
-from lambent.distributions import Delta, DiagonalNormal, FullNormal, StandardNormal, vector
+from lambent.distributions import (
+    Delta,
+    DiagonalNormal,
+    EntryMaps,
+    FullNormal,
+    PowerSpherical,
+    QuantizedMap,
+    StandardNormal,
+    UniformSphere,
+    vector,
+)
 
 
 def unit_kl(q: Distribution, p: Distribution) -> Tensor | None:
@@ -85,12 +95,22 @@ def are_diagonal(q: Distribution, p: Distribution) -> bool:
     return isinstance(q, DiagonalNormal) and isinstance(p, DiagonalNormal) and q.batch_shape == p.batch_shape
 
 
+def _kl_quantized(q: QuantizedMap, p: EntryMaps) -> Tensor:
+    return -p.log_prob_of(q.numbers)  # all of q's probability is there
+
+
+def _kl_spherical(q: PowerSpherical, p: UniformSphere) -> Tensor:
+    return p.entropy() - q.entropy()
+
+
 CLOSED: dict[tuple[type[Distribution], type[Distribution]], Callable[..., Tensor]] = {
     (DiagonalNormal, StandardNormal): _kl_diagonal_standard,
     (DiagonalNormal, DiagonalNormal): _kl_diagonal,
     (FullNormal, StandardNormal): _kl_full_standard,
     (FullNormal, DiagonalNormal): _kl_full_diagonal,
+    (PowerSpherical, UniformSphere): _kl_spherical,
     (Delta, Distribution): _kl_delta,
+    (QuantizedMap, EntryMaps): _kl_quantized,
 }
 for (q_kind, p_kind), closed in CLOSED.items():
     register_kl(q_kind, p_kind)(closed)

@@ -52,6 +52,14 @@ class Explicit(Distribution):
             f"{type(self).__name__} gives no distribution of one unit at a time: use a Standard, Mixture or Vamp prior"
         )
 
+    def loss(self, value: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """What is least in the mean over values where this is their distribution, [...]; −log p, unless another costs less."""
+        return -self.log_prob(value)
+
+    def upper(self, value: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """−log p(value) in nats, [...], or, where that takes long, an unbiased estimate of a bound above it, to train by."""
+        return -self.log_prob(value)
+
     @abstractmethod
     def rsample(
         self, sample_shape: Axes = Size(), generator: torch.Generator | None = None, temperature: float = 1.0

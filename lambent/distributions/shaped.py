@@ -33,6 +33,12 @@ class Shaped(Explicit):
         density: Tensor = self.base.log_prob(self._folded(value))
         return density
 
+    def loss(self, value: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        return self.base.loss(self._folded(value), generator)
+
+    def upper(self, value: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        return self.base.upper(self._folded(value), generator)
+
     def conditional(self, unit: int, before: Tensor) -> Distribution:
         """As of the vector: units in the order of its elements, `before` [..., unit]."""
         given: Distribution = self.base.conditional(unit, before)
@@ -82,6 +88,12 @@ class ShapedNoise(FromNoise):
         flat = self._drawn[1] if own and self._drawn is not None else value.flatten(-len(self.event_shape))
         density: Tensor = self.base.log_prob(flat)
         return density
+
+    def loss(self, value: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        return self.base.loss(value.flatten(-len(self.event_shape)), generator)
+
+    def upper(self, value: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        return self.base.upper(value.flatten(-len(self.event_shape)), generator)
 
     def conditional(self, unit: int, before: Tensor) -> Distribution:
         """As of the vector: units in the order of its elements, `before` [..., unit]."""

@@ -48,7 +48,8 @@ def bounds(
     meaning. Burda et al., 2016.
     """
     heap.settle()
-    chunk = Chunk.of(model, samples, seed)
+    # Codes without noise are the same in all samples.
+    chunk = Chunk.of(model, 1 if model.latent.discrete else samples, seed)
     # Made at once: small pieces kept between large chunks would leave holes in the heap that no later chunk fits.
     found = torch.empty(4, len(x), dtype=torch.float64)
     with counting("scoring", len(x)) as add, steadily():

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from lambent.distributions import DiagonalNormal, FullNormal, NormalMixture, centre, vector
+from lambent.distributions import DiagonalNormal, EntryMaps, FullNormal, NormalMixture, PowerSpherical, centre, vector
 from lambent.distributions.divergences import unit_kl
 from lambent.metrics.directions import Directions, principal, summed_covariance, turning
 from lambent.model import LatentModel
-from lambent.model.trace import Node, beside, from_posterior, mean
+from lambent.model.trace import Node, beside, from_posterior, information, mean
 from lambent.progress import chunks
 from lambent.seeds import stream
 
@@ -66,9 +66,11 @@ class _Pieces:
         assert drawn.q is not None
         middle = beside(still.z)
         # A prior that is the same for all rows moves nothing: there this is the variance of the centre alone.
-        moved = beside(still.z - centre(still.p)) if still.p.batch_shape else middle
+        # Nor does one over entries of a codebook, which are names and no numbers.
+        same = not still.p.batch_shape or isinstance(still.p, EntryMaps)
+        moved = middle if same else beside(still.z - centre(still.p))
         known = unit_kl(drawn.q, _factor(drawn.p))
-        spread = still.q.variance if isinstance(vector(still.q), DiagonalNormal | FullNormal) else None
+        spread = still.q.variance if isinstance(vector(still.q), DiagonalNormal | FullNormal | PowerSpherical) else None
         self.moved.append(_plain(moved))
         self.centres.append(_plain(middle))
         self.spreads.append(None if spread is None else _plain(beside(spread.expand(still.z.shape))))
@@ -164,9 +166,5 @@ def mutual_information(
     picked = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))[:rows]
     given = None if context is None else context[picked].to(model.device)
     node = model.infer(x[picked].to(model.device), 1, from_posterior(generator), given)[0]
-    assert node.q is not None
-    z = node.z[0]
-    own = node.q.log_prob(node.z)[0]
-    joint = torch.cat([torch.logsumexp(node.q.log_prob(piece.unsqueeze(1)), -1) for piece in z.split(100)])
-    found = (own - joint + math.log(len(z))).double()
+    found = information(node).double()
     return float(found.mean()), float(found.std() / math.sqrt(len(found))) if len(found) > 1 else math.nan

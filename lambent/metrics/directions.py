@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from lambent.distributions import DiagonalNormal, FullNormal, NormalMixture, vector
+from lambent.distributions import DiagonalNormal, FullNormal, NormalMixture, PowerSpherical, vector
 from lambent.model.trace import Node
 
 LEAST = 1e-12  # share of the largest variance of q(z|x), added to each so that none is nought
@@ -31,18 +31,23 @@ class Directions(NamedTuple):
 
 
 def turning(node: Node) -> bool:
-    """Whether this level's code may be turned, so that units mean nothing alone: p or q has full covariances."""
+    """Whether this level's code may be turned, so that units mean nothing alone: a full covariance, or a sphere."""
     p, q = vector(node.p), None if node.q is None else vector(node.q)
     components = p.components if isinstance(p, NormalMixture) else p
-    return isinstance(components, FullNormal) or isinstance(q, FullNormal)
+    return isinstance(components, FullNormal) or isinstance(q, FullNormal | PowerSpherical)
 
 
 def summed_covariance(q: Distribution, rows: int) -> Tensor:
-    """Σ_x Cov(q(z|x)) of a Gaussian posterior, [units, units] in float64."""
+    """Σ_x Cov(q(z|x)) of a Gaussian posterior, or one over a sphere, [units, units] in float64."""
     if isinstance(q, FullNormal):
         factors = q.factor.reshape(-1, *q.factor.shape[-2:]).double()
         beside = factors.transpose(0, 1).flatten(1)  # all factors in a row: [units, rows · units]
         return (beside @ beside.T).cpu() * (rows / len(factors))
+    if isinstance(q, PowerSpherical):
+        along, across = (spread.reshape(-1) for spread in q.spreads)
+        centres = q.location.double().reshape(-1, q.event_shape[-1])
+        even = torch.eye(q.event_shape[-1], dtype=torch.float64, device=centres.device) * across.sum()
+        return (even + (centres.T * (along - across)) @ centres).cpu() * (rows / len(centres))
     assert isinstance(q, DiagonalNormal)
     variances = q.variance.double().reshape(-1, q.event_shape[-1])
     return torch.diag(variances.sum(0)).cpu() * (rows / len(variances))

@@ -15,7 +15,7 @@ from lambent.model.latents import Flat, Latent
 from lambent.model.latents.base import Features
 from lambent.model.likelihoods import Bernoulli, Likelihood
 from lambent.model.missingness import Missingness
-from lambent.model.networks import Convolutional, Half, Mlp, Network, Pyramid
+from lambent.model.networks import Half, Mlp, Network, Pyramid, Spatial
 from lambent.model.networks.stacked import apart, by_member, in_turn, stacked
 from lambent.model.starting import start
 from lambent.model.trace import Draw, Node, Trace, fixed, from_posterior, from_prior
@@ -114,7 +114,7 @@ class LatentModel(Part):
 
     def _encoder_for(self, event: Shape) -> Half | Pyramid:
         if self.latent.takes == "maps":
-            assert isinstance(self.network, Convolutional)
+            assert isinstance(self.network, Spatial)
             return self.network.pyramid(event)
         return self.network.encoder(event)
 
@@ -226,19 +226,24 @@ class LatentModel(Part):
     @contextmanager
     def standing(self) -> Iterator[None]:
         """While active, passes carry no gradient to the weights that q(z|x) alone goes through."""
+        with _still(self._inference()):
+            yield
+
+    @contextmanager
+    def leading(self) -> Iterator[None]:
+        """While active, passes carry a gradient to the weights that q(z|x) alone goes through, and to no others."""
+        own = {id(p) for p in self._inference()}
+        with _still([p for p in self.parameters() if id(p) not in own]):
+            yield
+
+    def _inference(self) -> list[nn.Parameter]:
+        """The weights that q(z|x) alone goes through."""
         parts = [
             self.encoder,
             *self.likelihood.reading(),
             *(getattr(self.latent, name) for name in self.latent.inferring),
         ]
-        learning = [p for part in parts for p in part.parameters() if p.requires_grad]
-        try:
-            for parameter in learning:
-                parameter.requires_grad_(False)
-            yield
-        finally:
-            for parameter in learning:
-                parameter.requires_grad_(True)
+        return [p for part in parts for p in part.parameters()]
 
     def _imagined(self, n: int, draw: Draw | None, context: Tensor | None) -> tuple[Tensor, list[Node]]:
         found: tuple[Tensor, list[Node]] = self.latent(
@@ -317,6 +322,19 @@ class LatentModel(Part):
     def device(self) -> torch.device:
         device: torch.device = self.anchor.device
         return device
+
+
+@contextmanager
+def _still(parameters: list[nn.Parameter]) -> Iterator[None]:
+    """While active, these weights get no gradient."""
+    learning = [p for p in parameters if p.requires_grad]
+    try:
+        for parameter in learning:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for parameter in learning:
+            parameter.requires_grad_(True)
 
 
 def check(model: LatentModel, *others: Part) -> None:

@@ -1,16 +1,20 @@
 """Posteriors q(z | x): the probabilistic half of the encoder, from features to a distribution over codes."""
 
+import math
 from abc import abstractmethod
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
+from torch.nn import functional
 
-from lambent.distributions import SCALE_RANGE, Delta, DiagonalNormal, FullNormal, limited, shaped
+from lambent.distributions import SCALE_RANGE, Delta, DiagonalNormal, FullNormal, PowerSpherical, limited, shaped
 from lambent.distributions.flows import FlowNormal, coupling_flow, straighten
 from lambent.errors import UsageError
 from lambent.part import Part, Shape, elements, option
+
+CONCENTRATIONS = (-7.0, 9.0)  # log κ/d outside it is limited: from hardly a direction to hardly a spread
 
 
 class Posterior(Part):
@@ -19,6 +23,9 @@ class Posterior(Part):
     density: ClassVar[bool] = True  # False: no log q(z|x), so no bound on the evidence
     separable: ClassVar[bool] = True  # log q can be taken with its parameters held constant
     factorized: ClassVar[bool] = False  # q is a product over units
+    support: ClassVar[Literal["space", "sphere"]] = (
+        "space"  # where its codes lie: in all of space, or on the unit sphere
+    )
     maps: ClassVar[bool] = False  # takes features that are maps, and gives codes that are
 
     @abstractmethod
@@ -118,6 +125,35 @@ class Flow(Posterior):
         location, log_scale = self.head(features).chunk(2, -1)
         straight = DiagonalNormal(location, limited(log_scale, *SCALE_RANGE))
         return FlowNormal(straight, self.bend(self.narrow(features)).transform)
+
+
+class MisesFisher(Posterior):
+    """A bump about a direction, over unit vectors: p(z) ∝ (1 + μ(x)ᵀz)^κ(x), the power spherical distribution.
+
+    It stands in for von Mises and Fisher's exp(κ μᵀz), which has to be drawn by rejection. De Cao & Aziz, The Power Spherical
+    Distribution, 2020; Davidson et al., Hyperspherical Variational Auto-Encoders, 2018.
+    """
+
+    papers = ("decao2020power", "davidson2018hyperspherical")
+
+    support = "sphere"
+    many = True
+
+    def setup(self, features: Shape, shape: Shape) -> None:
+        self.size = _only_vectors(self, features, shape)
+        if self.size < 2:
+            raise UsageError(
+                "a MisesFisher posterior is over directions, of which one unit has two: use at least 2 units"
+            )
+        self.head = _small(nn.Linear(elements(features), self.size + 1))
+        assert self.head.bias is not None
+        with torch.no_grad():  # rows without features have a direction, too
+            nn.init.normal_(self.head.bias[: self.size], std=0.1)
+
+    def forward(self, features: Tensor) -> Distribution:
+        direction, log_ratio = self.head(features).split([self.size, 1], -1)
+        log_concentration = limited(log_ratio.squeeze(-1), *CONCENTRATIONS) + math.log(self.size)
+        return PowerSpherical(functional.normalize(direction, dim=-1), log_concentration)
 
 
 class Point(Posterior):

@@ -1,12 +1,13 @@
 """Draws of codes, and Node and Trace, the record of one top-down pass: it trains, samples, scores and edits."""
 
+import math
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from lambent.distributions import FromNoise, centre, sample
+from lambent.distributions import Explicit, FromNoise, QuantizedMap, centre, sample
 from lambent.distributions.divergences import are_diagonal, closed_kl, joint_kl, unit_kl
 from lambent.errors import UsageError
 from lambent.model.noise import RowNoise
@@ -17,23 +18,29 @@ class Node:
 
     shape: the leading axes (samples, rows) that z has, whatever broadcasting p and q do; z is [samples, rows, *event].
     cost: what training pays for this node beside its KL, [samples, rows], such as a codebook's commitment; None for nothing.
+    generator: what z was drawn from q by, as in training; a prior whose density takes long then bounds it by a random draw.
     """
 
-    __slots__ = ("cost", "p", "q", "shape", "z")
+    __slots__ = ("cost", "generator", "p", "q", "shape", "z")
 
     def __init__(self, p: Distribution, q: Distribution | None, shape: tuple[int, int]) -> None:
         self.p = p
         self.q = q
         self.shape = shape
         self.cost: Tensor | None = None
+        self.generator: torch.Generator | None = None
         self.z: Tensor
 
     @property
     def kl(self) -> Tensor:
-        """KL(q ‖ p) in nats, broadcastable to [samples, rows]: closed form where known, else log q(z) − log p(z)."""
+        """KL(q ‖ p) in nats, broadcastable to [samples, rows]: closed form where known, else log q(z) − log p(z), or a bound."""
         assert self.q is not None
         known = closed_kl(self.q, self.p)
-        return -self.log_ratio if known is None else known
+        if known is not None:
+            return known
+        if self.generator is not None and isinstance(self.p, Explicit):
+            return self.p.upper(self.z, self.generator) + self.q.log_prob(self.z)
+        return -self.log_ratio
 
     @property
     def unit_kl(self) -> Tensor | None:
@@ -106,6 +113,18 @@ def beside(z: Tensor) -> Tensor:
     return z[0] if len(z) == 1 else z.transpose(0, 1).flatten(1, 2)
 
 
+def information(node: Node) -> Tensor:
+    """log q(z|x) − log q(z) of the first sample of each row, [rows], q(z) the mean of the posteriors of these rows.
+
+    Its mean estimates I(x; z) in nats, of n rows at most log n. Hoffman & Johnson, ELBO surgery, 2016.
+    """
+    assert node.q is not None
+    z = node.z[0]
+    own = node.q.log_prob(node.z)[0]
+    joint = torch.cat([torch.logsumexp(node.q.log_prob(piece.unsqueeze(1)), -1) for piece in z.split(100)])
+    return own - joint + math.log(len(z))
+
+
 Draw = Callable[[Node, int], Tensor]
 
 
@@ -119,6 +138,7 @@ def from_posterior(generator: torch.Generator | None = None) -> Draw:
 
     def draw(node: Node, level: int) -> Tensor:
         assert node.q is not None
+        node.generator = generator
         missing = _missing(node, node.q)
         if missing == (1,) and not getattr(node.q, "remembers", False):
             # The same numbers without an axis to broadcast over, whose gradient would be summed again.
@@ -136,6 +156,8 @@ def from_keys(noise: RowNoise, keys: Tensor, first: int = 0, members: int = 1) -
     starts = {0: 0}  # of every level among the dimensions of the noise
 
     def draw(node: Node, level: int) -> Tensor:
+        if isinstance(node.q, QuantizedMap):  # no noise: one code for each row
+            return sample(node.q, _missing(node, node.q))
         assert isinstance(node.q, FromNoise)
         size = node.q.event_shape.numel()
         starts[level + 1] = starts[level] + size

@@ -4,8 +4,9 @@ from lambent.objectives.base import Annealing, Loss, Objective, suggested_latent
 from lambent.objectives.bounds import Ciwae, Iwae, Miwae, Piwae
 from lambent.objectives.elbo import Elbo
 from lambent.objectives.factor import Factor
+from lambent.objectives.lagging import Lagging
 from lambent.objectives.missing import NotMiwae
-from lambent.objectives.spread import BetaTc, DipVae, Wae
+from lambent.objectives.spread import BetaTc, DipVae, InfoVae, Wae
 
 __all__ = [
     "Annealing",
@@ -14,7 +15,9 @@ __all__ = [
     "DipVae",
     "Elbo",
     "Factor",
+    "InfoVae",
     "Iwae",
+    "Lagging",
     "Loss",
     "Miwae",
     "NotMiwae",

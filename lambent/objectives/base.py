@@ -48,7 +48,10 @@ class Objective(Part):
 
     needs_density: ClassVar[bool] = False  # log q(z|x) must exist
     needs_rows: ClassVar[bool] = False  # the number of rows must be known
+    discrete: ClassVar[bool] = False  # it can teach codes that are entries of a codebook, too
     needs_single: ClassVar[bool] = False  # one latent vector, Gaussian given x
+    examined: ClassVar[int] = 0  # rows that it wants to look at after each epoch, by `examine`
+    needs_space: ClassVar[bool] = False  # codes may lie anywhere, as they cannot on a sphere
     standard_prior = False  # made for N(0, I), as what disentangles is: a prior that the data suggest gives way
 
     def __post_init__(self) -> None:
@@ -90,6 +93,11 @@ class Objective(Part):
     def after(self, model: LatentModel, loss: Loss, taken: Tensor) -> None:
         """Learn what is not learned by gradients from the last pass, unless its step was skipped (`taken` is false)."""
 
+    def examine(
+        self, model: LatentModel, x: Tensor, context: Tensor | None, generator: torch.Generator | None = None
+    ) -> None:
+        """Look at `examined` rows after an epoch, the same ones each time; what is learned of them lies in buffers."""
+
     def weighed(self, reconstruction: float, kl: float) -> float:
         """The loss that these mean parts of the bound make, weights at their final values; judges validation rows."""
         return reconstruction + kl
@@ -104,10 +112,20 @@ class Objective(Part):
         """Whether the objective has stopped changing, so that losses of different epochs can be compared."""
         return True
 
+    @property
+    def steady(self) -> bool:
+        """Whether all later steps make the same operations with the same numbers of its own, so that a GPU may replay them."""
+        return False
+
     def refusal(self, whole: Part) -> str | None:
         if not isinstance(whole, LatentModel):
             return None
         name, latent, given = type(self).__name__, whole.latent, whole.latent.inference
+        if latent.discrete and not self.discrete:
+            return (
+                f"{name} is for codes with noise, and {type(latent).__name__} has entries of a codebook, one map for each row: "
+                "use the Elbo objective"
+            )
         if not latent.density and latent.learned:
             return (
                 f"a {given} posterior gives the {latent.origin} prior nothing to learn from: "
@@ -116,6 +134,11 @@ class Objective(Part):
         if self.needs_density and not latent.density:
             return (
                 f"{name} needs log q(z|x), and a {given} posterior has none: use Diagonal, or the Elbo or Wae objective"
+            )
+        if self.needs_space and latent.support != "space":
+            return (
+                f"{name} looks at units by themselves, and codes of a {given} posterior under a {latent.origin} prior lie on the "
+                "unit sphere, where they hang together: use Diagonal, or the Elbo objective"
             )
         if self.needs_single and not latent.single:
             levels = type(latent).__name__

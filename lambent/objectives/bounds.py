@@ -60,6 +60,10 @@ class Weighted(Objective):
         return Loss(surrogate + (-value - surrogate).detach(), seen(log_px, -log_ratio), trace)
 
     @property
+    def steady(self) -> bool:
+        return True
+
+    @property
     def draws(self) -> int:
         return self.samples
 
@@ -73,12 +77,14 @@ class Weighted(Objective):
         return [key for key in super().cited(whole) if not (plain and key == DOUBLY)]
 
     def refusal(self, whole: Part) -> str | None:
+        if reason := super().refusal(whole):
+            return reason
         if self.gradient == "doubly" and isinstance(whole, LatentModel) and not _separable(whole):
             return (
                 f"the doubly reparameterized gradient of {type(self).__name__} needs Flat with a Gaussian posterior, "
                 f"not {_inseparable(whole)}: use gradient=plain"
             )
-        return super().refusal(whole)
+        return None
 
 
 class Iwae(Weighted):
@@ -134,7 +140,7 @@ class Piwae(Grouped):
             return (
                 "Piwae teaches encoder and decoder by different bounds, which gradient=plain cannot: use auto, or Miwae"
             )
-        if isinstance(whole, LatentModel) and not _separable(whole):
+        if isinstance(whole, LatentModel) and not whole.latent.discrete and not _separable(whole):
             return (
                 "Piwae teaches encoder and decoder by different bounds, which needs Flat with a Gaussian posterior, "
                 f"not {_inseparable(whole)}: use Miwae or Ciwae"

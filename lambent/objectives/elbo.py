@@ -31,6 +31,7 @@ class Elbo(Annealing):
 
     papers = ("kingma2014auto",)
     many = True
+    discrete = True
 
     beta: float | Literal["auto"] = option(
         "weight λ of the KL, or auto",
@@ -160,7 +161,7 @@ class Elbo(Annealing):
             whole = _raised(whole, self.free_bits * elements(node.z.shape[2:]))
         elif self.free_bits and units is not None:
             low = units.mean(-2, keepdim=True) < self.free_bits
-            whole = torch.where(low, units.new_tensor(self.free_bits), units).sum(-1)
+            whole = units.masked_fill(low, self.free_bits).sum(-1)
         return _raised(whole, self.free_group) if self.free_group else whole
 
     def after(self, model: LatentModel, loss: Loss, taken: Tensor) -> None:
@@ -203,34 +204,55 @@ class Elbo(Annealing):
         whole = bool(self.trim) and not self.trimming
         return super().settled and not searching and not growing and not whole
 
+    @property
+    def steady(self) -> bool:
+        return self.settled and (self.settle >= 1 or self.standing)
+
     def refusal(self, whole: Part) -> str | None:
-        weighed = self.beta == "auto" or self.free_bits or self.free_group or self.capacity or self.floor
+        free = self.free_bits or self.free_group or self.floor
+        weighed = self.beta == "auto" or self.capacity or free
         if weighed and isinstance(whole, LatentModel) and not whole.latent.density:
             return (
-                "Elbo has no KL to weigh under a Point posterior: use Diagonal, or leave beta, free_bits, free_group, floor and "
-                "capacity"
+                "Elbo has no KL to weigh under a Point posterior: use Diagonal, or leave beta, free_bits, free_group, floor "
+                "and capacity"
+            )
+        if isinstance(whole, LatentModel) and whole.latent.discrete and (self._steering(whole) or free):
+            return (
+                f"Elbo cannot steer the KL of {type(whole.latent).__name__}, which teaches its prior alone: "
+                "leave beta, free_bits, free_group, floor and capacity"
             )
         if self.capacity is not None and self.beta == "auto":
             return "Elbo cannot both steer the KL to a capacity and set beta by itself: give beta a number, or leave capacity out"
         units = sum(whole.latent.sizes_of_levels) if isinstance(whole, LatentModel) else 0
         if self.capacity is not None and self.free_bits * units > self.capacity:
-            free = f"{self.free_bits:g} free nats for each of {units} units"
-            return f"Elbo cannot steer the KL to {self.capacity:g} nats with {free}: raise capacity, or lower free_bits"
+            given = f"{self.free_bits:g} free nats for each of {units} units"
+            return (
+                f"Elbo cannot steer the KL to {self.capacity:g} nats with {given}: raise capacity, or lower free_bits"
+            )
         return super().refusal(whole)
+
+    def _steering(self, model: LatentModel) -> bool:
+        """Whether the KL is brought to something by its weight."""
+        return self.capacity is not None or (self.beta == "auto" and not _calibrates(model))
 
     def cited(self, whole: Part) -> list[str]:
         """The papers behind its fields; beta="auto" is σ-VAE with a Gaussian that learns its scale, GECO with the rest."""
         keys = super().cited(whole)
         if not isinstance(whole, LatentModel):
             return keys
-        if isinstance(whole.likelihood, Gaussian) and whole.likelihood.scale != "fixed":
+        if _calibrates(whole):
             keys = ["rybkin2021simple" if key == "rezende2018taming" else key for key in keys]
         return keys if whole.latent.density else []  # an autoencoder's loss is no bound
 
 
 def _raised(term: Tensor, least: float) -> Tensor:
     """A term [.., rows], or `least` in its place where its mean over rows lies below: there it has no gradient."""
-    return torch.where(term.mean(-1, keepdim=True) < least, term.new_tensor(least), term)
+    return term.masked_fill(term.mean(-1, keepdim=True) < least, least)
+
+
+def _calibrates(model: LatentModel) -> bool:
+    """Whether beta="auto" takes the scale that fits best, and no constraint on the reconstruction."""
+    return isinstance(model.likelihood, Gaussian) and model.likelihood.scale != "fixed"
 
 
 def _times(term: Tensor, counts: float | Tensor) -> Tensor:

@@ -20,6 +20,7 @@ class Factor(Objective):
     """
 
     papers = ("kim2018disentangling",)
+    needs_space = True
     standard_prior = True
 
     gamma: float = option("weight γ of the total correlation", default=10.0, minimum=0)
@@ -61,8 +62,8 @@ class Factor(Objective):
         return 0.5 * (functional.softplus(-real) + functional.softplus(fake))
 
     def refusal(self, whole: Part) -> str | None:
-        if not isinstance(whole, LatentModel):
-            return None
+        if (reason := super().refusal(whole)) or not isinstance(whole, LatentModel):
+            return reason
         if sum(whole.latent.sizes_of_levels) < 2:
             return (
                 f"Factor weighs the dependence between units, and this {type(whole.latent).__name__} latent has only one: "
@@ -70,4 +71,4 @@ class Factor(Objective):
             )
         if not whole.latent.density:
             return "Factor adds to the ELBO, which a Point posterior does not have: use Diagonal, or the Wae objective"
-        return super().refusal(whole)
+        return None

@@ -41,10 +41,12 @@ class NotMiwae(Weighted):
         return model.log_missing(trace.x, completed)
 
     def refusal(self, whole: Part) -> str | None:
+        if reason := super().refusal(whole):
+            return reason
         if isinstance(whole, LatentModel) and not whole.likelihood.reparameterized:
             name = type(whole.likelihood).__name__
             return (
                 f"NotMiwae learns through draws of the missing values, and those of {name} have no gradient: use Gaussian or "
                 "StudentT, or the Iwae objective, which takes values as missing at random"
             )
-        return super().refusal(whole)
+        return None

@@ -1,7 +1,7 @@
 """Objectives that look at the codes of a whole batch: how they are spread, not each row's by itself."""
 
 import math
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -9,9 +9,11 @@ from torch import Tensor
 from lambent.distributions import DiagonalNormal, vector
 from lambent.distributions.products import exact_products
 from lambent.model import LatentModel
-from lambent.model.trace import Node, from_posterior, from_prior
-from lambent.objectives.base import Annealing, Loss, Objective, seen
+from lambent.model.trace import Node, Trace, from_posterior, from_prior
+from lambent.objectives.base import Annealing, Loss, Objective, averaged, seen
 from lambent.part import Part, option
+
+SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)  # of the kernel by which sets of codes are compared
 
 
 class BetaTc(Annealing):
@@ -25,6 +27,7 @@ class BetaTc(Annealing):
     needs_density = True
     needs_rows = True
     needs_single = True
+    needs_space = True
     standard_prior = True
 
     beta: float = option("weight of the total correlation", default=6.0, minimum=0)
@@ -55,13 +58,15 @@ class BetaTc(Annealing):
         return joint - marginals.sum(-1)
 
     def refusal(self, whole: Part) -> str | None:
-        if isinstance(whole, LatentModel) and whole.latent.density and not whole.latent.factorized:
+        if reason := super().refusal(whole):
+            return reason
+        if isinstance(whole, LatentModel) and not whole.latent.factorized:
             given = whole.latent.inference
             return (
                 f"BetaTc splits the KL over units, which a {given} posterior ties together: "
                 "use Diagonal, or the DipVae objective"
             )
-        return super().refusal(whole)
+        return None
 
 
 class DipVae(Annealing):
@@ -74,6 +79,7 @@ class DipVae(Annealing):
 
     needs_density = True
     needs_single = True
+    needs_space = True
     standard_prior = True
 
     version: Literal["I", "II"] = option("covariance of the means (I) or of the codes (II)", default="II")
@@ -100,7 +106,34 @@ class DipVae(Annealing):
         return Loss(rows, seen(trace.log_px, kl), trace)
 
 
-class Wae(Objective):
+class Matching(Objective):
+    """Objectives that draw the codes of a batch, as a whole, to codes drawn from the prior."""
+
+    standard_prior = True
+
+    def refusal(self, whole: Part) -> str | None:
+        if reason := super().refusal(whole):
+            return reason
+        if isinstance(whole, LatentModel) and not whole.latent.reparameterized:
+            name = type(self).__name__
+            return (
+                f"{name} learns the prior through codes drawn from it, and which component of a {whole.latent.origin} prior a "
+                "code comes from has no gradient, so its weights would never learn: use the Standard or Flow prior, or the "
+                "Elbo objective"
+            )
+        return None
+
+    @staticmethod
+    def apart(
+        model: LatentModel, trace: Trace, generator: torch.Generator | None, context: Tensor | None = None
+    ) -> Tensor:
+        """The squared MMD between the codes of a pass and as many drawn from the prior."""
+        nodes = model.imagine(len(trace.x), from_prior(generator), context)
+        prior = torch.cat([node.z.flatten(2) for node in nodes], -1)[0]
+        return discrepancy(trace.z[0], prior)
+
+
+class Wae(Matching):
     """−log p(x|z) + λ MMD(q(z), p(z)): codes match the prior as a whole, not row by row. Tolstikhin et al., WAE, 2018.
 
     MMD with the inverse multiquadric kernel Σ_s 2ds / (2ds + ‖z − z'‖²), s from 0.1 to 10, the unbiased estimate.
@@ -108,47 +141,66 @@ class Wae(Objective):
 
     papers = ("tolstikhin2018wasserstein",)
 
-    standard_prior = True
-
     weight: float = option("λ, the weight of the discrepancy", default=100.0, minimum=0)
-
-    scales: ClassVar[tuple[float, ...]] = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
     def forward(
         self, model: LatentModel, x: Tensor, generator: torch.Generator | None = None, context: Tensor | None = None
     ) -> Loss:
         trace = model.trace(x, 1, from_posterior(generator), context)
-        nodes = model.imagine(len(x), from_prior(generator), context)
-        prior = torch.cat([node.z.flatten(2) for node in nodes], -1)[0]
         log_px = trace.log_px
-        rows = self.weight * self.discrepancy(trace.z[0], prior) - log_px[0]
+        rows = self.weight * self.apart(model, trace, generator, context) - log_px[0]
         return Loss(rows, seen(log_px, trace.kl), trace)
 
+
+class InfoVae(Matching):
+    """−log p(x|z) + (1 − α) KL(q(z|x) ‖ p(z)) + (α + λ − 1) MMD(q(z), p(z)), with the kernel of `Wae`.
+
+    α > 0 lets a row's code tell more of the row than the ELBO allows, and λ holds all of them together to the prior; α = 0 and
+    λ = 1 is the ELBO. Zhao, Song & Ermon, InfoVAE: Balancing Learning and Inference in Variational Autoencoders, 2019.
+    """
+
+    papers = ("zhao2019infovae",)
+
+    needs_density = True
+
+    alpha: float = option("α, the share of the KL of each row that is let off", default=0.5, maximum=1)
+    weight: float = option("λ, of which α + λ − 1 weighs the discrepancy", default=100.0, minimum=0)
+
+    def forward(
+        self, model: LatentModel, x: Tensor, generator: torch.Generator | None = None, context: Tensor | None = None
+    ) -> Loss:
+        trace = model.trace(x, 1, from_posterior(generator), context)
+        log_px, kl = trace.log_px, trace.kl
+        discrepancy = self.apart(model, trace, generator, context)
+        rows = (1 - self.alpha) * averaged(kl) - log_px[0] + (self.alpha + self.weight - 1) * discrepancy
+        return Loss(rows, seen(log_px, kl), trace)
+
+    def weighed(self, reconstruction: float, kl: float) -> float:
+        """Without the discrepancy, which is no mean over rows."""
+        return reconstruction + (1 - self.alpha) * kl
+
     def refusal(self, whole: Part) -> str | None:
-        if reason := super().refusal(whole):
-            return reason
-        if isinstance(whole, LatentModel) and not whole.latent.reparameterized:
+        if self.alpha + self.weight < 1:
             return (
-                f"Wae learns the prior through codes drawn from it, and which component of a {whole.latent.origin} prior a code "
-                "comes from has no gradient, so its weights would never learn: use the Standard or Flow prior, or the Elbo "
-                "objective"
+                f"InfoVae with alpha={self.alpha:g} and weight={self.weight:g} would drive codes away from the prior, for "
+                f"α + λ − 1 is below nought: give a weight of at least {1 - self.alpha:g}"
             )
-        return None
+        return super().refusal(whole)
 
-    @classmethod
-    def discrepancy(cls, codes: Tensor, prior: Tensor) -> Tensor:
-        """The squared MMD between two sets of n codes, an unbiased estimate; 0 for fewer than two."""
-        n = len(codes)
-        if n < 2:
-            return codes.new_zeros(())
-        within = cls._kernel(codes, codes) + cls._kernel(prior, prior)
-        within = (within.sum() - within.diagonal().sum()) / (n * (n - 1))
-        return within - 2 * cls._kernel(codes, prior).mean()
 
-    @classmethod
-    def _kernel(cls, a: Tensor, b: Tensor) -> Tensor:
-        with exact_products():  # what is left of a difference
-            products = a @ b.T
-        squares = (a.square().sum(-1, keepdim=True) + b.square().sum(-1) - 2 * products).clamp_min(0)
-        widths = [2 * a.shape[-1] * scale for scale in cls.scales]
-        return sum((width / (width + squares) for width in widths), start=torch.zeros_like(squares))
+def discrepancy(codes: Tensor, prior: Tensor) -> Tensor:
+    """The squared MMD between two sets of n codes, an unbiased estimate; 0 for fewer than two."""
+    n = len(codes)
+    if n < 2:
+        return codes.new_zeros(())
+    within = _kernel(codes, codes) + _kernel(prior, prior)
+    within = (within.sum() - within.diagonal().sum()) / (n * (n - 1))
+    return within - 2 * _kernel(codes, prior).mean()
+
+
+def _kernel(a: Tensor, b: Tensor) -> Tensor:
+    with exact_products():  # what is left of a difference
+        products = a @ b.T
+    squares = (a.square().sum(-1, keepdim=True) + b.square().sum(-1) - 2 * products).clamp_min(0)
+    widths = [2 * a.shape[-1] * scale for scale in SCALES]
+    return sum((width / (width + squares) for width in widths), start=torch.zeros_like(squares))

@@ -9,6 +9,7 @@ from torch import Tensor
 from lambent.errors import UsageError
 from lambent.fitted import Fitted
 from lambent.metrics.bound import SAMPLES, Bounds
+from lambent.metrics.codebook import codebook_usage
 from lambent.metrics.collapse import ACTIVE, CARRYING, LevelUsage, levels, mutual_information
 from lambent.metrics.directions import Directions
 from lambent.model import LatentModel
@@ -190,6 +191,8 @@ def _code_metrics(
     rules = dict.fromkeys(ACTIVITY[level.measure] for level in units)
     meaning = f"how many {' and '.join(nouns)} of the code are active; one is where {'; or '.join(rules)}"
     metrics = {"active_units": Metric(sum(every), f"of {len(every)} {' and '.join(nouns)}", None, meaning)}
+    if model.latent.discrete:
+        metrics |= _entry_metrics(model, x, context)
     if model.latent.density and len(x) > 1:
         value, error = mutual_information(model, x, seed, context)
         ceiling = math.log(min(1000, len(x)))
@@ -199,3 +202,17 @@ def _code_metrics(
             limit += ", and lies near it: the information may be far larger"
         metrics["mutual_information"] = Metric(value, "nats", error, f"I({rows}; z) of the top level; {limit}")
     return metrics
+
+
+def _entry_metrics(model: LatentModel, x: Tensor, context: Tensor | None) -> dict[str, Metric]:
+    usage, entries = codebook_usage(model, x, context)
+    if usage.share is None or usage.perplexity is None:
+        return {}
+    of, meaning = (
+        f"of {entries:,} entries",
+        "exp of the entropy of which entry a place holds: all of them, if used evenly",
+    )
+    return {
+        "codebook_usage": Metric(100 * usage.share, f"% {of}", None, "entries that these rows hold at some place"),
+        "codebook_perplexity": Metric(usage.perplexity, of, None, meaning),
+    }

@@ -1,17 +1,19 @@
-"""fit_prior: a better prior for a model that is already trained."""
+"""fit_prior, refine: a better prior for a model that is already trained."""
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from lambent.distributions import Explicit
 from lambent.errors import UsageError
 from lambent.fitted import Fitted, Rows
 from lambent.model import LatentModel, check
-from lambent.model.latents import Flat, Ladder
-from lambent.model.priors import Mixture, Prior, Vamp
+from lambent.model.priors import Prior, Vamp
 from lambent.model.trace import from_posterior
 from lambent.objectives import Loss, Objective
 from lambent.part import Part, Spec
@@ -20,9 +22,11 @@ from lambent.tasks.explore import encode
 from lambent.training.fitting import fit
 from lambent.training.run import History
 
+CODES = 4  # of each row in a step: an encoder costs more than a prior
+
 
 class _PriorAlone(Objective):
-    """−E log p(z), z ~ q(z|x): the prior learns, all else stands still."""
+    """−E log p(z), z ~ q(z|x), or what stands for it: the prior learns, all else stands still."""
 
     bounded = False
 
@@ -32,8 +36,10 @@ class _PriorAlone(Objective):
     def forward(
         self, model: LatentModel, x: Tensor, generator: torch.Generator | None = None, context: Tensor | None = None
     ) -> Loss:
-        node = model.infer(x, 1, from_posterior(generator), context)[0]
-        return Loss(-node.p.log_prob(node.z.detach())[0])
+        codes = 1 if model.latent.discrete else CODES  # without noise all are the same
+        node = model.infer(x, codes, from_posterior(generator), context)[0]
+        assert isinstance(node.p, Explicit)
+        return Loss(node.p.loss(node.z.detach(), generator).mean(0))
 
 
 def fit_prior(
@@ -41,7 +47,7 @@ def fit_prior(
     data: Any,
     prior: Prior | Spec | str,
     *,
-    epochs: int = 20,
+    epochs: int | None = 20,
     seed: int = 0,
     context: Any = None,
     **settings: Any,
@@ -49,10 +55,10 @@ def fit_prior(
     """Replace p(z) (of the top level) by `prior`, fitted to the model's posteriors on `data`; works on any model.
 
     prior: a part, its name or its description.
-    A mixture starts from expectation-maximization (scikit-learn), the rest from nought; all then maximize E log p(z). Encoder
-    and decoder keep their weights. context: [rows, width], for a model whose context has no names. Returns the history;
-    `settings` go to `fit`. Ghosh et al., From Variational to Deterministic Autoencoders, 2020; Dai & Wipf, Diagnosing and
-    Enhancing VAE Models, 2019.
+    A mixture starts from expectation-maximization (scikit-learn), Diffusion from the codes' mean and scale, the rest from nought;
+    all then maximize E log p(z), Diffusion by flow matching. Encoder and decoder keep their weights. context: [rows, width], for
+    a model whose context has no names. Returns the history; `settings` go to `fit`.
+    Ghosh et al., From Variational to Deterministic Autoencoders, 2020; Dai & Wipf, Diagnosing and Enhancing VAE Models, 2019.
     Errors: `UsageError` for a model that is not trained yet, or a prior that cannot hold its posteriors; those of `fit`. After
     any of them the model has the prior that it had.
     """
@@ -61,12 +67,10 @@ def fit_prior(
     if not model.latent.density and isinstance(prior, Vamp):
         raise UsageError(
             f"a Vamp prior is a mixture of posteriors, and {model.latent.inference} has no density to mix: "
-            "use Mixture or Flow"
+            "use Mixture, Flow or Diffusion"
         )
-    if not isinstance(model.latent, (Flat, Ladder)):
-        raise UsageError(
-            f"fit_prior replaces the prior of Flat or Ladder, and {type(model.latent).__name__} has none to replace"
-        )
+    if not isinstance(getattr(model.latent, "prior", None), Prior):
+        raise UsageError(f"fit_prior replaces a latent's prior, and {type(model.latent).__name__} has none to replace")
     if model.members > 1:
         raise UsageError(
             f"fit_prior gives one model another prior, and this LatentModel has {model.members} members, whose codes "
@@ -75,16 +79,16 @@ def fit_prior(
     rows = fitted.rows(data, seed, context=context)
     codes = _codes(model, rows, seed)
     embedded = model.likelihood.seen(model.likelihood.observe(rows.x[:1000]))
-    with seeded(torch.Generator().manual_seed(stream(seed, "prior start"))):
-        model.latent.equip(prior, embedded, model.context)
-    if isinstance(prior, Mixture):
-        _expectation_maximization(prior, codes, seed)
     replaced = model.latent.prior
-    model.latent.prior = prior.to(model.device, model.anchor.dtype)
     # Encoded rows are drawn anew in each batch, as in training.
     source = rows.x if rows.encoded is None else rows.encoded
     try:
+        model.latent.prior = prior
         check(model)
+        with seeded(torch.Generator().manual_seed(stream(seed, "prior start"))):
+            model.latent.equip(prior, embedded, model.context)
+        prior.begin(codes, seed)
+        prior.to(model.device, model.anchor.dtype)
         if not prior.learned:
             return {}
         device = str(model.device)
@@ -95,6 +99,41 @@ def fit_prior(
     except BaseException:  # what was not learned to its end is no prior to leave behind
         model.latent.prior = replaced
         raise
+
+
+def refine(
+    fitted: Fitted | LatentModel,
+    data: Any,
+    prior: Prior | Spec | str = "Diffusion",
+    *,
+    epochs: int | None = 20,
+    seed: int = 0,
+    context: Any = None,
+    **settings: Any,
+) -> Fitted:
+    """A copy of a trained model whose prior is fitted to its codes, by `fit_prior`; the model given stays as it is.
+
+    The record of where it came from says under `refined` what the prior was and is, and how it was fitted.
+    Errors: `UsageError` for a detector, whose usual scores are those of its own prior; those of `fit_prior`.
+    """
+    given = Fitted.of(fitted)
+    if given.detection is not None:
+        raise UsageError(
+            "a detector knows what scores are usual under its own prior: refine the model first, and make the detector of that"
+        )
+    model = copy.deepcopy(given.model)
+    before = None if getattr(model.latent, "prior", None) is None else model.latent.prior.spec()
+    found = replace(given, model=model, provenance=dict(given.provenance), calibration={})
+    history = fit_prior(found, data, prior, epochs=epochs, seed=seed, context=context, **settings)
+    plain_settings = {name: value for name, value in settings.items() if isinstance(value, (str, int, float, bool))}
+    found.provenance["refined"] = {
+        "from": before,
+        "to": model.latent.prior.spec(),
+        "fit": {"epochs": epochs, "seed": seed, **plain_settings},
+        "history": history,
+    }
+    found.provenance["parameters"] = sum(p.numel() for p in model.parameters())
+    return found
 
 
 @contextmanager
@@ -115,23 +154,4 @@ def _codes(model: LatentModel, rows: Rows, seed: int) -> Tensor:
     """One draw of the top code for up to 20,000 rows."""
     draw = from_posterior(torch.Generator(model.device).manual_seed(stream(seed, "codes")))
     given = None if rows.context is None else rows.context[:20000]
-    return encode(model, rows.x[:20000], given, draw)[0].flatten(1)
-
-
-def _expectation_maximization(prior: Mixture, codes: Tensor, seed: int) -> None:
-    from sklearn.mixture import GaussianMixture
-
-    kind = {"diagonal": "diag", "full": "full"}[prior.covariance]
-    found = GaussianMixture(min(prior.components, len(codes)), covariance_type=kind, random_state=seed, reg_covar=1e-4)
-    found.fit(codes.double().numpy())
-    count = found.n_components
-    with torch.no_grad():
-        prior.logits.fill_(-20.0)  # components beyond the number of rows stay empty
-        prior.logits[:count] = torch.from_numpy(found.weights_).log()
-        prior.location[:count] = torch.from_numpy(found.means_)
-        if prior.covariance == "diagonal":
-            prior.log_scale[:count] = 0.5 * torch.from_numpy(found.covariances_).log()
-        else:
-            factor = torch.linalg.cholesky(torch.from_numpy(found.covariances_))
-            prior.log_scale[:count] = factor.diagonal(dim1=-2, dim2=-1).log()
-            prior.below[:count] = factor.tril(-1)
+    return encode(model, rows.x[:20000], given, draw)[0]

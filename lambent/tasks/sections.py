@@ -171,7 +171,10 @@ class Curve:
 
 @dataclass(frozen=True)
 class Curves:
-    """Curves in the unit square. diagonal: with the line on which both axes are equal; level: with one across, at a height."""
+    """Curves in a frame, by default the unit square.
+
+    diagonal: with the line on which both axes are equal; level: with one across, at a height. across, up: the ends of the axes.
+    """
 
     title: str
     curves: Sequence[Curve]
@@ -181,6 +184,8 @@ class Curves:
     level: float | None = None
     spot: tuple[float, float] | None = None  # a point with a ring around it
     spot_name: str = ""
+    across: tuple[float, float] = (0.0, 1.0)
+    up: tuple[float, float] = (0.0, 1.0)
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from lambent.errors import InterruptedRun
+from lambent.objectives import Loss
 from lambent.training import heap
 from lambent.training.callbacks import Callback
+from lambent.training.graphed import Graphed
 from lambent.training.optimizers import clear, drop_subnormals, scheduled
 from lambent.training.pace import Pace
 from lambent.training.precision import computing
@@ -19,7 +21,7 @@ from lambent.training.settings import SHORTEST
 from lambent.training.signals import Stop, stopping
 from lambent.training.stepping import gradient
 from lambent.training.threads import put_back
-from lambent.training.validating import validated
+from lambent.training.validating import examined, validated
 
 FLUSH = 256  # steps between sums of the per-example records; bounds their memory
 
@@ -30,6 +32,7 @@ class Loop:
     def __init__(self, run: Run, callbacks: Sequence[Callback] = ()) -> None:
         self.run = run
         self.callbacks = callbacks
+        self.graphed = Graphed(run.model, run.objective, run.generator, self._gradient, run.device)
         self.pace = Pace(run, lambda other: Loop(other)._take_step, lambda: self._tell("on_threads"))
 
     def train(self) -> History:
@@ -96,7 +99,7 @@ class Loop:
         vars(run.objective)["progress"] = progress if progress < 1.0 else 1.0
         for view in (run.augment, run.transform):
             x = x if view is None else view(x, run.generator)
-        loss, mean = gradient(run, x, context)
+        loss, mean = self.graphed.step(x, context)
         taken = mean <= run.limit
         if run.average is not None and (run.device.type == "cuda" or bool(taken)):
             run.average.take(run.step)  # only now: weights with a finite loss cannot spoil it
@@ -109,9 +112,14 @@ class Loop:
             # The limit is of the first loss: the opponent's own is on another scale, and need only be finite.
             self._update(run.opponent, taken & torch.isfinite(rival.detach().mean()), rate)
         run.objective.after(run.model, loss, taken)
+        if loss.trace is not None:
+            run.model.latent.follow(loss.trace.nodes, taken, run.generator)
         run.records.append((mean, {"loss": loss.rows.detach(), **loss.seen}))
         if not passed:
             self._inspect(x, rows)
+
+    def _gradient(self, x: Tensor, context: Tensor | None) -> tuple[Loss, Tensor]:
+        return gradient(self.run, x, context)
 
     def _rate(self, step: int) -> float:
         settings = self.run.settings
@@ -153,7 +161,9 @@ class Loop:
             run.average.take(run.step)
         row = self._summed()
         row["learning_rate"] = self._rate(run.step - 1)  # a run resumed at the epoch's end has made no step yet
+        row |= run.model.latent.told()
         row |= validated(run)
+        examined(run)
         row |= {"skipped": run.skipped, "seconds": (run.history.get("seconds") or [0.0])[-1] + seconds}  # type: ignore[operator]
         for name, value in row.items():
             run.history.setdefault(name, []).append(value)

@@ -1,4 +1,4 @@
-"""The bound's parts on the validation rows."""
+"""The bound's parts on the validation rows, and what an objective looks at beside them."""
 
 from contextlib import nullcontext
 
@@ -34,3 +34,25 @@ def validated(run: Run) -> dict[str, float | None]:
     if run.bounded:
         means |= {"validation_kl": kl_mean, "validation_elbo": -reconstruction - kl_mean}
     return means | {"validation_loss": weighted}
+
+
+@torch.no_grad()
+def examined(run: Run) -> None:
+    """Show the objective as many validation rows as it asks for, or training rows where there are none: the same each time."""
+    wanted = run.objective.examined
+    if not wanted:
+        return
+    run.model.eval()
+    generator = torch.Generator(run.device).manual_seed(stream(run.seed, "examination"))
+    rows, contexts, count = [], [], 0
+    for x, context, _ in (run.validation or run.batches).epoch(0):
+        rows.append(x[: wanted - count].clone())  # batches share their memory
+        contexts.append(None if context is None else context[: wanted - count].clone())
+        count += len(rows[-1])
+        if count >= wanted:
+            break
+    x = torch.cat(rows)
+    x = run.transform(x, generator) if run.transform is not None else x
+    given = [context for context in contexts if context is not None]
+    run.objective.examine(run.model, x, torch.cat(given) if given else None, generator)
+    run.model.train()

@@ -25,6 +25,10 @@ Assembled = Callable[..., tuple[LatentModel, Tensor]]
 def test_prior_is_one_distribution_over_vectors(
     any_prior_spec: Spec, size: int, assembled: Assembled, seed: Seed
 ) -> None:
+    if Prior.from_spec(any_prior_spec).discrete:
+        pytest.skip("over entries of a codebook, which have tests of their own")
+    if size == 1 and Prior.from_spec(any_prior_spec).support == "sphere":
+        pytest.skip("one unit has two directions, too few for a posterior")
     model, _ = assembled(prior=any_prior_spec, latent={"type": "Flat", "size": size})
     p = model.latent.prior(lambda rows: model.latent.posterior(model._features(rows)))
     assert tuple(p.batch_shape) == ()
@@ -87,6 +91,10 @@ def test_posterior_of_wild_features_is_still_a_distribution(
 
 def test_one_unit_is_enough(any_posterior_spec: Spec, device: torch.device) -> None:
     posterior = Posterior.from_spec(any_posterior_spec)
+    if posterior.support == "sphere":
+        with pytest.raises(UsageError, match="at least 2 units"):
+            posterior.setup((7,), (1,))
+        return
     posterior.setup((7,), (1,))
     assert sample(posterior.to(device)(torch.randn(5, 7, device=device))).shape == (5, 1)
 
@@ -114,12 +122,11 @@ def test_latent_leaves_a_node_for_each_level(
 ) -> None:
     model, x = assembled(latent=any_latent_spec)
     trace = model.trace(x, samples, from_posterior(seed(0)))
-    sizes = model.latent.sizes_of_levels
+    sizes, shapes = model.latent.sizes_of_levels, model.latent.shapes_of_levels
     assert len(trace.nodes) == len(sizes)
     assert len(sizes) == 1 or not model.latent.single
-    for node, size in zip(trace.nodes, sizes, strict=True):
-        assert node.z.shape[:2] == (samples, len(x))
-        assert node.z.flatten(2).shape[2] == size
+    for node, shape in zip(trace.nodes, shapes, strict=True):
+        assert node.z.shape == (samples, len(x), *shape)
         assert node.shape == (samples, len(x))
         assert node.log_ratio.shape == (samples, len(x))
         assert node.kl.expand(samples, len(x)).shape == (samples, len(x))
@@ -319,7 +326,7 @@ def test_priors_of_different_seeds_differ(any_prior_spec: Spec, unassembled: Ass
         model, x = unassembled(prior=any_prior_spec)
         built.append(model.setup(tuple(x.shape[1:]), x, number).latent.prior.state_dict())
     assert all(torch.equal(built[0][k], built[1][k]) for k in built[0])
-    if any_prior_spec["type"] != "Standard":
+    if Prior.from_spec(any_prior_spec).learned:
         assert any(not torch.equal(built[0][k], built[2][k]) for k in built[0])
 
 

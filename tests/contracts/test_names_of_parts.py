@@ -55,7 +55,7 @@ def test_a_fresh_process_knows_all_names() -> None:
 
 
 def test_an_objective_alone_in_a_fresh_process() -> None:
-    for name in ("Iwae", "Miwae", "Piwae", "Ciwae", "Factor"):
+    for name in ("Iwae", "Miwae", "Piwae", "Ciwae", "Factor", "Lagging"):
         assert name in walked()["Objective"]
     script = (
         "from lambent import VAE; import numpy as np; x = np.random.default_rng(0).normal(size=(20, 3))\n"

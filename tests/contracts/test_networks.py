@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from lambent.errors import UsageError
-from lambent.model.networks import Conv, Mlp, Network, ResNet
+from lambent.model.networks import Conv, Mlp, Network, ResNet, Transformer
 from lambent.model.networks.base import ACTIVATIONS, GAINS, Convolutional
+from lambent.model.networks.transformer import Block
 from lambent.part import Shape, Spec
 
 SIZES = [(28, 20), (112, 92), (7, 5), (8, 8), (1, 6), (13, 1)]
@@ -46,7 +47,7 @@ def test_defaults_take_the_usual_images(network_spec: Spec, device: torch.device
 @pytest.mark.parametrize("event", [(1,), (30,), (6, 5), (1, 6, 5), (2, 3, 2, 2)], ids=str)
 def test_rows_of_any_shape_or_a_refusal_in_words(network_spec: Spec, event: Shape, device: torch.device) -> None:
     network = Network.from_spec(network_spec)
-    if len(event) == 3 or not network.convolutional:
+    if len(event) == 3 or not network.spatial:
         through(network, event, event, device)
         return
     for half in (lambda: network.encoder(event), lambda: network.decoder((4,), event)):
@@ -74,8 +75,11 @@ def test_a_row_does_not_depend_on_the_rows_beside_it(any_network_spec: Spec, dev
 
 
 def test_only_layers_with_an_exact_integer_form(network_spec: Spec) -> None:
-    """Nothing divides by a statistic of the data, or the model could not code."""
+    """Nothing divides by a statistic of the data, or the model could not code; a network that does says so."""
     network = Network.from_spec(network_spec)
+    if not network.exact:
+        assert any("Norm" in type(m).__name__ for m in network.encoder((1, 6, 5)).modules())
+        return
     for half in (network.encoder((1, 6, 5)), network.decoder((4,), (1, 6, 5))):
         names = " ".join(type(m).__name__.lower() for m in half.modules())
         assert "norm" not in names
@@ -161,3 +165,61 @@ def test_gradients_of_narrow_pictures_in_bfloat16_are_near_those_of_float32(netw
     found = [parameter.grad for parameter in encoder.parameters() if parameter.grad is not None]
     apart = [one - other for one, other in zip(found, exact, strict=True)]
     assert float(torch.nn.utils.get_total_norm(apart)) <= 0.1 * float(torch.nn.utils.get_total_norm(exact))
+
+
+def test_attention_sees_the_whole_image_and_where_it_sees_it(device: torch.device) -> None:
+    """A pixel in one corner reaches features of every patch, and two patches that change places give others."""
+    torch.manual_seed(0)
+    network = Transformer(patch=2, width=12, depth=2, heads=3)
+    pyramid = network.pyramid((1, 6, 7)).to(device)
+    assert pyramid.shape == [(12, 3, 4)]
+    x = torch.randn(1, 1, 6, 7, device=device)
+    touched = x.clone()
+    touched[..., 0, 0] += 1.0
+    assert (pyramid(x)[0] != pyramid(touched)[0]).any(1).all()
+    swapped = torch.cat((x[..., :2, :], x[..., 4:, :], x[..., 2:4, :]), -2)
+    back = pyramid(swapped)[0][..., [0, 2, 1], :]
+    assert not torch.allclose(pyramid(x)[0], back, atol=1e-3)
+
+
+def test_attention_by_hand(device: torch.device) -> None:
+    """x + W softmax(QKᵀ/√d) V of normal x, then the same with the mlp; written out."""
+    block = Block(width=4, heads=2, depth=1).double().to(device)
+    x = torch.randn(2, 5, 4, dtype=torch.float64, device=device)
+
+    def normal(x: torch.Tensor) -> torch.Tensor:
+        return (x - x.mean(-1, keepdim=True)) / (x.var(-1, keepdim=True, unbiased=False) + 1e-5).sqrt()
+
+    queries, keys, values = (normal(x) @ block.queries.weight.T).chunk(3, -1)
+    heads = []
+    for own in (slice(0, 2), slice(2, 4)):
+        weights = torch.softmax(queries[..., own] @ keys[..., own].transpose(1, 2) / 2**0.5, -1)
+        heads.append(weights @ values[..., own])
+    middle = x + torch.cat(heads, -1) @ block.gathered.weight.T
+    wide = torch.nn.functional.gelu(normal(middle) @ block.wide.weight.T)
+    torch.testing.assert_close(block(x), middle + wide @ block.narrow.weight.T)
+
+
+def test_deep_attention_keeps_the_size_of_the_signal(device: torch.device) -> None:
+    sizes = []
+    for depth in (1, 12):
+        torch.manual_seed(0)
+        layers = [Block(32, 4, depth) for _ in range(depth)]
+        x = torch.randn(8, 16, 32)
+        for layer in layers:
+            x = layer(x).detach()
+        sizes.append(float(x.std()))
+    assert all(0.8 < size < 2 for size in sizes)
+
+
+def test_a_decoder_of_patches_starts_near_what_the_data_are() -> None:
+    decoder = Transformer(patch=4, width=8, depth=1).decoder((3,), (2, 9, 8))
+    plain = torch.tensor([0.5, -2.0]).reshape(2, 1, 1).expand(2, 9, 8)
+    before = decoder(torch.zeros(1, 3))[0].detach()
+    decoder.start(plain)
+    torch.testing.assert_close(decoder(torch.zeros(1, 3))[0].detach() - before, plain)
+
+
+def test_maps_of_another_size_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"decodes maps of 3 × 2, one place a patch, not of 5 × 5"):
+        Transformer().decoder((5, 5, 5), (1, 9, 8))

@@ -66,6 +66,8 @@ def test_rows_and_weights_are_left_alone(any_objective_spec: Spec, ready: Ready,
 def test_gradient_reaches_encoder_decoder_and_prior(
     any_objective_spec: Spec, prior: str, ready: Ready, seed: Seed
 ) -> None:
+    if any_objective_spec.get("longest") == 1.0:
+        pytest.skip("encoder and decoder learn by turns: see test_lagging.py")
     objective, model, x = ready(any_objective_spec, prior={"type": prior})
     objective(model, x, seed(0)).rows.mean().backward()
     for name, parameter in model.named_parameters():

@@ -24,6 +24,7 @@ SCRIPTS = (
     "epochs",
     "evaluation",
     "false_discoveries",
+    "graphs",
     "growth",
     "imputation",
     "larger_than_memory",

@@ -24,6 +24,7 @@ FAMILY_PAGES = {
     "Prior": "priors",
     "Posterior": "posteriors",
     "Latent": "latents",
+    "Quantizer": "quantizers",
     "Network": "networks",
     "Objective": "objectives",
     "Missingness": "missingness",

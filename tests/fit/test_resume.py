@@ -14,8 +14,9 @@ from lambent.model import LatentModel
 from lambent.model.latents import Flat
 from lambent.model.likelihoods import Autoregressive, Bernoulli, Gaussian, Likelihood
 from lambent.model.networks import Conv, Mlp, Network
-from lambent.model.priors import Mixture, Prior, Standard
-from lambent.objectives import Elbo, Objective
+from lambent.model.posteriors import Diagonal, MisesFisher, Posterior
+from lambent.model.priors import Mixture, Prior, Sphere, Standard
+from lambent.objectives import Elbo, Lagging, Objective
 from lambent.objectives.factor import Factor
 from lambent.training.checkpoint import Checkpoint
 from lambent.training.fitting import fit
@@ -46,9 +47,10 @@ class Case:
         network: Callable[[], Network] = lambda: Mlp(width=8, depth=1),
         prior: Callable[[], Prior] = Standard,
         data: Callable[[], Any] = lambda: gaussian_rows(),
+        posterior: Callable[[], Posterior] = Diagonal,
         **settings: Any,
     ) -> None:
-        self.parts = (objective, likelihood, network, prior, data)
+        self.parts = (objective, likelihood, network, prior, data, posterior)
         self.settings = {
             "epochs": EPOCHS,
             "batch": BATCH,
@@ -60,8 +62,8 @@ class Case:
 
     def run(self, **more: Any) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """The weights of model and objective, and the history without its seconds."""
-        objective, likelihood, network, prior, data = (make() for make in self.parts)
-        model = LatentModel(Flat(2, prior=prior), likelihood, network)
+        objective, likelihood, network, prior, data, posterior = (make() for make in self.parts)
+        model = LatentModel(Flat(2, prior=prior, posterior=posterior), likelihood, network)
         history = fit(model, objective, data, **self.settings | more)
         weights = {**model.state_dict(prefix="model."), **objective.state_dict(prefix="objective.")}
         return weights, {name: values for name, values in history.items() if name != "seconds"}
@@ -113,6 +115,11 @@ CASES = {
         lambda: Elbo(anneal="linear", warmup=0.5), clip=0.5, schedule="cosine", warmup=0.2, validation=0.2, patience=2
     ),
     "cyclical, linear, decay": Case(lambda: Elbo(anneal="cyclical"), schedule="linear", weight_decay=0.1),
+    "encoder ahead": Case(
+        lambda: Lagging(window=2, most=3, apart=2, longest=0.8), validation=0.2, average=0.9, patience=2
+    ),
+    "encoder ahead, training rows": Case(lambda: Lagging(window=1, most=2, apart=1, longest=1.0)),
+    "sphere": Case(prior=Sphere, posterior=MisesFisher),
     "capacity": Case(lambda: Elbo(capacity=2.0)),
     "mixture prior": Case(prior=lambda: Mixture(components=3)),
     "columns that see columns": Case(

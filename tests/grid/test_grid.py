@@ -1,8 +1,8 @@
 """The cross product of all parts: each combination trains one step and gives one sample, or is refused in a sentence."""
 
 import itertools
+import typing
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 import torch
@@ -12,6 +12,8 @@ from lambent.distributions import sample
 from lambent.errors import UsageError
 from lambent.model import LatentModel
 from lambent.model.latents import Latent
+from lambent.model.posteriors import Posterior
+from lambent.model.priors import Prior
 from lambent.model.trace import from_prior
 from lambent.objectives import Objective
 from lambent.part import Spec, registered
@@ -19,15 +21,22 @@ from lambent.training.fitting import fit
 
 Row = dict[str, Spec]
 Unassembled = Callable[..., tuple[LatentModel, Tensor]]
+FAMILY = {"prior": Prior, "posterior": Posterior}
 FAMILIES = ("latent", "prior", "posterior", "likelihood", "network", "objective")
+SHARED = ("Flow", "Transformer")  # names of parts of several families
 
 # Every pair of parts that is refused whatever the rest, and what the refusal advises. What is not listed here must work.
 REFUSED = {
     ("Mixture", "Point"): "use the Standard prior",
     ("Vamp", "Point"): "use the Standard prior|use the Diagonal posterior",
     ("FlowPrior", "Point"): "use the Standard prior",
+    ("Diffusion", "Point"): "use the Standard prior",
     ("Categorical", "Conv"): "use the Mlp network",
     ("Categorical", "ResNet"): "use the Mlp network",
+    ("Categorical", "TransformerNetwork"): "use the Mlp network",
+    ("Autoregressive", "TransformerNetwork"): "use the Mlp network",
+    ("Mixed", "TransformerNetwork"): "use the Mlp network",
+    ("Hurdle", "TransformerNetwork"): "use the Mlp network",
     ("Autoregressive", "Conv"): "use the Mlp network",
     ("Autoregressive", "ResNet"): "use the Mlp network",
     ("Mixed", "Conv"): "use the Mlp network",
@@ -37,7 +46,7 @@ REFUSED = {
     ("Ladder", "BetaTc"): "use Flat",
     ("Ladder", "DipVae"): "use Flat",
     ("Ladder", "Piwae"): "use Miwae or Ciwae",
-    ("Grid", "Mlp"): "use the Conv or ResNet network",
+    ("Grid", "Mlp"): "use the Conv, ResNet or Transformer network",
     ("Grid", "Full"): "use Diagonal or Point",
     ("Grid", "FlowPosterior"): "use Diagonal or Point",
     ("Grid", "BetaTc"): "use Flat",
@@ -65,19 +74,65 @@ REFUSED = {
     ("RoundedLogistic", "NotMiwae"): "use Gaussian or StudentT",
     ("Hurdle", "NotMiwae"): "use Gaussian or StudentT",
     ("Autoregressive", "NotMiwae"): "use Gaussian or StudentT",
+    **{
+        ("Codebook", name): "use the Elbo objective"
+        for name in (
+            "Iwae",
+            "Miwae",
+            "Piwae",
+            "Ciwae",
+            "NotMiwae",
+            "BetaTc",
+            "DipVae",
+            "Wae",
+            "Factor",
+        )
+    },
+    **{
+        ("Codebook", name): "use Transformer or Uniform"
+        for name in ("Standard", "Mixture", "Vamp", "FlowPrior", "Diffusion", "Sphere")
+    },
+    **{(name, prior): "use Standard or" for name in ("Flat", "Ladder", "Grid") for prior in ("Uniform", "TransformerPrior")},
+    ("Codebook", "Mlp"): "use the Conv, ResNet or Transformer network",
     ("Mixture", "Wae"): "use the Standard or Flow prior",
     ("Vamp", "Wae"): "use the Standard or Flow prior",
+    ("Mixture", "InfoVae"): "use the Standard or Flow prior",
+    ("Vamp", "InfoVae"): "use the Standard or Flow prior",
+    ("Point", "InfoVae"): "use Diagonal",
+    ("Point", "Lagging"): "use Diagonal",
+    ("Standard", "MisesFisher"): "or the Sphere prior",
+    ("Mixture", "MisesFisher"): "or the Sphere prior",
+    ("FlowPrior", "MisesFisher"): "or the Sphere prior",
+    ("Sphere", "Diagonal"): "use the MisesFisher posterior",
+    ("Sphere", "Full"): "use the MisesFisher posterior",
+    ("Sphere", "FlowPosterior"): "use the MisesFisher posterior",
+    ("Sphere", "Point"): "use the MisesFisher posterior",
+    ("Ladder", "Sphere"): "use Flat|use the MisesFisher posterior",
+    ("Ladder", "MisesFisher"): "use Flat",
+    ("Sphere", "BetaTc"): "use Diagonal",
+    ("Sphere", "DipVae"): "use Diagonal",
+    ("Sphere", "Factor"): "use Diagonal",
+    ("MisesFisher", "BetaTc"): "use Diagonal",
+    ("MisesFisher", "DipVae"): "use Diagonal",
+    ("MisesFisher", "Factor"): "use Diagonal",
 }
 
 
 def full_name(family: str, spec: Spec) -> str:
-    """The type's name; two families have a Flow."""
-    return f"Flow{family.capitalize()}" if spec["type"] == "Flow" else spec["type"]
+    """The type's name, with its family's where several have one of that name."""
+    name: str = spec["type"]
+    return name + family.capitalize() if name in SHARED else name
+
+
+def bare(name: str) -> str:
+    """The type's name without the family's."""
+    return next((shared for shared in SHARED if name in {shared + f.capitalize() for f in FAMILIES}), name)
 
 
 def excuses(row: Row) -> list[tuple[str, str]]:
     """The pairs in this row that the table says are refused."""
-    names = [full_name(family, row[family]) for family in FAMILIES]
+    bare = "posterior" not in typing.get_type_hints(registered(Latent)[row["latent"]["type"]])  # it has its own q
+    names = [full_name(family, row[family]) for family in FAMILIES if not (bare and family == "posterior")]
     return [pair for pair in itertools.combinations(names, 2) if pair in REFUSED]
 
 
@@ -92,9 +147,7 @@ def tried(row: Row, unassembled: Unassembled, device: torch.device) -> None:
     except UsageError as refusal:
         words = str(refusal)
         assert expected, f"refused, but not in the table: {words}"
-        named = [
-            pair for pair in expected if all(n.removesuffix("Prior").removesuffix("Posterior") in words for n in pair)
-        ]
+        named = [pair for pair in expected if all(bare(n) in words for n in pair)]
         assert named, f"{words} names no pair of {expected}"
         assert any(advice in words for pair in named for advice in REFUSED[pair].split("|")), words
         return
@@ -130,22 +183,34 @@ def described(row: Row) -> str:
     return " × ".join(full_name(family, row[family]) for family in FAMILIES)
 
 
-def in_company(row: Row, kept: set[str], smalls: dict[str, list[Spec]]) -> Row:
-    """The row with a network that gives what its latent takes, as far as the kept families leave that open."""
-    if registered(Latent)[row["latent"]["type"]].takes == "vector" or "network" in kept:
-        return row
-    return {**row, "network": next(s for s in smalls["network"] if s["type"] == "Conv")}
+def in_plain_company(smalls: dict[str, list[Spec]], chosen: Row) -> Row:
+    """The chosen parts, and beside them the plainest that serve: a prior over entries needs codes that are entries, and these
+    such a prior; codes that are maps need a network that gives maps.
+    """
+
+    def plainest(family: str, name: str) -> Spec:
+        return chosen.get(family) or next(s for s in smalls[family] if s["type"] == name)
+
+    over_entries = "prior" in chosen and registered(Prior)[chosen["prior"]["type"]].discrete
+    latent = plainest("latent", "Codebook" if over_entries else "Flat")
+    cls = registered(Latent)[latent["type"]]
+    spherical = any(f in chosen and FAMILY[f].from_spec(chosen[f]).support == "sphere" for f in FAMILY)
+    return {
+        "latent": latent,
+        "prior": plainest("prior", "Uniform" if cls.discrete else "Sphere" if spherical else "Standard"),
+        "posterior": plainest("posterior", "MisesFisher" if spherical else "Diagonal"),
+        "likelihood": plainest("likelihood", "Gaussian"),
+        "network": plainest("network", "Conv" if cls.takes == "maps" else "Mlp"),
+        "objective": plainest("objective", "Elbo"),
+    }
 
 
 def working_rows(smalls: dict[str, list[Spec]]) -> list[Row]:
     """For every pair that may work, a row in which nothing is refused: the rest as plain as can be."""
-    plain = {"latent": "Flat", "prior": "Standard", "posterior": "Diagonal", "likelihood": "Gaussian", "network": "Mlp"}
-    start: Row = {f: next(s for s in smalls[f] if s["type"] == name) for f, name in plain.items()}
-    start["objective"] = next(s for s in smalls["objective"] if s["type"] == "Elbo")
     rows = []
     for f, g in itertools.combinations(FAMILIES, 2):
         for a, b in itertools.product(smalls[f], smalls[g]):
-            row = in_company({**start, f: a, g: b}, {f, g}, smalls)
+            row = in_plain_company(smalls, {f: a, g: b})
             if not excuses(row):
                 rows.append(row)
     return rows
@@ -170,21 +235,17 @@ def test_every_pair_that_is_not_refused_works(
 def test_every_pair_in_the_table_is_refused(
     pair: tuple[str, str], smalls: dict[str, list[Spec]], unassembled: Unassembled, device: torch.device
 ) -> None:
-    plain: dict[str, Any] = {
-        "latent": "Flat", "prior": "Standard", "posterior": "Diagonal", "likelihood": "Gaussian", "network": "Mlp",
-        "objective": "Elbo",
-    }  # fmt: skip
-    row: Row = {}
+    chosen: Row = {}
     for family in FAMILIES:
-        wanted = [s for s in smalls[family] if full_name(family, s) in pair]
-        row[family] = wanted[0] if wanted else next(s for s in smalls[family] if s["type"] == plain[family])
-    row = in_company(row, {f for f in FAMILIES if full_name(f, row[f]) in pair}, smalls)
+        wanted = [spec for spec in smalls[family] if full_name(family, spec) in pair]
+        chosen |= {family: wanted[0]} if wanted else {}
+    row = in_plain_company(smalls, chosen)
     parts = {family: row[family] for family in FAMILIES if family != "objective"}
     model, x = unassembled(**parts)
     with pytest.raises(UsageError) as refusal:
         fit(model, Objective.from_spec(row["objective"]), x, epochs=1, device=device.type)
     words = str(refusal.value)
-    assert all(name.removesuffix("Prior").removesuffix("Posterior") in words for name in pair)
+    assert all(bare(name) in words for name in pair)
     assert any(advice in words for advice in REFUSED[pair].split("|")), words
     assert len(words.split()) > 8, "a refusal is a sentence"
 

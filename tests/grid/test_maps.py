@@ -16,9 +16,9 @@ from lambent.model import LatentModel
 from lambent.model.latents import Latent, Variational
 from lambent.model.latents.base import Encoder, Features
 from lambent.model.likelihoods import Bernoulli
-from lambent.model.networks import Conv, Mlp, Network, ResNet
+from lambent.model.networks import Conv, Mlp, Network, ResNet, Transformer
 from lambent.model.posteriors import Diagonal, Full, Point, Posterior
-from lambent.model.priors import Flow, Mixture, Prior, Standard, Vamp
+from lambent.model.priors import Diffusion, Flow, Mixture, Prior, Standard, Vamp
 from lambent.model.trace import Draw, Node, fixed, from_posterior, from_prior, mean
 from lambent.objectives import BetaTc, Elbo, Objective
 from lambent.objectives.bounds import Iwae
@@ -28,8 +28,12 @@ from lambent.training.fitting import fit
 Seed = Callable[[int], torch.Generator]
 Keyed = Callable[..., Draw]
 EVENT = (1, 6, 5)
-NETWORKS = {"Conv": lambda: Conv((3, 4), 8), "ResNet": lambda: ResNet((3, 4), 1, 8)}
-SHAPES = {"Conv": (2, 2, 2), "ResNet": (2, 3, 3)}
+NETWORKS = {
+    "Conv": lambda: Conv((3, 4), 8),
+    "ResNet": lambda: ResNet((3, 4), 1, 8),
+    "Transformer": lambda: Transformer(2, 6, 1, 2),
+}
+SHAPES = {"Conv": (2, 2, 2), "ResNet": (2, 3, 3), "Transformer": (2, 3, 3)}
 
 
 class _Maps(Variational):
@@ -70,6 +74,7 @@ PRIORS: dict[str, Callable[[], Prior]] = {
     "MixtureFull": lambda: Mixture(3, covariance="full"),
     "Flow": lambda: Flow(1, 4),
     "Vamp": lambda: Vamp(3),
+    "Diffusion": lambda: Diffusion(4, 1, 2, 0, 2),
 }
 
 
@@ -117,7 +122,7 @@ def test_every_objective_trains_it_and_it_generates(
     given = torch.randn(8, context, device=device) if context else None
     before = [p.detach().clone() for p in model.parameters()]
     settings = {"epochs": 1, "batch": 8, "precision": "fp32", "device": device.type, "average": 0}
-    if objective_spec["type"] == "Wae" and prior.startswith(("Mixture", "Vamp")):
+    if objective_spec["type"] in ("Wae", "InfoVae") and prior.startswith(("Mixture", "Vamp")):
         with pytest.raises(UsageError, match="use the Standard or Flow prior"):
             fit(model, objective, pictures, context=given, **settings)
         return
@@ -263,7 +268,9 @@ def test_a_point_may_be_a_map(objective: str, maps: Maps, pictures: Tensor, devi
 
 def test_networks_and_posteriors_of_vectors_are_refused() -> None:
     plain: Network = Mlp(4, 1)
-    with pytest.raises(UsageError, match="_Maps takes maps, and Mlp gives vectors: use the Conv or ResNet network"):
+    with pytest.raises(
+        UsageError, match="_Maps takes maps, and Mlp gives vectors: use the Conv, ResNet or Transformer network"
+    ):
         LatentModel(_Maps(), Bernoulli(), plain).setup(EVENT)
     with pytest.raises(UsageError, match=r"a Full posterior is over vectors, not over codes of shape \[2, 2, 2\]"):
         LatentModel(_Maps(posterior=Full()), Bernoulli(), NETWORKS["Conv"]()).setup(EVENT)

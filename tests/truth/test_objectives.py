@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.distributions import MultivariateNormal
 
 from lambent.distributions import DiagonalNormal, StandardNormal
+from lambent.errors import UsageError
 from lambent.model import LatentModel
 from lambent.model.latents import Flat, Ladder
 from lambent.model.likelihoods import Bernoulli, Gaussian, Laplace
@@ -21,8 +22,9 @@ from lambent.model.networks import Mlp
 from lambent.model.posteriors import Diagonal, Full, Point
 from lambent.model.priors import Mixture
 from lambent.model.trace import Node, Trace, from_posterior, from_prior
-from lambent.objectives import BetaTc, DipVae, Elbo, Loss, Objective, Wae
+from lambent.objectives import BetaTc, DipVae, Elbo, InfoVae, Loss, Objective, Wae
 from lambent.objectives.factor import Factor
+from lambent.objectives.spread import SCALES, discrepancy
 from lambent.training.fitting import fit
 from lambent.training.run import Run
 
@@ -370,8 +372,31 @@ def test_wae_adds_the_weighted_discrepancy(small_model: Build, x: Tensor, seed: 
     generator = seed(1)
     trace = traced(model, x, generator)
     prior = model.imagine(len(x), from_prior(generator))[0].z[0]
-    expected = 13.0 * Wae.discrepancy(trace.z[0], prior) - trace.log_px[0]
+    expected = 13.0 * discrepancy(trace.z[0], prior) - trace.log_px[0]
     torch.testing.assert_close(Wae(weight=13.0)(model, x, seed(1)).rows, expected)
+
+
+def test_info_vae_is_the_elbo_with_a_share_of_its_kl_and_the_discrepancy(
+    small_model: Build, x: Tensor, seed: Seed
+) -> None:
+    """α = 1 is Wae, and α = 0 with λ = 1 the ELBO; between them the three terms, each by itself."""
+    for latent in (Flat(2), Flat(2, prior="Flow", posterior="Flow")):
+        model = small_model(latent=latent)
+        generator = seed(1)
+        trace = traced(model, x, generator)
+        apart = discrepancy(trace.z[0], model.imagine(len(x), from_prior(generator))[0].z[0])
+        kl = trace.kl.reshape(-1, len(x))[0]
+        found = InfoVae(alpha=0.25, weight=13.0)(model, x, seed(1)).rows
+        torch.testing.assert_close(found, 0.75 * kl - trace.log_px[0] + 12.25 * apart)
+        torch.testing.assert_close(
+            InfoVae(alpha=1.0, weight=13.0)(model, x, seed(1)).rows, Wae(weight=13.0)(model, x, seed(1)).rows
+        )
+        torch.testing.assert_close(
+            InfoVae(alpha=0.0, weight=1.0)(model, x, seed(1)).rows, Elbo()(model, x, seed(1)).rows
+        )
+    assert InfoVae(alpha=0.25).weighed(3.0, 2.0) == 4.5
+    with pytest.raises(UsageError, match=r"InfoVae with alpha=-3 and weight=1 .* a weight of at least 4"):
+        learn(small_model(), InfoVae(alpha=-3.0, weight=1.0), x)
 
 
 def test_discrepancy_is_unbiased(device: torch.device, seed: Seed) -> None:
@@ -380,7 +405,7 @@ def test_discrepancy_is_unbiased(device: torch.device, seed: Seed) -> None:
 
     def drawn(shift: float, scale: float) -> Tensor:
         estimates = [
-            Wae.discrepancy(
+            discrepancy(
                 shift + scale * torch.randn(20, 3, generator=generator, device=device),
                 torch.randn(20, 3, generator=generator, device=device),
             )
@@ -402,13 +427,13 @@ def test_discrepancy_by_its_formula(device: torch.device) -> None:
 
     def kernel(a: Tensor, b: Tensor) -> float:
         squares = float((a - b).square().sum())
-        return sum(4 * s / (4 * s + squares) for s in Wae.scales)
+        return sum(4 * s / (4 * s + squares) for s in SCALES)
 
     pairs = [(i, j) for i in range(5) for j in range(5) if i != j]
     within = sum(kernel(codes[i], codes[j]) + kernel(prior[i], prior[j]) for i, j in pairs) / 20
     across = sum(kernel(a, b) for a in codes for b in prior) / 25
-    torch.testing.assert_close(Wae.discrepancy(codes, prior), torch.tensor(within - 2 * across, device=device))
-    assert float(Wae.discrepancy(codes[:1], prior[:1])) == 0.0
+    torch.testing.assert_close(discrepancy(codes, prior), torch.tensor(within - 2 * across, device=device))
+    assert float(discrepancy(codes[:1], prior[:1])) == 0.0
 
 
 def test_wae_draws_the_codes_of_a_point_posterior_to_the_prior(small_model: Build, device: torch.device) -> None:

@@ -13,7 +13,7 @@ from lambent.distributions.products import SteadyProducts
 from lambent.model import LatentModel
 from lambent.model.posteriors import Posterior
 from lambent.model.priors import Mixture, Prior
-from lambent.objectives import Wae
+from lambent.objectives.spread import discrepancy
 from lambent.part import Spec
 
 PRODUCTS = ("mm", "addmm", "bmm", "baddbmm", "linear", "linalg_solve_triangular")
@@ -112,5 +112,5 @@ def test_the_networks_keep_what_is_set(tiles: Tiles, small_model: Callable[..., 
 def test_the_discrepancy_of_codes_is_no_difference_of_rounded_numbers(tiles: Tiles) -> None:
     a = torch.randn(50, 8) + 30
     torch.testing.assert_close(
-        Wae.discrepancy(a, a.clone()), Wae.discrepancy(a.double(), a.double()).float(), atol=1e-3, rtol=0
+        discrepancy(a, a.clone()), discrepancy(a.double(), a.double()).float(), atol=1e-3, rtol=0
     )

@@ -35,6 +35,7 @@ from lambent.tasks.by_column import by_column
 from lambent.tasks.by_row import by_row, labels_of
 from lambent.tasks.calibration import MOST_ROWS, calibrated
 from lambent.tasks.evaluate import Evaluation, evaluate
+from lambent.tasks.sections import Section
 from lambent.training.callbacks import Callback, Journal, MLflow, Progress, Quiet, TensorBoard
 from lambent.training.fitting import fit
 from lambent.training.pace import SLOWER
@@ -99,7 +100,7 @@ def carried(plan: Plan, folder: Path, job: Job, resume: bool = False) -> Carried
         job.check(rows)
     objective = Objective.from_spec(parts["objective"])
     start = _Start(plan, parts, rows, folder, resume, job.voice)
-    watchers = [start, Journal(folder / run_folder.HISTORY), *_progress(job.voice), *trackers]
+    watchers = [start, Journal(folder / run_folder.HISTORY), *progress_of(job.voice), *trackers]
     try:
         history = fit(
             model, objective, rows.train, checkpoint=folder / run_folder.CHECKPOINT, resume=resume, callbacks=watchers,
@@ -144,16 +145,22 @@ def _assembled(own: Spec, plan: Plan, voice: Voice) -> LatentModel:
 
 
 def conclude(
-    fitted: Fitted, test: Encoded | OnDisk, how: dict[str, Any], folder: Path, voice: Voice
+    fitted: Fitted,
+    test: Encoded | OnDisk,
+    how: dict[str, Any],
+    folder: Path,
+    voice: Voice,
+    further: Callable[[Evaluation], Sequence[Section]] = lambda found: (),
 ) -> tuple[Findings, Evaluation]:
-    """Evaluate a trained model and write metrics, pictures and report into the folder."""
+    """Evaluate a trained model and write metrics, pictures and report, with `further` sections, into the folder."""
     rows = drawn(test, how["rows"])
     voice.step(f"evaluating on {len(rows):,} rows with {how['samples']:,} samples each")
     found = evaluate(fitted, rows, samples=how["samples"], seed=0)
     write_text(folder / run_folder.METRICS, metrics_text(found, rows))
     findings = gather(fitted, rows, found, versions())
     _write_pictures(findings, folder)
-    write_report(findings, folder / run_folder.REPORT, [by_row(found, labels_of(rows)), *by_column(fitted, rows)])
+    more = [*further(found), by_row(found, labels_of(rows)), *by_column(fitted, rows)]
+    write_report(findings, folder / run_folder.REPORT, more)
     return findings, found
 
 
@@ -254,7 +261,8 @@ class _Lines(Quiet):
         self.voice.step(f"epoch {run.epoch}/{run.epochs}: {', '.join(parts)} ({time})")
 
 
-def _progress(voice: Voice) -> list[Callback]:
+def progress_of(voice: Voice) -> list[Callback]:
+    """What tells a person how a training goes."""
     if voice.quiet:
         return []
     return [Progress()] if sys.stderr.isatty() else [_Lines(voice)]

@@ -1,7 +1,8 @@
-"""lambent evaluate --generated, --against: synthetic rows of a table beside real ones."""
+"""lambent evaluate --generated, --against: synthetic rows of a table, or drawn pictures, beside real ones."""
 
 import os
 from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ from lambent.cli.folder import opened
 from lambent.cli.reading import larger
 from lambent.cli.reading.flags import Parser, filled, import_modules, whole
 from lambent.cli.reading.sources import settled
+from lambent.cli.verbs.judging_pictures import of_pictures, tell_pictures
 from lambent.cli.voice import Voice
-from lambent.data import Encoded, Table
+from lambent.data import Encoded, Image, Table
 from lambent.data.conditions import named
 from lambent.data.loading import raw_rows
 from lambent.data.readers.tabular import is_table
@@ -28,6 +30,8 @@ from lambent.tasks.by_column import named as categories_of
 from lambent.tasks.judge import LEAST, judge
 from lambent.tasks.judged import judged as sections_of
 from lambent.tasks.judgement import Judgement
+from lambent.tasks.samples.sections import sample_sections
+from lambent.tasks.sections import Remark, Section
 
 MOST = 10_000_000
 MOST_READ = 200_000  # training rows that are compared with where they are read from disk
@@ -35,7 +39,7 @@ MOST_READ = 200_000  # training rows that are compared with where they are read 
 
 def add_judging(parser: Parser) -> None:
     """What makes an evaluation one of synthetic rows."""
-    group = parser.add_argument_group("synthetic rows of a table")
+    group = parser.add_argument_group("synthetic rows of a table, or drawn pictures")
     group.add_argument(
         "--generated",
         type=whole("--generated", 20, MOST),
@@ -46,7 +50,8 @@ def add_judging(parser: Parser) -> None:
         "--against",
         metavar="FILE",
         type=filled("--against"),
-        help="judge the synthetic rows in a file, whatever made them; in place of RUN may then stand the file of real rows",
+        help="judge the synthetic rows in a file, or the pictures in a file or folder, whatever made them; in place of RUN may "
+        "then stand the file of a table's real rows",
     )
     group.add_argument(
         "--holdout",
@@ -64,6 +69,13 @@ def add_judging(parser: Parser) -> None:
         metavar="COLUMN",
         help="a column that is not compared; may be repeated",
     )
+    group.add_argument(
+        "--features",
+        metavar="FILE",
+        type=filled("--features"),
+        help="of pictures: the feature space to measure in, a .safetensors that was kept (made if it is not there) or a network "
+        "as .onnx; default: one learned from the training pictures, kept in the run's folder",
+    )
     group.add_argument("-o", "--out", metavar="FILE", type=filled("--out"), help="a page with all of it: .html")
     group.add_argument("--force", action="store_true", help="replace the page if it exists")
 
@@ -78,15 +90,31 @@ def judged(options: Namespace, voice: Voice) -> int:
         page = output.claim(
             options.out, (".html",), options.force, [one for one in inputs if one and os.path.isfile(one)]
         )
-    found = _of_run(options, voice) if is_run(options.run) else _of_files(options)
-    _tell(found, voice)
+    sections = _sections(options, voice)
     if page is not None:
         name = (
             Path(options.against).name if options.against else f"{options.generated:,} rows of {Path(options.run).name}"
         )
-        write_report(Findings(f"Judged: {name}", created=run_folder.now()), page, sections_of(found), alone=True)
-        voice.say(f"\n{page}: all of it, column by column")
+        write_report(Findings(f"Judged: {name}", created=run_folder.now()), page, sections, alone=True)
+        voice.say(f"\n{page}: all of it")
     return 0
+
+
+def _sections(options: Namespace, voice: Voice) -> list[Section]:
+    """Judge, tell, and give what a page shows of it."""
+    if not is_run(options.run):
+        found = _of_files(options)
+    else:
+        import_modules(options.modules)
+        path, fitted = opened(options.run, options.device, options.threads)
+        if isinstance(fitted.modality, Image):
+            of_samples = of_pictures(options, fitted, path.parent, voice)
+            tell_pictures(of_samples, voice)
+            _tell_remarks(of_samples.remarks, voice)
+            return sample_sections(of_samples)
+        found = _of_run(options, fitted, path.parent, voice)
+    _tell(found, voice)
+    return sections_of(found)
 
 
 def is_run(word: str) -> bool:
@@ -118,14 +146,14 @@ def _table(path: str) -> Any:
     return Table().open(raw_rows(path).rows)
 
 
-def _of_run(options: Namespace, voice: Voice) -> Judgement:
-    import_modules(options.modules)
-    path, fitted = opened(options.run, options.device, options.threads)
+def _of_run(options: Namespace, fitted: Fitted, folder: Path, voice: Voice) -> Judgement:
     modality = fitted.modality
     if not isinstance(modality, Table):
         kind = "nothing known" if modality is None else type(modality).__name__
-        raise UsageError(f"{options.run}: was trained on {kind}; synthetic rows are judged of tables")
-    real, unseen = _real(options, fitted, path.parent, voice)
+        raise UsageError(f"{options.run}: was trained on {kind}; what is drawn is judged of tables and pictures")
+    if options.features is not None:
+        raise UsageError("--features is of pictures, and this run was trained on a table: leave it out")
+    real, unseen = _real(options, fitted, folder, voice)
     if options.against is None:
         voice.step(f"drawing {options.generated:,} rows")
         synthetic = _drawn(fitted, options)
@@ -199,6 +227,10 @@ def _tell(found: Judgement, voice: Voice) -> None:
     ]
     numbers = range(1, 2 + len(beside))
     voice.table(("metric", "value", *(words[name] for name in beside), "better", "meaning"), rows, right=tuple(numbers))
-    for remark in found.remarks:
+    _tell_remarks(found.remarks, voice)
+
+
+def _tell_remarks(remarks: Sequence[Remark], voice: Voice) -> None:
+    for remark in remarks:
         sign = {"problem": "!", "notice": "·", "good": "✓"}[remark.level]
         voice.say(f"  {sign} {remark.title}. {remark.text}{f' {remark.advice}' if remark.advice else ''}")

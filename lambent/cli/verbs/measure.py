@@ -46,11 +46,11 @@ KEPT = {"kept": "left of", "held": "held out of"}  # the two sides of a cut
 
 
 def evaluate(arguments: Sequence[str]) -> int:
-    """The bounds and the state of the codes, each with unit and standard error; or what synthetic rows are worth."""
+    """The bounds and the state of the codes, each with unit and standard error; or what drawn rows are worth."""
     parser = Parser(
         "evaluate",
-        "Bounds, KL and active units on rows that the model was not trained on; with --generated or --against how good synthetic "
-        "rows of a table are, and whether they may be shared.",
+        "Bounds, KL and active units on rows that the model was not trained on; with --generated or --against how good drawn "
+        "pictures are, or synthetic rows of a table, and whether these may be shared.",
     )
     add_run(parser)
     add_rows(parser, "rows to evaluate on")

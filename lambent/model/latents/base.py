@@ -7,6 +7,8 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from lambent.model.networks import Network
+from lambent.model.posteriors import Posterior
 from lambent.model.priors import Prior
 from lambent.model.trace import Draw, Node
 from lambent.part import Part, Shape, elements, registered
@@ -23,9 +25,7 @@ class Latent(Part):
     """
 
     single: ClassVar[bool] = False  # True: one vector with one posterior, which some objectives need
-    takes: ClassVar[Literal["vector", "maps"]] = (
-        "vector"  # maps: the pyramid of a convolutional network, the finest first
-    )
+    takes: ClassVar[Literal["vector", "maps"]] = "vector"  # maps: the pyramid of a spatial network, the finest first
     discrete: ClassVar[bool] = False  # codes are entries of a codebook, and the prior one over their numbers
     inferring: ClassVar[tuple[str, ...]] = ("posterior",)  # the modules in it that q(z|x) alone goes through
 
@@ -109,21 +109,38 @@ class Latent(Part):
     def origin(self) -> str:
         """What p(z) of the top level is, as a name for sentences."""
 
+    @property
+    def support(self) -> str:
+        """Where the codes of the top level lie: in all of "space", or on the unit "sphere"."""
+        posterior = getattr(self, "posterior", None)
+        return "space" if posterior is None else str(posterior.support)
+
     def start(self, weight: Tensor, location: Tensor, scale: Tensor) -> bool:
         """Begin with a posterior that is linear in the first features, as `Posterior.start`; whether it can."""
         return False
 
+    def follow(self, nodes: list[Node], taken: Tensor, generator: torch.Generator) -> None:
+        """Learn what is not learned by gradients from the nodes of a training step, unless it was skipped (not `taken`)."""
+
+    def told(self) -> dict[str, float | None]:
+        """What the steps of an epoch told of the codes beside the bound, for the history; the next epoch begins anew."""
+        return {}
+
     def refusal(self, whole: Part) -> str | None:
         network = getattr(whole, "network", None)
-        if self.takes == "maps" and network is not None and not network.convolutional:
-            return f"{type(self).__name__} takes maps, and {type(network).__name__} gives vectors: use the Conv or ResNet network"
+        if self.takes == "maps" and network is not None and not network.spatial:
+            others = [name for name, other in registered(Network).items() if other.spatial]
+            instead = f"{', '.join(others[:-1])} or {others[-1]}"
+            return f"{type(self).__name__} takes maps, and {type(network).__name__} gives vectors: use the {instead} network"
         prior = getattr(self, "prior", None)
         if prior is not None and prior.discrete != self.discrete:
-            others = " or ".join(name for name, other in registered(Prior).items() if other.discrete == self.discrete)
+            named = " or ".join(name for name, other in registered(Prior).items() if other.discrete == self.discrete)
             kinds = ("numbers", "entries of a codebook")
             of_prior, own = kinds[prior.discrete], kinds[self.discrete]
             name = type(self).__name__
-            return f"a {type(prior).__name__} prior is over {of_prior}, and the codes of {name} are {own}: use {others}"
+            return f"a {type(prior).__name__} prior is over {of_prior}, and the codes of {name} are {own}: use {named}"
+        if prior is not None and prior.support not in (None, self.support):
+            return _unlike(prior, self)
         return None
 
 
@@ -160,3 +177,18 @@ class Variational(Latent):
     @property
     def origin(self) -> str:
         return type(self.prior).__name__
+
+
+LIE = {"space": "in all of space", "sphere": "on the unit sphere"}
+
+
+def _unlike(prior: Prior, latent: Latent) -> str:
+    """The refusal of a prior whose codes lie elsewhere than the posterior's."""
+    named, given = type(prior).__name__, latent.inference
+    alike = [name for name, other in registered(Posterior).items() if other.support == prior.support and other.density]
+    instead = " or ".join(name for name, other in registered(Prior).items() if other.support == latent.support)
+    where, other = LIE[str(prior.support)], LIE[latent.support]
+    return (
+        f"codes of a {named} prior lie {where}, and those of a {given} posterior {other}: "
+        f"use the {' or '.join(alike)} posterior, or the {instead} prior"
+    )

@@ -10,7 +10,7 @@ from lambent.model.networks.base import initialized
 from lambent.model.posteriors import Diagonal, Posterior
 from lambent.model.priors import Prior, Standard
 from lambent.model.trace import Draw, Node
-from lambent.part import Shape, elements, option
+from lambent.part import Part, Shape, elements, option
 
 
 class Ladder(Variational):
@@ -76,6 +76,14 @@ class Ladder(Variational):
             nodes.append(node)
             state = state + self.downs[level - 1](torch.cat((state, node.z), -1))
         return state.flatten(0, 1), nodes
+
+    def refusal(self, whole: Part) -> str | None:
+        if self.support != "space" and self.prior.support in (None, self.support):
+            return (
+                f"levels of a Ladder below the top are Gaussian, and codes of a {self.inference} posterior, as of a "
+                f"{self.origin} prior, lie on the unit sphere: use Flat"
+            )
+        return super().refusal(whole)
 
     def _climb(self, features: Tensor) -> list[Tensor]:
         """The deterministic pass up: features for every level, the top first."""

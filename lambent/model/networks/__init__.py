@@ -1,8 +1,9 @@
 """The plain halves of a model: architectures from an event to features, and from a code to raw output."""
 
-from lambent.model.networks.base import Convolutional, Half, Network, Pyramid
+from lambent.model.networks.base import Convolutional, Half, Network, Pyramid, Spatial
 from lambent.model.networks.conv import Conv
 from lambent.model.networks.mlp import Mlp
 from lambent.model.networks.resnet import ResNet
+from lambent.model.networks.transformer import Transformer
 
-__all__ = ["Conv", "Convolutional", "Half", "Mlp", "Network", "Pyramid", "ResNet"]
+__all__ = ["Conv", "Convolutional", "Half", "Mlp", "Network", "Pyramid", "ResNet", "Spatial", "Transformer"]

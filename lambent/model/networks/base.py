@@ -1,7 +1,7 @@
 """Network: the two plain halves, from an event to features and from a code to the likelihood's raw output.
 
-Only layers with an exact integer form (linear, convolution, addition, nearest up-sampling, pointwise functions): nothing
-here divides by a statistic of the data, so every model made of these can also code.
+The default networks keep to layers with an exact integer form (linear, convolution, addition, nearest up-sampling, pointwise
+functions): nothing there divides by a statistic of the data, so every model made of them can also code.
 """
 
 import math
@@ -109,7 +109,7 @@ class Half(nn.ModuleList):
         """Let a decoder begin near `raw`, [*shape], as far as the biases of its last layer can: one for each element, or one for
         each channel, where `raw` is the same at every place. Else nothing changes.
         """
-        layers = [layer for layer in self if not isinstance(layer, (nn.Flatten, nn.Unflatten, Crop))]
+        layers = [layer for layer in self if not isinstance(layer, (nn.Flatten, nn.Unflatten, nn.PixelShuffle, Crop))]
         last = layers[-1] if layers else None
         last = last.linear if isinstance(last, Beside) else last
         if isinstance(last, nn.Linear) and last.bias is not None and last.bias.numel() == raw.numel():
@@ -119,7 +119,7 @@ class Half(nn.ModuleList):
             and last.bias is not None
             and bool((raw == raw[:, :1, :1]).all())
         ):
-            last.bias.copy_(raw[:, 0, 0])
+            last.bias.copy_(raw[:, 0, 0].repeat_interleave(last.bias.numel() // len(raw)))  # of every pixel of a patch
 
     @property
     def linear(self) -> nn.Linear | None:
@@ -148,6 +148,8 @@ class Pyramid(nn.Module):
 class Network(Part):
     """An architecture for both halves."""
 
+    exact: ClassVar[bool] = True  # only layers that have an exact integer form, by which a model can code
+    spatial: ClassVar[bool] = False  # reads images, and can give maps: a `Spatial` network
     convolutional: ClassVar[bool] = False  # these gain from 16-bit convolutions and from channels last in memory
 
     @abstractmethod
@@ -160,19 +162,25 @@ class Network(Part):
 
     def refusal(self, whole: Part) -> str | None:
         likelihood = getattr(whole, "likelihood", None)
-        if self.convolutional and likelihood is not None and not likelihood.planar:
+        if self.spatial and likelihood is not None and not likelihood.planar:
             return f"{type(self).__name__} emits images, which {type(likelihood).__name__} cannot read: use the Mlp network"
         return None
 
 
-class Convolutional(Network):
+class Spatial(Network):
     """Networks that read images, and can give maps as well as a vector."""
 
-    convolutional = True
+    spatial = True
 
     @abstractmethod
     def pyramid(self, event: Shape) -> Pyramid:
         """From the likelihood's embedding [batch, *event] to feature maps at every resolution, the finest first."""
+
+
+class Convolutional(Spatial):
+    """Spatial networks of convolutions."""
+
+    convolutional = True
 
 
 class Crop(nn.Module):

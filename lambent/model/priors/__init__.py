@@ -1,7 +1,10 @@
 """Priors p(z): where codes come from before any data is seen."""
 
-from lambent.model.priors.base import HELD, Encode, Prior, Standard
+from lambent.model.priors.base import HELD, Encode, Prior, Sphere, Standard
+from lambent.model.priors.diffusion import Diffusion
 from lambent.model.priors.flow import Flow
 from lambent.model.priors.mixtures import Mixture, Vamp
+from lambent.model.priors.transformer import Transformer
+from lambent.model.priors.uniform import Uniform
 
-__all__ = ["HELD", "Encode", "Flow", "Mixture", "Prior", "Standard", "Vamp"]
+__all__ = ["Diffusion", "Encode", "Flow", "HELD", "Mixture", "Prior", "Sphere", "Standard", "Transformer", "Uniform", "Vamp"]

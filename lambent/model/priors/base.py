@@ -2,13 +2,13 @@
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from lambent.distributions import StandardNormal, shaped
+from lambent.distributions import StandardNormal, UniformSphere, shaped
 from lambent.part import Part, Shape, elements
 
 Encode = Callable[[Tensor], Distribution]
@@ -20,6 +20,9 @@ class Prior(Part):
 
     discrete: ClassVar[bool] = False  # over entries of a codebook, by number: see `setup` and `forward`
     learned: ClassVar[bool] = True
+    support: ClassVar[Literal["space", "sphere"] | None] = (
+        "space"  # where its codes lie: in all of space, or on the unit sphere; None where the posterior's do
+    )
     reparameterized: ClassVar[bool] = True  # False: a draw carries no gradient of some of its weights
 
     @abstractmethod
@@ -35,6 +38,9 @@ class Prior(Part):
 
         Only Vamp looks at `posterior`, which maps rows to q(z|x). Of a discrete prior it is over whole numbers [height, width].
         """
+
+    def begin(self, codes: Tensor, seed: int = 0) -> None:
+        """Start from codes [n, *shape] of a model that is trained already, where that is better than from nought."""
 
     @property
     def held(self) -> int:
@@ -57,3 +63,21 @@ class Standard(Prior):
 
     def forward(self, posterior: Encode, context: Tensor | None = None) -> Distribution:
         return shaped(StandardNormal(self.size, self.anchor), self.shape)
+
+
+class Sphere(Prior):
+    """Uniform over unit vectors: nothing to learn. Davidson et al., Hyperspherical Variational Auto-Encoders, 2018."""
+
+    papers = ("davidson2018hyperspherical",)
+
+    learned = False
+    support = "sphere"
+    many = True
+
+    def setup(self, shape: Shape, examples: Tensor, context: int = 0) -> None:
+        self.size = elements(shape)
+        self.shape = shape
+        self.register_buffer("anchor", torch.zeros(0), persistent=False)  # knows the device and the dtype
+
+    def forward(self, posterior: Encode, context: Tensor | None = None) -> Distribution:
+        return shaped(UniformSphere(self.size, self.anchor), self.shape)

@@ -58,6 +58,27 @@ class Mixture(Prior):
         if self.covariance == "full":
             self.below = nn.Parameter(torch.zeros(self.components, size, size))
 
+    @torch.no_grad()
+    def begin(self, codes: Tensor, seed: int = 0) -> None:
+        """By expectation-maximization, scikit-learn's."""
+        from sklearn.mixture import GaussianMixture
+
+        kind = {"diagonal": "diag", "full": "full"}[self.covariance]
+        found = GaussianMixture(
+            min(self.components, len(codes)), covariance_type=kind, random_state=seed, reg_covar=1e-4
+        )
+        found.fit(codes.flatten(1).double().cpu().numpy())
+        count = found.n_components
+        self.logits.fill_(-20.0)  # components beyond the number of rows stay empty
+        self.logits[:count] = torch.from_numpy(found.weights_).log()
+        self.location[:count] = torch.from_numpy(found.means_)
+        if self.covariance == "diagonal":
+            self.log_scale[:count] = 0.5 * torch.from_numpy(found.covariances_).log()
+        else:
+            factor = torch.linalg.cholesky(torch.from_numpy(found.covariances_))
+            self.log_scale[:count] = factor.diagonal(dim1=-2, dim2=-1).log()
+            self.below[:count] = factor.tril(-1)
+
     def forward(self, posterior: Encode, context: Tensor | None = None) -> Distribution:
         log_scale = limited(self.log_scale, *SCALE_RANGE)
         if self.covariance == "diagonal":
@@ -72,6 +93,7 @@ class Vamp(Prior):
     """Σ_c w_c q(z | u_c): a mixture of posteriors at learned pseudo-inputs u. Tomczak & Welling, VAE with a VampPrior, 2018."""
 
     papers = ("tomczak2018vae",)
+    support = None
 
     components: int = option("number of pseudo-inputs", default=50, minimum=1, maximum=10**6)
 

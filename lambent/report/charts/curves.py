@@ -1,6 +1,7 @@
-"""Curves in the unit square: shares against shares, such as rows found against false alarms."""
+"""Curves in a frame: shares against shares, such as rows found against false alarms, or energy by frequency."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from markupsafe import escape
 
@@ -9,21 +10,32 @@ from lambent.report.charts.scales import Scale, thinned, ticks
 from lambent.tasks.sections import Curve, Curves, Figure, Key
 
 MOST_POINTS = 400  # per curve
-UNIT = Scale(0.0, 1.0)
-MARKS = ticks(0.0, 1.0, 5)
+
+
+class Frame(NamedTuple):
+    """The axes of a drawing."""
+
+    across: Scale
+    up: Scale
+
+    def point(self, x: float, y: float) -> str:
+        """Its inner coordinates."""
+        return f"{axes.coordinate(self.across.place(x))} {axes.coordinate(1 - self.up.place(y))}"
 
 
 def drawn(block: Curves) -> Figure:
     """Muted curves below, the main ones over them."""
-    parts = [axes.rows(UNIT, MARKS, base=False), axes.columns(UNIT, MARKS, grid=True)]
+    frame = Frame(Scale(*block.across), Scale(*block.up))
+    marks = [ticks(scale.low, scale.high, 5) for scale in (frame.up, frame.across)]
+    parts = [axes.rows(frame.up, marks[0], base=False), axes.columns(frame.across, marks[1], grid=True)]
     lines = ['<path class="line border" d="M0 1000L1000 0"/>'] if block.diagonal else []
     if block.level is not None:
-        y = axes.coordinate(1 - UNIT.place(block.level))
+        y = axes.coordinate(1 - frame.up.place(block.level))
         lines.append(f'<path class="line border" d="M0 {y}H1000"/>')
-    lines += [_line(curve) for curve in sorted(block.curves, key=lambda one: one.main)]
+    lines += [_line(curve, frame) for curve in sorted(block.curves, key=lambda one: one.main)]
     parts.append(axes.inner("".join(lines)))
     if block.spot is not None:
-        parts.append(_spot(*block.spot, block.spot_name))
+        parts.append(_spot(*block.spot, block.spot_name, frame))
     keys = [Key(_kind(one), one.name, one.value) for one in block.curves if one.name]
     told = "; ".join(f"{one.name} {one.value}".strip() for one in block.curves)
     return Figure(axes.chart(f"{block.title}: {told}.", parts), block.title, block.unit, block.caption, keys=keys)
@@ -33,13 +45,9 @@ def _kind(curve: Curve) -> str:
     return "validation" if curve.main else "train"
 
 
-def _line(curve: Curve) -> str:
-    points = [_point(curve.x[i], curve.y[i]) for i in _kept(curve.x, curve.y)]
+def _line(curve: Curve, frame: Frame) -> str:
+    points = [frame.point(curve.x[i], curve.y[i]) for i in _kept(curve.x, curve.y)]
     return f'<path class="line {_kind(curve)}" d="M{"L".join(points)}"/>' if points else ""
-
-
-def _point(x: float, y: float) -> str:
-    return f"{axes.coordinate(UNIT.place(x))} {axes.coordinate(1 - UNIT.place(y))}"
 
 
 def _kept(x: Sequence[float], y: Sequence[float]) -> list[int]:
@@ -59,10 +67,10 @@ def _kept(x: Sequence[float], y: Sequence[float]) -> list[int]:
     return kept if kept[-1] == len(x) - 1 else [*kept, len(x) - 1]
 
 
-def _spot(x: float, y: float, name: str) -> str:
+def _spot(x: float, y: float, name: str, frame: Frame) -> str:
     """A ring, and its name on the side where there is room."""
-    across, up = axes.percent(UNIT.place(x)), axes.percent(1 - UNIT.place(y))
-    side = 'dx="-9" text-anchor="end"' if x > 0.6 else 'dx="9" text-anchor="start"'
-    down = "1.3em" if y > 0.5 else "-.6em"
+    across, up = axes.percent(frame.across.place(x)), axes.percent(1 - frame.up.place(y))
+    side = 'dx="-9" text-anchor="end"' if frame.across.place(x) > 0.6 else 'dx="9" text-anchor="start"'
+    down = "1.3em" if frame.up.place(y) > 0.5 else "-.6em"
     text = f'<text class="mark" x="{across}" y="{up}" {side} dy="{down}">{escape(name)}</text>'
     return f'<circle class="ring" cx="{across}" cy="{up}" r="4.5"/>' + (text if name else "")

@@ -41,6 +41,14 @@ CHARTS = (
     Plan(
         "kl", "validation_kl", "KL", BOUND, "What the latent code costs. It should settle well above zero.", zero=True
     ),
+    Plan(
+        "perplexity",
+        "",
+        "Perplexity of the entries",
+        "entries",
+        "How many entries of the codebook an epoch used, as if all evenly. It should not fall to a few.",
+        zero=True,
+    ),
     Plan("loss", "validation_loss", "Loss", "per row", "What training made smaller."),
     Plan("learning_rate", "", "Learning rate", "", "The optimizer's step size.", zero=True),
 )

@@ -128,7 +128,12 @@ def pictures_of(fitted: Fitted, rows: Rows, levels: list[UnitUsage], seed: int =
     units = busiest(levels, UNITS)
     ends = _spread(rows, 2 * min(WALKS, len(rows) // 2))
     first = rows.at(torch.tensor([0]))
-    moved = explore.traverse(fitted, first.x, units, REACH, first.context, [level.directions for level in levels])
+    # An entry of a codebook is one of many, and no number to be moved.
+    moved = (
+        None
+        if fitted.model.latent.discrete
+        else explore.traverse(fitted, first.x, units, REACH, first.context, [level.directions for level in levels])
+    )
     return Pictures(
         originals=fitted.pictures(chosen.x),
         reconstructions=fitted.pictures(explore.reconstruct(fitted, chosen.x, chosen.context)),
@@ -138,7 +143,7 @@ def pictures_of(fitted: Fitted, rows: Rows, levels: list[UnitUsage], seed: int =
         by_level=_by_level(fitted, _spread(rows, LEVELS_OF)) if len(levels) > 1 else None,
         level_counts=explore.stages(fitted),
         interpolation=_strips(fitted, _walked(fitted, ends)) if len(ends) else None,
-        traversals=_strips(fitted, moved),
+        traversals=None if moved is None else _strips(fitted, moved),
         traversal_units=[unit_name(unit, levels) for unit in units],
         traversal_values=REACH.tolist(),
     )

@@ -39,7 +39,7 @@ def collapse(findings: Findings) -> Remark | None:
     """Whether the model uses its latent code."""
     units, total = findings.active, _kl(findings)
     used = sum(units)
-    if not _has_bound(findings) or (not units and total is None):
+    if not _has_bound(findings) or (not units and total is None) or findings.metric("codebook_usage") is not None:
         return None
     nats = f"{show(total, 3)} nats a row" if total is not None else "not known"
     kl = f"The KL, the most that the code can carry, is {nats}."

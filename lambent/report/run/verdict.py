@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from lambent.report.numerals import count
-from lambent.report.run import failure_rules, latent_rules, learning_rules
+from lambent.report.run import codebook_rules, failure_rules, latent_rules, learning_rules
 from lambent.report.run.findings import Findings
 from lambent.tasks.sections import Remark
 
@@ -21,6 +21,7 @@ OF_TRAINED: tuple[Rule, ...] = (
     failure_rules.worse_than_nothing,
     learning_rules.over_fitting,
     latent_rules.collapse,
+    codebook_rules.entries,
     learning_rules.under_training,
     latent_rules.empty_levels,
     latent_rules.too_small,

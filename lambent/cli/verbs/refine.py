@@ -1,0 +1,125 @@
+"""lambent refine: a better prior for a run that is finished, as a new run beside it."""
+
+import argparse
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lambent.cli import folder as run_folder
+from lambent.cli.reading.flags import Parser, common, divided, filled, import_modules, whole
+from lambent.cli.reading.kept import Catalogue, everything
+from lambent.cli.reading.part_flags import add_fields
+from lambent.cli.reading.trees import Tree, Typed, as_tree, merged
+from lambent.cli.voice import Voice
+
+USAGE = "lambent refine RUN [DATA] [--prior NAME] [--prior.FIELD VALUE] [--out NEW] [flags]"
+FAMILY = ("prior",)
+DEFAULT = "Diffusion"
+SECTION = ("run", "data", "prior", "fit")  # of the configuration, in `refine`
+# Half a cosine ends at rest, which a prior needs more than a network; a tenth of the rows tells when it learns them by heart.
+USUAL: Tree = {"schedule": "cosine", "validation": 0.1}
+
+
+def refine(arguments: Sequence[str]) -> int:
+    """Fit another prior to the codes of a trained model, evaluate, and write a run folder of its own."""
+    rest, flags = divided(arguments, FAMILY)
+    known = everything()
+    if {"-h", "--help"} & set(rest[: rest.index("--") if "--" in rest else None]):
+        parser = _parser(known)
+        _add_prior_flags(parser, flags, known)
+        parser.print_help()
+        return 0
+    options = _parser(known).read(rest, also=["--prior"])
+    import_modules(options.modules)
+    asked = _asked(options, flags)
+    parent = run_folder.model_file(asked["run"])
+    folder = Path(options.out) if options.out else _beside(parent, asked["prior"]["type"])
+    run_folder.vacant(folder, options.force)
+    with run_folder.claimed(folder):
+        from lambent.cli.verbs.refining import Refining
+
+        command = shlex.join(["lambent", "refine", *arguments])
+        Refining(asked, folder, command, Voice.of(options)).carry_out()
+    return 0
+
+
+def _parser(known: Catalogue) -> Parser:
+    parser = Parser(
+        "refine",
+        "Fit another prior to the codes of a trained model: samples improve, encoder and decoder stay. The run is left as it is, "
+        "a new one is written beside it.",
+        usage=USAGE,
+    )
+    parser.add_argument("run", nargs="?", metavar="RUN", help="a run folder or a model file")
+    parser.add_argument(
+        "data", nargs="?", metavar="DATA", help="rows to fit it to; default: those of the run's training"
+    )
+    parser.add_argument(
+        "-o", "--out", metavar="NEW", type=filled("--out"), help="the new run folder; default: RUN-PRIOR"
+    )
+    parser.add_argument("--config", metavar="FILE", help="the config.yaml of a refined run: the same again")
+    parser.add_argument("--limit", type=whole("--limit", 1, 10**12), help="fit to at most so many rows")
+    parser.add_argument("--force", action="store_true", help="replace the run in the folder")
+    group = parser.add_argument_group("training")
+    for name, one in known["settings"]["fit"].items():
+        default = USUAL.get(name, one["default"])
+        words = one["meaning"] + ("" if default is None else f" (default {default})")
+        group.add_argument(
+            f"--{name.replace('_', '-')}", type=Typed, metavar=one["metavar"], help=words.replace("%", "%%")
+        )
+    common(parser)
+    parser.add_argument(
+        "--import", dest="modules", action="append", default=[], metavar="MODULE", help=argparse.SUPPRESS
+    )
+    return parser
+
+
+def _add_prior_flags(parser: Parser, flags: Tree, known: Catalogue) -> None:
+    priors, given = known["parts"]["Prior"], as_tree(flags.get("prior"), "Prior", "prior")
+    names = ", ".join(f"{name} (default)" if name == DEFAULT else name for name in priors)
+    group = parser.add_argument_group("--prior NAME", names)
+    chosen = priors.get(str(given.get("type", DEFAULT)))
+    if chosen is not None:
+        add_fields(group, "prior", "Prior", chosen, given, known["parts"])
+
+
+def _asked(options: argparse.Namespace, flags: Tree) -> dict[str, Any]:
+    """The run, the data, the prior in full and the settings of the loop, from the flags laid on the configuration's."""
+    from lambent.cli.reading import settings
+    from lambent.cli.reading.plan import read_plan
+    from lambent.cli.reading.specs import completed
+    from lambent.errors import UsageError, nearest
+    from lambent.model.priors import Prior
+
+    kept: Tree = {}
+    if options.config:
+        tree = read_plan(options.config)
+        kept = tree.get("refine") if isinstance(tree.get("refine"), dict) else {}  # type: ignore[assignment]
+        if not kept:
+            raise UsageError(
+                f"{options.config}: holds no section `refine`; lambent train --config is for those that train"
+            )
+        for key in kept:
+            if key not in SECTION:
+                raise UsageError(f"refine.{key}: no such setting; {nearest(key, SECTION)}")
+    run = options.run or kept.get("run")
+    if not run:
+        raise UsageError("which run? Name its folder: lambent refine RUN --prior Diffusion")
+    fit = settings.of_fit()
+    given = {name: value for name in fit if (value := getattr(options, name)) is not None}
+    described = merged({"prior": kept.get("prior")}, {"prior": flags["prior"]} if "prior" in flags else {})["prior"]
+    chosen = {**USUAL, **(kept.get("fit") or {}), **given}
+    data = kept.get("data") if options.data is None and options.limit is None else None
+    return {
+        "run": str(run),
+        "data": data or {"source": options.data, "limit": options.limit},
+        "prior": completed(Prior, described, {"type": DEFAULT}, "prior"),
+        "fit": {name: value for name, value in settings.read(chosen, fit, "fit").items() if name in chosen},
+    }
+
+
+def _beside(model: Path, prior: str) -> Path:
+    """RUN-PRIOR, with a number where that is taken."""
+    run = model.parent.resolve()
+    return run_folder.unused(model.parent.parent if model.parent.name else run.parent, f"{run.name}-{prior.lower()}")

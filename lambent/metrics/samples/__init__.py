@@ -1,0 +1,1 @@
+"""How good drawn pictures are, in numbers: distances, shares, spectra and neighbours. Plain functions."""

@@ -11,7 +11,7 @@ PRESETS = ("small", "medium", "large")  # sizes of a model and of its training, 
 
 @dataclass(frozen=True)
 class Machine:
-    """cores: processors that this process may use. memory, gpu: bytes that are free, of the GPU that would be used; None for none."""
+    """cores: processors that this process may use. memory, gpu: free bytes, those of the GPU to be used; None: none known."""
 
     cores: int
     memory: int | None

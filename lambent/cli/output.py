@@ -127,7 +127,7 @@ def flat(arrays: NamedArrays) -> NamedArrays:
 
 
 def write_grid(path: Path, grid: Array | None, white: int = 255) -> Path:
-    """Pictures [rows, columns, H, W(, 3)] on a white sheet; uint16 in 16 bits, on which `white` is white.
+    """Pictures [rows, columns, H, W(, C)] of 1 to 4 bands on a white sheet; uint16 in 16 bits, on which `white` is white.
 
     12 bits as they are, in a file of 16, are nearly black to whoever looks.
     """

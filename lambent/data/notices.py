@@ -48,6 +48,14 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "choose the Gaussian likelihood and the scale standard)",
     )
     * 2,
+    "alpha_on_white": (
+        "1 picture has transparency, which is laid on white (--data.bands all keeps it as a band of its own)",
+        "{n} pictures have transparency, which is laid on white (--data.bands all keeps it as a band of its own)",
+    ),
+    "alpha_kept": (
+        "1 picture has transparency, which is kept as the last band",
+        "{n} pictures have transparency, which is kept as the last band",
+    ),
     "decimal_comma": (
         "numbers are written with decimal commas in 1 column, and read so: {names}",
         "numbers are written with decimal commas in {n} columns, and read so: {names}",

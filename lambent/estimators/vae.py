@@ -286,8 +286,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         """Write the model file; `lambent.load` gives a fitted VAE back."""
         check_is_fitted(self)
         parameters = {name: value for name, value in self.get_params().items() if is_plain(value)}
-        face = {"parameters": parameters, "history": self.history_}
-        provenance = {**self.fitted_.provenance, "objective": self._objective().spec(), "estimator": face}
+        of_face = {"estimator": {"parameters": parameters, "history": self.history_}}
+        provenance = {**self.fitted_.provenance, "objective": self._objective().spec(), **of_face}
         return replace(self.fitted_, provenance=provenance).save(path)
 
     def __sklearn_tags__(self) -> Any:
@@ -311,7 +311,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
     @property
     def modality_(self) -> Modality:
         """How raw data become what the model takes."""
-        assert (modality := self._held().modality) is not None
+        modality = self._held().modality
+        assert modality is not None
         return modality
 
     def _held(self) -> Fitted:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 Kept = Callable[[Tensor], object]
@@ -31,9 +31,10 @@ def recomputing(active: bool = True, kept: Kept | None = None) -> Iterator[None]
 def recomputed(block: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
     """block(*inputs); under `recomputing`, its inner values are computed again in the backward pass.
 
-    The block may draw no random numbers. Chen et al., Training Deep Nets with Sublinear Memory Cost, 2016.
+    The block may draw no random numbers. One whose weights stand still keeps all: by the time of the backward pass they may
+    learn again, and what it then made would be something else. Chen et al., Training Deep Nets with Sublinear Memory Cost, 2016.
     """
-    if not is_recomputing():
+    if not is_recomputing() or _stands(block):
         return block(*inputs)
     if (kept := _KEPT.get()) is not None:
         for given in inputs:
@@ -42,6 +43,12 @@ def recomputed(block: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
             return block(*inputs)
     result: Tensor = checkpoint(block, *inputs, use_reentrant=False, preserve_rng_state=False)
     return result
+
+
+def _stands(block: Callable[..., Tensor]) -> bool:
+    """Whether weights of a module, or of that whose method the block is, do not learn now."""
+    module = getattr(block, "__self__", block)
+    return isinstance(module, nn.Module) and not all(weight.requires_grad for weight in module.parameters())
 
 
 def is_recomputing() -> bool:

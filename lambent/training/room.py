@@ -20,6 +20,7 @@ from lambent.memory import free_memory, shown
 from lambent.model import LatentModel
 from lambent.model.networks import Convolutional
 from lambent.model.recomputing import recomputing
+from lambent.model.trace import mean
 from lambent.objectives import Objective
 from lambent.part import Shape, elements
 from lambent.training.settings import Training
@@ -186,8 +187,12 @@ def kept_by(twin: LatentModel, batch: int, draws: int = 1, recompute: bool = Fal
 
     keeping = torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x)
     with keeping, recomputing(recompute, pack), torch.device("meta"):
-        rows = twin.likelihood.observe(torch.zeros(batch, *twin.event_shape))
-        twin.encoder(twin.likelihood.seen(rows))
+        if twin.latent.takes == "maps":  # where the latent itself keeps most
+            context = torch.zeros(batch, twin.context) if twin.context else None
+            twin.infer(torch.zeros(batch, *twin.event_shape), draws, mean, context)
+        else:
+            rows = twin.likelihood.observe(torch.zeros(batch, *twin.event_shape))
+            twin.encoder(twin.likelihood.seen(rows))
         twin.decoder(torch.zeros(draws * batch, *twin.read_shape))
     outputs = EACH * draws * batch * elements(twin.raw_shape)
     sizes = [storage.nbytes() for storage in kept.values()]

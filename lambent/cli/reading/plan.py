@@ -63,7 +63,8 @@ class Plan:
         """Find mistakes in the parts before any data are read; fields of a part still unnamed must fit one of its family."""
         for name, kind in families().items():
             given = self.parts[name]
-            if name in ("likelihood", "network") and isinstance(given, dict) and "type" not in given:
+            by_data = name in ("likelihood", "network") or self.preset is not None
+            if by_data and isinstance(given, dict) and "type" not in given:
                 _plausible(kind, given, name)
             elif given is not None:
                 completed(kind, given, None if name in ("likelihood", "network") else default_of(name), name)

@@ -21,6 +21,7 @@ from lambent.data.readers.pictures import Pictures
 from lambent.errors import DataError
 
 T = TypeVar("T")
+LAID = "alpha_on_white"
 AT_ONCE = 256  # files that are begun together, so that a bad one stops the rest
 
 
@@ -48,12 +49,16 @@ def opened(raw: Any) -> Pictures | np.ndarray:
 
 @dataclass
 class Looked:
-    """What the headers of many files have in common, and what was noticed. bands: how many are data, 1 where all are grey."""
+    """What the headers of many files have in common, and what was noticed.
+
+    bands: how many are data, 1 where all are grey, without transparency. alpha: whether that is one more.
+    """
 
     sizes: Counter[Size] = field(default_factory=Counter)
     smallest: list[tuple[Path, Size]] = field(default_factory=list)  # the least high file, and the least wide
     notices: Counter[str] = field(default_factory=Counter)
     bands: int = 1
+    alpha: bool = False
     two_level: bool = True
     deep: list[Path] = field(default_factory=list)
 
@@ -104,7 +109,8 @@ def looked(paths: Sequence[Path], every: bool, skip_bad: bool) -> Looked:
             found.bands = max(found.bands, header.bands)
             found.two_level = found.two_level and header.two_level
             found.deep += [path] if header.deep else []
-            found.notices.update(header.conversions)
+            found.alpha = found.alpha or (every and LAID in header.conversions)
+            found.notices.update("alpha_kept" if every and name == LAID else name for name in header.conversions)
     if not found.sizes:
         raise DataError(f"none of the {len(paths)} files could be decoded")
     return found

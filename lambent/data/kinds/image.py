@@ -50,7 +50,7 @@ class Image(Modality):
     )
     colour: Literal["auto", "grey", "rgb"] = option("channels to keep; auto: grey if all images are", default="auto")
     bands: Literal["auto", "all"] = option(
-        "auto: images are grey or RGB, and others are refused; all: every band is data, however many there are",
+        "auto: grey or RGB, transparency laid on white, others refused; all: every band is data, transparency the last",
         default="auto",
     )
     depth: Depth = option(
@@ -74,6 +74,7 @@ class Image(Modality):
         self._event: Shape | None = None
         self._two_level = False
         self._scale = Scale()
+        self._alpha = False  # whether the last band is transparency
         self._rows = 0  # that it was fitted on, as far as it was
         self._came: Shape | None = None  # C, H, W of the array that it was fitted on; files come in any size
 
@@ -200,15 +201,12 @@ class Image(Modality):
         return self._scale.returned(self._shown(x))
 
     def levels(self, x: Tensor) -> np.ndarray:
-        """`decode` to levels, uint8 or uint16, whatever pixels came as; of more than 3 bands the first 3, of 2 the first."""
-        values: np.ndarray = np.rint(self._shown(x)).astype(self._scale.dtype)
-        if self.event[0] in (1, 3):
-            return values
-        return np.ascontiguousarray(values[..., 0] if self.event[0] == 2 else values[..., :3])
+        """`decode` to levels, uint8 or uint16, whatever pixels came as, with as many bands as `pixels.looked_at` leaves."""
+        return pixels.looked_at(np.rint(self._shown(x)).astype(self._scale.dtype), self._alpha)
 
     def pictures(self, x: Tensor) -> np.ndarray:
-        """`levels` as bytes, to be looked at: uint8 [N, H, W] or [N, H, W, 3]."""
-        found = self.levels(x)
+        """`levels` as bytes, to be looked at: uint8 [N, H, W] or [N, H, W, 3], transparency laid on white."""
+        found = pixels.over_white(self.levels(x), self.white) if self._alpha else self.levels(x)
         return found if self.white == 255 else spread(found, self.white, 255)
 
     def _shown(self, x: Tensor) -> np.ndarray:
@@ -254,6 +252,7 @@ class Image(Modality):
             "event": list(self.event),
             "two_level": self._two_level,
             "scale": self._scale.state(),
+            "alpha": self._alpha,
             "label_names": self.label_names,
             "notices": dict(self.notices),
             "came": None if self._came is None else list(self._came),
@@ -271,6 +270,7 @@ class Image(Modality):
             raise ArtifactError(f"the stored state of Image is damaged ({error!r})") from None
         pixels.refuse_stored((channels, height, width), self.bands == "all")
         self._event, self._two_level = (channels, height, width), two_level
+        self._alpha = bool(state.get("alpha"))
         self.label_names, self.notices, self._came, self._scale = label_names, notices, came, scale
         return self
 
@@ -288,7 +288,8 @@ class Image(Modality):
 
     def _fit_pictures(self, found: Pictures) -> None:
         seen = filed.looked(found.files, self.bands == "all", self.skip_bad)
-        self._event = (pixels.kept_channels(self.colour, seen.bands), *seen.size(self.size, self.crop))
+        self._alpha = seen.alpha
+        self._event = (pixels.kept_channels(self.colour, seen.bands) + seen.alpha, *seen.size(self.size, self.crop))
         self._two_level = seen.two_level and self.colour != "rgb"
         self._scale = seen.scale(self.depth)
         deep = self._scale.told(len(seen.deep))
@@ -303,7 +304,7 @@ class Image(Modality):
         self._scale, two_level = pixels.scale_of(planes, self.depth)
         self._two_level = two_level and channels == planes.shape[1]
         self._event = (channels, int(height), int(width))
-        self._came = pixels.form(planes)
+        self._came, self._alpha = pixels.form(planes), False
         notices = Counter(self._scale.told(len(planes)))
         if self._scale.unit == "fractions":
             self._scale.fractions(planes, notices)  # which counts what is rounded
@@ -330,15 +331,12 @@ class Image(Modality):
         """What each picture in a file is brought to before anything is cut out of it."""
         size = None if self.crop is not None else (self.event[1], self.event[2])
         fit_to = None if self.size is None else self.fit_to
-        return Target(size, self.event[0], fit_to, self._two_level, self._scale)
+        return Target(size, self.event[0], fit_to, self._two_level, self._scale, self._alpha)
 
     def as_rows(self, values: np.ndarray, where: str) -> Tensor:
         """Levels [N, C, H, W] → what `encode` returns; refuses grey pixels where binary ones were fitted."""
-        if self._two_level and not pixels.only(values, 255):
-            raise DataError(
-                f"{where}: holds pixels between black and white, but Image was fitted on two-level images; "
-                "threshold them first, or fit with binarize='threshold' on images of many levels"
-            )
+        if self._two_level:
+            pixels.refuse_grey(values, where)
         if self.binarize == "threshold":
             values = (values > self.white // 2).view(np.uint8)
         elif self.binarize == "none" and self._two_level:

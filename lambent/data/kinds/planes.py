@@ -33,6 +33,15 @@ def only(values: np.ndarray, high: int) -> bool:
     return all(bool(((c == 0) | (c == high)).all()) for c in np.array_split(flat, max(1, flat.size // CHUNK)))
 
 
+def refuse_grey(values: np.ndarray, where: str) -> None:
+    """Raise `DataError` for levels between black and white."""
+    if not only(values, 255):
+        raise DataError(
+            f"{where}: holds pixels between black and white, but Image was fitted on two-level images; "
+            "threshold them first, or fit with binarize='threshold' on images of many levels"
+        )
+
+
 def layout(array: np.ndarray, size: Size | None, every: bool = False) -> np.ndarray:
     """[N,H,W], [N,H,W,C], [N,C,H,W] or, with a size, flat [N, C·H·W] → a view [N, C, H, W].
 
@@ -171,6 +180,25 @@ def on_white(values: np.ndarray, alpha: np.ndarray, white: int, opaque: int) -> 
     share = alpha.astype(np.float64) / opaque
     mixed: np.ndarray = np.rint(share * values + (1 - share) * white)
     return mixed.astype(values.dtype)
+
+
+def looked_at(values: np.ndarray, alpha: bool) -> np.ndarray:
+    """Pictures [N, H, W(, C)] with as many bands as a picture file has: of more than 3 the first 3, of 2 the first.
+
+    alpha: the last band is transparency, which stays beside these.
+    """
+    if values.ndim == 3 or values.shape[-1] == 3:
+        return values
+    if alpha:
+        return values if values.shape[-1] in (2, 4) else values[..., [0, 1, 2, -1]]
+    return np.ascontiguousarray(values[..., 0] if values.shape[-1] == 2 else values[..., :3])
+
+
+def over_white(levels: np.ndarray, white: int) -> np.ndarray:
+    """Pictures [N, H, W, C + 1] of levels whose last band is transparency → [N, H, W(, C)] over a white ground."""
+    share = levels[..., -1:].astype(np.float64) / white
+    mixed: np.ndarray = np.rint(share * levels[..., :-1] + (1 - share) * white).astype(levels.dtype)
+    return mixed[..., 0] if mixed.shape[-1] == 1 else mixed
 
 
 def grey(values: np.ndarray) -> np.ndarray:

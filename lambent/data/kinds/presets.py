@@ -5,22 +5,22 @@ from pathlib import Path
 from typing import Any
 
 from lambent.data.kinds import filed
-from lambent.data.readers.pictures import Pictures, pictures_in
+from lambent.data.readers.pictures import pictures_in
 from lambent.errors import DataError, UsageError, nearest
 from lambent.machine import PRESETS, Machine
-from lambent.part import Shape, Spec
+from lambent.part import Shape, Spec, elements
 
 COARSEST = (
     4  # pixels of the shorter side of the coarsest map that still has places; above it stands one of a single place
 )
-KEPT = {
-    "a pixel": 900,
-    "a place": 40,
-}  # bytes that a step keeps: of the likelihood; of each channel and group of a map, float32
+OF_MAPS, OF_PIXELS = (
+    45,
+    45,
+)  # bytes that a step keeps in float32 of each channel of a group's map; of each channel of a logistic
 SHARE = 0.25  # of the free memory that a step may take
 MOST_PARTS = 4  # in which a batch is taken before blocks are computed again
-AGAIN = 0.4  # of what is kept, where blocks are computed again
-PACE = 0.5e6  # pixels, times groups of the finest map, that a core works off in a second
+AGAIN = 0.5  # of what is kept, where blocks are computed again
+PACE = 4.5e8  # squared channels of a group's map that a core works off in a second
 OF_A_GPU = 100  # cores that a GPU is worth
 EPOCHS = 20, 1000
 WHOLE = 256  # pixels of the longer side up to which pictures of one size are taken whole
@@ -29,23 +29,37 @@ CROPS = {"small": 64, "medium": 128, "large": 256}
 
 @dataclass(frozen=True)
 class Size:
-    """What a preset is. groups, widths: of the single place at the top, then of each map from the coarsest; the last serves the rest."""
+    """What a preset is. groups, widths: of the single place at the top, then of each map from the coarsest; the last for others.
+
+    blocks: of the network at each resolution. components: logistics of a pixel. finest: pixels of the shorter side of the finest
+    map, at most; twice as many on a GPU. minutes: that a training may take, about, where its steps would take longer.
+    """
 
     groups: tuple[int, ...]
     widths: tuple[int, ...]
-    blocks: int  # residual blocks of the network at each resolution
-    components: int  # logistics in a pixel's mixture
-    batch: int
+    blocks: int
+    components: int
+    finest: int
     steps: int
-    minutes: float  # that a training may take, about, where the steps would take longer
-    finest: int  # pixels of the shorter side of the finest map, at most
+    minutes: float
 
 
+BATCH = 64
 SIZES = {
-    "small": Size((1, 2, 2, 2), (96, 64, 48, 32), 1, 1, 64, 3_000, 4, 16),
-    "medium": Size((1, 3, 4, 3), (128, 128, 96, 64), 1, 5, 64, 20_000, 60, 32),
-    "large": Size((2, 4, 6, 6), (256, 256, 192, 128), 2, 10, 64, 60_000, 600, 64),
+    "small": Size((1, 2, 2, 2), (96, 64, 48, 32), 1, 1, 16, 2_500, 4),
+    "medium": Size((1, 3, 4, 3), (128, 128, 96, 64), 1, 5, 16, 20_000, 45),
+    "large": Size((2, 4, 6, 6), (256, 256, 192, 128), 2, 10, 32, 60_000, 480),
 }
+
+
+@dataclass(frozen=True)
+class Map:
+    """One resolution of the hierarchy: the image's size over `factor`, so many places, groups of codes and channels."""
+
+    factor: int
+    places: int
+    groups: int
+    width: int
 
 
 def refuse_unknown(name: str) -> None:
@@ -60,83 +74,83 @@ def preset(
     """The parts and settings of that name, in the form of `Modality.defaults`.
 
     A hierarchy of maps under a residual network: halved until the shorter side is 4 pixels, with one place for the whole picture
-    at the top unless pictures are crops, of which any size is to be decoded. Batches are taken in parts, and blocks computed again,
-    as far as a quarter of the free memory asks for it; training ends after so many steps or, on slow machines, minutes.
+    at the top unless pictures are crops, for then any size is to be decoded. Batches are taken in parts, and blocks computed
+    again, as far as a quarter of the free memory asks for it; training ends after so many steps or, on slow machines, minutes.
     """
     refuse_unknown(name)
-    size, side = SIZES[name], min(event[1:])
-    factors = [f for f in (32, 16, 8, 4, 2, 1) if side >= COARSEST * f and -(-side // f) <= size.finest] or [1]
-    count = len(factors)
-    groups, widths = (_stretched(values, count + 1) for values in (size.groups, size.widths))
-    layers = [f"/{factor}x{number}" for factor, number in zip(factors, groups[1:], strict=True)]
-    top = [] if cropped else [f"1x{groups[0]}"]
+    size, maps = SIZES[name], maps_of(name, event, machine.gpu is not None)
+    finest = maps[-1].factor
+    stem = min(finest, 4)
+    channels = [each.width // 2 for each in reversed(maps)]
+    channels = [channels[0]] * ((finest // stem).bit_length() - 1) + channels
+    top, widths = ([], []) if cropped else ([f"1x{size.groups[0]}"], [size.widths[0]])
     mixture = {"components": size.components} if likelihood["type"] == "DiscretizedLogistics" else {}
-    stem = min(factors[-1], 4)
-    channels = [width // 2 for width in widths[:0:-1]]
-    channels = [channels[0]] * ((factors[-1] // stem).bit_length() - 1) + channels
-    places = [
-        (-(-event[1] // f) * -(-event[2] // f), n, width)
-        for f, n, width in zip(factors, groups[1:], widths[1:], strict=True)
-    ]
     return {
         "likelihood": {**likelihood, **mixture},
-        "latent": {"type": "Grid", "layers": " ".join(top + layers), "width": list(widths[cropped:])},
+        "latent": {
+            "type": "Grid",
+            "layers": " ".join(top + [f"/{each.factor}x{each.groups}" for each in maps]),
+            "width": widths + [each.width for each in maps],
+        },
         "network": {"type": "ResNet", "channels": channels, "blocks": size.blocks, "stem": stem},
-        "fit": {**_fitting(size, machine, places, event), "epochs": _epochs(size, machine, places, rows)},
+        "fit": {
+            "epochs": _epochs(size, machine, maps, rows),
+            "batch": BATCH,
+            **_memory(BATCH * kept_of_a_row(name, event, machine.gpu is not None), machine),
+            "learning_rate": 1e-3,
+            "schedule": "cosine",
+            "warmup": 0.05,
+            "clip": 200.0,
+            "average": 0.995 if name == "small" else 0.999,
+        },
     }
 
 
-def _stretched(values: tuple[int, ...], count: int) -> list[int]:
-    """So many of the values, the last again where they are too few."""
-    return [values[min(place, len(values) - 1)] for place in range(count)]
+def maps_of(name: str, event: Shape, gpu: bool = False) -> list[Map]:
+    """The resolutions of a preset's hierarchy, the coarsest first, without the single place above them."""
+    size, side = SIZES[name], min(event[1:])
+    finest = size.finest * (1 + gpu)
+    factors = [f for f in (32, 16, 8, 4, 2, 1) if side >= COARSEST * f and -(-side // f) <= finest] or [1]
+    made = []
+    for place, factor in enumerate(factors, 1):
+        area = -(-event[1] // factor) * -(-event[2] // factor)
+        groups, width = (values[min(place, len(values) - 1)] for values in (size.groups, size.widths))
+        made.append(Map(factor, area, groups, width))
+    return made
 
 
-def _fitting(size: Size, machine: Machine, places: list[tuple[int, int, int]], event: Shape) -> dict[str, Any]:
-    """The settings of the loop: how a batch is taken, and the rates."""
-    kept = KEPT["a pixel"] * event[1] * event[2] * size.components
-    kept += KEPT["a place"] * sum(area * number * width for area, number, width in places)
-    room = SHARE * machine.room
-    parts = _power_of_two(size.batch * kept / room)
-    again = parts > MOST_PARTS
-    if again:
-        parts = _power_of_two(size.batch * kept * AGAIN / room)
-    return {
-        "batch": size.batch,
-        "accumulate": min(parts, size.batch),
-        "recompute": again,
-        "learning_rate": 1e-3,
-        "schedule": "cosine",
-        "warmup": 0.05,
-        "clip": 200.0,
-        "average": 0.999 if size.steps > 10_000 else 0.995,
-    }
+def kept_of_a_row(name: str, event: Shape, gpu: bool = False) -> float:
+    """About how many bytes a step of a preset keeps of a picture in float32, with nothing computed again."""
+    of_maps = OF_MAPS * sum(each.places * each.groups * each.width for each in maps_of(name, event, gpu))
+    return of_maps + OF_PIXELS * elements(event) * SIZES[name].components
 
 
-def _power_of_two(ratio: float) -> int:
+def _memory(kept: float, machine: Machine) -> dict[str, Any]:
+    """In how many parts a batch is taken that keeps so many bytes, and whether blocks are computed again."""
+    again = kept / (SHARE * machine.room) > MOST_PARTS
+    ratio = kept * (AGAIN if again else 1.0) / (SHARE * machine.room)
     parts = 1
-    while parts < ratio:
+    while parts < min(ratio, BATCH):
         parts *= 2
-    return parts
+    return {"accumulate": parts, "recompute": again}
 
 
-def _epochs(size: Size, machine: Machine, places: list[tuple[int, int, int]], rows: int) -> int:
+def _epochs(size: Size, machine: Machine, maps: list[Map], rows: int) -> int:
     """As many as make the steps, or as the minutes allow."""
     power = machine.cores if machine.gpu is None else OF_A_GPU
-    work = size.batch * sum(area * number * width for area, number, width in places) / 32
+    work = BATCH * sum(each.places * each.groups * each.width**2 for each in maps)
     steps = min(size.steps, size.minutes * 60 * PACE * power / work)
     low, high = EPOCHS
-    return max(low, min(high, round(steps * size.batch / max(1, rows))))
+    return max(low, min(high, round(steps * BATCH / max(1, rows))))
 
 
 def framing(name: str, raw: Any) -> Spec:
-    """Fields of Image that a preset needs for raw rows before these are read: crops of pictures of several sizes, or large ones."""
+    """Fields of Image that a preset needs before a folder's pictures are read: crops of those of several sizes, or large."""
     refuse_unknown(name)
-    if not isinstance(raw, (list, Pictures)) and not (isinstance(raw, (str, Path)) and Path(raw).is_dir()):
+    if not isinstance(raw, (str, Path)) or not Path(raw).is_dir():
         return {}
     try:
-        sizes = list(
-            filed.looked(pictures_in(raw).files if not isinstance(raw, Pictures) else raw.files, True, True).sizes
-        )
+        sizes = list(filed.looked(pictures_in(raw).files, every=True, skip_bad=True).sizes)
     except DataError:  # which the reader tells better
         return {}
     least = min(side for size in sizes for side in size)

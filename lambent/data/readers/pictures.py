@@ -1,8 +1,8 @@
 """Picture files: found in a folder, looked at by their headers, decoded to levels by stated rules.
 
-The rules: EXIF rotation is applied; transparency, where a file says that it has any, is laid on white; palettes and CMYK
-become RGB; samples of 16 bits are kept whole; of an animation the first frame counts. Only the formats of `SUFFIXES` are
-opened, whatever a file claims to be: Pillow's rarer readers run interpreters.
+The rules: EXIF rotation is applied; transparency, where a file says that it has any, is laid on white, or kept as the last
+band where that is wanted; palettes and CMYK become RGB; samples of 16 bits are kept whole; of an animation the first frame
+counts. Only the formats of `SUFFIXES` are opened, whatever a file claims to be: Pillow's rarer readers run interpreters.
 """
 
 import warnings
@@ -64,13 +64,17 @@ class Header:
 
 @dataclass(frozen=True)
 class Target:
-    """What each picture is brought to; `fit_to` None refuses other sizes, `exact` keeps two levels two. size: None: its own."""
+    """What each picture is brought to; `fit_to` None refuses other sizes, `exact` keeps two levels two. size: None: its own.
+
+    alpha: the last of the channels is transparency, 0 … white; of a picture that says none, white.
+    """
 
     size: Size | None
     channels: int
     fit_to: FitTo | None
     exact: bool
     scale: Scale = field(default_factory=Scale)
+    alpha: bool = False
 
 
 def pictures_in(source: str | Path | list[Any] | tuple[Any, ...]) -> Pictures:
@@ -131,9 +135,10 @@ def decode(path: Path, wanted: Target) -> tuple[np.ndarray, list[str]]:
     with files.unchanged(path):
         if _banded(path) is None:
             with _opened(path) as picture:
-                if wanted.scale.white == 255 and wanted.channels in (1, 3) and not samples.is_deep(picture):
+                plain = wanted.scale.white == 255 and wanted.channels in (1, 3) and not wanted.alpha
+                if plain and not samples.is_deep(picture):
                     return _bytes(picture, path, wanted)
-        values, alpha, conversions = _values(path)
+        values, alpha, conversions = _values(path, wanted.alpha)
     return _levelled(values, alpha, path, wanted, conversions)
 
 
@@ -158,8 +163,11 @@ def _bytes(picture: Any, path: Path, wanted: Target) -> tuple[np.ndarray, list[s
     return values[None] if wanted.channels == 1 else values.transpose(2, 0, 1), conversions
 
 
-def _values(path: Path) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
-    """(samples [bands, H, W] upright, transparency [H, W] or None, conversions); bytes, or uint16 as the file has them."""
+def _values(path: Path, apart: bool = False) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
+    """(samples [bands, H, W] upright, transparency [H, W] or None, conversions); bytes, or uint16 as the file has them.
+
+    apart: transparency of bytes is given too, which is else laid on white already.
+    """
     if (found := _banded(path)) is not None:
         whole = samples.turned(tiff.read(found), found.number(0x0112, 1))
         values, alpha = (whole[:-1], whole[-1]) if found.alpha else (whole, None)
@@ -173,9 +181,14 @@ def _values(path: Path) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
             values, alpha = kept
             return samples.turned(values, turn), None if alpha is None else samples.turned(alpha, turn), conversions
         picture.load()
-        plain = np.asarray(_plain(picture, path))
+        alpha = None
+        if apart and picture.has_transparency_data:
+            bands = np.asarray(picture.convert("RGBA"))
+            plain, alpha = (bands[..., 0] if _is_grey(picture) else bands[..., :3]), samples.turned(bands[..., 3], turn)
+        else:
+            plain = np.asarray(_plain(picture, path))
     whole = plain[None] if plain.ndim == 2 else plain.transpose(2, 0, 1)
-    return samples.turned(whole, turn), None, conversions
+    return samples.turned(whole, turn), alpha, conversions
 
 
 def _levelled(
@@ -188,13 +201,17 @@ def _levelled(
         notices["spread from 8 bits"] += 1
     opaque = np.iinfo(values.dtype).max
     values = scale.levels(values, str(path))
-    if alpha is not None:
+    if alpha is not None and not wanted.alpha:
         values = planes.on_white(values, alpha, scale.white, opaque)
     _resizing(path, values.shape[1:], wanted)
     try:
-        whole = planes.with_channels(values[None], wanted.channels, notices)
+        whole = planes.with_channels(values[None], wanted.channels - wanted.alpha, notices)
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
+    if wanted.alpha:
+        conversions = ["alpha_kept" if name == "alpha_on_white" else name for name in conversions]
+        share = np.ones(values.shape[1:]) if alpha is None else alpha / opaque
+        whole = np.concatenate([whole, np.rint(share * scale.white).astype(whole.dtype)[None, None]], 1)
     size = wanted.size or (whole.shape[2], whole.shape[3])
     whole = planes.resized(whole, size, wanted.fit_to or "crop", wanted.exact, notices, scale.white)
     return whole[0], [*conversions, *notices]

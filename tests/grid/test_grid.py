@@ -94,7 +94,11 @@ REFUSED = {
         ("Codebook", name): "use Transformer or Uniform"
         for name in ("Standard", "Mixture", "Vamp", "FlowPrior", "Diffusion", "Sphere")
     },
-    **{(name, prior): "use Standard or" for name in ("Flat", "Ladder", "Grid") for prior in ("Uniform", "TransformerPrior")},
+    **{
+        (name, prior): "use Standard or"
+        for name in ("Flat", "Ladder", "Grid")
+        for prior in ("Uniform", "TransformerPrior")
+    },
     ("Codebook", "Mlp"): "use the Conv, ResNet or Transformer network",
     ("Mixture", "Wae"): "use the Standard or Flow prior",
     ("Vamp", "Wae"): "use the Standard or Flow prior",

@@ -96,6 +96,8 @@ def small(cls: type[Part]) -> Spec:
             spec[field.name] = 3
         elif isinstance(default, tuple) and default and isinstance(default[0], int):
             spec[field.name] = [3, 4][: len(default)]
+        elif field.name == "layers":
+            spec[field.name] = "1x1 /2x2"  # of any image, with the coarsest resolution of any network
     return spec
 
 

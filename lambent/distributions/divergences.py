@@ -1,6 +1,6 @@
 """Closed Kullback-Leibler divergences between distributions over codes, whole and of each unit; registered with torch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -70,6 +70,22 @@ def _kl_spherical(q: PowerSpherical, p: UniformSphere) -> Tensor:
 
 def _kl_quantized(q: QuantizedMap, p: EntryMaps) -> Tensor:
     return -p.log_prob_of(q.numbers)  # all of q's probability is there
+
+
+def joint_kl(pairs: Sequence[tuple[Distribution, Distribution]]) -> Tensor:
+    """Σ KL(q ‖ p) over pairs of diagonal normals of one batch shape, side by side as one pair: a few operations for them all."""
+    qs, ps = zip(*((vector(q), vector(p)) for q, p in pairs), strict=True)
+    q, p = (
+        DiagonalNormal(torch.cat([d.location for d in each], -1), torch.cat([d.log_scale for d in each], -1))
+        for each in (qs, ps)
+    )
+    return _kl_diagonal(q, p)
+
+
+def are_diagonal(q: Distribution, p: Distribution) -> bool:
+    """Whether both are diagonal normals that lie in one batch."""
+    q, p = vector(q), vector(p)
+    return isinstance(q, DiagonalNormal) and isinstance(p, DiagonalNormal) and q.batch_shape == p.batch_shape
 
 
 CLOSED: dict[tuple[type[Distribution], type[Distribution]], Callable[..., Tensor]] = {

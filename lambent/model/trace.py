@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from lambent.distributions import Explicit, FromNoise, QuantizedMap, centre, sample
-from lambent.distributions.divergences import closed_kl, unit_kl
+from lambent.distributions.divergences import are_diagonal, closed_kl, joint_kl, unit_kl
 from lambent.errors import UsageError
 from lambent.model.noise import RowNoise
 
@@ -74,24 +74,22 @@ class Trace:
     @property
     def kl(self) -> Tensor:
         """KL(q ‖ p), summed over levels, broadcastable to [samples, rows]."""
-        total = self.nodes[0].kl
-        for node in self.nodes[1:]:
-            total = total + node.kl
-        return total
+        pairs = [(node.q, node.p) for node in self.nodes if node.q is not None and are_diagonal(node.q, node.p)]
+        if len(pairs) < 2:
+            return _total([node.kl for node in self.nodes])
+        others = [node.kl for node in self.nodes if node.q is None or not are_diagonal(node.q, node.p)]
+        return _total([*others, joint_kl(pairs)])
 
     @property
     def log_ratio(self) -> Tensor:
         """log p(z) − log q(z|x) at the drawn z, summed over levels."""
-        total = self.nodes[0].log_ratio
-        for node in self.nodes[1:]:
-            total = total + node.log_ratio
-        return total
+        return _total([node.log_ratio for node in self.nodes])
 
     @property
     def cost(self) -> Tensor | None:
         """What training pays beside the KL, summed over levels, [samples, rows]; None for nothing."""
         costs = [node.cost for node in self.nodes if node.cost is not None]
-        return sum(costs[1:], start=costs[0]) if costs else None
+        return _total(costs) if costs else None
 
     @property
     def log_weight(self) -> Tensor:
@@ -104,6 +102,10 @@ class Trace:
         if len(self.nodes) == 1:
             return self.nodes[0].z.flatten(2)
         return torch.cat([node.z.flatten(2) for node in self.nodes], -1)
+
+
+def _total(terms: list[Tensor]) -> Tensor:
+    return sum(terms[1:], start=terms[0])
 
 
 def beside(z: Tensor) -> Tensor:
@@ -179,6 +181,11 @@ def mean(node: Node, level: int) -> Tensor:
     """z = the centre of q(z | x), or of p(z) when generating: the mean where there is one."""
     d = node.p if node.q is None else node.q
     return centre(d).expand(*node.shape, *d.event_shape)
+
+
+def expected(node: Node, level: int) -> Tensor:
+    """z = the centre of p(z), whatever q says: what the levels above let expect."""
+    return centre(node.p).expand(*node.shape, *node.p.event_shape)
 
 
 def fixed(*codes: Tensor) -> Draw:

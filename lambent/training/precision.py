@@ -9,6 +9,7 @@ import torch
 from lambent.distributions.products import float32_products
 from lambent.errors import MachineError, UsageError, nearest
 from lambent.model import LatentModel
+from lambent.model.latents import Latent
 from lambent.model.likelihoods import Likelihood
 
 Precision = Literal["auto", "fp32", "bf16"]
@@ -59,15 +60,15 @@ def resolved(precision: str, device: torch.device) -> str:
 def computing(model: LatentModel, precision: str, device: torch.device) -> Iterator[None]:
     """Matrix products at `precision` while active; weights stay float32, and densities are computed in float32.
 
-    Convolutions take bfloat16 inputs (autocast over the two halves, and over networks inside the likelihood), fully connected
-    layers bfloat16 products inside float32 arithmetic: each is the faster way for its kind. Where a processor has vectors
-    of bfloat16 but no tiles (AMX), such products are not made in bfloat16 at all, so fully connected layers take bfloat16
-    inputs there too.
+    Convolutions take bfloat16 inputs (autocast over the two halves, and over networks inside the latent and the likelihood),
+    fully connected layers bfloat16 products inside float32 arithmetic: each is the faster way for its kind. Where a processor
+    has vectors of bfloat16 but no tiles (AMX), such products are not made in bfloat16 at all, so fully connected layers take
+    bfloat16 inputs there too.
     """
     vectors = device.type == "cpu" and _processor_has("avx512_bf16") and not _processor_has("amx_tile")
     halves = model.network.convolutional or device.type == "cuda" or vectors
-    networks: list[LatentModel | Likelihood] = [model]
-    networks += [part for part in model.modules() if isinstance(part, Likelihood)]
+    networks: list[LatentModel | Latent | Likelihood] = [model]
+    networks += [part for part in model.modules() if isinstance(part, (Latent, Likelihood))]
     try:
         for part in networks:
             part.low_precision = torch.bfloat16 if precision == "bf16" and halves else None

@@ -170,11 +170,14 @@ def test_prior_of_the_model_is_the_one_it_samples_from(any_latent_spec: Spec, as
 # ---- draws -------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(params=["Flat", "Ladder", "mixture", "mixture of full", "flow", "full", "point", "convolutional"])
+@pytest.fixture(
+    params=["Flat", "Ladder", "mixture", "mixture of full", "flow", "full", "point", "convolutional", "Grid"]
+)
 def model_and_rows(request: pytest.FixtureRequest, assembled: Assembled) -> tuple[LatentModel, Tensor]:
     specs: dict[str, dict[str, Spec]] = {
         "Flat": {},
         "Ladder": {"latent": {"type": "Ladder", "sizes": [2, 3], "width": 4}},
+        "Grid": {"latent": {"type": "Grid", "layers": "1x1 /2x2", "channels": [2], "width": [4]}},
         "mixture": {"prior": {"type": "Mixture", "components": 3}},
         "mixture of full": {"prior": {"type": "Mixture", "components": 3, "covariance": "full"}},
         "convolutional": {"network": {"type": "Conv", "channels": [4, 5]}},
@@ -187,7 +190,7 @@ def model_and_rows(request: pytest.FixtureRequest, assembled: Assembled) -> tupl
 
 def codes(model: LatentModel, x: Tensor, draw: Draw, samples: int = 3) -> Tensor:
     with torch.no_grad():
-        return torch.cat([node.z for node in model.infer(x, samples, draw)], -1)
+        return torch.cat([node.z.flatten(2) for node in model.infer(x, samples, draw)], -1)
 
 
 def test_noise_from_keys_makes_a_row_independent_of_the_rows_beside_it(
@@ -262,14 +265,25 @@ def test_mean_is_the_mean(model_and_rows: tuple[LatentModel, Tensor]) -> None:
 
 def test_fixed_takes_what_it_is_given(model_and_rows: tuple[LatentModel, Tensor]) -> None:
     model, x = model_and_rows
-    given = [torch.randn(len(x), size, device=x.device) for size in model.latent.sizes_of_levels]
-    torch.testing.assert_close(codes(model, x, fixed(*given)), torch.cat(given, -1).expand(3, -1, -1))
+    given = [torch.randn(len(x), *shape, device=x.device) for shape in model.latent.shapes_of_levels]
+    side_by_side = torch.cat([each.flatten(1) for each in given], -1)
+    torch.testing.assert_close(codes(model, x, fixed(*given)), side_by_side.expand(3, -1, -1))
     with pytest.raises(UsageError, match="more than 0 latent levels"):
         codes(model, x, fixed())
 
 
-def test_first_takes_the_top_from_one_draw_and_the_rest_from_another(assembled: Assembled, seed: Seed) -> None:
-    model, x = assembled(latent={"type": "Ladder", "sizes": [2, 3, 2], "width": 4})
+@pytest.mark.parametrize(
+    "latent",
+    [
+        {"type": "Ladder", "sizes": [2, 3, 2], "width": 4},
+        {"type": "Grid", "layers": "1x1 /2x2", "channels": [2], "width": [4]},
+    ],
+    ids=["Ladder", "Grid"],
+)
+def test_first_takes_the_top_from_one_draw_and_the_rest_from_another(
+    latent: Spec, assembled: Assembled, seed: Seed
+) -> None:
+    model, x = assembled(latent=latent)
     for count in range(4):
         nodes = model.infer(x, 1, first(count, mean, from_prior(seed(0))))
         for level, node in enumerate(nodes):

@@ -3,6 +3,7 @@
 from lambent.model.latents.base import Encoder, Latent, Variational
 from lambent.model.latents.codebook import Codebook
 from lambent.model.latents.flat import Flat
+from lambent.model.latents.grid import Grid
 from lambent.model.latents.ladder import Ladder
 
-__all__ = ["Codebook", "Encoder", "Flat", "Ladder", "Latent", "Variational"]
+__all__ = ["Codebook", "Encoder", "Flat", "Grid", "Ladder", "Latent", "Variational"]

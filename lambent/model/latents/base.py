@@ -29,6 +29,10 @@ class Latent(Part):
     discrete: ClassVar[bool] = False  # codes are entries of a codebook, and the prior one over their numbers
     inferring: ClassVar[tuple[str, ...]] = ("posterior",)  # the modules in it that q(z|x) alone goes through
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.low_precision: torch.dtype | None = None  # what networks compute in; set by the loop for its own duration
+
     @abstractmethod
     def setup(self, features: Shape | list[Shape], examples: Tensor, context: int = 0) -> Shape:
         """Make the weights for features of that shape, a list of them for maps; returns the shape of what the decoder receives.

@@ -79,7 +79,11 @@ class Half(nn.Sequential):
         last = last.linear if isinstance(last, Beside) else last
         if isinstance(last, nn.Linear) and last.bias is not None and last.bias.numel() == raw.numel():
             last.bias.copy_(raw.flatten())
-        elif isinstance(last, nn.Conv2d) and last.bias is not None and bool((raw == raw[:, :1, :1]).all()):
+        elif (
+            isinstance(last, (nn.Conv2d, nn.ConvTranspose2d))
+            and last.bias is not None
+            and bool((raw == raw[:, :1, :1]).all())
+        ):
             last.bias.copy_(raw[:, 0, 0].repeat_interleave(last.bias.numel() // len(raw)))  # of every pixel of a patch
 
     @property

@@ -1,5 +1,7 @@
 """Residual halves without normalization, for grey or colour images of any size."""
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
@@ -31,6 +33,16 @@ class ResNet(Convolutional):
     blocks: int = option("residual blocks at each resolution", default=2, minimum=1, maximum=1000)
     width: int = option("units of the fully connected layer at the bottom", default=256, minimum=1, maximum=65536)
     activation: Activation = option("non-linearity", default="silu")
+    squeeze: float = option(
+        "channels inside a residual block, as a share of its own: below 1 a convolution of 3 × 3 between two of 1 × 1",
+        default=1.0,
+        above=0,
+        maximum=1,
+    )
+    stem: Literal[1, 2, 4] = option(
+        "how many times smaller than the image the finest resolution is: one convolution goes there, one transposed comes back",
+        default=1,
+    )
 
     def encoder(self, event: Shape) -> Half:
         stages, shapes = self._down(event)
@@ -44,7 +56,7 @@ class ResNet(Convolutional):
 
     def decoder(self, hidden: Shape, raw: Shape) -> Half:
         outputs, height, width = image_shape("ResNet", raw)
-        sizes = halved(height, width, len(self.channels) - 1, "ResNet")
+        sizes = self._sizes(height, width)
         top = len(self.channels) - 1
         start = (self.channels[-1], *sizes[-1])
         if len(hidden) == 3:
@@ -55,40 +67,67 @@ class ResNet(Convolutional):
             layers += [nn.Linear(self.width, elements(start)), nn.Unflatten(1, start)]
         for level in range(top, -1, -1):
             channels = self.channels[level]
-            layers += [Residual(channels, self.activation) for _ in range(self.blocks)]
+            layers += [Residual(channels, self.activation, self.squeeze) for _ in range(self.blocks)]
             if level:
                 up = nn.Upsample(scale_factor=2, mode="nearest")
                 layers += [up, Crop(*sizes[level - 1]), nn.Conv2d(channels, self.channels[level - 1], 3, padding=1)]
-        layers += [self._act(), nn.Conv2d(self.channels[0], outputs, 3, padding=1)]
+        layers.append(self._act())
+        if self.stem == 1:
+            layers.append(nn.Conv2d(self.channels[0], outputs, 3, padding=1))
+        else:
+            stem = self.stem
+            layers += [nn.ConvTranspose2d(self.channels[0], outputs, 2 * stem, stem, stem // 2), Crop(height, width)]
         return Half(*initialized(layers), shape=raw)
 
     def _down(self, event: Shape) -> tuple[list[list[nn.Module]], list[Shape]]:
         """The layers of each resolution, and the shapes that they leave."""
         inputs, height, width = image_shape("ResNet", event)
-        sizes = halved(height, width, len(self.channels) - 1, "ResNet")
+        sizes = self._sizes(height, width)
         stages: list[list[nn.Module]] = []
         for level, channels in enumerate(self.channels):
-            first = nn.Conv2d(inputs, channels, 3, stride=halving(sizes[level - 1]) if level else 1, padding=1)
-            stages.append([first, *(Residual(channels, self.activation) for _ in range(self.blocks))])
+            first = (
+                nn.Conv2d(inputs, channels, 3, stride=halving(sizes[level - 1]), padding=1)
+                if level
+                else self._first(event)
+            )
+            stages.append([first, *(Residual(channels, self.activation, self.squeeze) for _ in range(self.blocks))])
             inputs = channels
         return stages, [(channels, *size) for channels, size in zip(self.channels, sizes, strict=True)]
+
+    def _first(self, event: Shape) -> nn.Conv2d:
+        """From the image to the finest resolution."""
+        stem = self.stem
+        if stem == 1:
+            return nn.Conv2d(event[0], self.channels[0], 3, padding=1)
+        return nn.Conv2d(event[0], self.channels[0], 2 * stem + 1, (stem, stem if event[2] > 1 else 1), stem)
+
+    def _sizes(self, height: int, width: int) -> list[tuple[int, int]]:
+        """The sizes of the maps, the finest first."""
+        before = self.stem.bit_length() - 1
+        return halved(height, width, before + len(self.channels) - 1, "ResNet")[before:]
 
     def _act(self) -> nn.Module:
         return ACTIVATIONS[self.activation]()
 
 
 class Residual(nn.Module):
-    """x + g · conv(act(conv(act(x)))), g from nought: the block starts as the identity, which stands in for normalization."""
+    """x + g · conv(act(conv(act(x)))), g from nought: the block starts as the identity, which stands in for normalization.
 
-    def __init__(self, channels: int, activation: str) -> None:
+    With squeeze below 1 both convolutions make way for one of so many channels between two of 1 × 1, which take less time.
+    """
+
+    def __init__(self, channels: int, activation: str, squeeze: float = 1.0) -> None:
         super().__init__()
         act = ACTIVATIONS[activation]
-        layers = [
-            act(),
-            nn.Conv2d(channels, channels, 3, padding=1),
-            act(),
-            nn.Conv2d(channels, channels, 3, padding=1),
-        ]
+        inner = max(1, round(squeeze * channels))
+        ways = (
+            [(channels, inner, 1), (inner, inner, 3), (inner, channels, 1)]
+            if squeeze < 1
+            else [(channels, channels, 3)] * 2
+        )
+        layers: list[nn.Module] = []
+        for inputs, outputs, kernel in ways:
+            layers += [act(), nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)]
         self.branch = nn.Sequential(*initialized(layers))
         self.gain = nn.Parameter(torch.zeros(()))
 

@@ -48,7 +48,7 @@ REFUSED = {
     ("Ladder", "Piwae"): "use Miwae or Ciwae",
     ("Grid", "Mlp"): "use the Conv, ResNet or Transformer network",
     ("Grid", "Sphere"): "use the Standard prior",
-    ("Grid", "MisesFisher"): "use Diagonal or Point|use the Standard prior",
+    ("Grid", "MisesFisher"): "use the Standard prior",
     ("Grid", "Full"): "use Diagonal or Point",
     ("Grid", "FlowPosterior"): "use Diagonal or Point",
     ("Grid", "BetaTc"): "use Flat",
@@ -96,7 +96,11 @@ REFUSED = {
         ("Codebook", name): "use Transformer or Uniform"
         for name in ("Standard", "Sphere", "Mixture", "Vamp", "FlowPrior", "Diffusion")
     },
-    **{(name, prior): "use Standard or" for name in ("Flat", "Ladder", "Grid") for prior in ("Uniform", "TransformerPrior")},
+    **{
+        (name, prior): "use Standard or"
+        for name in ("Flat", "Ladder", "Grid")
+        for prior in ("Uniform", "TransformerPrior")
+    },
     ("Codebook", "Mlp"): "use the Conv, ResNet or Transformer network",
     ("Mixture", "Wae"): "use the Standard or Flow prior",
     ("Vamp", "Wae"): "use the Standard or Flow prior",

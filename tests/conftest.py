@@ -92,8 +92,10 @@ def small(cls: type[Part]) -> Spec:
     spec: Spec = {"type": cls.__name__}
     for field in dataclasses.fields(cls):
         default = field.default
-        if isinstance(default, int) and not isinstance(default, bool) and default > 3:
-            spec[field.name] = 3
+        if field.name == "patch":
+            spec[field.name] = 2  # as coarse as two resolutions of convolutions
+        elif isinstance(default, int) and not isinstance(default, bool) and default > 3:
+            spec[field.name] = max(3, field.metadata.get("minimum", 3))
         elif isinstance(default, tuple) and default and isinstance(default[0], int):
             spec[field.name] = [3, 4][: len(default)]
         elif field.name == "layers":

@@ -102,7 +102,7 @@ def test_the_originals_stand_above(lambent: Run, image_run: Path) -> None:
 def test_what_each_level_holds(lambent: Run, table_run: Path, image_run: Path, table: Path) -> None:
     done = lambent("reconstruct", image_run, "--levels", "--limit=3", "--out=r.png")
     assert done.status == 0, done.err
-    assert "levels from the top, by column: 1, 2" in done.err
+    assert "levels from the top, by column: 1, 2" in done.out
     assert opened("r.png").shape[1::-1] == (
         3 * 10 + 2,
         3 * 10 + 2,

@@ -387,6 +387,15 @@ def test_grey_and_colour_pictures(shape: tuple[int, ...]) -> None:
     assert len(page) < 1_500_000
 
 
+def test_levels_of_a_hierarchy_are_shown_one_after_another() -> None:
+    shown = replace(pictures((8, 8)), by_level=np.zeros((5, 4, 8, 8), np.uint8), level_counts=[1, 4, 9])
+    page = render(full(pictures=shown))
+    assert "What each level holds" in page
+    for head in ("original", "1 level", "4 levels", "9 levels"):
+        assert head in page
+    assert "What each level holds" not in render(full())
+
+
 def test_pictures_keep_their_pixels() -> None:
     given = pictures((8, 8))
     pairs = grids.pairs(given)

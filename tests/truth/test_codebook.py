@@ -385,3 +385,20 @@ def test_a_transformer_takes_the_place_of_the_uniform_prior(pictures: Tensor) ->
     assert found.model.latent.origin == "Transformer"
     assert model.latent.origin == "Uniform"
     assert all(torch.equal(model.state_dict()[name], tensor) for name, tensor in weights.items())
+
+
+def test_samples_follow_what_conditions_them(device: torch.device) -> None:
+    """Half of the pictures are dark, half light, and the label says which: so are those that are made under it."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(64) % 2
+    x = torch.bernoulli((0.05 + 0.9 * labels).reshape(-1, 1, 1, 1).expand(-1, 1, 4, 4), generator=generator).to(device)
+    given = torch.nn.functional.one_hot(labels, 2).float().to(device)
+    latent = Codebook(Finite((3,)), Transformer(8, 1, 2))
+    model = LatentModel(latent, Bernoulli(), Conv((8,), 8), context=2)
+    settings = {"batch": 16, "learning_rate": 1e-2, "precision": "fp32", "device": device.type, "validation": 0.0}
+    fit(model, Elbo(), x, epochs=40, context=given, **settings)
+    with torch.no_grad():
+        px = model.generate(64, from_prior(torch.Generator(device).manual_seed(0)), given)
+        bright = px.mean.flatten(1).mean(1).cpu()
+    assert float(bright[labels == 0].mean()) < 0.15
+    assert float(bright[labels == 1].mean()) > 0.85

@@ -7,7 +7,10 @@ import torch
 from torch import Tensor
 from torch.distributions import MultivariateNormal
 
+from lambent.distributions import StandardNormal
+from lambent.distributions.divergences import closed_kl
 from lambent.distributions.transported import Transported, Velocity, at_rest
+from lambent.model.posteriors import Constant
 from lambent.model.priors import Diffusion, Prior
 
 
@@ -142,3 +145,45 @@ def test_a_context_chooses_the_gaussian() -> None:
         torch.testing.assert_close(z.std(0), torch.full((2, 2), 0.6), atol=0.1, rtol=0)
         drawn = parts.sample((200,))
         assert (p.log_prob(drawn) - parts.log_prob(drawn)).mean().abs() < 0.1
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 3), (2, 1, 1), (3, 5, 4)])
+def test_it_begins_as_the_gaussian_of_the_codes_over_maps_too(shape: tuple[int, ...]) -> None:
+    """Each channel with its own mean and scale, wherever it stands."""
+    generator = torch.Generator().manual_seed(0)
+    channels = torch.arange(1.0, shape[0] + 1).reshape(-1, 1, 1)
+    codes = 5 * channels + channels * torch.randn(500, *shape, generator=generator)
+    prior = Diffusion(8, 1)
+    prior.setup(shape, torch.zeros(1, 1))
+    prior.begin(codes)
+    mean, spread = codes.mean((0, 2, 3)).reshape(-1, 1, 1), codes.std((0, 2, 3)).reshape(-1, 1, 1)
+    with torch.no_grad():
+        p = prior(lambda x: x)
+        known = torch.distributions.Normal(mean, spread).log_prob(codes[:4]).sum((1, 2, 3))
+        torch.testing.assert_close(p.log_prob(codes[:4]), known, atol=1e-2, rtol=0)
+        assert p.rsample((2,)).shape == (2, *shape)
+
+
+def test_weights_over_maps_know_no_size() -> None:
+    small, large = Diffusion(8, 2), Diffusion(8, 2)
+    small.setup((2, 3, 3), torch.zeros(1, 1))
+    large.setup((2, 6, 10), torch.zeros(1, 1))
+    large.load_state_dict(small.state_dict())
+
+
+def test_the_constant_posterior_has_the_closed_kl_of_its_width(device: torch.device) -> None:
+    posterior = Constant(scale=0.5).to(device)
+    posterior.setup((3,), (2,))
+    posterior.to(device)
+    features = torch.randn(4, 3, generator=torch.Generator().manual_seed(0)).to(device)
+    q = posterior(features)
+    mean = posterior.head(features)
+    torch.testing.assert_close(q.variance, torch.full_like(mean, 0.25))
+    known = (0.5 * (0.25 + mean.square() - 1) - math.log(0.5)).sum(-1)
+    found = closed_kl(q, StandardNormal(2, mean))
+    assert found is not None
+    torch.testing.assert_close(found, known)
+    learned = Constant(learned=True)
+    learned.setup((3,), (2,))
+    assert learned.log_scale.requires_grad
+    assert not posterior.log_scale.requires_grad

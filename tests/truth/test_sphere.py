@@ -209,7 +209,7 @@ def test_what_goes_together_is_said() -> None:
     for latent, words in (
         (
             Flat(2, "Standard", "MisesFisher"),
-            "lie in all of space, and those of a MisesFisher posterior on the unit sphere: use the Diagonal or Full or",
+            "lie in all of space, and those of a MisesFisher posterior on the unit sphere: use the Diagonal or",
         ),
         (Flat(2, "Sphere"), "use the MisesFisher posterior, or the Standard or"),
         (Ladder((2, 2), prior="Sphere", posterior="MisesFisher"), "below the top are Gaussian.*use Flat"),

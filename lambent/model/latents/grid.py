@@ -261,6 +261,9 @@ class Grid(Variational):
         return torch.autocast(like.device.type, dtype=self.low_precision)
 
     def refusal(self, whole: Part) -> str | None:
+        if "sphere" in (self.prior.support, self.support):
+            given = f"{self.origin} with {self.inference}"
+            return f"the codes of Grid are maps, and on no sphere: use the Standard prior with Diagonal, not {given}"
         if not self.posterior.maps:
             others = " or ".join(name for name, other in registered(Posterior).items() if other.maps)
             given = type(self.posterior).__name__

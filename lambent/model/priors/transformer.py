@@ -1,6 +1,6 @@
 """An autoregressive prior over the entries of a map: a transformer that reads them row by row."""
 
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Size, Tensor, nn
@@ -120,20 +120,20 @@ class Raster(Explicit):
     ) -> Tensor:
         """Numbers from p^(1/temperature) at each place, normalized; the likeliest of each place at temperature 0."""
         batch = Size((*sample_shape, *self.batch_shape))
-        weight = self.prior.head.weight
-        points = torch.rand(
-            batch.numel(), self.prior.places, generator=generator, device=weight.device, dtype=torch.float64
-        )
+        points = torch.rand(batch.numel(), self.prior.places, generator=generator, **self._wide)
         return self._made(points, batch, temperature)
 
     @property
     def centre(self) -> Tensor:
         """The likeliest number at each place, given those before it."""
-        places = self.prior.places
-        points = torch.zeros(
-            self.batch_shape.numel(), places, dtype=torch.float64, device=self.prior.head.weight.device
-        )
+        points = torch.zeros(self.batch_shape.numel(), self.prior.places, **self._wide)
         return self._made(points, self.batch_shape, 0.0)
+
+    @property
+    def _wide(self) -> dict[str, Any]:
+        """Device and type of points in [0, 1), which are compared with sums of many shares."""
+        device = self.prior.head.weight.device
+        return {"device": device, "dtype": torch.float32 if device.type == "mps" else torch.float64}
 
     def _made(self, points: Tensor, batch: Size, temperature: float) -> Tensor:
         prior, given = self.prior, self._given(batch)
@@ -201,6 +201,6 @@ def _chosen(logits: Tensor, points: Tensor, temperature: float) -> Tensor:
     """The entry of each row whose share of the distribution function holds the point; the likeliest at temperature 0."""
     if temperature == 0.0:
         return logits.argmax(-1)
-    shares = torch.softmax(logits.double() / temperature, -1).cumsum(-1)
+    shares = torch.softmax(logits.to(points.dtype) / temperature, -1).cumsum(-1)
     # By the last of the sums, which rounding may leave a little beside 1.
     return (shares <= (points * shares[:, -1]).unsqueeze(-1)).sum(-1).clamp_max(logits.shape[-1] - 1)

@@ -32,12 +32,12 @@ class Pictures:
     originals: NDArray[np.uint8] | None = None
     reconstructions: NDArray[np.uint8] | None = None
     samples: NDArray[np.uint8] | None = None
-    by_level: NDArray[np.uint8] | None = None
-    level_counts: list[int] = field(default_factory=list)
     interpolation: NDArray[np.uint8] | None = None
     traversals: NDArray[np.uint8] | None = None
     traversal_units: list[str] = field(default_factory=list)
     traversal_values: list[float] | None = None
+    by_level: NDArray[np.uint8] | None = None
+    level_counts: list[int] = field(default_factory=list)
 
 
 @dataclass

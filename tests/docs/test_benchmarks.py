@@ -35,6 +35,7 @@ SCRIPTS = (
     "startup",
     "tables",
     "tables_mixed",
+    "tiles",
 )
 
 

@@ -161,6 +161,11 @@ def mean(node: Node, level: int) -> Tensor:
     return centre(d).expand(*node.shape, *d.event_shape)
 
 
+def expected(node: Node, level: int) -> Tensor:
+    """z = the centre of p(z), whatever q says: what the levels above let expect."""
+    return centre(node.p).expand(*node.shape, *node.p.event_shape)
+
+
 def fixed(*codes: Tensor) -> Draw:
     """z as given, one tensor [rows, *event] or [samples, rows, *event] per level, the top first."""
 

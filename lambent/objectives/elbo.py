@@ -17,11 +17,11 @@ from lambent.part import Part, elements, option
 class Elbo(Annealing):
     """−log p(x|z) + λ KL(q(z|x) ‖ p(z)), λ = `beta`. Kingma & Welling, 2014; β: Higgins et al., β-VAE, 2017.
 
-    free_bits: nats below which a unit's mean KL is not pushed (Kingma et al., 2016). capacity: λ |KL − C|, C growing to
-    `capacity` nats (Burgess et al., 2018). beta="auto": for a Gaussian that learns its scale, the optimal scale, which is
-    λ = σ² (Rybkin et al., σ-VAE, 2021); elsewhere λ follows a constraint on the reconstruction (Rezende & Viola, GECO, 2018):
-    it may not be worse than `target`, or, if that is not given, than the level reached in the first tenth of training under a
-    light λ of 0.1.
+    free_bits: nats below which a unit's mean KL is not pushed (Kingma et al., 2016); free_group: below which a whole level's is
+    not. capacity: λ |KL − C|, C growing to `capacity` nats (Burgess et al., 2018). beta="auto": for a Gaussian that learns its
+    scale, the optimal scale, which is λ = σ² (Rybkin et al., σ-VAE, 2021); elsewhere λ follows a constraint on the
+    reconstruction (Rezende & Viola, GECO, 2018): it may not be worse than `target`, or, if that is not given, than the level
+    reached in the first tenth of training under a light λ of 0.1.
 
     trim: after the first tenth of training, this share of each batch, the rows of the largest −ELBO, does not count, so that
     a few odd rows among those to train on are not learned (least trimmed squares; Rousseeuw, 1984). Each member of an ensemble
@@ -41,6 +41,12 @@ class Elbo(Annealing):
     free_bits: float = option(
         "nats of KL per unit that cost the same as none", default=0.0, minimum=0, papers={...: "kingma2016improved"}
     )
+    free_group: float = option(
+        "nats of each group's KL, as the mean over a batch, that cost the same as none, where there are several groups or levels",
+        default=0.0,
+        minimum=0,
+        papers={...: "kingma2016improved"},
+    )
     floor: float = option(
         "nats of the whole KL, as the mean over a batch, that cost the same as none: the code keeps so much where columns that "
         "see columns could do without",
@@ -49,7 +55,8 @@ class Elbo(Annealing):
         papers={...: "kingma2016improved"},
     )
     settle: float = option(
-        "share of training after which the encoder stands still, and free_bits and floor end: the rest learns to read its codes",
+        "share of training after which the encoder stands still, and free_bits, free_group and floor end: the rest learns to "
+        "read its codes",
         default=1.0,
         above=0,
         maximum=1,
@@ -129,15 +136,12 @@ class Elbo(Annealing):
     def _penalties(self, trace: Trace) -> tuple[Tensor, Tensor]:
         """The KL, [.., rows], and the KL with its free part."""
         kl = trace.kl
-        if self.standing or not (self.free_bits or self.floor):
+        if self.standing or not (self.free_bits or self.floor or self.free_group):
             return kl, kl
         penalty = kl
-        if self.free_bits:
+        if self.free_bits or self.free_group:
             penalty = sum((self._freed(node) for node in trace.nodes), start=kl.new_zeros(())).expand_as(kl)
-        if self.floor:
-            low = penalty.mean(-1, keepdim=True) < self.floor
-            penalty = torch.where(low, penalty.new_tensor(self.floor), penalty)
-        return kl, penalty
+        return kl, _raised(penalty, self.floor) if self.floor else penalty
 
     @property
     def standing(self) -> bool:
@@ -145,12 +149,14 @@ class Elbo(Annealing):
         return self.progress > self.settle
 
     def _freed(self, node: Node) -> Tensor:
-        units = node.unit_kl
-        if units is None:  # no closed form per unit: the allowance is for the whole vector
-            whole, allowance = node.kl, self.free_bits * elements(node.z.shape[2:])
-            return torch.where(whole.mean(-1, keepdim=True) < allowance, whole.new_tensor(allowance), whole)
-        low = units.mean(-2, keepdim=True) < self.free_bits
-        return torch.where(low, units.new_tensor(self.free_bits), units).sum(-1)
+        """The KL of one level, [.., rows], with what is free of each unit, then of the whole."""
+        units, whole = node.unit_kl, node.kl
+        if self.free_bits and units is None:  # no closed form per unit: the allowance is for the whole vector
+            whole = _raised(whole, self.free_bits * elements(node.z.shape[2:]))
+        elif self.free_bits and units is not None:
+            low = units.mean(-2, keepdim=True) < self.free_bits
+            whole = torch.where(low, units.new_tensor(self.free_bits), units).sum(-1)
+        return _raised(whole, self.free_group) if self.free_group else whole
 
     def after(self, model: LatentModel, loss: Loss, taken: Tensor) -> None:
         """For auto: the learned scale follows the best one, or λ makes one step."""
@@ -193,9 +199,12 @@ class Elbo(Annealing):
         return super().settled and not searching and not growing and not whole
 
     def refusal(self, whole: Part) -> str | None:
-        weighed = self.beta == "auto" or self.free_bits or self.capacity or self.floor
+        weighed = self.beta == "auto" or self.free_bits or self.free_group or self.capacity or self.floor
         if weighed and isinstance(whole, LatentModel) and not whole.latent.density:
-            return "Elbo has no KL to weigh under a Point posterior: use Diagonal, or leave beta, free_bits, floor and capacity"
+            return (
+                "Elbo has no KL to weigh under a Point posterior: use Diagonal, or leave beta, free_bits, free_group, floor and "
+                "capacity"
+            )
         if self.capacity is not None and self.beta == "auto":
             return "Elbo cannot both steer the KL to a capacity and set beta by itself: give beta a number, or leave capacity out"
         units = sum(whole.latent.sizes_of_levels) if isinstance(whole, LatentModel) else 0
@@ -212,6 +221,11 @@ class Elbo(Annealing):
         if isinstance(whole.likelihood, Gaussian) and whole.likelihood.scale != "fixed":
             keys = ["rybkin2021simple" if key == "rezende2018taming" else key for key in keys]
         return keys if whole.latent.density else []  # an autoencoder's loss is no bound
+
+
+def _raised(term: Tensor, least: float) -> Tensor:
+    """A term [.., rows], or `least` in its place where its mean over rows lies below: there it has no gradient."""
+    return torch.where(term.mean(-1, keepdim=True) < least, term.new_tensor(least), term)
 
 
 def _times(term: Tensor, counts: float | Tensor) -> Tensor:

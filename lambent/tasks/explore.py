@@ -16,7 +16,7 @@ from lambent.errors import UsageError
 from lambent.fitted import Fitted, Rows
 from lambent.metrics.directions import Directions
 from lambent.model import LatentModel
-from lambent.model.trace import Draw, beside, fixed, from_posterior, from_prior, mean
+from lambent.model.trace import Draw, beside, expected, first, fixed, from_posterior, from_prior, mean
 from lambent.progress import chunks
 from lambent.seeds import stream
 
@@ -102,6 +102,35 @@ def rows_under(
     moved = fitted.rows(data, seed, given)
     silent = moved.encoded is None or moved.encoded.context is None
     return (moved if silent else fitted.rows(data, seed)), moved.context
+
+
+def stages(fitted: Trained, most: int = 8) -> list[int]:
+    """Numbers of levels from the top to look at rows by, the last of them all: 1, 2, … or at even distances up to `most`."""
+    count = len(Fitted.of(fitted).model.latent.shapes_of_levels)
+    if count <= most:
+        return list(range(1, count + 1))
+    return sorted({1 + round(step * (count - 1) / (most - 1)) for step in range(most)})
+
+
+@torch.no_grad()
+def levels_shown(
+    fitted: Trained, x: Tensor, context: Tensor | None = None, counts: Sequence[int] | None = None
+) -> Tensor:
+    """What the levels of a hierarchy hold, the top first: [rows, counts, *event].
+
+    For each of `counts` (`stages` unless given) so many levels are the posterior's means, and those below the means that the
+    prior expects of them. A model of one vector has one level.
+    """
+    fitted = Fitted.of(fitted)
+    model, pieces = fitted.model, []
+    counts = stages(fitted) if counts is None else counts
+    for part in chunks("decoding", len(x), CHUNK):
+        given = _part(model, context, part)
+        of_part = [
+            encode(fitted, x[part], given, first(count, mean, expected)) for count in counts
+        ]  # one pass down each
+        pieces.append(torch.stack([decode(fitted, codes, given) for codes in of_part], 1))
+    return torch.cat(pieces)
 
 
 @torch.no_grad()

@@ -99,6 +99,25 @@ def test_the_originals_stand_above(lambent: Run, image_run: Path) -> None:
     assert set(np.unique(opened("r.png")[2:10, 2:10])) == {0, 255}  # as binarized
 
 
+def test_what_each_level_holds(lambent: Run, table_run: Path, image_run: Path, table: Path) -> None:
+    done = lambent("reconstruct", image_run, "--levels", "--limit=3", "--out=r.png")
+    assert done.status == 0, done.err
+    assert "levels from the top, by column: 1, 2" in done.err
+    assert opened("r.png").shape[1::-1] == (
+        3 * 10 + 2,
+        3 * 10 + 2,
+    )  # the original, one level, both; a line for each row
+    lambent("reconstruct", image_run, "--levels", "--limit=3", "--out=r.npz")
+    assert np.load("r.npz")["levels"].tolist() == [1, 2] * 3
+    assert np.load("r.npz")["x"].shape[0] == 6
+    lambent("reconstruct", table_run, table, "--levels", "--out=r.csv")
+    assert [row["levels"] for row in read_csv("r.csv")] == ["1"] * 60
+    assert (
+        "leave --given or --levels out"
+        in lambent("reconstruct", image_run, "--levels", "--given=a=1", "--out=q.png").err
+    )
+
+
 def test_embed(lambent: Run, table_run: Path, image_run: Path, table: Path) -> None:
     assert lambent("embed", table_run, table, "--out=z.csv").status == 0
     rows = read_csv("z.csv")

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lambent.errors import ArtifactError, InterruptedRun
 from lambent.model import LatentModel
-from lambent.model.latents import Flat, Ladder
+from lambent.model.latents import Flat, Grid, Ladder
 from lambent.model.likelihoods import Bernoulli, Gaussian, Laplace
 from lambent.model.networks import Mlp, ResNet
 from lambent.model.posteriors import Flow as FlowPosterior
@@ -64,6 +64,12 @@ CASES: dict[str, Build] = {
     "batch estimates": lambda: given(objective=BetaTc()),
     "residual": lambda: given(
         data=images(), model=model(network=ResNet((3, 4), 1, 4), likelihood=Bernoulli()), batch=5
+    ),
+    "grid": lambda: given(
+        data=images(),
+        batch=5,
+        objective=Elbo(free_group=0.1),
+        model=model(latent=Grid("1x1 /4x1", (2,), (4,)), network=ResNet((3, 4), 1, 4, stem=2), likelihood=Bernoulli()),
     ),
     "context": lambda: given(model=model(context=2), context=context(), validation=0.2),
     "spikes": lambda: given(transform=jolted, batch=4, spike=3.0, model=model(likelihood=Gaussian("fixed"))),

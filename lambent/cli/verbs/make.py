@@ -48,6 +48,12 @@ def reconstruct(arguments: Sequence[str]) -> int:
     )
     add_given(parser, "decode the codes under this value, in place of the rows' own")
     add_tiles(parser)
+    parser.add_argument(
+        "--levels",
+        action="store_true",
+        help="what each level of a hierarchy holds: each row from the first level, from the first two, … from all, the rest "
+        "as the prior expects it; as a picture, a row's original before them",
+    )
     options = read_options(parser, arguments)
     voice, path = Voice.of(options), claim(options, output.ALL)
     if options.tiles is not None:
@@ -55,11 +61,31 @@ def reconstruct(arguments: Sequence[str]) -> int:
     _, fitted, encoded = opened_with_rows(options, voice)
     picture = path.suffix.lower() == ".png"
     encoded = leading(encoded, options.limit or (SHOWN if picture else None))
+    if options.levels:
+        return _by_level(path, fitted, encoded, options, voice)
     taken, under = explore.rows_under(fitted, encoded, named(options.given), options.seed)
     again = explore.reconstruct(fitted, taken.x, taken.context, under=under)
     pairs = picture and are_drawn(fitted)
     grid = output.paired(_levels(fitted, taken.x), _levels(fitted, again), white=_white(fitted)) if pairs else None
     write_made(path, fitted, again, lead_of(encoded), grid, voice)
+    return 0
+
+
+def _by_level(path: Path, fitted: Fitted, encoded: Any, options: Namespace, voice: Voice) -> int:
+    """Each row by the levels that are known of it, the fewest first."""
+    if options.given:
+        raise UsageError(
+            "--levels shows what the codes of rows hold under their own values: leave --given or --levels out"
+        )
+    taken, counts = fitted.rows(encoded, options.seed), explore.stages(fitted)
+    held = explore.levels_shown(fitted, taken.x, taken.context, counts)
+    grid = None
+    if path.suffix.lower() == ".png" and are_drawn(fitted):
+        grid = np.concatenate((_levels(fitted, taken.x)[:, None], _grid(fitted, held)), 1)
+    lead = {name: np.repeat(np.asarray(values), len(counts), 0) for name, values in lead_of(encoded).items()}
+    lead |= {"levels": np.tile(counts, len(taken))}
+    write_made(path, fitted, held.flatten(0, 1), lead, grid, voice)
+    voice.say("levels from the top, by column: " + ", ".join(map(str, counts)))
     return 0
 
 

@@ -156,7 +156,7 @@ class Grid(Variational):
         return Node(p, None if read is None else _normal(own + self._vectors(residue, shape), event), shape)
 
     def _vectors(self, parameters: Tensor, shape: tuple[int, int]) -> Tensor:
-        """Maps [samples · rows, 2 · channels, height, width] as vectors [samples, rows, 2 · units]: locations, then log scales."""
+        """Maps [samples · rows, 2 · channels, …] as vectors [samples, rows, 2 · units]: locations, then log scales."""
         vectors: Tensor = parameters.to(self.dtype).flatten(1).unflatten(0, shape)
         return vectors
 

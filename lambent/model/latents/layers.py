@@ -9,6 +9,9 @@ from lambent.part import Shape
 
 ALLOWED = "write the top first, each as SIZExGROUPS or /FACTORxGROUPS, such as '1x1 4x2 7x4 14x3' or '/8x2 /4x4'"
 
+MOST = 1000  # groups of a layer
+LARGEST = 65536
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -42,6 +45,10 @@ def parsed(text: str) -> tuple[Layer, ...]:
         if found is None or int(found[2]) < 1 or int(found[3]) < 1:
             raise UsageError(f"Grid.layers cannot be read at {word!r}: {ALLOWED}")
         number = int(found[2])
+        if int(found[3]) > MOST or number > LARGEST:
+            raise UsageError(
+                f"Grid.layers: {word!r} is out of bounds: at most {MOST:,} groups, a size or factor up to {LARGEST:,}"
+            )
         if found[1] and number & (number - 1):
             raise UsageError(f"Grid.layers: networks halve maps, so the factor in {word!r} must be a power of two")
         layers.append(Layer(None if found[1] else number, number if found[1] else None, int(found[3])))

@@ -71,6 +71,17 @@ def samples(pictures: Pictures) -> Sheet | None:
     return Sheet(grid, f"{count(wide * high, 'picture')} sampled from the prior")
 
 
+def by_level(pictures: Pictures) -> Sheet | None:
+    """What the levels of a hierarchy hold, a line of pictures for each row."""
+    held = cells(pictures.by_level, 2)
+    if held is None:
+        return None
+    heads = ["original", *(count(number, "level") for number in pictures.level_counts)]
+    return Sheet(
+        held[:8], f"{count(len(held[:8]), 'row')}, each by more and more of its levels, the top first", heads=heads
+    )
+
+
 def interpolation(pictures: Pictures) -> Sheet | None:
     """Walks from one row to another, a line of pictures each."""
     walk = cells(pictures.interpolation, 2)

@@ -24,6 +24,7 @@ class Measure(TypedDict, total=False):
 class Pictures:
     """Pictures as uint8 arrays; each [n, H, W] (grey) or [n, H, W, 3] (colour) unless said otherwise.
 
+    `by_level` is [rows, 1 + counts, H, W(, 3)], a row's original before what so many levels hold of it: `level_counts`.
     `interpolation` is [rows, steps, H, W(, 3)] and `traversals` [units, steps, H, W(, 3)]; `traversal_values` are the
     values the unit takes at each step, in standard deviations of the prior, or the direction, in those of the codes along it.
     """
@@ -31,6 +32,8 @@ class Pictures:
     originals: NDArray[np.uint8] | None = None
     reconstructions: NDArray[np.uint8] | None = None
     samples: NDArray[np.uint8] | None = None
+    by_level: NDArray[np.uint8] | None = None
+    level_counts: list[int] = field(default_factory=list)
     interpolation: NDArray[np.uint8] | None = None
     traversals: NDArray[np.uint8] | None = None
     traversal_units: list[str] = field(default_factory=list)

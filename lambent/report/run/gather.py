@@ -21,6 +21,7 @@ from lambent.tasks.evaluate import Evaluation, UnitUsage
 SHOWN = 30  # originals with their reconstructions
 SAMPLES = 60
 WALKS, STEPS = 6, 10
+LEVELS_OF = 8  # rows whose levels are shown one by one
 UNITS = 8
 REACH = torch.linspace(
     -3, 3, 9
@@ -134,6 +135,8 @@ def pictures_of(fitted: Fitted, rows: Rows, levels: list[UnitUsage], seed: int =
         samples=fitted.pictures(
             explore.generate(fitted, SAMPLES, seed, context=new_context(fitted, rows, SAMPLES, seed))
         ),
+        by_level=_by_level(fitted, _spread(rows, LEVELS_OF)) if len(levels) > 1 else None,
+        level_counts=explore.stages(fitted),
         interpolation=_strips(fitted, _walked(fitted, ends)) if len(ends) else None,
         traversals=_strips(fitted, moved),
         traversal_units=[unit_name(unit, levels) for unit in units],
@@ -172,6 +175,12 @@ def _strips(fitted: Fitted, rows: Tensor) -> NDArray[np.uint8]:
     """[strips, steps, *event] → [strips, steps, H, W(, 3)]."""
     flat: NDArray[np.uint8] = fitted.pictures(rows.flatten(0, 1))
     return flat.reshape(*rows.shape[:2], *flat.shape[1:])
+
+
+def _by_level(fitted: Fitted, rows: Rows) -> NDArray[np.uint8]:
+    """Each row's original, and what its levels hold from the top on."""
+    held = explore.levels_shown(fitted, rows.x, rows.context)
+    return np.concatenate((fitted.pictures(rows.x)[:, None], _strips(fitted, held)), 1)
 
 
 def _spread(rows: Rows, count: int) -> Rows:

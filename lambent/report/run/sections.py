@@ -165,6 +165,15 @@ def traversals(findings: Findings) -> Section | None:
     return _unless_empty("traversals", "Traversals", lead, sheet, note if sheet and sheet.heads else None)
 
 
+def by_level(findings: Findings) -> Section | None:
+    """What each level of a hierarchy holds."""
+    lead = (
+        "Each line is one row: the original, then what is left of it when only so many levels, the top first, are known and the "
+        "prior says what to expect of the rest. A level that changes nothing holds nothing."
+    )
+    return _unless_empty("levels", "What each level holds", lead, _sheet(grids.by_level, findings.pictures))
+
+
 def interpolation(findings: Findings) -> Section | None:
     """Walks between the codes of two rows."""
     lead = (
@@ -199,6 +208,7 @@ FIRST: tuple[Maker, ...] = (
     samples,
     latent_map,
     units,
+    by_level,
     traversals,
     interpolation,
 )

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,19 +37,21 @@ COLUMNS = [
     column("memory", "Memory", "MB", ",.0f"),
     column("threads", "Threads"),
 ]
+COMPARED = ("encode", "reconstruct", "score")
+LARGE_OUT = {"reconstruct": "png", "embed": "npz", "score": "csv"}
 WHOLE = 2**16  # pixels of a tile that holds any of these
 LARGE = (3000, 4000)
 
 
-def compared(run: str, folder: Path, task: str) -> dict[str, Any]:
-    """The largest difference over all photographs of a folder, of what one task makes of them."""
+def compared(run: str, folder: Path, task: str) -> Iterator[dict[str, Any]]:
+    """The largest difference over the photographs of a folder so far, of what one task makes of them."""
     import lambent
     from lambent.tasks.tiles import Tiles
 
-    tiles = Tiles.of(lambent.load(run).fitted_)
+    tiles = Tiles.of(lambent.load(run))
     whole = Tiles(tiles.fitted, tiles.field, WHOLE)
     worst, bits, spent, sizes = 0.0, [], 0.0, set()
-    for file, x in tiles.photographs(folder):
+    for count, (file, x) in enumerate(tiles.photographs(folder), 1):
         start = time.perf_counter()
         made = getattr(tiles, task)(x)
         spent += time.perf_counter() - start
@@ -58,12 +61,11 @@ def compared(run: str, folder: Path, task: str) -> dict[str, Any]:
         sizes.add(f"{max(x.shape[2:])} × {min(x.shape[2:])}")
         bits += [-float(made.bound) / (x.numel() * np.log(2))] if task == "score" else []
         print(task, file, worst, *bits[-1:], flush=True)
-    count = sum(1 for _ in tiles.photographs(folder))
-    return {
-        "what": f"{task}: tiles against the whole", "photographs": count, "size": ", ".join(sorted(sizes)), "difference": worst,
-        "bits_per_dim": float(np.mean(bits)) if bits else None, "seconds": spent / count, "tile": tiles.tile,
-        "overlap": tiles.field.reach,
-    }  # fmt: skip
+        yield {
+            "what": f"{task}: tiles against the whole", "photographs": count, "size": ", ".join(sorted(sizes)),
+            "difference": worst, "bits_per_dim": float(np.mean(bits)) if bits else None, "seconds": spent / count,
+            "tile": tiles.tile, "overlap": tiles.field.reach,
+        }  # fmt: skip
 
 
 def mosaic(folder: Path, path: Path) -> None:
@@ -110,23 +112,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", help="a run folder or a model file")
     parser.add_argument("--photographs", type=Path, required=True)
-    parser.add_argument("--only", nargs="*", default=("compared", "reconstruct", "embed", "score"))
+    parser.add_argument("--tasks", nargs="*", default=COMPARED, help="what is compared with the whole at once")
+    parser.add_argument("--verbs", nargs="*", default=tuple(LARGE_OUT), help="what is done to the large picture")
     parser.add_argument("--out", type=Path, default=RESULTS / "tiles.json")
     args = parser.parse_args()
     record = Record(args.out, "Photographs in tiles", PROTOCOL, COLUMNS, ("what",))
-    for task in ("encode", "reconstruct", "score"):
-        if "compared" in args.only:
-            row = compared(args.run, args.photographs, task)
+    for task in args.tasks:
+        for row in compared(args.run, args.photographs, task):
             record.add(**row, threads=torch.get_num_threads())
-            print(json.dumps(row, ensure_ascii=False), flush=True)
+        print(json.dumps(row, ensure_ascii=False), flush=True)
     with tempfile.TemporaryDirectory(prefix="lambent-") as name:
         folder = Path(name)
         mosaic(args.photographs, folder / "large.png")
-        for verb, suffix in (("reconstruct", "png"), ("embed", "npz"), ("score", "csv")):
-            if verb in args.only:
-                row = measured(args.run, verb, folder / "large.png", folder / f"out.{suffix}")
-                record.add(**row, threads=torch.get_num_threads())
-                print(json.dumps(row, ensure_ascii=False), flush=True)
+        for verb in args.verbs:
+            row = measured(args.run, verb, folder / "large.png", folder / f"out.{LARGE_OUT[verb]}")
+            record.add(**row, threads=torch.get_num_threads())
+            print(json.dumps(row, ensure_ascii=False), flush=True)
 
 
 if __name__ == "__main__":

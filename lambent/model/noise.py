@@ -16,6 +16,7 @@ from lambent.seeds import stream
 
 MOST_DIMENSIONS = 1024  # that lie evenly; each further one is drawn by itself
 DIGITS = 30  # binary ones of a point, as torch's Sobol sequence has them
+PIECE = 2**20  # numbers of a row that are taken together
 GOLDEN = 0x9E3779B97F4A7C15 - 2**64
 
 
@@ -24,9 +25,14 @@ def row_keys(x: Tensor, seed: int) -> Tensor:
 
     Equal rows have equal keys: −0 counts as 0, and one NaN as another.
     """
-    words = _words(x)
-    places = mixed(torch.arange(words.shape[1], device=x.device) * GOLDEN + stream(seed, "bound"))
-    return mixed(mixed(words + places).sum(1) + places.sum() + len(places))
+    x = x.flatten(1)
+    total = torch.zeros(len(x), dtype=torch.int64, device=x.device)
+    for start in range(0, x.shape[1], PIECE):  # the same sum in pieces, for a photograph is a row of many numbers
+        words = _words(x[:, start : start + PIECE])
+        numbers = torch.arange(start, start + words.shape[1], device=x.device)
+        places = mixed(numbers * GOLDEN + stream(seed, "bound"))
+        total += mixed(words + places).sum(1) + places.sum()
+    return mixed(total + x.shape[1])
 
 
 def are_among(keys: Tensor, known: Tensor) -> Tensor:
@@ -38,7 +44,6 @@ def are_among(keys: Tensor, known: Tensor) -> Tensor:
 
 def _words(x: Tensor) -> Tensor:
     """The values as integers [rows, values], equal for equal values."""
-    x = x.flatten(1)
     if not x.dtype.is_floating_point:
         return x.to(torch.int64)
     if x.dtype not in (torch.float32, torch.float64):

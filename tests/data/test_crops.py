@@ -14,6 +14,7 @@ from lambent.data import Image, encode_like, load
 from lambent.data.kinds import crops
 from lambent.data.stored.from_disk import FromDisk
 from lambent.data.stored.opening import on_disk, on_disk_parted
+from lambent.data.stored.uncut import crops_of
 from lambent.errors import DataError, InterruptedRun, UsageError
 from lambent.model import LatentModel
 from lambent.model.networks import Mlp
@@ -121,6 +122,30 @@ def test_resumed_to_the_bit(folder: Path, tmp_path: Path, where: str) -> None:
     fixed = model()
     lambent.fit(fixed, "Elbo", load(folder, modality=Image(crop=8)).x, **how)
     assert any(not torch.equal(fixed.state_dict()[name], value) for name, value in whole.state_dict().items())
+
+
+def test_labels_go_with_their_crops(tmp_path: Path) -> None:
+    """The model is told the label of each crop: of photographs that are all dark or all bright, nothing else is to be known."""
+    for kind, level in (("dark", 40), ("bright", 200)):
+        (tmp_path / "photos" / kind).mkdir(parents=True)
+        for number, size in enumerate(SIZES):
+            Pil.fromarray(np.full(size, level, np.uint8)).save(tmp_path / "photos" / kind / f"{number}.png")
+    whole = load(tmp_path / "photos", modality=Image(crop=8, condition=("label",)))
+    store = crops_of(whole.modality, whole.uncut, whole.source)
+    assert torch.equal(store[:], whole.x)
+    context = whole.conditioned()
+    assert context is not None
+    batches = FromDisk(store, 3, 0, CPU, context)
+    for x, given, _ in batches.epoch(0):
+        assert given is not None
+        bright = given @ whole.modality.conditions.given({"label": "bright"}, 1)[0]
+        assert torch.equal(x.amax((1, 2, 3)) == 200, bright > 0.5)
+
+
+def test_the_estimator_takes_a_folder(folder: Path) -> None:
+    vae = lambent.VAE(modality=Image(crop=8), network=Mlp(8, 1), latent=2, epochs=2, batch=2, validation=0.0)
+    again = vae.fit(folder).reconstruct(folder)
+    assert again.shape == (5, 8, 8, 3)
 
 
 def test_too_small_a_photograph_is_refused_by_name(folder: Path, tmp_path: Path) -> None:

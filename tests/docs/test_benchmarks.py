@@ -37,6 +37,7 @@ SCRIPTS = (
     "startup",
     "tables",
     "tables_mixed",
+    "tiles",
 )
 
 

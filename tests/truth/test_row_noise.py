@@ -10,6 +10,7 @@ from torch.distributions import MultivariateNormal
 
 from lambent import Flat, Gaussian, LatentModel, evaluate
 from lambent.metrics.bound import bounds
+from lambent.model import noise
 from lambent.model.networks import Network
 from lambent.model.networks.base import Half
 from lambent.model.noise import DIGITS, MOST_DIMENSIONS, RowNoise, mixed, normal, row_keys
@@ -153,3 +154,10 @@ def test_even_samples_err_less_than_lone_ones(linear: LatentModel) -> None:
         trace = linear.trace(x, 32 * 12)
     lone = (trace.log_px - trace.kl).double().var(0).mean() / 32
     assert float(even) < 0.3 * float(lone)
+
+
+def test_the_key_of_a_long_row_does_not_hang_on_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = torch.randn(3, 50, generator=torch.Generator().manual_seed(0))
+    whole = row_keys(x, 4)
+    monkeypatch.setattr(noise, "PIECE", 7)
+    assert torch.equal(row_keys(x, 4), whole)

@@ -22,11 +22,11 @@ _HOMES = {
     ),
     "lambent.model": ("LatentModel", "Trace"),
     "lambent.model.networks": ("Conv", "Mlp", "Network", "ResNet"),
-    "lambent.objectives": ("BetaTc", "DipVae", "Elbo", "Loss", "Objective", "Wae"),
+    "lambent.objectives": ("BetaTc", "DipVae", "Elbo", "InfoVae", "Lagging", "Loss", "Objective", "Wae"),
     "lambent.papers": ("citation",),
     "lambent.part": ("Part",),
-    "lambent.model.posteriors": ("Diagonal", "Full", "Point", "Posterior"),
-    "lambent.model.priors": ("Diffusion", "Mixture", "Prior", "Standard", "Vamp"),
+    "lambent.model.posteriors": ("Diagonal", "Full", "MisesFisher", "Point", "Posterior"),
+    "lambent.model.priors": ("Diffusion", "Mixture", "Prior", "Sphere", "Standard", "Vamp"),
     "lambent.objectives.factor": ("Factor",),
     "lambent.objectives.missing": ("NotMiwae",),
     "lambent.model.missingness": ("LinearMasking", "Missingness", "MlpMasking", "SelfMasking"),
@@ -90,9 +90,9 @@ if TYPE_CHECKING:
     )
     from lambent.model.missingness import LinearMasking, Missingness, MlpMasking, SelfMasking
     from lambent.model.networks import Conv, Mlp, Network, ResNet
-    from lambent.model.posteriors import Diagonal, Full, Point, Posterior
-    from lambent.model.priors import Diffusion, Mixture, Prior, Standard, Vamp
-    from lambent.objectives import BetaTc, DipVae, Elbo, Loss, Objective, Wae
+    from lambent.model.posteriors import Diagonal, Full, MisesFisher, Point, Posterior
+    from lambent.model.priors import Diffusion, Mixture, Prior, Sphere, Standard, Vamp
+    from lambent.objectives import BetaTc, DipVae, Elbo, InfoVae, Lagging, Loss, Objective, Wae
     from lambent.objectives.bounds import Ciwae, Iwae, Miwae, Piwae
     from lambent.objectives.factor import Factor
     from lambent.objectives.missing import NotMiwae
@@ -110,15 +110,16 @@ if TYPE_CHECKING:
     from lambent.training.fitting import fit
 
 __all__ = [
-    "CATALOG", "VAE", "ArtifactError", "Bernoulli", "BetaTc", "Categorical", "Ciwae", "Codebook", "ContinuousBernoulli", "Conv",
-    "DataError", "DataWarning", "Detector", "Diagonal", "Diffusion", "DipVae", "DiscretizedLogistics", "DivergedError", "Elbo",
-    "Encoded", "Factor", "Fitted", "Flat", "Full", "Gaussian", "Hurdle", "Image", "Imputer", "InterruptedRun", "Iwae",
-    "JohnsonSU", "Ladder", "LambentError", "Laplace", "Latent", "LatentModel", "Likelihood", "LinearMasking", "Loss",
-    "MachineError", "Missingness", "Miwae", "Mixed", "Mixture", "Mlp", "MlpMasking", "Modality", "NegativeBinomial",
-    "Network", "NotMiwae", "Objective", "Ordinal", "Part", "Piwae", "Point", "Poisson", "Posterior", "Prior", "ResNet",
-    "RoundedLogistic", "SelfMasking", "Sprites", "Standard", "StudentT", "Table", "Tiles", "Trace", "UsageError", "Vamp", "Wae",
-    "ZeroInflatedNegativeBinomial", "citation", "data", "detect", "drift", "evaluate", "fit", "fit_prior", "impute", "judge",
-    "judge_samples", "load", "posteriors", "predict", "priors", "quantizers", "refine", "save", "synthesize",
+    "CATALOG", "VAE", "ArtifactError", "Bernoulli", "BetaTc", "Categorical", "Ciwae", "Codebook", "ContinuousBernoulli",
+    "Conv", "DataError", "DataWarning", "Detector", "Diagonal", "Diffusion", "DipVae", "DiscretizedLogistics",
+    "DivergedError", "Elbo", "Encoded", "Factor", "Fitted", "Flat", "Full", "Gaussian", "Hurdle", "Image", "Imputer",
+    "InfoVae", "InterruptedRun", "Iwae", "JohnsonSU", "Ladder", "Lagging", "LambentError", "Laplace", "Latent", "LatentModel",
+    "Likelihood", "LinearMasking", "Loss", "MachineError", "MisesFisher", "Missingness", "Miwae", "Mixed", "Mixture", "Mlp",
+    "MlpMasking", "Modality", "NegativeBinomial", "Network", "NotMiwae", "Objective", "Ordinal", "Part", "Piwae", "Point",
+    "Poisson", "Posterior", "Prior", "ResNet", "RoundedLogistic", "SelfMasking", "Sphere", "Sprites", "Standard", "StudentT",
+    "Table", "Tiles", "Trace", "UsageError", "Vamp", "Wae", "ZeroInflatedNegativeBinomial", "citation", "data", "detect",
+    "drift", "evaluate", "fit", "fit_prior", "impute", "judge", "judge_samples", "load", "posteriors", "predict", "priors",
+    "quantizers", "refine", "save", "synthesize",
 ]  # fmt: skip
 
 

@@ -33,7 +33,7 @@ class LevelUsage(NamedTuple):
     no less than the information I(x; z_j), and not a part of the KL to the prior;
     "direction": ½ log(1 + movement), the largest first;
     None and None: no measure of a single unit is known.
-    directions: where the prior or the posterior has full covariances.
+    directions: where the prior or the posterior has full covariances, or codes lie on a sphere.
     """
 
     movement: Tensor

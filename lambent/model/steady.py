@@ -137,8 +137,8 @@ def _transposed(
     )
     matrix = _filled(weight.flatten(1).mT)
     spread = weight[0].numel()
-    laid = torch.stack([_products(matrix, one.flatten(1))[:spread] for one in x])
-    out = functional.fold(laid, size, kernel, dilation, padding, stride)
+    laid = [_products(matrix, one.flatten(1))[None, :spread] for one in x]
+    out = torch.cat([functional.fold(each, size, kernel, dilation, padding, stride) for each in laid])
     return out if bias is None else out + bias[:, None, None]
 
 

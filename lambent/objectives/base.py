@@ -13,8 +13,9 @@ from torch.distributions import Distribution
 
 from lambent.model import LatentModel
 from lambent.model.posteriors import Posterior
+from lambent.model.priors import Prior
 from lambent.model.trace import Trace
-from lambent.part import Part, Spec, option
+from lambent.part import Part, Spec, option, registered
 
 WIDE = 128  # units above which the full covariances of 50 Gaussians would cost more than the networks
 
@@ -156,10 +157,13 @@ def seen(log_px: Tensor, kl: Tensor) -> dict[str, Tensor]:
 def suggested_latent(suggested: Spec, chosen: Spec, objective: Objective) -> Spec:
     """The latent that the data suggest, beside the one chosen in full so far.
 
-    Without its prior, so that the standard one stands, where the posterior gives a prior nothing to learn from (Point), or the
-    objective was made for N(0, I). Its full covariances, which grow with the square of the units, are diagonal above WIDE.
+    With the prior that is uniform on the sphere where the posterior's codes lie there. Without its prior, so that the standard
+    one stands, where the posterior gives a prior nothing to learn from (Point), or the objective was made for N(0, I). Its full
+    covariances, which grow with the square of the units, are diagonal above WIDE.
     """
     posterior, prior = chosen.get("posterior"), suggested.get("prior")
+    if posterior is not None and (support := Posterior.from_spec(posterior).support) != "space":
+        return {**suggested, "prior": {"type": next(n for n, p in registered(Prior).items() if p.support == support)}}
     dense = posterior is None or Posterior.from_spec(posterior).density
     if not dense or objective.standard_prior:
         return {name: value for name, value in suggested.items() if name != "prior"}

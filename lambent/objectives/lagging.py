@@ -74,12 +74,15 @@ class Lagging(Annealing):
             return
         if int(self.turn) < 0:
             self.turn.zero_()
-            self.learned += 1
+            self.learned.add_(1)
             self.before.fill_(math.inf)
             return
-        self.turn += 1
+        self.turn.add_(1)
         mean = loss.rows.mean()
-        self.total += torch.where(taken, mean, self.total / self.window)  # a step left out says nothing of the level
+        before = self.total / max(
+            1, (int(self.turn) - 1) % self.window
+        )  # for a step left out says nothing of the level
+        self.total.add_(torch.where(taken, mean, before))
         ended = int(self.turn) % self.window == 0
         if ended:
             mean = self.total / self.window

@@ -60,7 +60,7 @@ class BetaTc(Annealing):
     def refusal(self, whole: Part) -> str | None:
         if reason := super().refusal(whole):
             return reason
-        if isinstance(whole, LatentModel) and not whole.latent.factorized:
+        if isinstance(whole, LatentModel) and whole.latent.density and not whole.latent.factorized:
             given = whole.latent.inference
             return (
                 f"BetaTc splits the KL over units, which a {given} posterior ties together: "

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
+from torch.nn import functional
 
 from lambent.distributions import sample, vector
 from lambent.errors import UsageError
@@ -241,6 +242,8 @@ def traverse(
         else:
             centre, spread = (float(moment[unit]) for moment in scales[level])
             walk[:, unit] = centre + spread * values.to(walk.dtype)
+    if model.latent.support == "sphere":  # back onto it, each member's own
+        walks[0] = functional.normalize(walks[0].unflatten(1, (model.members, -1)), dim=-1).flatten(1)
     given = None if context is None else context.repeat(count, 1)
     rows = decode(fitted, [walk.unflatten(1, shape) for walk, shape in zip(walks, shapes, strict=True)], given)
     return rows.reshape(len(units), len(values), *rows.shape[1:])

@@ -29,7 +29,7 @@ from lambent.tasks.windows import Span, Window, windows
 from lambent.training import heap
 
 CELL = 64  # pixels of a square whose log-probabilities are summed together, wherever tiles begin
-USUAL = 256  # pixels of a tile's side
+USUAL = 512  # pixels of a tile's side
 DRAWN = 2**20  # numbers of noise that are made at a time
 
 
@@ -50,7 +50,7 @@ class Tiles:
 
     @classmethod
     def of(cls, fitted: Any, tile: int | str = "auto") -> "Tiles":
-        """tile: pixels of a tile's side, brought up to what the model's maps allow; auto: 256, or twice what tiles overlap by.
+        """tile: pixels of a tile's side, brought up to what the model's maps allow; auto: 512, or twice what tiles overlap by.
 
         Raises `UsageError` for a model whose field has no bound, or whose weights know the size of a picture.
         """
@@ -79,7 +79,9 @@ class Tiles:
         codes = [torch.empty(1, *shape) for shape in self._levels(self._size(x))]
 
         def take(window: Window) -> None:
-            nodes = self._passed(x, window, draw, context)[1]
+            rows, columns = window.around
+            model = self._of(window.size)
+            nodes = model.infer(x[..., rows.slice, columns.slice].to(model.device), 1, draw, context)
             for code, node, step in zip(codes, nodes, self._steps, strict=True):
                 rows, columns = (span.of_maps(step) for span in window.tile)
                 code[..., rows.slice, columns.slice] = _part(node.z[0], window, step)

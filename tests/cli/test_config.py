@@ -89,6 +89,7 @@ def test_any_tree_is_a_plan_or_refused(tree: Any) -> None:
         ({"latent": {"size": 40}}, FIFTY),
         ({"latent": {"prior": "Standard"}}, {"type": "Standard"}),
         ({"latent": {"posterior": "Point"}}, {"type": "Standard"}),
+        ({"latent": {"posterior": "MisesFisher"}}, {"type": "Sphere"}),
         ({"objective": {"type": "BetaTc"}}, {"type": "Standard"}),
         ({"objective": {"beta": 4}}, {"type": "Standard"}),
         (

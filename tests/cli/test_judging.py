@@ -80,6 +80,7 @@ def test_what_it_refuses(
         ("evaluate", image_run, "--generated=30", "--features", "space.pt"): "is a .safetensors file",
         ("evaluate", table_run, "--generated=30", "--features", "space.safetensors"): "--features is of pictures",
         ("evaluate", tmp_path / "none", "--generated=30"): "none",
+        ("report", table_run, "--generated=30", "--samples=2", "--out", "page.html"): "judges pictures; of a table",
     }
     for arguments, words in cases.items():
         done = lambent(*arguments)
@@ -123,4 +124,8 @@ def test_a_runs_own_space_is_kept_beside_it(lambent: Run, image_run: Path, monke
     assert kept.is_file()
     space = json.loads(done.out)["space"]
     assert json.loads(lambent("evaluate", image_run, "--generated=25", "--json").out)["space"] == space
+    done = lambent("report", image_run, "--generated=30", "--samples=2", "--out", "page.html", "--json")
+    assert done.status == 0, done.err
+    page = Path("page.html").read_text("utf-8")
+    assert page.index("Samples, judged") < page.index("Sharpness") < page.index('id="model"')
     kept.unlink()

@@ -31,6 +31,7 @@ SCRIPTS = (
     "not_at_random",
     "overhead",
     "rivals",
+    "samples",
     "scoring",
     "speed",
     "startup",

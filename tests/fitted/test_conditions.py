@@ -169,13 +169,23 @@ def test_kept_in_the_model_file(by_site: VAE, tmp_path: Path) -> None:
     assert found == pytest.approx(other, abs=1e-4)
 
 
-def test_labels_of_pictures_condition() -> None:
+KINDS: dict[str, dict[str, Any]] = {
+    "plain": {"latent": 2, "prior": "Standard"},
+    "sphere": {"latent": {"type": "Flat", "size": 3, "prior": "Sphere", "posterior": "MisesFisher"}},
+    "InfoVae": {"latent": 2, "prior": "Standard", "objective": {"type": "InfoVae", "weight": 10}},
+    "Lagging": {"latent": 2, "prior": "Standard", "objective": {"type": "Lagging", "most": 3, "longest": 0.2}},
+    "Transformer": {"latent": 2, "prior": "Standard", "network": {"type": "Transformer", "width": 16, "depth": 1}},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_labels_of_pictures_condition(kind: str) -> None:
     """Grey by label: dark, middle, light."""
     random = np.random.default_rng(0)
     labels = np.arange(240) % 3
     pictures = (60 + 70 * labels[:, None, None] + random.integers(-10, 10, (240, 8, 8))).astype(np.uint8)
-    parts = {"likelihood": "Gaussian", "network": NETWORK, "prior": "Standard", "learning_rate": 3e-3}
-    vae = VAE(latent=2, condition="label", epochs=60, batch=32, precision="fp32", **parts).fit(pictures, labels)
+    parts = {"likelihood": "Gaussian", "network": NETWORK, "learning_rate": 3e-3, **KINDS[kind]}
+    vae = VAE(condition="label", epochs=60, batch=32, precision="fp32", **parts).fit(pictures, labels)
     levels = [vae.sample(20, given={"label": label}).mean() for label in range(3)]
     assert np.diff(levels) == pytest.approx([70, 70], abs=20)
     found = predict(vae, pictures[:60], "label", samples=8)

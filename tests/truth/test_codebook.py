@@ -347,7 +347,7 @@ def test_what_cannot_serve_is_refused() -> None:
                 torch.zeros(8, 1, 8, 8),
             )
 
-    refused("use the Conv or ResNet", Codebook(), network=Mlp())
+    refused("use the Conv, ResNet or Transformer", Codebook(), network=Mlp())
     refused("use Transformer or Uniform", Codebook(prior=Standard()))
     refused("a Uniform prior is over entries", Flat(2, prior=Uniform()))
     refused("the network gives 4 × 4, 2 × 2: give another factor", Codebook(factor=8))

@@ -69,15 +69,20 @@ def add_judging(parser: Parser) -> None:
         metavar="COLUMN",
         help="a column that is not compared; may be repeated",
     )
-    group.add_argument(
+    add_features(group)
+    group.add_argument("-o", "--out", metavar="FILE", type=filled("--out"), help="a page with all of it: .html")
+    group.add_argument("--force", action="store_true", help="replace the page if it exists")
+
+
+def add_features(parser: Any) -> None:
+    """The feature space that pictures are measured in."""
+    parser.add_argument(
         "--features",
         metavar="FILE",
         type=filled("--features"),
         help="of pictures: the feature space to measure in, a .safetensors that was kept (made if it is not there) or a network "
         "as .onnx; default: one learned from the training pictures, kept in the run's folder",
     )
-    group.add_argument("-o", "--out", metavar="FILE", type=filled("--out"), help="a page with all of it: .html")
-    group.add_argument("--force", action="store_true", help="replace the page if it exists")
 
 
 def judged(options: Namespace, voice: Voice) -> int:

@@ -1,6 +1,7 @@
 """lambent report, info: look at what a run has left."""
 
 import json
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,14 @@ from lambent.cli.reading.flags import IMPORTS, Parser, add_rows, add_run, common
 from lambent.cli.reading.larger import drawn
 from lambent.cli.reading.words import in_line
 from lambent.cli.verbs.carry import metrics_text
+from lambent.cli.verbs.judging import MOST, add_features
+from lambent.cli.verbs.judging_pictures import of_pictures
 from lambent.cli.verbs.measure import add_samples, opened_with_rows
 from lambent.cli.voice import Voice
+from lambent.data import Image
 from lambent.disk import strict_json
+from lambent.errors import UsageError
+from lambent.fitted import Fitted
 from lambent.report import summary, verdict
 from lambent.report import write as write_report
 from lambent.report.numerals import show, show_moment, show_seconds
@@ -22,6 +28,9 @@ from lambent.report.run.gather import gather
 from lambent.tasks.by_column import by_column
 from lambent.tasks.by_row import by_row, labels_of
 from lambent.tasks.evaluate import evaluate
+from lambent.tasks.samples.judge import LEAST
+from lambent.tasks.samples.sections import sample_sections
+from lambent.tasks.sections import Section
 
 
 def report(arguments: Sequence[str]) -> int:
@@ -39,7 +48,8 @@ def report(arguments: Sequence[str]) -> int:
     voice.step(f"evaluating on {len(encoded):,} rows with {options.samples:,} samples each")
     found = evaluate(fitted, encoded, samples=options.samples, seed=0)
     findings = gather(fitted, encoded, found)
-    write_report(findings, path, [by_row(found, labels_of(encoded)), *by_column(fitted, encoded)])
+    more = [by_row(found, labels_of(encoded)), *by_column(fitted, encoded), *_of_samples(options, fitted, voice)]
+    write_report(findings, path, more)
     remarks = verdict(findings)
     voice.result(
         {
@@ -53,6 +63,17 @@ def report(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _of_samples(options: Namespace, fitted: Fitted, voice: Voice) -> list[Section]:
+    """What samples are worth, where that was asked."""
+    if options.generated is None:
+        return []
+    if not isinstance(fitted.modality, Image):
+        raise UsageError(
+            "--generated of a report judges pictures; of a table: lambent evaluate RUN --generated N -o page.html"
+        )
+    return sample_sections(of_pictures(options, fitted, run_folder.model_file(options.run).parent, voice))
+
+
 def _for_report() -> Parser:
     parser = Parser("report", "Rebuild the HTML report of a run from its model file and its data.")
     add_run(parser)
@@ -61,6 +82,14 @@ def _for_report() -> Parser:
     parser.add_argument(
         "--limit", type=whole("--limit", 1, 10**12), default=2000, help="at most so many rows (default 2000)"
     )
+    parser.add_argument(
+        "--generated",
+        type=whole("--generated", LEAST, MOST),
+        metavar="N",
+        help="of pictures: draw N and judge them, too",
+    )
+    add_features(parser)
+    parser.set_defaults(against=None, holdout=None, target=None, leave_out=[], seed=0)
     parser.add_argument(
         "-o", "--out", type=filled("--out"), help="the page to write; default: report.html beside the model"
     )

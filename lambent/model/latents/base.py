@@ -129,8 +129,8 @@ class Latent(Part):
     def refusal(self, whole: Part) -> str | None:
         network = getattr(whole, "network", None)
         if self.takes == "maps" and network is not None and not network.spatial:
-            others = [name for name, other in registered(Network).items() if other.spatial]
-            instead = f"{', '.join(others[:-1])} or {others[-1]}"
+            spatial = [name for name, other in registered(Network).items() if other.spatial]
+            instead = f"{', '.join(spatial[:-1])} or {spatial[-1]}"
             return f"{type(self).__name__} takes maps, and {type(network).__name__} gives vectors: use the {instead} network"
         prior = getattr(self, "prior", None)
         if prior is not None and prior.discrete != self.discrete:
@@ -186,7 +186,10 @@ def _unlike(prior: Prior, latent: Latent) -> str:
     """The refusal of a prior whose codes lie elsewhere than the posterior's."""
     named, given = type(prior).__name__, latent.inference
     alike = [name for name, other in registered(Posterior).items() if other.support == prior.support and other.density]
-    instead = " or ".join(name for name, other in registered(Prior).items() if other.support == latent.support)
+    priors = [
+        name for name, other in registered(Prior).items() if other.support == latent.support and not other.discrete
+    ]
+    instead = " or ".join(priors)
     where, other = LIE[str(prior.support)], LIE[latent.support]
     return (
         f"codes of a {named} prior lie {where}, and those of a {given} posterior {other}: "

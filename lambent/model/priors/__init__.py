@@ -7,4 +7,16 @@ from lambent.model.priors.mixtures import Mixture, Vamp
 from lambent.model.priors.transformer import Transformer
 from lambent.model.priors.uniform import Uniform
 
-__all__ = ["HELD", "Diffusion", "Encode", "Flow", "Mixture", "Prior", "Sphere", "Standard", "Transformer", "Uniform", "Vamp"]
+__all__ = [
+    "HELD",
+    "Diffusion",
+    "Encode",
+    "Flow",
+    "Mixture",
+    "Prior",
+    "Sphere",
+    "Standard",
+    "Transformer",
+    "Uniform",
+    "Vamp",
+]

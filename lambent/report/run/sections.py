@@ -113,7 +113,7 @@ LEADS = {
     ),
     "direction": (
         "How much the code says about a row along each of its principal directions, largest first. Under this prior or "
-        "posterior, with full covariances, the code may be turned, and a single unit means nothing alone. "
+        "posterior, with full covariances or over a sphere, the code may be turned, and a single unit means nothing alone. "
         "These are no parts of the KL."
     ),
     None: "The KL of this code has no parts by unit. Shown is how far each unit moves from row to row.",

@@ -144,7 +144,7 @@ class _Judging:
         if name == "holdout":
             halves = self.random("halves").permutation(len(unseen))
             own, unseen = unseen[halves[: len(unseen) // 2]], unseen[halves[len(unseen) // 2 :]]
-        near = neighbours.nearer_training(self.few(own), self.known, unseen, self.random("nearer"))
+        near = neighbours.nearer_training(self.few(own), self.known, self.few(unseen), self.random("nearer"))
         fitted = self.drawn(self.known, MOST_FITTED)
         return {
             "nearer_training": near,

@@ -48,7 +48,7 @@ def _prior(sets: Sets) -> list[Remark]:
     if own.value < LOST * best.value or (own - best).value < ERRORS * ((own - best).error or 0):
         return []
     text = f"Their Fréchet distance is {own.value:.2f}, that of reconstructions {best.value:.2f}."
-    advice = "Fit another prior to the codes of this model: lambent.fit_prior(model, data, Flow())."
+    advice = "Fit another prior to the codes of this model: lambent refine RUN --prior Diffusion, or lambent.fit_prior."
     return [Remark("notice", "The prior draws codes that the data do not have", text, advice)]
 
 

@@ -1,0 +1,329 @@
+"""Samples of pictures: one autoencoder for each data set, priors fitted to its codes, and a codebook with a transformer.
+
+    python benchmarks/samples.py --data FOLDER --budget 10                     # minutes for each autoencoder
+    python benchmarks/samples.py --data FOLDER --budget 2 --only frey att --device cuda
+    python benchmarks/samples.py --data FOLDER --sheets docs/images            # with a sheet of samples for each data set
+
+FOLDER holds `faces/frey.npz`, `faces/att.npz`, `emoji/google.npz` and `fashion-mnist/`; `LAMBENT_DATA` names it, too. The result
+file is written after every row.
+"""
+
+import argparse
+import copy
+import json
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image as Pil
+from record import RESULTS, Record, column
+
+from lambent import Elbo, Fitted, Image, LatentModel, fit, fit_prior
+from lambent.data import load, load_parted
+from lambent.data.kinds.modality import Encoded
+from lambent.data.splitting import take
+from lambent.disk.whole import write_whole
+from lambent.fitted import load as stored
+from lambent.metrics.samples import space
+from lambent.metrics.samples.learning import learned
+from lambent.model.latents import Latent
+from lambent.model.priors import Prior
+from lambent.part import Spec, registered
+from lambent.tasks.samples import drawing
+from lambent.tasks.samples.judge import judged
+from lambent.tasks.samples.judgement import MEASURES, SampleJudgement
+
+Bytes = NDArray[np.uint8]
+
+PROTOCOL = (
+    "One autoencoder for each data set and row of its table: Flat of 32 units under the standard prior, and the same autoencoder "
+    "under other priors, which are fitted to its codes afterwards; a codebook, whose transformer is fitted afterwards. Each "
+    "autoencoder is trained for the budget of minutes, a prior for a third of that; a tenth of the pictures is held out, of "
+    "Fashion-MNIST the test set. AT&T at half its size. Distances are to the training pictures (10,000 of Fashion-MNIST), in the "
+    "feature space that is named, learned from them: of classes where there are labels, else of views. Reconstructions: "
+    "training pictures through one draw of their codes. Copycat: training pictures with replacement. Times are of drawing and "
+    "decoding 256 pictures at once."
+)
+COLUMNS = [
+    column("data", "Data"),
+    column("row", "Pictures"),
+    column("frechet", "Fréchet", "", ".2f"),
+    column("frechet_error", "±", "", ".2f"),
+    column("of_standard", "Of Standard's", "", ".2f"),
+    column("excess", "Excess over reconstructions, of Standard's", "", ".2f"),
+    column("kernel", "Kernel", "", ".4f"),
+    column("precision", "Precision", "", ".2f"),
+    column("recall", "Recall", "", ".2f"),
+    column("density", "Density", "", ".2f"),
+    column("coverage", "Coverage", "", ".2f"),
+    column("sharpness", "Sharpness", "", ".2f"),
+    column("nearer_training", "Nearer to training", "", ".2f"),
+    column("gap", "Likelihood gap", "nats per feature", ".2f"),
+    column("milliseconds", "A sample", "ms", ".2f"),
+    column("minutes", "Training", "minutes", ".1f"),
+    column("epochs", "Epochs"),
+    column("count", "How many"),
+    column("space", "Feature space"),
+    column("device", "Device"),
+    column("seed", "Seed"),
+]
+PRIORS: dict[str, Spec] = {
+    "Mixture": {"type": "Mixture", "components": 50, "covariance": "full"},
+    "Flow": {"type": "Flow", "transforms": 6, "width": 128},
+    "Diffusion": {"type": "Diffusion"},
+}
+MOST = 10_000  # training pictures that samples are compared with
+WIDE, LINES = 16, 2  # pictures of each row on a sheet
+
+
+def frey(data: Path) -> tuple[Encoded, Encoded]:
+    pictures = np.load(data / "faces" / "frey.npz")["x"].reshape(-1, 28, 20)
+    return load_parted(pictures, 0.1, 0, modality=Image())  # type: ignore[return-value]
+
+
+def att(data: Path) -> tuple[Encoded, Encoded]:
+    pictures = np.load(data / "faces" / "att.npz")["x"].reshape(-1, 112, 92)
+    return load_parted(pictures, 0.1, 0, modality=Image(size=(56, 46)))  # type: ignore[return-value]
+
+
+def emoji(data: Path) -> tuple[Encoded, Encoded]:
+    pictures = np.load(data / "emoji" / "google.npz")["x"]
+    return load_parted(pictures, 0.1, 0, modality=Image())  # type: ignore[return-value]
+
+
+def fashion(data: Path) -> tuple[Encoded, Encoded]:
+    os.environ.setdefault("LAMBENT_DATA", str(data))
+    train = load("fashion-mnist", "train")
+    return train, load("fashion-mnist", "test", train.modality)
+
+
+SETS: dict[str, Callable[[Path], tuple[Encoded, Encoded]]] = {
+    "frey": frey,
+    "att": att,
+    "emoji": emoji,
+    "fashion": fashion,
+}
+
+
+@dataclass
+class Trial:
+    """One data set: its pictures, its feature space, and what was measured so far."""
+
+    name: str
+    train: Encoded
+    unseen: Encoded
+    args: argparse.Namespace
+    record: Record
+    standard: SampleJudgement | None = None
+    sheet: dict[str, Bytes] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        order = np.sort(np.random.default_rng(0).permutation(len(self.train))[:MOST])
+        few = take(self.train, order)
+        assert isinstance(self.train.modality, Image)
+        self.real = np.asarray(self.train.modality.pictures(few.x))
+        self.held = np.asarray(self.train.modality.pictures(self.unseen.x[:MOST]))
+        path = self.args.keep / f"features-{self.name}.safetensors"
+        if not path.exists():
+            learned(self.real, few.labels, self.args.seed).save(path)
+        self.space = space.opened(path)
+        self.sheet["training pictures"] = self.real[
+            np.random.default_rng(1).permutation(len(self.real))[: WIDE * LINES]
+        ]
+
+    def judged(self, fitted: Fitted) -> tuple[SampleJudgement, float]:
+        """The measures of so many samples, and the milliseconds that one takes."""
+        drawing.samples(fitted, 256, 1)
+        began = time.perf_counter()
+        drawing.samples(fitted, 256, 2)
+        each = (time.perf_counter() - began) / 256 * 1000
+        sets = {
+            "generated": drawing.samples(fitted, self.args.count, self.args.seed),
+            "reconstructions": drawing.reconstructions(fitted, self.train, self.args.count, self.args.seed),
+            "holdout": self.held,
+        }
+        found = judged(self.real, sets, None, self.space, self.args.seed)
+        self.again = sets["reconstructions"][: WIDE * LINES]
+        self.drawn = sets["generated"][: WIDE * LINES]
+        return found, each
+
+    def told(self, found: SampleJudgement, own: str, row: str, **more: Any) -> None:
+        """Add one row of the table: a set of the judgement under a name of its own."""
+        numbers = {name: _number(one.value) for name, one in found.sets[own].items() if name in MEASURES}
+        added = {
+            "data": self.name,
+            "row": row,
+            **numbers,
+            "frechet_error": _number(found.sets[own]["frechet"].error),
+            "count": found.rows[own],
+            "space": found.space,
+            "device": self.args.device,
+            "seed": self.args.seed,
+            **more,
+        }
+        self.record.add(**added)
+        print(json.dumps(added, ensure_ascii=False), flush=True)
+
+    def beside(self, found: SampleJudgement) -> None:
+        """The rows that no model makes."""
+        for own, row in (("holdout", "holdout"), ("copycat", "copycat"), ("independent", "independent pixels")):
+            self.told(found, own, row)
+
+    def compared(self, found: SampleJudgement, best: str) -> dict[str, float]:
+        """The Fréchet distance over Standard's, and of what exceeds the reconstructions' own the same share."""
+        if self.standard is None:
+            return {}
+        own, standard = found.sets["generated"]["frechet"], self.standard.sets["generated"]["frechet"]
+        floor, usual = found.sets[best]["frechet"], self.standard.sets[best]["frechet"]
+        return {"of_standard": own / standard, "excess": (own - floor) / (standard - usual)}
+
+
+def trained(trial: Trial, latent: Spec, minutes: float) -> tuple[Fitted, int, float]:
+    """An autoencoder trained for about so many minutes, as many epochs as fit by the time of the second one; or the kept one."""
+    path = trial.args.keep / f"{trial.name}-{latent['type']}.safetensors"
+    if trial.args.kept and path.exists():
+        fitted = stored(path, trial.args.device)
+        return fitted, fitted.provenance["epochs"], fitted.provenance["minutes"]
+    parts = trial.train.modality.defaults()
+    wide = [32, 64, 128]
+    spec: Spec = {
+        "type": "LatentModel",
+        "latent": latent,
+        "likelihood": parts["likelihood"],
+        "network": {"type": "ResNet", "channels": wide} if trial.args.network == "ResNet" else {"type": "Conv", "channels": wide},
+    }  # fmt: skip
+    how = {
+        "seed": trial.args.seed, "device": trial.args.device, "batch": 128, "learning_rate": 2e-3, "schedule": "cosine",
+        "warmup": 0.02, "average": 0.99,
+    }  # fmt: skip
+    history = fit(LatentModel.from_spec(spec), Elbo(), trial.train, epochs=2, **how)
+    first, second = history["seconds"]
+    epochs = max(3, int(minutes * 60 / max(1e-3, second - first)))
+    model = LatentModel.from_spec(spec)
+    began = time.perf_counter()
+    fit(model, Elbo(), trial.train, epochs=epochs, **how)
+    facts = {"epochs": epochs, "minutes": (time.perf_counter() - began) / 60}
+    fitted = Fitted(model.eval(), trial.train.modality, facts)
+    fitted.save(path)
+    return fitted, epochs, facts["minutes"]
+
+
+def refined(fitted: Fitted, trial: Trial, prior: Spec, minutes: float) -> tuple[Fitted, int, float]:
+    """The same autoencoder under another prior, fitted to its codes for about so many minutes."""
+    how = {"seed": trial.args.seed, "learning_rate": 2e-3, "schedule": "cosine"}
+    tried = fit_prior(copy.deepcopy(fitted), trial.train, prior, epochs=2, **how)
+    epochs = 0
+    if "seconds" in tried:
+        first, second = tried["seconds"]
+        epochs = max(3, int(minutes * 60 / max(1e-3, second - first)))
+    other = copy.deepcopy(fitted)
+    began = time.perf_counter()
+    fit_prior(other, trial.train, prior, epochs=max(1, epochs), average=0.99, **how)
+    other.model.eval()
+    return other, epochs, (time.perf_counter() - began) / 60
+
+
+def vectors(trial: Trial) -> None:
+    """Flat under Standard, and under every other prior there is."""
+    budget = trial.args.budget
+    fitted, epochs, minutes = trained(trial, {"type": "Flat", "size": 32, "prior": {"type": "Standard"}}, budget)
+    found, each = trial.judged(fitted)
+    trial.standard = found
+    trial.beside(found)
+    trial.told(found, "reconstructions", "reconstructions, Flat")
+    trial.sheet["reconstructions"], trial.sheet["Standard"] = trial.again, trial.drawn
+    trial.told(
+        found, "generated", "Standard", milliseconds=each, minutes=minutes, epochs=epochs,
+        **trial.compared(found, "reconstructions"),
+    )  # fmt: skip
+    for name in (name for name in PRIORS if name in registered(Prior)):
+        other, epochs, minutes = refined(fitted, trial, PRIORS[name], budget / 3)
+        found, each = trial.judged(other)
+        trial.sheet[name] = trial.drawn
+        trial.told(
+            found, "generated", name, milliseconds=each, minutes=minutes, epochs=epochs,
+            **trial.compared(found, "reconstructions"),
+        )  # fmt: skip
+        sheet(trial)
+
+
+def codes(trial: Trial) -> None:
+    """A codebook, and the transformer over its codes."""
+    if "Codebook" not in registered(Latent) or "Transformer" not in registered(Prior):
+        return
+    latent: Spec = {"type": "Codebook", "factor": 4, "quantizer": {"type": "Finite"}}
+    fitted, epochs, minutes = trained(trial, latent, trial.args.budget)
+    prior: Spec = {"type": "Transformer"}
+    other, more, longer = refined(fitted, trial, prior, trial.args.budget)
+    found, each = trial.judged(other)
+    trial.told(found, "reconstructions", "reconstructions, Codebook")
+    trial.sheet["Codebook"] = trial.drawn
+    trial.told(
+        found, "generated", "Codebook + Transformer", milliseconds=each, minutes=minutes + longer,
+        epochs=f"{epochs} + {more}", **trial.compared(found, "reconstructions"),
+    )  # fmt: skip
+
+
+def sheet(trial: Trial) -> None:
+    """All rows so far on one picture: two lines of each, a gap between them."""
+    if trial.args.sheets is None:
+        return
+    blocks = [_tiled(pictures) for pictures in trial.sheet.values()]
+    gap = np.full((6, *blocks[0].shape[1:]), 255, np.uint8)
+    lines = [part for block in blocks for part in (block, gap)][:-1]
+    whole = Pil.fromarray(np.concatenate(lines))
+    path = trial.args.sheets / f"samples-{trial.name}.png"
+    write_whole(path, lambda place: whole.save(place, "PNG", optimize=True))
+    print(f"{path}: {', '.join(trial.sheet)}", flush=True)
+
+
+def _tiled(pictures: Bytes) -> Bytes:
+    """[n, H, W(, 3)] → lines of WIDE, a pixel apart."""
+    lines = min(LINES, len(pictures) // WIDE)
+    grid = pictures[: lines * WIDE].reshape(lines, WIDE, *pictures.shape[1:])
+    around = [(0, 0), (0, 0), (0, 1), (0, 1), *[(0, 0)] * (pictures.ndim - 3)]
+    grid = np.pad(grid, around, constant_values=255)
+    return np.concatenate([np.concatenate(list(line), axis=1) for line in grid])
+
+
+def _number(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else float(value)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=os.environ.get("LAMBENT_DATA"))
+    parser.add_argument("--only", nargs="*", default=list(SETS), choices=list(SETS))
+    parser.add_argument("--budget", type=float, default=10, help="minutes of training for each autoencoder")
+    parser.add_argument("--count", type=int, default=2000, help="samples of each row")
+    parser.add_argument("--network", choices=("Conv", "ResNet"), default="ResNet")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--keep", type=Path, default=Path("runs/samples"), help="where feature spaces and autoencoders are kept"
+    )
+    parser.add_argument("--kept", action="store_true", help="take the autoencoders that were kept, and train none")
+    parser.add_argument("--sheets", type=Path, help="a folder for the sheets of samples")
+    parser.add_argument("--out", type=Path, default=RESULTS / "samples.json")
+    args = parser.parse_args()
+    if args.data is None:
+        parser.error("--data: name the folder with the data")
+    args.data = Path(args.data)
+    record = Record(args.out, "Samples", PROTOCOL, COLUMNS, ("data", "row", "device", "seed"), args.device)
+    for name in args.only:
+        torch.manual_seed(args.seed)
+        trial = Trial(name, *SETS[name](args.data), args=args, record=record)
+        vectors(trial)
+        codes(trial)
+        sheet(trial)
+
+
+if __name__ == "__main__":
+    main()

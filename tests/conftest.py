@@ -93,7 +93,7 @@ def small(cls: type[Part]) -> Spec:
     for field in dataclasses.fields(cls):
         default = field.default
         if isinstance(default, int) and not isinstance(default, bool) and default > 3:
-            spec[field.name] = 3
+            spec[field.name] = max(3, field.metadata.get("minimum", 3))
         elif isinstance(default, tuple) and default and isinstance(default[0], int):
             spec[field.name] = [3, 4][: len(default)]
         elif field.name == "layers":

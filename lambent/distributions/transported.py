@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Size, Tensor
-from torch.autograd import forward_ad
+from torch.func import jvp, vmap
 
 from lambent.distributions.explicit import FromNoise
 from lambent.distributions.products import exact_products
@@ -81,7 +81,8 @@ class Transported(FromNoise):
 
     def loss(self, value: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Flow matching: ‖v(w_t, t) − (w − ε)‖² at w_t = t w + (1 − t) ε, t uniform, [...]; no density is computed."""
-        code = self._over_batch((value - self.location) / self.scale)
+        # By this loss m and s would shrink the codes to nothing: they stand still.
+        code = self._over_batch((value - self.location.detach()) / self.scale.detach())
         time = _spread(code, generator)
         noise = torch.randn(code.shape, generator=generator, device=code.device, dtype=code.dtype)
         moved = torch.lerp(noise, code, time.unsqueeze(-1))
@@ -136,14 +137,14 @@ class Transported(FromNoise):
     def _trace(self, w: Tensor, time: float) -> Tensor:
         """tr ∂v/∂w, [1, ...], or each probe's estimate of it, [n, ...]: derivatives along directions, in forward mode."""
         along = torch.eye(w.shape[-1], dtype=w.dtype, device=w.device) if self.probes is None else self.probes
-        along = along.reshape(len(along), *[1] * (w.dim() - 1), -1).expand(-1, *w.shape)
-        with forward_ad.dual_level():
-            with warnings.catch_warnings():  # of what torch itself loads the first time
-                warnings.simplefilter("ignore", DeprecationWarning)
-                moved = forward_ad.make_dual(w.expand_as(along).clone(), along.clone())
-            slope = forward_ad.unpack_dual(self._velocity(moved, time)).tangent
-        assert slope is not None  # v is a function of w
-        each: Tensor = (slope * along).sum(-1)
+
+        def change(direction: Tensor) -> Tensor:
+            moved: Tensor = jvp(lambda code: self._velocity(code, time), (w,), (direction.expand_as(w),))[1]
+            return (moved * direction).sum(-1)
+
+        with warnings.catch_warnings():  # of what torch itself loads the first time
+            warnings.simplefilter("ignore", DeprecationWarning)
+            each: Tensor = vmap(change)(along)
         return each.sum(0, keepdim=True) if self.probes is None else each
 
     def _velocity(self, w: Tensor, time: float) -> Tensor:

@@ -72,6 +72,37 @@ class Diagonal(Posterior):
         return True
 
 
+class Constant(Posterior):
+    """N(μ(x), s² I), one s for all rows and units: what a code tells lies in its place alone.
+
+    Made for a prior that is learned with it (Diffusion, Flow): s then sets no more than the unit in which codes are measured. A
+    unit that tells nothing costs nothing under a prior of the same width, as at the start with s = 1.
+    Ghosh et al., From Variational to Deterministic Autoencoders, 2020.
+    """
+
+    papers = ("kingma2014auto", "ghosh2020variational")
+
+    factorized = True
+    maps = True
+    many = True
+
+    scale: float = option("s, the standard deviation of every unit", default=1.0, minimum=1e-4, maximum=1e4)
+    learned: bool = option("whether s is learned from there on", default=False)
+
+    def setup(self, features: Shape, shape: Shape) -> None:
+        self.shape = shape
+        self.head = _small(_head(features, shape, 1))
+        start = torch.tensor(math.log(self.scale))
+        if self.learned:
+            self.log_scale = nn.Parameter(start)
+        else:
+            self.register_buffer("log_scale", start)
+
+    def forward(self, features: Tensor) -> Distribution:
+        location = _as_vectors(self.head(features), self.shape)
+        return shaped(DiagonalNormal(location, self.log_scale.expand_as(location)), self.shape)
+
+
 class Full(Posterior):
     """N(μ(x), L(x) L(x)ᵀ): units may be correlated given x. Kingma & Welling, An Introduction to VAEs, 2019, §2.5.1."""
 

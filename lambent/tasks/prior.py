@@ -1,6 +1,7 @@
 """fit_prior, refine: a better prior for a model that is already trained."""
 
 import copy
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -9,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lambent.distributions import Explicit
+from lambent.distributions import Explicit, vector
+from lambent.distributions.transported import Transported
 from lambent.errors import UsageError
 from lambent.fitted import Fitted, Rows
 from lambent.model import LatentModel, check
@@ -134,6 +136,24 @@ def refine(
     }
     found.provenance["parameters"] = sum(p.numel() for p in model.parameters())
     return found
+
+
+@torch.no_grad()
+def density_error(fitted: Fitted, data: Any, seed: int = 0, rows: int = 50) -> float | None:
+    """The standard error, in nats a row, that the prior's density brings into a mean bound; None where it is exact.
+
+    As the estimate has it that is made with the same signs for all codes: averages over rows do not make it smaller.
+    """
+    model, some = fitted.model, fitted.rows(data, seed, limit=rows)
+    context = None if some.context is None else some.context.to(model.device)
+    node = model.infer(
+        some.x.to(model.device), 1, from_posterior(torch.Generator(model.device).manual_seed(seed)), context
+    )[0]
+    p = vector(node.p)
+    if not isinstance(p, Transported) or p.probes is None:
+        return None
+    each = p.estimates(node.z.flatten(2)).flatten(1).mean(1)
+    return math.nan if len(each) == 1 else float(each.std()) / math.sqrt(len(each))
 
 
 @contextmanager

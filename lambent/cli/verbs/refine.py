@@ -16,9 +16,10 @@ from lambent.cli.voice import Voice
 USAGE = "lambent refine RUN [DATA] [--prior NAME] [--prior.FIELD VALUE] [--out NEW] [flags]"
 FAMILY = ("prior",)
 DEFAULT = "Diffusion"
-SECTION = ("run", "data", "prior", "fit")  # of the configuration, in `refine`
+SECTION = ("run", "data", "prior", "fit", "evaluate")  # of the configuration, in `refine`
 # Half a cosine ends at rest, which a prior needs more than a network; a tenth of the rows tells when it learns them by heart.
 USUAL: Tree = {"schedule": "cosine", "validation": 0.1}
+EVALUATED: Tree = {"samples": 8, "rows": 500}  # the density of some priors takes long, and it is asked for twice
 
 
 def refine(arguments: Sequence[str]) -> int:
@@ -61,9 +62,10 @@ def _parser(known: Catalogue) -> Parser:
     parser.add_argument("--config", metavar="FILE", help="the config.yaml of a refined run: the same again")
     parser.add_argument("--limit", type=whole("--limit", 1, 10**12), help="fit to at most so many rows")
     parser.add_argument("--force", action="store_true", help="replace the run in the folder")
-    group = parser.add_argument_group("training")
-    for name, one in known["settings"]["fit"].items():
-        default = USUAL.get(name, one["default"])
+    group = parser.add_argument_group("training and evaluation")
+    usual = USUAL | EVALUATED
+    for name, one in {**known["settings"]["fit"], **known["settings"]["evaluate"]}.items():
+        default = usual.get(name, one["default"])
         words = one["meaning"] + ("" if default is None else f" (default {default})")
         group.add_argument(
             f"--{name.replace('_', '-')}", type=Typed, metavar=one["metavar"], help=words.replace("%", "%%")
@@ -106,17 +108,24 @@ def _asked(options: argparse.Namespace, flags: Tree) -> dict[str, Any]:
     run = options.run or kept.get("run")
     if not run:
         raise UsageError("which run? Name its folder: lambent refine RUN --prior Diffusion")
-    fit = settings.of_fit()
-    given = {name: value for name in fit if (value := getattr(options, name)) is not None}
     described = merged({"prior": kept.get("prior")}, {"prior": flags["prior"]} if "prior" in flags else {})["prior"]
-    chosen = {**USUAL, **(kept.get("fit") or {}), **given}
     data = kept.get("data") if options.data is None and options.limit is None else None
     return {
         "run": str(run),
         "data": data or {"source": options.data, "limit": options.limit},
         "prior": completed(Prior, described, {"type": DEFAULT}, "prior"),
-        "fit": {name: value for name, value in settings.read(chosen, fit, "fit").items() if name in chosen},
+        "fit": _settings("fit", settings.of_fit(), USUAL, kept, options),
+        "evaluate": _settings("evaluate", settings.of_evaluation(), EVALUATED, kept, options),
     }
+
+
+def _settings(section: str, known: dict[str, Any], usual: Tree, kept: Tree, options: argparse.Namespace) -> Tree:
+    """What is usual here, with what the configuration and then the flags say laid on it, checked."""
+    from lambent.cli.reading.settings import read
+
+    given = {name: value for name in known if (value := getattr(options, name)) is not None}
+    chosen = {**usual, **(kept.get(section) or {}), **given}
+    return {name: value for name, value in read(chosen, known, section).items() if name in chosen}
 
 
 def _beside(model: Path, prior: str) -> Path:

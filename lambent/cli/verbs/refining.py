@@ -20,14 +20,12 @@ from lambent.model.priors import Prior
 from lambent.report.numerals import show_with_error
 from lambent.tasks.calibration import MOST_ROWS, calibrated
 from lambent.tasks.evaluate import Evaluation, evaluate
-from lambent.tasks.prior import refine
+from lambent.tasks.prior import density_error, refine
 from lambent.tasks.sections import Cell, Section, TableBlock
 from lambent.training.callbacks import Journal, Quiet
 from lambent.training.precision import device_of
 from lambent.training.run import Run
 from lambent.training.threads import suit
-
-USUAL = {"samples": 32, "rows": 1000}  # of an evaluation, where the run does not say
 
 
 @dataclass
@@ -46,7 +44,7 @@ class Refining:
         if given.modality is None:
             raise UsageError("the model file does not say how its data are read: use lambent.refine in Python")
         train, test = self._rows(given, path.parent)
-        how = {**USUAL, **(given.provenance.get("evaluate") or {})}
+        how = self.asked["evaluate"]
         start = _Start(self.folder, {**self.asked, "run": str(path.parent.resolve())})
         try:
             found = self._fitted(given, train, path.parent, start)
@@ -89,6 +87,8 @@ class Refining:
         provenance = found.provenance
         provenance |= {"name": self.folder.resolve().name, "command": self.command, "created": run_folder.now()}
         provenance["refined"] |= {"run": str(run.resolve()), "data": train.source}
+        if (error := density_error(found, train, seed)) is not None:
+            provenance["refined"]["density_error"] = error
         found.provenance = {key: plain(value) for key, value in provenance.items()}
         held = larger.held_out(found.provenance, train.modality, run, self.voice) if given.calibration else None
         if held is not None:
@@ -108,6 +108,10 @@ class Refining:
         was, now = (in_line(refined[side]) for side in ("from", "to"))
         self.voice.say(f"the prior was {was}, and is {now}; on {after.rows:,} test rows:")
         self.voice.table(("metric", "before", "after", "unit"), _changes(before, after), right=(1, 2))
+        if refined.get("density_error"):
+            self.voice.say(
+                f"the prior's log-density is an estimate, known to ± {refined['density_error']:.2g} nats a row"
+            )
         self.voice.say(f"\nIn {self.folder}: {', '.join(files)}; {self.asked['run']} is as it was")
 
 

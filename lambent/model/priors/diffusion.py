@@ -1,7 +1,7 @@
 """A prior that carries noise to codes: flow matching in latent space."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from lambent.distributions import shaped
@@ -16,19 +16,21 @@ class Diffusion(Prior):
     """Noise carried along learned velocities to codes: z = m + s ∘ w(1), dw/dt = v(w, t | c), w(0) ~ N(0, I).
 
     Fitted to the codes of a trained model by flow matching (`fit_prior`), with m and s their mean and standard deviation, or
-    trained with the rest by a bound on −log p(z). Over vectors v is a residual network, over maps a convolutional one whose
-    weights know no size. It begins as N(m, s²). log p(z) is by the change of variables: its trace is exact up to `exact` units
-    and estimated by `probes` fixed signs beyond, with an error that `log_prob_with_error` of the distribution tells.
+    trained with the rest, m and s too, by a bound on −log p(z). Over vectors v is a residual network, over maps a convolutional
+    one whose weights know no size. It begins as N(m, s²). log p(z) is by the change of variables: its trace is exact up to
+    `exact` units and estimated by `probes` fixed signs beyond, with an error that its distribution's `log_prob_with_error` tells.
     Lipman et al., Flow Matching for Generative Modeling, 2023; Vahdat et al., Score-based Generative Modeling in Latent Space,
     2021.
     """
 
     papers = ("lipman2023flow", "vahdat2021score", "grathwohl2019ffjord")
 
+    pace = {"location": 3.0, "log_scale": 3.0}  # trained with the rest they have further to go than a network's weights
+
     width: int = option("hidden width of the network", default=128, minimum=1, maximum=65536)
     depth: int = option("residual blocks of the network", default=3, minimum=1, maximum=1000)
     steps: int = option(
-        "steps from noise to a code, four looks at the network each", default=10, minimum=1, maximum=10000
+        "steps from noise to a code, four looks at the network each", default=10, minimum=8, maximum=10000
     )
     exact: int = option("units up to which the density is exact", default=64, minimum=0, maximum=65536)
     probes: int = option(
@@ -50,8 +52,8 @@ class Diffusion(Prior):
         self.shape = shape
         self.velocity = VelocityNetwork(shape, context if self.conditional else 0, self.width, self.depth)
         each = (shape[0], *[1] * (len(shape) - 1))  # of maps every channel has its own, wherever it stands
-        self.register_buffer("location", torch.zeros(each))
-        self.register_buffer("scale", torch.ones(each))
+        self.location = nn.Parameter(torch.zeros(each))
+        self.log_scale = nn.Parameter(torch.zeros(each))
         generator = torch.Generator().manual_seed(stream(0, "probes of a trace"))
         signs = torch.randint(2, (self.probes, size), generator=generator) * 2.0 - 1
         self.register_buffer("_signs", None if size <= self.exact else signs, persistent=False)
@@ -60,7 +62,7 @@ class Diffusion(Prior):
     def begin(self, codes: Tensor, seed: int = 0) -> None:
         axes = [0, *range(2, codes.dim())]
         self.location.copy_(codes.mean(axes).reshape(self.location.shape))
-        self.scale.copy_(codes.std(axes).clamp_min(1e-6).reshape(self.scale.shape))
+        self.log_scale.copy_(codes.std(axes).clamp_min(1e-6).log().reshape(self.log_scale.shape))
 
     def forward(self, posterior: Encode, context: Tensor | None = None) -> Distribution:
         given = context if self.conditional else None
@@ -69,6 +71,6 @@ class Diffusion(Prior):
             moved: Tensor = self.velocity(w, time, given)
             return moved
 
-        location, scale = (each.expand(self.shape).flatten() for each in (self.location, self.scale))
+        location, scale = (each.expand(self.shape).flatten() for each in (self.location, self.log_scale.exp()))
         batch = () if given is None else tuple(given.shape[:-1])
         return shaped(Transported(velocity, location, scale, self.steps, self._signs, batch), self.shape)

@@ -6,7 +6,12 @@ from typing import Self
 
 from lambent.memory import free_memory
 
-PRESETS = ("small", "medium", "large")  # sizes of a model and of its training, the larger the longer
+PRESETS = (
+    "small",
+    "medium",
+    "large",
+    "constant",
+)  # of models and their trainings: three sizes, and a posterior of one width
 
 
 @dataclass(frozen=True)

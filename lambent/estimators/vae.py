@@ -144,8 +144,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
             seed=seed,
             progress=self.verbose,
         )
-        objective = self._objective(encoded.modality).spec()
-        fitted = Fitted(model.cpu().eval(), encoded.modality, {"objective": objective})
+        fitted = Fitted(model.cpu().eval(), encoded.modality, {"objective": self._objective(encoded.modality).spec()})
         if isinstance(held_out, Encoded):
             fitted.calibration = calibrated(fitted, held_out, seed=seed)
         self._adopt(fitted)

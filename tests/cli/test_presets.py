@@ -89,7 +89,7 @@ def test_every_preset_makes_a_model_of_every_size(name: str, shape: tuple[int, .
     image = Image().fit(x)
     chosen = image.preset(name, ROOMY)
     spec = {"type": "LatentModel", **{part: chosen[part] for part in ("likelihood", "latent", "network")}}
-    with torch.device("meta"):
+    with torch.device("cpu" if name == "constant" else "meta"):  # a flow computes with numbers as it is made
         model = LatentModel.from_spec(spec).setup(image.event)
     assert sum(parameter.numel() for parameter in model.parameters()) > 1e5
     Training.of(**chosen["fit"])
@@ -101,7 +101,7 @@ def test_presets_grow_and_follow_the_machine() -> None:
     def fit_of(name: str, cores: int, memory: int, gpu: int | None = None) -> dict[str, Any]:
         return dict(image.preset(name, Machine(cores, memory, gpu))["fit"])
 
-    roomy = [fit_of(name, 8, 64 * 10**9) for name in PRESETS]
+    roomy = [fit_of(name, 8, 64 * 10**9) for name in ("small", "medium", "large")]
     assert [each["accumulate"] for each in roomy[:2]] == [1, 1]
     tight = fit_of("large", 8, 2 * 10**9)
     assert tight["recompute"]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lambent.errors import UsageError
 from lambent.model import LatentModel
-from lambent.model.latents import Flat, Grid, Ladder, Latent
+from lambent.model.latents import Codebook, Flat, Grid, Ladder, Latent
 from lambent.model.likelihoods import Bernoulli, Gaussian
 from lambent.model.networks import Conv, Mlp, Network, ResNet
 from lambent.model.posteriors import Point
@@ -100,6 +100,12 @@ def test_what_looks_at_a_whole_batch_is_not_taken_in_parts(objective: Objective)
     model = LatentModel(Flat(3), Gaussian(), Mlp(8, 1))
     with pytest.raises(UsageError, match=rf"accumulate=2 .*{type(objective).__name__} .*recompute=True"):
         fit(model, objective, IMAGES, epochs=1, accumulate=2)
+
+
+def test_codes_that_follow_a_batch_are_not_taken_in_parts() -> None:
+    model = LatentModel(Codebook(), Gaussian(), Conv((4, 8), 16))
+    with pytest.raises(UsageError, match=r"accumulate=2 .*Codebook"):
+        fit(model, Elbo(), IMAGES, epochs=1, accumulate=2)
 
 
 def largest_kept(step: Callable[[], object]) -> int:

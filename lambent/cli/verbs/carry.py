@@ -203,8 +203,8 @@ class _Start(Quiet):
                 f"{waited:,} epochs without better ones (--patience 0: to the end)"
             )
         if self.plan.preset is not None and not self.resume:
-            chosen = flags_of(self.plan.chosen, self._tree() | {"fit": self.plan.fit})
-            self.voice.step(f"--preset {self.plan.preset} says the same on this machine as: {chosen}")
+            same = flags_of(self.plan.chosen, self._tree())
+            self.voice.step(f"--preset {self.plan.preset} says the same on this machine as: {same}")
         if (sentence := saved(run)) is not None:
             self.voice.note(sentence)
         if self.resume:
@@ -227,9 +227,8 @@ class _Start(Quiet):
             self.plan.fit["threads"] = checked(run.threads)
 
     def _write_config(self) -> None:
-        tree = self._tree()
         head = "# Everything that this run was told. The same again: lambent train --config THIS-FILE --out ANOTHER-FOLDER\n"
-        write_text(self.folder / run_folder.CONFIG, head + strict.dumped(tree))
+        write_text(self.folder / run_folder.CONFIG, head + strict.dumped(self._tree()))
 
     def _tree(self) -> Tree:
         return self.plan.plain(self.rows.train.modality.spec(), self.parts)

@@ -24,7 +24,7 @@ PACE = 4.5e8  # squared channels of a group's map that a core works off in a sec
 OF_A_GPU = 100  # cores that a GPU is worth
 EPOCHS = 20, 1000
 WHOLE = 256  # pixels of the longer side up to which pictures of one size are taken whole
-CROPS = {"small": 64, "medium": 128, "large": 256}
+CROPS = {"small": 64, "medium": 128, "large": 256, "constant": 64}
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,8 @@ class Size:
     """What a preset is. groups, widths: of the single place at the top, then of each map from the coarsest; the last for others.
 
     blocks: of the network at each resolution. components: logistics of a pixel. finest: pixels of the shorter side of the finest
-    map, at most; twice as many on a GPU. minutes: that a training may take, about, where its steps would take longer.
+    map, at most; twice as many on a GPU. minutes: that a training may take, about, where its steps would take longer. code: the
+    latent in place of the hierarchy, whose maps are then those of the network alone.
     """
 
     groups: tuple[int, ...]
@@ -42,6 +43,7 @@ class Size:
     finest: int
     steps: int
     minutes: float
+    code: Spec | None = None
 
 
 BATCH = 64
@@ -49,6 +51,16 @@ SIZES = {
     "small": Size((1, 2, 2, 2), (96, 64, 48, 32), 1, 1, 16, 2_500, 4),
     "medium": Size((1, 3, 4, 3), (128, 128, 96, 64), 1, 5, 16, 20_000, 45),
     "large": Size((2, 4, 6, 6), (256, 256, 192, 128), 2, 10, 32, 60_000, 480),
+    "constant": Size(
+        (1,),
+        (256, 256, 128, 64),
+        1,
+        1,
+        16,
+        10_000,
+        20,
+        {"type": "Flat", "size": 64, "posterior": {"type": "Constant"}, "prior": {"type": "Flow"}},
+    ),
 }
 
 
@@ -76,6 +88,7 @@ def preset(
     A hierarchy of maps under a residual network: halved until the shorter side is 4 pixels, with one place for the whole picture
     at the top unless pictures are crops, for then any size is to be decoded. Batches are taken in parts, and blocks computed
     again, as far as a quarter of the free memory asks for it; training ends after so many steps or, on slow machines, minutes.
+    constant: one code with a posterior of one width, under a flow that is learned with it.
     """
     refuse_unknown(name)
     size, maps = SIZES[name], maps_of(name, event, machine.gpu is not None)
@@ -87,7 +100,8 @@ def preset(
     mixture = {"components": size.components} if likelihood["type"] == "DiscretizedLogistics" else {}
     return {
         "likelihood": {**likelihood, **mixture},
-        "latent": {
+        "latent": size.code
+        or {
             "type": "Grid",
             "layers": " ".join(top + [f"/{each.factor}x{each.groups}" for each in maps]),
             "width": widths + [each.width for each in maps],

@@ -97,6 +97,10 @@ class Codebook(Latent):
         return (self.shape,)
 
     @property
+    def by_row(self) -> bool:
+        return False  # it follows the vectors of whole batches
+
+    @property
     def density(self) -> bool:
         return True
 

@@ -71,6 +71,7 @@ COLUMNS = [
     column("epochs", "Epochs"),
     column("count", "How many"),
     column("space", "Feature space"),
+    column("network", "Network"),
     column("device", "Device"),
     column("seed", "Seed"),
 ]
@@ -78,6 +79,11 @@ PRIORS: dict[str, Spec] = {
     "Mixture": {"type": "Mixture", "components": 50, "covariance": "full"},
     "Flow": {"type": "Flow", "transforms": 6, "width": 128},
     "Diffusion": {"type": "Diffusion"},
+}
+NETWORKS: dict[str, Spec] = {
+    "Conv": {"type": "Conv", "channels": [32, 64, 128]},
+    "ResNet": {"type": "ResNet", "channels": [32, 64, 128]},
+    "Mlp": {"type": "Mlp", "width": 512},
 }
 MOST = 10_000  # training pictures that samples are compared with
 WIDE, LINES = 16, 2  # pictures of each row on a sheet
@@ -164,6 +170,7 @@ class Trial:
             "frechet_error": _number(found.sets[own]["frechet"].error),
             "count": found.rows[own],
             "space": found.space,
+            "network": self.args.network,
             "device": self.args.device,
             "seed": self.args.seed,
             **more,
@@ -192,13 +199,8 @@ def trained(trial: Trial, latent: Spec, minutes: float) -> tuple[Fitted, int, fl
         fitted = stored(path, trial.args.device)
         return fitted, fitted.provenance["epochs"], fitted.provenance["minutes"]
     parts = trial.train.modality.defaults()
-    wide = [32, 64, 128]
-    spec: Spec = {
-        "type": "LatentModel",
-        "latent": latent,
-        "likelihood": parts["likelihood"],
-        "network": {"type": "ResNet", "channels": wide} if trial.args.network == "ResNet" else {"type": "Conv", "channels": wide},
-    }  # fmt: skip
+    network = NETWORKS["Conv" if trial.args.network == "Mlp" and latent["type"] != "Flat" else trial.args.network]
+    spec: Spec = {"type": "LatentModel", "latent": latent, "likelihood": parts["likelihood"], "network": network}
     how = {
         "seed": trial.args.seed, "device": trial.args.device, "batch": 128, "learning_rate": 2e-3, "schedule": "cosine",
         "warmup": 0.02, "average": 0.99,
@@ -303,7 +305,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=list(SETS), choices=list(SETS))
     parser.add_argument("--budget", type=float, default=10, help="minutes of training for each autoencoder")
     parser.add_argument("--count", type=int, default=2000, help="samples of each row")
-    parser.add_argument("--network", choices=("Conv", "ResNet"), default="ResNet")
+    parser.add_argument("--network", choices=list(NETWORKS), default="ResNet")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
@@ -316,7 +318,7 @@ def main() -> None:
     if args.data is None:
         parser.error("--data: name the folder with the data")
     args.data = Path(args.data)
-    record = Record(args.out, "Samples", PROTOCOL, COLUMNS, ("data", "row", "device", "seed"), args.device)
+    record = Record(args.out, "Samples", PROTOCOL, COLUMNS, ("data", "row", "network", "device", "seed"), args.device)
     for name in args.only:
         torch.manual_seed(args.seed)
         trial = Trial(name, *SETS[name](args.data), args=args, record=record)

@@ -126,7 +126,7 @@ def test_a_familys_page_explains_nothing_that_is_not_there(kind: str, docs: Path
 def test_every_public_name_is_in_the_api(docs: Path) -> None:
     text = (docs / "api.md").read_text("utf-8")
     listed = {cls.__name__ for cls in Part._classes if not inspect.isabstract(cls)}  # by the directive {parts-api}
-    modules = ("data", "posteriors", "priors")
+    modules = ("data", "posteriors", "priors", "quantizers")
     errors = {name for name in lambent.__all__ if name.endswith("Error") or name == "InterruptedRun"}  # by automodule
     for name in set(lambent.__all__) - listed - errors - set(modules):
         assert re.search(rf"\b{name}\b", text), name

@@ -74,7 +74,7 @@ PRIORS: dict[str, Callable[[], Prior]] = {
     "MixtureFull": lambda: Mixture(3, covariance="full"),
     "Flow": lambda: Flow(1, 4),
     "Vamp": lambda: Vamp(3),
-    "Diffusion": lambda: Diffusion(4, 1, 2, 0, 2),
+    "Diffusion": lambda: Diffusion(4, 1, 8, 0, 2),
 }
 
 

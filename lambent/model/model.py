@@ -192,7 +192,8 @@ class LatentModel(Part):
     def _sized(self, event: Shape) -> "LatentModel":
         other: LatentModel = LatentModel.from_spec(self.spec()).setup(event)
         own = self.state_dict()
-        knowing = sorted(name for name, value in other.state_dict().items() if own[name].shape != value.shape)
+        shapes = [{(name, value.shape) for name, value in weights.items()} for weights in (own, other.state_dict())]
+        knowing = sorted({name for name, _ in shapes[0] ^ shapes[1]})  # of another shape, or there at one size alone
         if knowing:
             own_parts = {"latent"} if self.latent.takes == "vector" else {name.split(".")[0] for name in knowing}
             parts = own_parts & {"latent", "likelihood"} or {"network"}

@@ -69,6 +69,8 @@ def reconstruct(options: Namespace, path: Path, voice: Voice) -> int:
     """One photograph through its code and back, at its own size."""
     if path.suffix.lower() not in (".png", ".npz"):
         raise UsageError(f"--out {path}: a photograph can be written as .png or .npz")
+    if options.levels:
+        raise UsageError("--levels is for rows of one size: leave it out, or --tiles")
     tiles, context = _opened(options, voice)
     _, x = _one(tiles, options)
     made = tiles.picture(tiles.reconstruct(x, context))

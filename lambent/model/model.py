@@ -2,8 +2,8 @@
 
 import copy
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, Self
+from contextlib import contextmanager
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from lambent.model.joining import joined, joined_shape
 from lambent.model.latents import Flat, Latent
 from lambent.model.latents.base import Features
 from lambent.model.likelihoods import Bernoulli, Likelihood
+from lambent.model.lowering import lowered
 from lambent.model.missingness import Missingness
 from lambent.model.networks import Half, Mlp, Network, Pyramid, Spatial
 from lambent.model.networks.stacked import apart, by_member, in_turn, stacked
@@ -275,7 +276,7 @@ class LatentModel(Part):
     def _features(self, embedded: Tensor) -> Features:
         if self.members > 1:
             embedded = embedded.repeat(self.members, *[1] * (embedded.dim() - 1))
-        with self._precision(embedded):
+        with lowered(self.low_precision, embedded):
             features: Features = self.encoder(embedded.to(self.anchor.dtype))
         if isinstance(features, list):
             return [each.to(self.anchor.dtype) for each in features]
@@ -290,7 +291,7 @@ class LatentModel(Part):
         if member is not None:
             places, back = by_member(member.to(read.device), self.members)
             read = read[places]
-        with self._precision(hidden):
+        with lowered(self.low_precision, hidden):
             raw: Tensor = self.decoder(read)
         raw = raw.to(self.anchor.dtype) if member is None else raw.to(self.anchor.dtype)[back]
         raw = raw.reshape(*batch, *self.raw_shape) if len(batch) > 1 else raw
@@ -298,7 +299,7 @@ class LatentModel(Part):
         return px
 
     def _raw(self, hidden: Tensor, given: Tensor | None) -> Tensor:
-        with self._precision(hidden):
+        with lowered(self.low_precision, hidden):
             raw: Tensor = self.decoder(joined(hidden, given))
         return raw.to(self.anchor.dtype)
 
@@ -312,11 +313,6 @@ class LatentModel(Part):
                 f"this model takes a context of shape [{rows}, {self.context}] with its rows; {found} was given"
             )
         return context.to(self.anchor.device, self.anchor.dtype)
-
-    def _precision(self, like: Tensor) -> AbstractContextManager[Any]:
-        if self.low_precision is None:
-            return nullcontext()
-        return torch.autocast(like.device.type, dtype=self.low_precision)
 
     @property
     def device(self) -> torch.device:

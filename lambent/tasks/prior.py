@@ -32,6 +32,10 @@ class _PriorAlone(Objective):
 
     bounded = False
 
+    @property
+    def by_row(self) -> bool:
+        return True
+
     def refusal(self, whole: Part) -> str | None:
         return None  # any posterior will do: the codes are data here
 

@@ -14,7 +14,7 @@ from lambent.model.latents import Codebook, Flat, Grid, Ladder, Latent
 from lambent.model.likelihoods import Bernoulli, Gaussian
 from lambent.model.networks import Conv, Mlp, Network, ResNet
 from lambent.model.posteriors import Point
-from lambent.objectives import BetaTc, Elbo, Iwae, Objective
+from lambent.objectives import BetaTc, Elbo, InfoVae, Iwae, Lagging, Objective
 from lambent.training import room
 from lambent.training.fitting import fit, prepared
 from lambent.training.run import Run
@@ -93,7 +93,17 @@ def test_a_training_in_parts_reaches_what_the_whole_reaches() -> None:
 
 @pytest.mark.parametrize(
     "objective",
-    [BetaTc(), Elbo(free_bits=0.1), Elbo(trim=0.1), Elbo(capacity=3.0), Elbo(beta="auto"), Elbo(floor=1.0)],
+    [
+        BetaTc(),
+        InfoVae(),
+        Lagging(),
+        Elbo(free_bits=0.1),
+        Elbo(free_group=0.1),
+        Elbo(trim=0.1),
+        Elbo(capacity=3.0),
+        Elbo(beta="auto"),
+        Elbo(floor=1.0),
+    ],
     ids=repr,
 )
 def test_what_looks_at_a_whole_batch_is_not_taken_in_parts(objective: Objective) -> None:

@@ -134,7 +134,7 @@ def _evenly() -> Iterator[None]:
 
 
 def held(model: LatentModel) -> int:
-    """Numbers held for each code at one time: the widest layer, what all levels keep, or the raw output and what the prior compares.
+    """Numbers held for each code at one time: the widest layer, all levels' nodes, or raw output and prior.
 
     The encoder is not counted, for it sees a row once, however many codes of it are drawn.
     """
@@ -142,13 +142,14 @@ def held(model: LatentModel) -> int:
     given = torch.zeros(1, model.context, device=model.device) if model.context else None
     row = torch.zeros(1, *model.event_shape, device=model.device)
 
+    def inferred(samples: int) -> Callable[[], object]:
+        return lambda: model.infer(row, samples, from_posterior(generator), given)
+
     def decoded() -> None:
         px = model.generate(1, from_prior(generator), given)
         px.log_prob(sample(px, (), generator))  # a likelihood may have networks that see x, too
 
-    once, twice = (
-        _made(lambda n=n: model.infer(row, n, from_posterior(generator), given), model.latent) for n in (1, 2)
-    )
+    once, twice = (_made(inferred(samples), model.latent) for samples in (1, 2))
     layers = [second - first for first, second in zip(once, twice, strict=True)]  # no row's, of many codes or few
     layers += _made(decoded, model.decoder, model.likelihood)
     priors = [part for part in model.modules() if isinstance(part, Prior)]

@@ -142,12 +142,12 @@ class LatentModel(Part):
     def passed(self, x: Tensor, draw: Draw, context: Tensor | None = None) -> tuple[Tensor, list[Node]]:
         """One code of each stored row, and what the decoder makes of it: raw output [rows, *raw], one node per level."""
         hidden, nodes = self._infer(self._observed(x), 1, draw, context)
-        return self._raw(hidden, self._given(context, len(x))), nodes
+        return self._raw(joined(hidden, self._given(context, len(x)))), nodes
 
     def unfolded(self, codes: list[Tensor], context: Tensor | None = None) -> Tensor:
         """The decoder's raw output [rows, *raw] for codes of every level, the top first, each [rows, *shape]."""
         rows = len(codes[0])
-        return self._raw(self._imagined(rows, fixed(*codes), context)[0], self._given(context, rows))
+        return self._raw(joined(self._imagined(rows, fixed(*codes), context)[0], self._given(context, rows)))
 
     def imagine(self, n: int, draw: Draw | None = None, context: Tensor | None = None) -> list[Node]:
         """n codes from the prior, or from wherever `draw` takes them, without decoding: one node per level."""
@@ -291,16 +291,14 @@ class LatentModel(Part):
         if member is not None:
             places, back = by_member(member.to(read.device), self.members)
             read = read[places]
-        with lowered(self.low_precision, hidden):
-            raw: Tensor = self.decoder(read)
-        raw = raw.to(self.anchor.dtype) if member is None else raw.to(self.anchor.dtype)[back]
+        raw = self._raw(read) if member is None else self._raw(read)[back]
         raw = raw.reshape(*batch, *self.raw_shape) if len(batch) > 1 else raw
         px: Distribution = self.likelihood(raw, given)
         return px
 
-    def _raw(self, hidden: Tensor, given: Tensor | None) -> Tensor:
-        with lowered(self.low_precision, hidden):
-            raw: Tensor = self.decoder(joined(hidden, given))
+    def _raw(self, read: Tensor) -> Tensor:
+        with lowered(self.low_precision, read):
+            raw: Tensor = self.decoder(read)
         return raw.to(self.anchor.dtype)
 
     def _given(self, context: Tensor | None, rows: int) -> Tensor | None:

@@ -14,7 +14,9 @@ from lambent.model.latents import Codebook, Flat, Grid, Ladder, Latent
 from lambent.model.likelihoods import Bernoulli, Gaussian
 from lambent.model.networks import Conv, Mlp, Network, ResNet
 from lambent.model.posteriors import Point
+from lambent.model.priors import Mixture
 from lambent.objectives import BetaTc, Elbo, InfoVae, Iwae, Lagging, Objective
+from lambent.tasks.prior import fit_prior
 from lambent.training import room
 from lambent.training.fitting import fit, prepared
 from lambent.training.run import Run
@@ -194,3 +196,11 @@ def test_a_hierarchy_of_maps_recomputed_learns_the_same() -> None:
         fit(model, Elbo(settle=0.5), IMAGES.round(), epochs=4, batch=16, precision="fp32", device="cpu", **settings)
         trained.append(model.state_dict())
     assert all(torch.equal(trained[0][name], trained[1][name]) for name in trained[0])
+
+
+def test_a_prior_alone_is_fitted_in_parts() -> None:
+    model = LatentModel(Flat(3, posterior=Point()), Gaussian(), Mlp(8, 1)).setup(tuple(IMAGES.shape[1:]), IMAGES)
+    whole, parts = (
+        fit_prior(model, IMAGES, Mixture(2), epochs=2, batch=16, precision="fp32", accumulate=n) for n in (1, 2)
+    )
+    assert parts["loss"] == pytest.approx(whole["loss"], rel=1e-4)

@@ -343,8 +343,8 @@ def _alone(part: Part, model: LatentModel) -> str | None:
     """Why a part cannot serve the members of an ensemble."""
     if model.members == 1 or part.many:
         return None
-    kind = family(type(part))
-    others = [name for name, other in registered(kind).items() if other.many]
+    kind, name = family(type(part)), type(part).__name__
+    alike = getattr(type(part), "support", None)  # where codes lie: another of that kind serves in its place
+    others = [n for n, other in registered(kind).items() if other.many and getattr(other, "support", None) == alike]
     instead = f"use {' or '.join(others)}, or members=1" if others else "use members=1"
-    name = type(part).__name__
     return f"a LatentModel of {model.members} members computes them in one pass, and {name} serves one alone: {instead}"

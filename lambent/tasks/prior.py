@@ -82,6 +82,8 @@ def fit_prior(
             f"fit_prior gives one model another prior, and this LatentModel has {model.members} members, whose codes "
             "have nothing in common: fit it to one of them, model.member(0), or train with members=1"
         )
+    if "device" in settings:
+        raise UsageError("a prior is fitted where its model is: move the model, and leave device out")
     rows = fitted.rows(data, seed, context=context)
     codes = _codes(model, rows, seed)
     embedded = model.likelihood.seen(model.likelihood.observe(rows.x[:1000]))

@@ -33,9 +33,7 @@ from lambent.disk.whole import write_whole
 from lambent.fitted import load as stored
 from lambent.metrics.samples import space
 from lambent.metrics.samples.learning import learned
-from lambent.model.latents import Latent
-from lambent.model.priors import Prior
-from lambent.part import Spec, registered
+from lambent.part import Spec
 from lambent.tasks.samples import drawing
 from lambent.tasks.samples.judge import judged
 from lambent.tasks.samples.judgement import MEASURES, SampleJudgement
@@ -85,7 +83,12 @@ NETWORKS: dict[str, Spec] = {
     "ResNet": {"type": "ResNet", "channels": [32, 64, 128]},
     "Mlp": {"type": "Mlp", "width": 512},
 }
+CODED: dict[int, Spec] = {
+    4: {"type": "Conv", "channels": [48, 96]},
+    8: {"type": "Conv", "channels": [32, 64, 128]},
+}  # the network of a codebook by how much smaller its map is
 MOST = 10_000  # training pictures that samples are compared with
+TIMED = 512  # by which the time of an epoch is told
 WIDE, LINES = 16, 2  # pictures of each row on a sheet
 
 
@@ -110,11 +113,21 @@ def fashion(data: Path) -> tuple[Encoded, Encoded]:
     return train, load("fashion-mnist", "test", train.modality)
 
 
-SETS: dict[str, Callable[[Path], tuple[Encoded, Encoded]]] = {
-    "frey": frey,
-    "att": att,
-    "emoji": emoji,
-    "fashion": fashion,
+@dataclass(frozen=True)
+class Setting:
+    """How a data set is read, and the sizes that suit it."""
+
+    read: Callable[[Path], tuple[Encoded, Encoded]]
+    units: int = 32  # of the autoencoder's code
+    factor: int = 4  # how many times smaller than the picture the map of the codebook is
+    quantizer: Spec = field(default_factory=lambda: {"type": "Finite", "levels": [8, 6, 5]})
+
+
+SETS: dict[str, Setting] = {
+    "frey": Setting(frey),
+    "att": Setting(att, factor=8),
+    "emoji": Setting(emoji, units=64, quantizer={"type": "Nearest", "entries": 512, "size": 16}),
+    "fashion": Setting(fashion),
 }
 
 
@@ -123,6 +136,7 @@ class Trial:
     """One data set: its pictures, its feature space, and what was measured so far."""
 
     name: str
+    setting: Setting
     train: Encoded
     unseen: Encoded
     args: argparse.Namespace
@@ -131,18 +145,27 @@ class Trial:
     sheet: dict[str, Bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        order = np.sort(np.random.default_rng(0).permutation(len(self.train))[:MOST])
-        few = take(self.train, order)
+        order = np.random.default_rng(0).permutation(len(self.train))
+        known = take(self.train, np.sort(order[:MOST]))
+        self.few = take(self.train, np.sort(order[:TIMED]))
         assert isinstance(self.train.modality, Image)
-        self.real = np.asarray(self.train.modality.pictures(few.x))
+        self.real = np.asarray(self.train.modality.pictures(known.x))
         self.held = np.asarray(self.train.modality.pictures(self.unseen.x[:MOST]))
         path = self.args.keep / f"features-{self.name}.safetensors"
         if not path.exists():
-            learned(self.real, few.labels, self.args.seed).save(path)
+            learned(self.real, known.labels, self.args.seed).save(path)
         self.space = space.opened(path)
         self.sheet["training pictures"] = self.real[
             np.random.default_rng(1).permutation(len(self.real))[: WIDE * LINES]
         ]
+
+    def affordable(self, seconds: list[float | None], minutes: float) -> int:
+        """How many epochs over all rows fit into so many minutes, by the second of two epochs over a few; at least 3."""
+        first, second = seconds
+        assert first is not None
+        assert second is not None
+        each = max(1e-3, second - first) * len(self.train) / len(self.few)
+        return max(3, int(minutes * 60 / each))
 
     def judged(self, fitted: Fitted) -> tuple[SampleJudgement, float]:
         """The measures of so many samples, and the milliseconds that one takes."""
@@ -192,22 +215,20 @@ class Trial:
         return {"of_standard": own / standard, "excess": (own - floor) / (standard - usual)}
 
 
-def trained(trial: Trial, latent: Spec, minutes: float) -> tuple[Fitted, int, float]:
-    """An autoencoder trained for about so many minutes, as many epochs as fit by the time of the second one; or the kept one."""
+def trained(trial: Trial, latent: Spec, network: Spec, minutes: float) -> tuple[Fitted, int, float]:
+    """An autoencoder trained for about so many minutes, as many epochs as fit by the time of a few rows; or the kept one."""
     path = trial.args.keep / f"{trial.name}-{latent['type']}.safetensors"
     if trial.args.kept and path.exists():
         fitted = stored(path, trial.args.device)
         return fitted, fitted.provenance["epochs"], fitted.provenance["minutes"]
     parts = trial.train.modality.defaults()
-    network = NETWORKS["Conv" if trial.args.network == "Mlp" and latent["type"] != "Flat" else trial.args.network]
     spec: Spec = {"type": "LatentModel", "latent": latent, "likelihood": parts["likelihood"], "network": network}
     how = {
         "seed": trial.args.seed, "device": trial.args.device, "batch": 128, "learning_rate": 2e-3, "schedule": "cosine",
         "warmup": 0.02, "average": 0.99,
     }  # fmt: skip
-    history = fit(LatentModel.from_spec(spec), Elbo(), trial.train, epochs=2, **how)
-    first, second = history["seconds"]
-    epochs = max(3, int(minutes * 60 / max(1e-3, second - first)))
+    history = fit(LatentModel.from_spec(spec), Elbo(), trial.few, epochs=2, **how)
+    epochs = trial.affordable(history["seconds"], minutes)
     model = LatentModel.from_spec(spec)
     began = time.perf_counter()
     fit(model, Elbo(), trial.train, epochs=epochs, **how)
@@ -218,24 +239,30 @@ def trained(trial: Trial, latent: Spec, minutes: float) -> tuple[Fitted, int, fl
 
 
 def refined(fitted: Fitted, trial: Trial, prior: Spec, minutes: float) -> tuple[Fitted, int, float]:
-    """The same autoencoder under another prior, fitted to its codes for about so many minutes."""
+    """The same autoencoder under another prior, fitted to its codes for about so many minutes; or the kept one."""
+    path = trial.args.keep / f"{trial.name}-{type(fitted.model.latent).__name__}-{prior['type']}.safetensors"
+    if trial.args.kept and path.exists():
+        other = stored(path, trial.args.device)
+        return other, other.provenance["refined_epochs"], other.provenance["refined_minutes"]
     how = {"seed": trial.args.seed, "learning_rate": 2e-3, "schedule": "cosine"}
-    tried = fit_prior(copy.deepcopy(fitted), trial.train, prior, epochs=2, **how)
-    epochs = 0
-    if "seconds" in tried:
-        first, second = tried["seconds"]
-        epochs = max(3, int(minutes * 60 / max(1e-3, second - first)))
+    tried = fit_prior(copy.deepcopy(fitted), trial.few, prior, epochs=2, **how)
+    epochs = trial.affordable(tried["seconds"], minutes)
     other = copy.deepcopy(fitted)
     began = time.perf_counter()
-    fit_prior(other, trial.train, prior, epochs=max(1, epochs), average=0.99, **how)
+    fit_prior(other, trial.train, prior, epochs=epochs, average=0.99, **how)
     other.model.eval()
-    return other, epochs, (time.perf_counter() - began) / 60
+    took = (time.perf_counter() - began) / 60
+    other.provenance |= {"refined_epochs": epochs, "refined_minutes": took}
+    other.save(path)
+    return other, epochs, took
 
 
 def vectors(trial: Trial) -> None:
     """Flat under Standard, and under every other prior there is."""
     budget = trial.args.budget
-    fitted, epochs, minutes = trained(trial, {"type": "Flat", "size": 32, "prior": {"type": "Standard"}}, budget)
+    network = NETWORKS[trial.args.network]
+    latent: Spec = {"type": "Flat", "size": trial.setting.units, "prior": {"type": "Standard"}}
+    fitted, epochs, minutes = trained(trial, latent, network, budget)
     found, each = trial.judged(fitted)
     trial.standard = found
     trial.beside(found)
@@ -245,7 +272,7 @@ def vectors(trial: Trial) -> None:
         found, "generated", "Standard", milliseconds=each, minutes=minutes, epochs=epochs,
         **trial.compared(found, "reconstructions"),
     )  # fmt: skip
-    for name in (name for name in PRIORS if name in registered(Prior)):
+    for name in () if trial.args.codes else PRIORS:
         other, epochs, minutes = refined(fitted, trial, PRIORS[name], budget / 3)
         found, each = trial.judged(other)
         trial.sheet[name] = trial.drawn
@@ -258,17 +285,16 @@ def vectors(trial: Trial) -> None:
 
 def codes(trial: Trial) -> None:
     """A codebook, and the transformer over its codes."""
-    if "Codebook" not in registered(Latent) or "Transformer" not in registered(Prior):
-        return
-    latent: Spec = {"type": "Codebook", "factor": 4, "quantizer": {"type": "Finite"}}
-    fitted, epochs, minutes = trained(trial, latent, trial.args.budget)
-    prior: Spec = {"type": "Transformer"}
+    latent: Spec = {"type": "Codebook", "factor": trial.setting.factor, "quantizer": trial.setting.quantizer}
+    network = CODED[trial.setting.factor]
+    fitted, epochs, minutes = trained(trial, latent, network, trial.args.budget)
+    prior: Spec = {"type": "Transformer", "width": 96, "depth": 3}
     other, more, longer = refined(fitted, trial, prior, trial.args.budget)
     found, each = trial.judged(other)
-    trial.told(found, "reconstructions", "reconstructions, Codebook")
-    trial.sheet["Codebook"] = trial.drawn
+    trial.told(found, "reconstructions", "reconstructions, Codebook", network=network["type"])
+    trial.sheet["reconstructions, Codebook"], trial.sheet["Codebook + Transformer"] = trial.again, trial.drawn
     trial.told(
-        found, "generated", "Codebook + Transformer", milliseconds=each, minutes=minutes + longer,
+        found, "generated", "Codebook + Transformer", network=network["type"], milliseconds=each, minutes=minutes + longer,
         epochs=f"{epochs} + {more}", **trial.compared(found, "reconstructions"),
     )  # fmt: skip
 
@@ -281,6 +307,7 @@ def sheet(trial: Trial) -> None:
     gap = np.full((6, *blocks[0].shape[1:]), 255, np.uint8)
     lines = [part for block in blocks for part in (block, gap)][:-1]
     whole = Pil.fromarray(np.concatenate(lines))
+    whole = whole.resize((2 * whole.width, 2 * whole.height), Pil.Resampling.NEAREST)
     path = trial.args.sheets / f"samples-{trial.name}.png"
     write_whole(path, lambda place: whole.save(place, "PNG", optimize=True))
     print(f"{path}: {', '.join(trial.sheet)}", flush=True)
@@ -305,13 +332,15 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=list(SETS), choices=list(SETS))
     parser.add_argument("--budget", type=float, default=10, help="minutes of training for each autoencoder")
     parser.add_argument("--count", type=int, default=2000, help="samples of each row")
+    parser.add_argument("--rows", type=int, default=10**9, help="training pictures at most, drawn at random")
     parser.add_argument("--network", choices=list(NETWORKS), default="ResNet")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--keep", type=Path, default=Path("runs/samples"), help="where feature spaces and autoencoders are kept"
     )
-    parser.add_argument("--kept", action="store_true", help="take the autoencoders that were kept, and train none")
+    parser.add_argument("--kept", action="store_true", help="take what was kept, and train only what is missing")
+    parser.add_argument("--codes", action="store_true", help="measure Standard and the codebook alone")
     parser.add_argument("--sheets", type=Path, help="a folder for the sheets of samples")
     parser.add_argument("--out", type=Path, default=RESULTS / "samples.json")
     args = parser.parse_args()
@@ -321,7 +350,10 @@ def main() -> None:
     record = Record(args.out, "Samples", PROTOCOL, COLUMNS, ("data", "row", "network", "device", "seed"), args.device)
     for name in args.only:
         torch.manual_seed(args.seed)
-        trial = Trial(name, *SETS[name](args.data), args=args, record=record)
+        train, unseen = SETS[name].read(args.data)
+        if len(train) > args.rows:
+            train = take(train, np.sort(np.random.default_rng(0).permutation(len(train))[: args.rows]))
+        trial = Trial(name, SETS[name], train, unseen, args=args, record=record)
         vectors(trial)
         codes(trial)
         sheet(trial)

@@ -14,7 +14,6 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,15 +21,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image as Pil
 from record import RESULTS, Record, column
+from sample_sets import SETS, Setting
+from sheet import SHOWN, save_sheet
 
 from lambent import Elbo, Fitted, Image, LatentModel, fit, fit_prior
-from lambent.data import load, load_parted
 from lambent.data.kinds.modality import Encoded
 from lambent.data.splitting import take
-from lambent.disk.whole import write_whole
 from lambent.fitted import load as stored
+from lambent.metrics.codebook import codebook_usage
 from lambent.metrics.samples import space
 from lambent.metrics.samples.learning import learned
 from lambent.part import Spec
@@ -64,6 +63,7 @@ COLUMNS = [
     column("sharpness", "Sharpness", "", ".2f"),
     column("nearer_training", "Nearer to training", "", ".2f"),
     column("gap", "Likelihood gap", "nats per feature", ".2f"),
+    column("usage", "Entries used", "%", ".0f"),
     column("milliseconds", "A sample", "ms", ".2f"),
     column("minutes", "Training", "minutes", ".1f"),
     column("epochs", "Epochs"),
@@ -89,46 +89,6 @@ CODED: dict[int, Spec] = {
 }  # the network of a codebook by how much smaller its map is
 MOST = 10_000  # training pictures that samples are compared with
 TIMED = 512  # by which the time of an epoch is told
-WIDE, LINES = 16, 2  # pictures of each row on a sheet
-
-
-def frey(data: Path) -> tuple[Encoded, Encoded]:
-    pictures = np.load(data / "faces" / "frey.npz")["x"].reshape(-1, 28, 20)
-    return load_parted(pictures, 0.1, 0, modality=Image())  # type: ignore[return-value]
-
-
-def att(data: Path) -> tuple[Encoded, Encoded]:
-    pictures = np.load(data / "faces" / "att.npz")["x"].reshape(-1, 112, 92)
-    return load_parted(pictures, 0.1, 0, modality=Image(size=(56, 46)))  # type: ignore[return-value]
-
-
-def emoji(data: Path) -> tuple[Encoded, Encoded]:
-    pictures = np.load(data / "emoji" / "google.npz")["x"]
-    return load_parted(pictures, 0.1, 0, modality=Image())  # type: ignore[return-value]
-
-
-def fashion(data: Path) -> tuple[Encoded, Encoded]:
-    os.environ.setdefault("LAMBENT_DATA", str(data))
-    train = load("fashion-mnist", "train")
-    return train, load("fashion-mnist", "test", train.modality)
-
-
-@dataclass(frozen=True)
-class Setting:
-    """How a data set is read, and the sizes that suit it."""
-
-    read: Callable[[Path], tuple[Encoded, Encoded]]
-    units: int = 32  # of the autoencoder's code
-    factor: int = 4  # how many times smaller than the picture the map of the codebook is
-    quantizer: Spec = field(default_factory=lambda: {"type": "Finite", "levels": [8, 6, 5]})
-
-
-SETS: dict[str, Setting] = {
-    "frey": Setting(frey),
-    "att": Setting(att, factor=8),
-    "emoji": Setting(emoji, units=64, quantizer={"type": "Nearest", "entries": 512, "size": 16}),
-    "fashion": Setting(fashion),
-}
 
 
 @dataclass
@@ -155,9 +115,7 @@ class Trial:
         if not path.exists():
             learned(self.real, known.labels, self.args.seed).save(path)
         self.space = space.opened(path)
-        self.sheet["training pictures"] = self.real[
-            np.random.default_rng(1).permutation(len(self.real))[: WIDE * LINES]
-        ]
+        self.sheet["training pictures"] = self.real[np.random.default_rng(1).permutation(len(self.real))[:SHOWN]]
 
     def affordable(self, seconds: list[float | None], minutes: float) -> int:
         """How many epochs over all rows fit into so many minutes, by the second of two epochs over a few; at least 3."""
@@ -179,8 +137,9 @@ class Trial:
             "holdout": self.held,
         }
         found = judged(self.real, sets, None, self.space, self.args.seed)
-        self.again = sets["reconstructions"][: WIDE * LINES]
-        self.drawn = sets["generated"][: WIDE * LINES]
+        again = sets["reconstructions"]
+        self.again = again[np.random.default_rng(1).permutation(len(again))[:SHOWN]]
+        self.drawn = sets["generated"][:SHOWN]
         return found, each
 
     def told(self, found: SampleJudgement, own: str, row: str, **more: Any) -> None:
@@ -206,6 +165,11 @@ class Trial:
         for own, row in (("holdout", "holdout"), ("copycat", "copycat"), ("independent", "independent pixels")):
             self.told(found, own, row)
 
+    def shown(self) -> None:
+        """All pictures so far on one sheet, where sheets are asked for."""
+        if self.args.sheets is not None:
+            save_sheet(self.args.sheets / f"samples-{self.name}.png", self.sheet)
+
     def compared(self, found: SampleJudgement, best: str) -> dict[str, float]:
         """The Fréchet distance over Standard's, and of what exceeds the reconstructions' own the same share."""
         if self.standard is None:
@@ -215,9 +179,9 @@ class Trial:
         return {"of_standard": own / standard, "excess": (own - floor) / (standard - usual)}
 
 
-def trained(trial: Trial, latent: Spec, network: Spec, minutes: float) -> tuple[Fitted, int, float]:
+def trained(trial: Trial, name: str, latent: Spec, network: Spec, minutes: float) -> tuple[Fitted, int, float]:
     """An autoencoder trained for about so many minutes, as many epochs as fit by the time of a few rows; or the kept one."""
-    path = trial.args.keep / f"{trial.name}-{latent['type']}.safetensors"
+    path = trial.args.keep / f"{trial.name}-{name}.safetensors"
     if trial.args.kept and path.exists():
         fitted = stored(path, trial.args.device)
         return fitted, fitted.provenance["epochs"], fitted.provenance["minutes"]
@@ -262,7 +226,7 @@ def vectors(trial: Trial) -> None:
     budget = trial.args.budget
     network = NETWORKS[trial.args.network]
     latent: Spec = {"type": "Flat", "size": trial.setting.units, "prior": {"type": "Standard"}}
-    fitted, epochs, minutes = trained(trial, latent, network, budget)
+    fitted, epochs, minutes = trained(trial, "Flat", latent, network, budget)
     found, each = trial.judged(fitted)
     trial.standard = found
     trial.beside(found)
@@ -280,18 +244,31 @@ def vectors(trial: Trial) -> None:
             found, "generated", name, milliseconds=each, minutes=minutes, epochs=epochs,
             **trial.compared(found, "reconstructions"),
         )  # fmt: skip
-        sheet(trial)
+        trial.shown()
 
 
 def codes(trial: Trial) -> None:
     """A codebook, and the transformer over its codes."""
-    latent: Spec = {"type": "Codebook", "factor": trial.setting.factor, "quantizer": trial.setting.quantizer}
-    network = CODED[trial.setting.factor]
-    fitted, epochs, minutes = trained(trial, latent, network, trial.args.budget)
+    latent: Spec = {"type": "Codebook", "factor": trial.setting.factor}
+    network, budget = CODED[trial.setting.factor], trial.args.budget
+    for quantizer in trial.setting.beside:
+        kind = quantizer["type"]
+        fitted, epochs, minutes = trained(trial, f"Codebook-{kind}", latent | {"quantizer": quantizer}, network, budget)
+        found, _ = trial.judged(fitted)
+        trial.told(
+            found, "reconstructions", f"reconstructions, Codebook of {kind}", network=network["type"], minutes=minutes,
+            epochs=epochs, usage=used(fitted, trial),
+        )  # fmt: skip
+    latent["quantizer"] = trial.setting.quantizer
+    fitted, epochs, minutes = trained(trial, "Codebook", latent, network, budget)
     prior: Spec = {"type": "Transformer", "width": 96, "depth": 3}
     other, more, longer = refined(fitted, trial, prior, trial.args.budget)
     found, each = trial.judged(other)
-    trial.told(found, "reconstructions", "reconstructions, Codebook", network=network["type"])
+    kind = latent["quantizer"]["type"]
+    trial.told(
+        found, "reconstructions", f"reconstructions, Codebook of {kind}", network=network["type"], minutes=minutes,
+        epochs=epochs, usage=used(fitted, trial),
+    )  # fmt: skip
     trial.sheet["reconstructions, Codebook"], trial.sheet["Codebook + Transformer"] = trial.again, trial.drawn
     trial.told(
         found, "generated", "Codebook + Transformer", network=network["type"], milliseconds=each, minutes=minutes + longer,
@@ -299,27 +276,10 @@ def codes(trial: Trial) -> None:
     )  # fmt: skip
 
 
-def sheet(trial: Trial) -> None:
-    """All rows so far on one picture: two lines of each, a gap between them."""
-    if trial.args.sheets is None:
-        return
-    blocks = [_tiled(pictures) for pictures in trial.sheet.values()]
-    gap = np.full((6, *blocks[0].shape[1:]), 255, np.uint8)
-    lines = [part for block in blocks for part in (block, gap)][:-1]
-    whole = Pil.fromarray(np.concatenate(lines))
-    whole = whole.resize((2 * whole.width, 2 * whole.height), Pil.Resampling.NEAREST)
-    path = trial.args.sheets / f"samples-{trial.name}.png"
-    write_whole(path, lambda place: whole.save(place, "PNG", optimize=True))
-    print(f"{path}: {', '.join(trial.sheet)}", flush=True)
-
-
-def _tiled(pictures: Bytes) -> Bytes:
-    """[n, H, W(, 3)] → lines of WIDE, a pixel apart."""
-    lines = min(LINES, len(pictures) // WIDE)
-    grid = pictures[: lines * WIDE].reshape(lines, WIDE, *pictures.shape[1:])
-    around = [(0, 0), (0, 0), (0, 1), (0, 1), *[(0, 0)] * (pictures.ndim - 3)]
-    grid = np.pad(grid, around, constant_values=255)
-    return np.concatenate([np.concatenate(list(line), axis=1) for line in grid])
+def used(fitted: Fitted, trial: Trial) -> float | None:
+    """The share of the codebook's entries that the pictures held out use, in percent."""
+    usage, _ = codebook_usage(fitted.model, fitted.rows(trial.unseen).x)
+    return None if usage.share is None else 100 * usage.share
 
 
 def _number(value: float | None) -> float | None:
@@ -356,7 +316,7 @@ def main() -> None:
         trial = Trial(name, SETS[name], train, unseen, args=args, record=record)
         vectors(trial)
         codes(trial)
-        sheet(trial)
+        trial.shown()
 
 
 if __name__ == "__main__":

@@ -13,16 +13,14 @@ Bytes = NDArray[np.uint8]
 WIDE, LINES = 16, 2  # pictures of each kind
 SHOWN = WIDE * LINES
 GAP = 6  # pixels between two kinds
-LARGER = 2  # times, so that small pictures can be looked at
 
 
 def save_sheet(path: Path, kinds: dict[str, Bytes]) -> None:
-    """Pictures [n, H, W(, 3)] of each kind as one PNG, twice as large, and which lines are which on the screen."""
+    """Pictures [n, H, W(, 3)] of each kind as one PNG, and which lines are which on the screen."""
     blocks = [_tiled(pictures) for pictures in kinds.values()]
     gap = np.full((GAP, *blocks[0].shape[1:]), 255, np.uint8)
     lines = [part for block in blocks for part in (block, gap)][:-1]
     whole = Image.fromarray(np.concatenate(lines))
-    whole = whole.resize((LARGER * whole.width, LARGER * whole.height), Image.Resampling.NEAREST)
     write_whole(path, lambda place: whole.save(place, "PNG", optimize=True))
     print(f"{path}: {', '.join(kinds)}", flush=True)
 

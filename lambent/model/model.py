@@ -335,8 +335,7 @@ def _still(parameters: list[nn.Parameter]) -> Iterator[None]:
 def check(model: LatentModel, *others: Part) -> None:
     """Ask every part of the model, and any others, whether it can serve in this company; raise the first refusal."""
     for part in (*others, *(m for m in model.modules() if isinstance(m, Part))):
-        reason = part.refusal(model) or _alone(part, model)
-        if reason is not None:
+        if reason := part.refusal(model) or _alone(part, model):
             raise UsageError(reason)
 
 

@@ -86,7 +86,8 @@ def test_a_prior_without_weights_is_a_run_like_others(lambent: Run, far_run: Pat
     done = lambent("refine", far_run, "--prior=Standard", "--out", "new", "--force", "--json")
     assert done.status == 0, done.err
     told = json.loads(done.out)
-    assert "config.yaml" in told["files"] and not Path("new/history.jsonl").exists()
+    assert "config.yaml" in told["files"]
+    assert not Path("new/history.jsonl").exists()
     assert strict.read("new/config.yaml")["refine"]["prior"] == {"type": "Standard"}
     kl = told["metrics"]["kl"]
     assert kl["after"]["value"] == kl["before"]["value"]  # it had that prior before

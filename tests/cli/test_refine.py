@@ -138,3 +138,5 @@ def test_in_python_the_old_model_stays() -> None:
     assert type(found.model.latent.prior).__name__ == "Diffusion"
     assert found.provenance["refined"]["from"] == {"type": "Standard"}
     assert len(found.provenance["refined"]["history"]["loss"]) == 2
+    with pytest.raises(package.UsageError, match="move the model, and leave device out"):
+        package.refine(model, x, "Standard", device="cpu")

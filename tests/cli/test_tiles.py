@@ -74,14 +74,14 @@ def test_what_cannot_go_together_is_refused(trained: Path, capsys: pytest.Captur
     photos, model = trained / "photos", trained / "run"
     cases = {
         "holds several photographs": ("reconstruct", model, photos, "--tiles", "auto", "--out", trained / "x.png"),
+        "give one of the two": (
+            "reconstruct", model, photos / "0.png", "--tiles", "auto", "--levels", "--out", trained / "x.png",
+        ),
         "name the file or the folder": ("score", model, "--tiles", "auto", "--out", trained / "x.csv"),
         "leave --resize and --split out": (
             "score", model, photos, "--tiles", "auto", "--resize", "--out", trained / "x.csv",
         ),
         "which are written as .npz": ("embed", model, photos / "0.png", "--tiles", "auto", "--out", trained / "x.csv"),
-        "--levels is for rows of one size": (
-            "reconstruct", model, photos / "0.png", "--tiles", "auto", "--levels", "--out", trained / "x.png",
-        ),
         "takes auto, or a number of pixels": ("score", model, photos, "--tiles", "0", "--out", trained / "x.csv"),
     }  # fmt: skip
     for told, words in cases.items():

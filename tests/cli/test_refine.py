@@ -112,6 +112,15 @@ def test_what_cannot_be_leaves_nothing(lambent: Run, far_run: Path, arguments: l
     assert not Path("new").exists()
 
 
+def test_the_run_itself_is_not_replaced(lambent: Run, far_run: Path) -> None:
+    kept = {path.name: digest(path) for path in far_run.iterdir() if path.is_file()}
+    for run in (far_run, far_run / "model.safetensors"):
+        done = lambent("refine", run, "--prior=Standard", "--out", far_run, "--force")
+        assert done.status == 2
+        assert "stays as it is" in done.complaint
+    assert kept == {path.name: digest(path) for path in far_run.iterdir() if path.is_file()}
+
+
 def test_without_a_run(lambent: Run, table: Path) -> None:
     assert "which run?" in lambent("refine").complaint
     assert lambent("refine", table).status == 4

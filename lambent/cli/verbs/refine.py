@@ -12,6 +12,7 @@ from lambent.cli.reading.kept import Catalogue, everything
 from lambent.cli.reading.part_flags import add_fields
 from lambent.cli.reading.trees import Tree, Typed, as_tree, merged
 from lambent.cli.voice import Voice
+from lambent.errors import UsageError
 
 USAGE = "lambent refine RUN [DATA] [--prior NAME] [--prior.FIELD VALUE] [--out NEW] [flags]"
 FAMILY = ("prior",)
@@ -36,6 +37,8 @@ def refine(arguments: Sequence[str]) -> int:
     asked = _asked(options, flags)
     parent = run_folder.model_file(asked["run"])
     folder = Path(options.out) if options.out else _beside(parent, asked["prior"]["type"])
+    if folder.resolve() == parent.parent.resolve():
+        raise UsageError(f"--out {folder}: is the run to refine, which stays as it is: name another folder")
     run_folder.vacant(folder, options.force)
     with run_folder.claimed(folder):
         from lambent.cli.verbs.refining import Refining
@@ -91,7 +94,7 @@ def _asked(options: argparse.Namespace, flags: Tree) -> dict[str, Any]:
     from lambent.cli.reading import settings
     from lambent.cli.reading.plan import read_plan
     from lambent.cli.reading.specs import completed
-    from lambent.errors import UsageError, nearest
+    from lambent.errors import nearest
     from lambent.model.priors import Prior
 
     kept: Tree = {}

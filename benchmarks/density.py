@@ -31,6 +31,10 @@ TARGETS = {  # nats, at most
     "mnist-dynamic-mlp": 87.5,
     "mnist-dynamic-conv-flow": 84.5,
     "mnist-static-flow": 85.0,
+    "mnist-dynamic-grid": 81.5,
+    "mnist-static-grid": 82.0,
+    "mnist-dynamic-grid-large": 79.3,
+    "mnist-static-grid-large": 79.5,
     # What pythae's own table has for these models, from 200 samples (VAE), 500 (S-VAE) or 5,000.
     "pythae-static-vae": 89.78,
     "pythae-static-vamp": 85.79,

@@ -14,7 +14,7 @@ _HOMES = {
     ),
     "lambent.estimators": ("Detector", "Imputer", "VAE"),
     "lambent.training.fitting": ("fit",),
-    "lambent.model.latents": ("Codebook", "Flat", "Ladder", "Latent"),
+    "lambent.model.latents": ("Codebook", "Flat", "Grid", "Ladder", "Latent"),
     "lambent.model.likelihoods": (
         "Bernoulli", "Categorical", "ContinuousBernoulli", "DiscretizedLogistics", "Gaussian", "Hurdle", "JohnsonSU", "Laplace",
         "Likelihood", "Mixed", "NegativeBinomial", "Ordinal", "Poisson", "RoundedLogistic", "StudentT",
@@ -25,7 +25,7 @@ _HOMES = {
     "lambent.objectives": ("BetaTc", "DipVae", "Elbo", "InfoVae", "Lagging", "Loss", "Objective", "Wae"),
     "lambent.papers": ("citation",),
     "lambent.part": ("Part",),
-    "lambent.model.posteriors": ("Diagonal", "Full", "MisesFisher", "Point", "Posterior"),
+    "lambent.model.posteriors": ("Constant", "Diagonal", "Full", "MisesFisher", "Point", "Posterior"),
     "lambent.model.priors": ("Diffusion", "Mixture", "Prior", "Sphere", "Standard", "Vamp"),
     "lambent.objectives.factor": ("Factor",),
     "lambent.objectives.missing": ("NotMiwae",),
@@ -69,7 +69,7 @@ if TYPE_CHECKING:
     from lambent.estimators import load_estimator as load
     from lambent.fitted import Fitted, save
     from lambent.model import LatentModel, Trace, posteriors, priors, quantizers
-    from lambent.model.latents import Codebook, Flat, Ladder, Latent
+    from lambent.model.latents import Codebook, Flat, Grid, Ladder, Latent
     from lambent.model.likelihoods import (
         Bernoulli,
         Categorical,
@@ -90,7 +90,7 @@ if TYPE_CHECKING:
     )
     from lambent.model.missingness import LinearMasking, Missingness, MlpMasking, SelfMasking
     from lambent.model.networks import Conv, Mlp, Network, ResNet
-    from lambent.model.posteriors import Diagonal, Full, MisesFisher, Point, Posterior
+    from lambent.model.posteriors import Constant, Diagonal, Full, MisesFisher, Point, Posterior
     from lambent.model.priors import Diffusion, Mixture, Prior, Sphere, Standard, Vamp
     from lambent.objectives import BetaTc, DipVae, Elbo, InfoVae, Lagging, Loss, Objective, Wae
     from lambent.objectives.bounds import Ciwae, Iwae, Miwae, Piwae
@@ -110,16 +110,16 @@ if TYPE_CHECKING:
     from lambent.training.fitting import fit
 
 __all__ = [
-    "CATALOG", "VAE", "ArtifactError", "Bernoulli", "BetaTc", "Categorical", "Ciwae", "Codebook", "ContinuousBernoulli",
-    "Conv", "DataError", "DataWarning", "Detector", "Diagonal", "Diffusion", "DipVae", "DiscretizedLogistics",
-    "DivergedError", "Elbo", "Encoded", "Factor", "Fitted", "Flat", "Full", "Gaussian", "Hurdle", "Image", "Imputer",
-    "InfoVae", "InterruptedRun", "Iwae", "JohnsonSU", "Ladder", "Lagging", "LambentError", "Laplace", "Latent", "LatentModel",
-    "Likelihood", "LinearMasking", "Loss", "MachineError", "MisesFisher", "Missingness", "Miwae", "Mixed", "Mixture", "Mlp",
-    "MlpMasking", "Modality", "NegativeBinomial", "Network", "NotMiwae", "Objective", "Ordinal", "Part", "Piwae", "Point",
-    "Poisson", "Posterior", "Prior", "ResNet", "RoundedLogistic", "SelfMasking", "Sphere", "Sprites", "Standard", "StudentT",
-    "Table", "Tiles", "Trace", "UsageError", "Vamp", "Wae", "ZeroInflatedNegativeBinomial", "citation", "data", "detect",
-    "drift", "evaluate", "fit", "fit_prior", "impute", "judge", "judge_samples", "load", "posteriors", "predict", "priors",
-    "quantizers", "refine", "save", "synthesize",
+    "CATALOG", "VAE", "ArtifactError", "Bernoulli", "BetaTc", "Categorical", "Ciwae", "Codebook", "Constant",
+    "ContinuousBernoulli", "Conv", "DataError", "DataWarning", "Detector", "Diagonal", "Diffusion", "DipVae",
+    "DiscretizedLogistics", "DivergedError", "Elbo", "Encoded", "Factor", "Fitted", "Flat", "Full", "Gaussian", "Grid",
+    "Hurdle", "Image", "Imputer", "InfoVae", "InterruptedRun", "Iwae", "JohnsonSU", "Ladder", "Lagging", "LambentError",
+    "Laplace", "Latent", "LatentModel", "Likelihood", "LinearMasking", "Loss", "MachineError", "MisesFisher", "Missingness",
+    "Miwae", "Mixed", "Mixture", "Mlp", "MlpMasking", "Modality", "NegativeBinomial", "Network", "NotMiwae", "Objective",
+    "Ordinal", "Part", "Piwae", "Point", "Poisson", "Posterior", "Prior", "ResNet", "RoundedLogistic", "SelfMasking", "Sphere",
+    "Sprites", "Standard", "StudentT", "Table", "Tiles", "Trace", "UsageError", "Vamp", "Wae", "ZeroInflatedNegativeBinomial",
+    "citation", "data", "detect", "drift", "evaluate", "fit", "fit_prior", "impute", "judge", "judge_samples", "load",
+    "posteriors", "predict", "priors", "quantizers", "refine", "save", "synthesize",
 ]  # fmt: skip
 
 

@@ -6,12 +6,7 @@ from typing import Self
 
 from lambent.memory import free_memory
 
-PRESETS = (
-    "small",
-    "medium",
-    "large",
-    "constant",
-)  # of models and their trainings: three sizes, and a posterior of one width
+PRESETS = ("small", "medium", "large", "constant")  # of models and trainings: three sizes, and a posterior of one width
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         samples: K of the bound that `score_samples` returns.
         purpose: what those that are left open are to suit: density, outliers (to find rows that are odd among those trained
             on) or novelties (among others, where these are normal); the latter two as in `Detector`.
-        preset: small, medium or large, of pictures: sizes of parts and of the training, by this machine.
+        preset: small, medium, large or constant, of pictures: parts, their sizes and the training's, by this machine.
         random_state: seed of weights, order and noise.
         verbose: a progress bar, in training and in whatever takes more than two seconds.
 

@@ -1,7 +1,7 @@
 """Bounds on log p(x) for given rows, their memory limited by chunks of samples and of rows."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from lambent.distributions.products import SteadyProducts, exact_products
 from lambent.model import LatentModel
 from lambent.model.noise import RowNoise, row_keys
 from lambent.model.priors import Prior
-from lambent.model.trace import from_keys, from_prior
+from lambent.model.trace import from_keys, from_posterior, from_prior
 from lambent.part import elements
 from lambent.progress import Add, counting
 from lambent.training import heap
@@ -23,6 +23,7 @@ SAMPLES = 32  # K, unless told
 # Numbers of a chunk in the widest layer or the prior: 16 MB in float32, which suits the caches and the heap.
 BUDGET = 1 << 22
 GPU_BUDGET = 16 * BUDGET  # what keeps a GPU busy
+OF_A_UNIT = 6  # numbers that stay till the end of a pass: z, its noise, and the parameters of p and q
 MOST_ROWS = 64  # of a chunk: one row alone costs as much as all of them
 
 
@@ -133,23 +134,40 @@ def _evenly() -> Iterator[None]:
 
 
 def held(model: LatentModel) -> int:
-    """Numbers held for each code at one time: the widest layer, or the raw output with what the prior compares."""
-    widest = elements(model.raw_shape)
+    """Numbers held for each code at one time: the widest layer, all levels' nodes, or raw output and prior.
 
-    def look(_: nn.Module, __: object, out: object) -> None:
-        nonlocal widest
-        if isinstance(out, Tensor):
-            widest = max(widest, out.numel())
-
-    layers = (*model.decoder.modules(), *model.likelihood.modules())
-    hooks = [layer.register_forward_hook(look) for layer in layers]
+    The encoder is not counted, for it sees a row once, however many codes of it are drawn.
+    """
     generator = torch.Generator(model.device)
-    try:
-        given = torch.zeros(1, model.context, device=model.device) if model.context else None
+    given = torch.zeros(1, model.context, device=model.device) if model.context else None
+    row = torch.zeros(1, *model.event_shape, device=model.device)
+
+    def inferred(samples: int) -> Callable[[], object]:
+        return lambda: model.infer(row, samples, from_posterior(generator), given)
+
+    def decoded() -> None:
         px = model.generate(1, from_prior(generator), given)
         px.log_prob(sample(px, (), generator))  # a likelihood may have networks that see x, too
+
+    once, twice = (_made(inferred(samples), model.latent) for samples in (1, 2))
+    layers = [second - first for first, second in zip(once, twice, strict=True)]  # no row's, of many codes or few
+    layers += _made(decoded, model.decoder, model.likelihood)
+    priors = [part for part in model.modules() if isinstance(part, Prior)]
+    output = elements(model.raw_shape) + sum(prior.held for prior in priors) + 1
+    return max(output, OF_A_UNIT * sum(model.latent.sizes_of_levels), *layers)
+
+
+def _made(passing: Callable[[], object], *parts: nn.Module) -> list[int]:
+    """How many numbers each layer of the parts makes in a pass, in the order of their calls."""
+    made: list[int] = []
+
+    def look(_: nn.Module, __: object, out: object) -> None:
+        made.append(out.numel() if isinstance(out, Tensor) else 0)
+
+    hooks = [layer.register_forward_hook(look) for part in parts for layer in part.modules()]
+    try:
+        passing()
     finally:
         for hook in hooks:
             hook.remove()
-    priors = [part for part in model.modules() if isinstance(part, Prior)]
-    return max(widest, elements(model.raw_shape) + sum(prior.held for prior in priors) + 1)
+    return made

@@ -93,7 +93,7 @@ def _made(probe: LatentModel, embedded: Tensor) -> list[Tensor]:
         features = probe._features(embedded)
         maps = [joined(each, context) for each in features] if context is not None else features
         hidden, nodes = probe.latent(maps, mean, 1, probe._features, context)
-        raw = probe._raw(hidden, context)
+        raw = probe._raw(joined(hidden, context))
     return [raw, *(node.z[0] for node in nodes)]
 
 

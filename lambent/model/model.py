@@ -2,8 +2,8 @@
 
 import copy
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, Self
+from contextlib import contextmanager
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from lambent.model.joining import joined, joined_shape
 from lambent.model.latents import Flat, Latent
 from lambent.model.latents.base import Features
 from lambent.model.likelihoods import Bernoulli, Likelihood
+from lambent.model.lowering import lowered
 from lambent.model.missingness import Missingness
 from lambent.model.networks import Half, Mlp, Network, Pyramid, Spatial
 from lambent.model.networks.stacked import apart, by_member, in_turn, stacked
@@ -141,12 +142,12 @@ class LatentModel(Part):
     def passed(self, x: Tensor, draw: Draw, context: Tensor | None = None) -> tuple[Tensor, list[Node]]:
         """One code of each stored row, and what the decoder makes of it: raw output [rows, *raw], one node per level."""
         hidden, nodes = self._infer(self._observed(x), 1, draw, context)
-        return self._raw(hidden, self._given(context, len(x))), nodes
+        return self._raw(joined(hidden, self._given(context, len(x)))), nodes
 
     def unfolded(self, codes: list[Tensor], context: Tensor | None = None) -> Tensor:
         """The decoder's raw output [rows, *raw] for codes of every level, the top first, each [rows, *shape]."""
         rows = len(codes[0])
-        return self._raw(self._imagined(rows, fixed(*codes), context)[0], self._given(context, rows))
+        return self._raw(joined(self._imagined(rows, fixed(*codes), context)[0], self._given(context, rows)))
 
     def imagine(self, n: int, draw: Draw | None = None, context: Tensor | None = None) -> list[Node]:
         """n codes from the prior, or from wherever `draw` takes them, without decoding: one node per level."""
@@ -192,7 +193,8 @@ class LatentModel(Part):
     def _sized(self, event: Shape) -> "LatentModel":
         other: LatentModel = LatentModel.from_spec(self.spec()).setup(event)
         own = self.state_dict()
-        knowing = sorted(name for name, value in other.state_dict().items() if own[name].shape != value.shape)
+        shapes = [{(name, value.shape) for name, value in weights.items()} for weights in (own, other.state_dict())]
+        knowing = sorted({name for name, _ in shapes[0] ^ shapes[1]})  # of another shape, or there at one size alone
         if knowing:
             own_parts = {"latent"} if self.latent.takes == "vector" else {name.split(".")[0] for name in knowing}
             parts = own_parts & {"latent", "likelihood"} or {"network"}
@@ -275,7 +277,7 @@ class LatentModel(Part):
     def _features(self, embedded: Tensor) -> Features:
         if self.members > 1:
             embedded = embedded.repeat(self.members, *[1] * (embedded.dim() - 1))
-        with self._precision(embedded):
+        with lowered(self.low_precision, embedded):
             features: Features = self.encoder(embedded.to(self.anchor.dtype))
         if isinstance(features, list):
             return [each.to(self.anchor.dtype) for each in features]
@@ -290,16 +292,14 @@ class LatentModel(Part):
         if member is not None:
             places, back = by_member(member.to(read.device), self.members)
             read = read[places]
-        with self._precision(hidden):
-            raw: Tensor = self.decoder(read)
-        raw = raw.to(self.anchor.dtype) if member is None else raw.to(self.anchor.dtype)[back]
+        raw = self._raw(read) if member is None else self._raw(read)[back]
         raw = raw.reshape(*batch, *self.raw_shape) if len(batch) > 1 else raw
         px: Distribution = self.likelihood(raw, given)
         return px
 
-    def _raw(self, hidden: Tensor, given: Tensor | None) -> Tensor:
-        with self._precision(hidden):
-            raw: Tensor = self.decoder(joined(hidden, given))
+    def _raw(self, read: Tensor) -> Tensor:
+        with lowered(self.low_precision, read):
+            raw: Tensor = self.decoder(read)
         return raw.to(self.anchor.dtype)
 
     def _given(self, context: Tensor | None, rows: int) -> Tensor | None:
@@ -312,11 +312,6 @@ class LatentModel(Part):
                 f"this model takes a context of shape [{rows}, {self.context}] with its rows; {found} was given"
             )
         return context.to(self.anchor.device, self.anchor.dtype)
-
-    def _precision(self, like: Tensor) -> AbstractContextManager[Any]:
-        if self.low_precision is None:
-            return nullcontext()
-        return torch.autocast(like.device.type, dtype=self.low_precision)
 
     @property
     def device(self) -> torch.device:
@@ -340,8 +335,7 @@ def _still(parameters: list[nn.Parameter]) -> Iterator[None]:
 def check(model: LatentModel, *others: Part) -> None:
     """Ask every part of the model, and any others, whether it can serve in this company; raise the first refusal."""
     for part in (*others, *(m for m in model.modules() if isinstance(m, Part))):
-        reason = part.refusal(model) or _alone(part, model)
-        if reason is not None:
+        if reason := part.refusal(model) or _alone(part, model):
             raise UsageError(reason)
 
 
@@ -349,8 +343,8 @@ def _alone(part: Part, model: LatentModel) -> str | None:
     """Why a part cannot serve the members of an ensemble."""
     if model.members == 1 or part.many:
         return None
-    kind = family(type(part))
-    others = [name for name, other in registered(kind).items() if other.many]
+    kind, name = family(type(part)), type(part).__name__
+    alike = getattr(type(part), "support", None)  # where codes lie: another of that kind serves in its place
+    others = [n for n, other in registered(kind).items() if other.many and getattr(other, "support", None) == alike]
     instead = f"use {' or '.join(others)}, or members=1" if others else "use members=1"
-    name = type(part).__name__
     return f"a LatentModel of {model.members} members computes them in one pass, and {name} serves one alone: {instead}"

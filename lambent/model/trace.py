@@ -12,6 +12,8 @@ from lambent.distributions.divergences import are_diagonal, closed_kl, joint_kl,
 from lambent.errors import UsageError
 from lambent.model.noise import RowNoise
 
+PAIRED = 1 << 24  # numbers of codes beside posteriors that are looked at together: 64 MB in float32
+
 
 class Node:
     """One latent vector on the way down: its prior p, its posterior q (None when generating), and z once drawn.
@@ -121,7 +123,8 @@ def information(node: Node) -> Tensor:
     assert node.q is not None
     z = node.z[0]
     own = node.q.log_prob(node.z)[0]
-    joint = torch.cat([torch.logsumexp(node.q.log_prob(piece.unsqueeze(1)), -1) for piece in z.split(100)])
+    at_once = max(1, min(100, PAIRED // z.numel()))  # codes, each beside the posteriors of all rows
+    joint = torch.cat([torch.logsumexp(node.q.log_prob(piece.unsqueeze(1)), -1) for piece in z.split(at_once)])
     return own - joint + math.log(len(z))
 
 

@@ -104,6 +104,11 @@ class Objective(Part):
         return reconstruction + kl
 
     @property
+    def draws(self) -> int:
+        """Codes of each row in a step."""
+        return 1
+
+    @property
     def by_row(self) -> bool:
         """Whether a row's loss is the same whatever rows stand beside it, so that a batch may be taken in parts."""
         return False

@@ -122,8 +122,9 @@ class Elbo(Annealing):
 
     @property
     def by_row(self) -> bool:
-        """Not where it looks at the mean of a batch: free bits, floor, capacity, trim, auto."""
-        return not (self.free_bits or self.floor or self.trim or self.beta == "auto") and self.capacity is None
+        """Not where it looks at the mean of a batch: what is free of the KL, capacity, trim, auto."""
+        free = self.free_bits or self.free_group or self.floor
+        return not (free or self.trim or self.beta == "auto") and self.capacity is None
 
     @property
     def trimming(self) -> bool:

@@ -18,8 +18,8 @@ class Lagging(Annealing):
     While the encoder is ahead, steps are by turns: it learns alone until its mean loss over `window` steps is no better than that
     of the `window` before, or for `most` steps; then the decoder, the likelihood and the prior take one step, and so on. An
     epoch stays one pass over the rows, whoever learns from them. After an epoch, but not before the decoder has taken `apart`
-    more steps, I(x; z) is estimated on held-out rows (training rows, where none are held out): once it is below the best so far,
-    both learn together for good.
+    more steps, I(x; z) of the top level is estimated on held-out rows (training rows, where none are held out): once it is below
+    the best so far, both learn together for good.
     He, Spokoyny, Neubig & Berg-Kirkpatrick, Lagging Inference Networks and Posterior Collapse, 2019.
     """
 
@@ -40,9 +40,8 @@ class Lagging(Annealing):
 
     def setup(self, model: LatentModel, seed: int = 0) -> None:
         self.register_buffer("caught_up", torch.tensor(False))
-        self.register_buffer(
-            "turn", torch.tensor(0)
-        )  # steps of the encoder since the decoder's last; −1: the decoder's
+        # Steps of the encoder since the decoder's last; −1: the decoder's turn.
+        self.register_buffer("turn", torch.tensor(0))
         self.register_buffer("total", torch.tensor(0.0))  # of the losses in this window
         self.register_buffer("learned", torch.tensor(0))  # steps of the decoder since the last look
         self.register_buffer("before", torch.tensor(math.inf))  # the mean of those in the window before
@@ -79,9 +78,8 @@ class Lagging(Annealing):
             return
         self.turn.add_(1)
         mean = loss.rows.mean()
-        before = self.total / max(
-            1, (int(self.turn) - 1) % self.window
-        )  # for a step left out says nothing of the level
+        # A step left out says nothing of the level: it counts as those before it.
+        before = self.total / max(1, (int(self.turn) - 1) % self.window)
         self.total.add_(torch.where(taken, mean, before))
         ended = int(self.turn) % self.window == 0
         if ended:

@@ -32,6 +32,10 @@ class _PriorAlone(Objective):
 
     bounded = False
 
+    @property
+    def by_row(self) -> bool:
+        return True
+
     def refusal(self, whole: Part) -> str | None:
         return None  # any posterior will do: the codes are data here
 
@@ -78,6 +82,8 @@ def fit_prior(
             f"fit_prior gives one model another prior, and this LatentModel has {model.members} members, whose codes "
             "have nothing in common: fit it to one of them, model.member(0), or train with members=1"
         )
+    if "device" in settings:
+        raise UsageError("a prior is fitted where its model is: move the model, and leave device out")
     rows = fitted.rows(data, seed, context=context)
     codes = _codes(model, rows, seed)
     embedded = model.likelihood.seen(model.likelihood.observe(rows.x[:1000]))

@@ -56,8 +56,7 @@ class Room:
         copies = 4 + bool(settings.average) + kept + low
         rows = batches.x.nbytes if isinstance(batches, InMemory) else 0
         batch = -(-min(settings.batch, batches.rows or settings.batch) // settings.accumulate)
-        draws = getattr(objective, "samples", 1) * getattr(objective, "groups", 1)
-        return cls(copies, batch, draws, rows, free_memory(), _free_on(device), settings.recompute)
+        return cls(copies, batch, objective.draws, rows, free_memory(), _free_on(device), settings.recompute)
 
     def set_up(self, model: LatentModel, event: Shape, examples: Tensor, seed: int) -> None:
         """Make the weights, and refuse what cannot fit before any of it is taken (`MachineError`). Errors as for `setup`."""

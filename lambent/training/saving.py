@@ -73,8 +73,7 @@ def _kept(run: Run, rows: Tensor, generator: torch.Generator, recompute: bool) -
 
     model = run.model
     context = torch.zeros(len(rows), model.context, device=run.device) if model.context else None
-    draws = getattr(run.objective, "draws", 1)
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x), recomputing(recompute, pack):
-        trace = model.trace(rows, draws, from_posterior(generator), context)
+        trace = model.trace(rows, run.objective.draws, from_posterior(generator), context)
         _ = trace.log_px.sum() + (trace.kl.sum() if model.latent.density else 0.0)
     return sum(storage.nbytes() for storage in storages.values())

@@ -80,6 +80,8 @@ def test_what_it_refuses(
         ("evaluate", image_run, "--generated=30", "--features", "space.pt"): "is a .safetensors file",
         ("evaluate", table_run, "--generated=30", "--features", "space.safetensors"): "--features is of pictures",
         ("evaluate", tmp_path / "none", "--generated=30"): "none",
+        ("evaluate", image_run, "--features", "space.safetensors"): "give --generated N with it",
+        ("report", image_run, "--features", "space.safetensors", "--out", "page.html"): "give --generated N with it",
         ("report", table_run, "--generated=30", "--samples=2", "--out", "page.html"): "judges pictures; of a table",
     }
     for arguments, words in cases.items():

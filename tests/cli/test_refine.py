@@ -80,6 +80,21 @@ def test_the_same_again(lambent: Run, far_run: Path) -> None:
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+def test_a_prior_without_weights_is_a_run_like_others(lambent: Run, far_run: Path) -> None:
+    """Nothing is fitted; what stood in the folder goes all the same, and what was told is written down."""
+    assert lambent("refine", far_run, *QUICK, "--out", "new").status == 0
+    done = lambent("refine", far_run, "--prior=Standard", "--out", "new", "--force", "--json")
+    assert done.status == 0, done.err
+    told = json.loads(done.out)
+    assert "config.yaml" in told["files"]
+    assert not Path("new/history.jsonl").exists()
+    assert strict.read("new/config.yaml")["refine"]["prior"] == {"type": "Standard"}
+    kl = told["metrics"]["kl"]
+    assert kl["after"]["value"] == kl["before"]["value"]  # it had that prior before
+    assert lambent("refine", "--config", "new/config.yaml", "--out", "again").status == 0
+    assert strict.read("again/config.yaml")["refine"] == strict.read("new/config.yaml")["refine"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -114,3 +129,5 @@ def test_in_python_the_old_model_stays() -> None:
     assert type(found.model.latent.prior).__name__ == "Diffusion"
     assert found.provenance["refined"]["from"] == {"type": "Standard"}
     assert len(found.provenance["refined"]["history"]["loss"]) == 2
+    with pytest.raises(package.UsageError, match="move the model, and leave device out"):
+        package.refine(model, x, "Standard", device="cpu")

@@ -74,6 +74,9 @@ def test_what_cannot_go_together_is_refused(trained: Path, capsys: pytest.Captur
     photos, model = trained / "photos", trained / "run"
     cases = {
         "holds several photographs": ("reconstruct", model, photos, "--tiles", "auto", "--out", trained / "x.png"),
+        "give one of the two": (
+            "reconstruct", model, photos / "0.png", "--tiles", "auto", "--levels", "--out", trained / "x.png",
+        ),
         "name the file or the folder": ("score", model, "--tiles", "auto", "--out", trained / "x.csv"),
         "leave --resize and --split out": (
             "score", model, photos, "--tiles", "auto", "--resize", "--out", trained / "x.csv",

@@ -14,7 +14,9 @@ from lambent.model.latents import Codebook, Flat, Grid, Ladder, Latent
 from lambent.model.likelihoods import Bernoulli, Gaussian
 from lambent.model.networks import Conv, Mlp, Network, ResNet
 from lambent.model.posteriors import Point
-from lambent.objectives import BetaTc, Elbo, Iwae, Objective
+from lambent.model.priors import Mixture
+from lambent.objectives import BetaTc, Elbo, InfoVae, Iwae, Lagging, Objective
+from lambent.tasks.prior import fit_prior
 from lambent.training import room
 from lambent.training.fitting import fit, prepared
 from lambent.training.run import Run
@@ -93,7 +95,17 @@ def test_a_training_in_parts_reaches_what_the_whole_reaches() -> None:
 
 @pytest.mark.parametrize(
     "objective",
-    [BetaTc(), Elbo(free_bits=0.1), Elbo(trim=0.1), Elbo(capacity=3.0), Elbo(beta="auto"), Elbo(floor=1.0)],
+    [
+        BetaTc(),
+        InfoVae(),
+        Lagging(),
+        Elbo(free_bits=0.1),
+        Elbo(free_group=0.1),
+        Elbo(trim=0.1),
+        Elbo(capacity=3.0),
+        Elbo(beta="auto"),
+        Elbo(floor=1.0),
+    ],
     ids=repr,
 )
 def test_what_looks_at_a_whole_batch_is_not_taken_in_parts(objective: Objective) -> None:
@@ -184,3 +196,11 @@ def test_a_hierarchy_of_maps_recomputed_learns_the_same() -> None:
         fit(model, Elbo(settle=0.5), IMAGES.round(), epochs=4, batch=16, precision="fp32", device="cpu", **settings)
         trained.append(model.state_dict())
     assert all(torch.equal(trained[0][name], trained[1][name]) for name in trained[0])
+
+
+def test_a_prior_alone_is_fitted_in_parts() -> None:
+    model = LatentModel(Flat(3, posterior=Point()), Gaussian(), Mlp(8, 1)).setup(tuple(IMAGES.shape[1:]), IMAGES)
+    whole, parts = (
+        fit_prior(model, IMAGES, Mixture(2), epochs=2, batch=16, precision="fp32", accumulate=n) for n in (1, 2)
+    )
+    assert parts["loss"] == pytest.approx(whole["loss"], rel=1e-4)

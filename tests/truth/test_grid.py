@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Independent, MultivariateNormal, Normal, kl_divergence
 
-from lambent.metrics.bound import bounds
+from lambent.metrics.bound import OF_A_UNIT, bounds, held
 from lambent.model import LatentModel
 from lambent.model.latents import Grid
 from lambent.model.likelihoods import Bernoulli, Gaussian
@@ -282,3 +282,31 @@ def test_it_learns_stripes(device: torch.device) -> None:
         device=device.type,
     )  # fmt: skip
     assert math.log(2) - 0.05 < -float(bounds(model, stripes, 64).bound.mean()) < 4
+
+
+# ---- memory of its bounds ----------------------------------------------------------------------------------------
+
+
+def test_memory_of_evaluation_counts_the_widest_map_that_each_code_has() -> None:
+    latent = Grid("1x1 /2x1", channels=(2,), width=(4, 48), squeeze=0.5)
+    model = LatentModel(latent, Bernoulli(), Conv((4, 5), 8)).setup(EVENT)
+    assert held(model) == 48 * 4 * 4  # the state at the finest level; no layer of the decoder has as many numbers
+    wide = LatentModel(Grid("/2x9", channels=(8,), width=(4,)), Bernoulli(), Conv((4, 5), 8)).setup(EVENT)
+    assert held(wide) == OF_A_UNIT * 9 * 8 * 4 * 4  # what the nodes of all groups keep till the end
+
+
+def test_a_chunk_of_many_samples_stays_within_its_numbers(pictures: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    latent = Grid("1x1 /2x1", channels=(2,), width=(4, 48))
+    model = away(LatentModel(latent, Bernoulli(), Conv((4, 5), 8)).setup(EVENT))
+    monkeypatch.setattr("lambent.metrics.bound.BUDGET", 100 * held(model))
+    whole = 0
+
+    def look(_: object, __: object, out: object) -> None:
+        nonlocal whole
+        if isinstance(out, Tensor):
+            whole = max(whole, out.numel())
+
+    for layer in model.latent.modules():
+        layer.register_forward_hook(look)
+    bounds(model, pictures.cpu(), 1000)
+    assert whole <= 100 * held(model)

@@ -138,3 +138,12 @@ def test_a_code_that_the_elbo_lets_collapse_stays_in_use(device: torch.device) -
     assert found["Elbo"][0] < 0.1
     assert found["Lagging"][0] > 2
     assert found["Lagging"][1] > found["Elbo"][1] + 0.4
+
+
+def test_information_is_the_same_however_many_codes_are_looked_at_together(
+    small_model: Build, x: Tensor, seed: Seed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = small_model().infer(x, 1, from_posterior(seed(0)))[0]
+    together = information(node)
+    monkeypatch.setattr("lambent.model.trace.PAIRED", 1)
+    torch.testing.assert_close(information(node), together)

@@ -184,6 +184,9 @@ def test_what_knows_the_size_is_named() -> None:
     mixture = LatentModel(Grid("/4x1", prior=Mixture(2)), lambent.Bernoulli(), Conv((4, 4), 8)).setup((1, 8, 8))
     with pytest.raises(UsageError, match="Grid, the latent"):
         Tiles.of(mixture)
+    sized = LatentModel(Grid("1x1 7x1 14x1", width=(4,)), lambent.Bernoulli(), Conv((4, 4), 8)).setup((1, 28, 28))
+    with pytest.raises(UsageError, match="pictures of 1×28×28 alone, for weights of Grid, the latent"):
+        Tiles.of(sized)  # at another size there is another number of steps between its maps
     whole = LatentModel(Grid("1x1 /4x1", width=(4,)), lambent.Bernoulli(), Conv((4, 4), 8)).setup((1, 16, 16))
     with pytest.raises(UsageError, match="some of its maps are of one size"):
         Tiles.of(whole)

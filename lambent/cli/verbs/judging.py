@@ -11,8 +11,7 @@ from lambent.cli import output
 from lambent.cli.folder import opened
 from lambent.cli.reading import larger
 from lambent.cli.reading.flags import Parser, filled, import_modules, whole
-from lambent.cli.reading.sources import settled
-from lambent.cli.verbs.judging_pictures import of_pictures, tell_pictures
+from lambent.cli.verbs.judging_pictures import of_pictures, tell_pictures, unseen_source
 from lambent.cli.voice import Voice
 from lambent.data import Encoded, Image, Table
 from lambent.data.conditions import named
@@ -83,6 +82,12 @@ def add_features(parser: Any) -> None:
         help="of pictures: the feature space to measure in, a .safetensors that was kept (made if it is not there) or a network "
         "as .onnx; default: one learned from the training pictures, kept in the run's folder",
     )
+
+
+def refuse_features(options: Namespace) -> None:
+    """`UsageError` for a feature space where no pictures are judged."""
+    if options.features is not None and options.generated is None and options.against is None:
+        raise UsageError("--features says what drawn pictures are measured by: give --generated N with it")
 
 
 def judged(options: Namespace, voice: Voice) -> int:
@@ -188,10 +193,7 @@ def _real(options: Namespace, fitted: Fitted, folder: Path, voice: Voice) -> tup
 
     DATA other than the run's own are rows that it has not seen.
     """
-    other = options.holdout or options.data
-    request = fitted.provenance.get("request") or {}
-    if other is not None and settled(other) == request.get("source"):
-        other = None
+    other = unseen_source(options, fitted)
     unseen = None if other is None else _table(other)
     try:
         real = _recorded(fitted, "train", folder, voice)

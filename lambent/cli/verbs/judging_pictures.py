@@ -62,10 +62,7 @@ def space_of(named: str | None, folder: Path, pictures: Any, labels: Any, voice:
 def _real(options: Namespace, fitted: Fitted, folder: Path, voice: Voice) -> tuple[Encoded, Encoded | None]:
     """Training pictures and, where there are enough, others; DATA other than the run's own are such."""
     assert fitted.modality is not None
-    request = fitted.provenance.get("request") or {}
-    other = options.holdout or options.data
-    if other is not None and settled(other) == request.get("source"):
-        other = None
+    other = unseen_source(options, fitted)
     size = max(1, int(np.prod(fitted.modality.event)))
     most = min(MOST_REAL, MOST_BYTES // size)
     real = larger.drawn(larger.recorded(fitted.provenance, fitted.modality, "train", folder, voice), most)
@@ -83,6 +80,13 @@ def _real(options: Namespace, fitted: Fitted, folder: Path, voice: Voice) -> tup
         voice.note(f"{len(unseen)} test pictures are too few to tell a memory from a model; name others with --holdout")
         return real, None
     return real, larger.drawn(unseen, most)
+
+
+def unseen_source(options: Namespace, fitted: Fitted) -> str | None:
+    """The file or folder of rows that a run has not seen: what was named, unless it is the run's own data."""
+    named: str | None = options.holdout or options.data
+    request = fitted.provenance.get("request") or {}
+    return None if named is None or settled(named) == request.get("source") else named
 
 
 def _bytes(fitted: Fitted, encoded: Encoded) -> Any:

@@ -24,7 +24,7 @@ from lambent.cli.reading.flags import (
 )
 from lambent.cli.verbs import tiled
 from lambent.cli.verbs.carry import metric_rows
-from lambent.cli.verbs.judging import add_judging, is_run, judged
+from lambent.cli.verbs.judging import add_judging, is_run, judged, refuse_features
 from lambent.cli.verbs.tiled import add_tiles
 from lambent.cli.voice import Voice
 from lambent.data import Encoded
@@ -61,6 +61,7 @@ def evaluate(arguments: Sequence[str]) -> int:
     add_judging(parser)
     options = common(parser, machine=True).read(arguments)
     voice = Voice.of(options)
+    refuse_features(options)
     if options.generated or options.against or not is_run(options.run):
         return judged(options, voice)
     path, fitted, encoded = opened_with_rows(options, voice)

@@ -48,6 +48,7 @@ class Refining:
         start = _Start(self.folder, {**self.asked, "run": str(path.parent.resolve())})
         try:
             found = self._fitted(given, train, path.parent, start)
+            start.write()  # a prior without weights has not been fitted, and has not begun
             found.save(self.folder / run_folder.MODEL)
             suit(given.model, "auto")
             self.voice.step("evaluating with the prior that it had")
@@ -122,8 +123,14 @@ class _Start(Quiet):
         self.folder, self.tree, self.begun = folder, tree, False
 
     def on_start(self, run: Run) -> None:
-        self.begun = True
         self.tree["fit"] = {**self.tree["fit"], "epochs": run.epochs, "precision": run.precision}
+        self.write()
+
+    def write(self) -> None:
+        """Once."""
+        if self.begun:
+            return
+        self.begun = True
         run_folder.emptied(self.folder)
         head = "# How this run was refined. The same again: lambent refine --config THIS-FILE --out ANOTHER-FOLDER\n"
         write_text(self.folder / run_folder.CONFIG, head + strict.dumped({"lambent": 1, "refine": self.tree}))

@@ -13,7 +13,7 @@ from lambent.cli.reading.flags import IMPORTS, Parser, add_rows, add_run, common
 from lambent.cli.reading.larger import drawn
 from lambent.cli.reading.words import in_line
 from lambent.cli.verbs.carry import metrics_text
-from lambent.cli.verbs.judging import MOST, add_features
+from lambent.cli.verbs.judging import MOST, add_features, refuse_features
 from lambent.cli.verbs.judging_pictures import of_pictures
 from lambent.cli.verbs.measure import add_samples, opened_with_rows
 from lambent.cli.voice import Voice
@@ -65,6 +65,7 @@ def report(arguments: Sequence[str]) -> int:
 
 def _of_samples(options: Namespace, fitted: Fitted, voice: Voice) -> list[Section]:
     """What samples are worth, where that was asked."""
+    refuse_features(options)
     if options.generated is None:
         return []
     if not isinstance(fitted.modality, Image):

@@ -69,6 +69,8 @@ def reconstruct(options: Namespace, path: Path, voice: Voice) -> int:
     """One photograph through its code and back, at its own size."""
     if path.suffix.lower() not in (".png", ".npz"):
         raise UsageError(f"--out {path}: a photograph can be written as .png or .npz")
+    if options.levels:
+        raise UsageError("--levels shows rows by their levels, and --tiles one photograph by all: give one of the two")
     tiles, context = _opened(options, voice)
     _, x = _one(tiles, options)
     made = tiles.picture(tiles.reconstruct(x, context))

@@ -10,13 +10,9 @@ from lambent.errors import DataError, UsageError, nearest
 from lambent.machine import PRESETS, Machine
 from lambent.part import Shape, Spec, elements
 
-COARSEST = (
-    4  # pixels of the shorter side of the coarsest map that still has places; above it stands one of a single place
-)
-OF_MAPS, OF_PIXELS = (
-    45,
-    45,
-)  # bytes that a step keeps in float32 of each channel of a group's map; of each channel of a logistic
+COARSEST = 4  # pixels of the shorter side of the coarsest map that has places; above it stands one of a single place
+OF_MAPS = 45  # bytes that a step keeps in float32 of each channel of a group's map
+OF_PIXELS = 45  # and of each channel of a logistic
 SHARE = 0.25  # of the free memory that a step may take
 MOST_PARTS = 4  # in which a batch is taken before blocks are computed again
 AGAIN = 0.5  # of what is kept, where blocks are computed again

@@ -126,6 +126,14 @@ class Latent(Part):
         """What the steps of an epoch told of the codes beside the bound, for the history; the next epoch begins anew."""
         return {}
 
+    def _held_by(self) -> list[str]:
+        """The names of the priors that are over such codes, and lie where these do."""
+        return [
+            name
+            for name, other in registered(Prior).items()
+            if other.discrete == self.discrete and other.support in (None, self.support)
+        ]
+
     def refusal(self, whole: Part) -> str | None:
         network = getattr(whole, "network", None)
         if self.takes == "maps" and network is not None and not network.spatial:
@@ -134,7 +142,7 @@ class Latent(Part):
             return f"{type(self).__name__} takes maps, and {type(network).__name__} gives vectors: use the {instead} network"
         prior = getattr(self, "prior", None)
         if prior is not None and prior.discrete != self.discrete:
-            named = " or ".join(name for name, other in registered(Prior).items() if other.discrete == self.discrete)
+            named = " or ".join(self._held_by())
             kinds = ("numbers", "entries of a codebook")
             of_prior, own = kinds[prior.discrete], kinds[self.discrete]
             name = type(self).__name__
@@ -186,10 +194,7 @@ def _unlike(prior: Prior, latent: Latent) -> str:
     """The refusal of a prior whose codes lie elsewhere than the posterior's."""
     named, given = type(prior).__name__, latent.inference
     alike = [name for name, other in registered(Posterior).items() if other.support == prior.support and other.density]
-    priors = [
-        name for name, other in registered(Prior).items() if other.support == latent.support and not other.discrete
-    ]
-    instead = " or ".join(priors)
+    instead = " or ".join(latent._held_by())
     where, other = LIE[str(prior.support)], LIE[latent.support]
     return (
         f"codes of a {named} prior lie {where}, and those of a {given} posterior {other}: "

@@ -1,8 +1,6 @@
 """Grid: a hierarchy of maps of codes, from coarse to fine."""
 
 import math
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +11,7 @@ from lambent.model.joining import joined
 from lambent.model.latents.base import Encoder, Features, Variational
 from lambent.model.latents.layers import feature_maps, parsed, sizes
 from lambent.model.latents.maps import Block, Larger, Residue, Size, Smaller, Unfolded, convolution
+from lambent.model.lowering import lowered
 from lambent.model.networks.base import ACTIVATIONS, Activation
 from lambent.model.posteriors import Diagonal, Posterior
 from lambent.model.priors import Prior, Standard
@@ -126,7 +125,7 @@ class Grid(Variational):
         return nn.Sequential(convolution(inputs, outputs, 1), Larger(after))
 
     def _begun(self, z: Tensor, context: Tensor | None) -> Tensor:
-        with self._precision(z):
+        with lowered(self.low_precision, z):
             return recomputed(self.afters[0], self.injections[0](joined(z, context)))
 
     def _entered(self, group: int, state: Tensor, context: Tensor | None) -> Tensor:
@@ -134,18 +133,18 @@ class Grid(Variational):
         layer = self.layer_of[group]
         if layer == self.layer_of[group - 1]:
             return state
-        with self._precision(state):
+        with lowered(self.low_precision, state):
             entered: Tensor = self.entries[layer - 1](joined(state, context))
         return entered
 
     def _passed(self, group: int, state: Tensor, z: Tensor) -> Tensor:
-        with self._precision(state):
+        with lowered(self.low_precision, state):
             return recomputed(self.afters[group], state + self.injections[group](z))
 
     def _node(self, group: int, state: Tensor, read: Tensor | None, shape: tuple[int, int]) -> Node:
         """p(z | the state), and q around it where features were read."""
         event = self.shapes_of_levels[group]
-        with self._precision(state):
+        with lowered(self.low_precision, state):
             activated = self.act(state)
             parameters = self.priors[group - 1](activated)
             if read is not None:
@@ -201,7 +200,7 @@ class Grid(Variational):
         assert isinstance(features, list)
         climbed: list[Tensor] = []
         below = features[-1]
-        with self._precision(below):
+        with lowered(self.low_precision, below):
             for up, source in zip(reversed(self.ups), reversed(self.sources), strict=True):
                 if source is None:
                     below = recomputed(up, below)
@@ -209,7 +208,7 @@ class Grid(Variational):
         return climbed[::-1]
 
     def _crowned(self, climbed: list[Tensor]) -> Tensor:
-        with self._precision(climbed[0]):
+        with lowered(self.low_precision, climbed[0]):
             return recomputed(self.crown, climbed[0]).to(self.dtype)
 
     def _read(self, features: Features) -> list[Tensor]:
@@ -219,7 +218,7 @@ class Grid(Variational):
         for layer, maps in enumerate(climbed):
             count = self.plan[layer].groups - (layer == 0)
             if count:
-                with self._precision(maps):
+                with lowered(self.low_precision, maps):
                     read += self.readers[layer](maps).chunk(count, 1)
         return read
 
@@ -254,11 +253,6 @@ class Grid(Variational):
     def dtype(self) -> torch.dtype:
         dtype: torch.dtype = next(self.injections.parameters()).dtype
         return dtype
-
-    def _precision(self, like: Tensor) -> AbstractContextManager[Any]:
-        if self.low_precision is None:
-            return nullcontext()
-        return torch.autocast(like.device.type, dtype=self.low_precision)
 
     def refusal(self, whole: Part) -> str | None:
         if "sphere" in (self.prior.support, self.support):

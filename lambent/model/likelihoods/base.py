@@ -10,6 +10,7 @@ from torch.distributions import Distribution
 
 from lambent.distributions import Observed, centre, independent
 from lambent.errors import DataError
+from lambent.model.lowering import lowered
 from lambent.part import Part, Shape, Spec
 
 Transform = Callable[[Tensor, torch.Generator | None], Tensor]
@@ -80,11 +81,9 @@ class Likelihood(Part):
 
     def computed(self, module: Callable[..., Tensor], *inputs: Any) -> Tensor:
         """What a network inside the likelihood makes of `inputs`, computed as the model's networks are; in their dtype."""
-        if self.low_precision is None:
-            return module(*inputs)
-        with torch.autocast(inputs[0].device.type, dtype=self.low_precision):
+        with lowered(self.low_precision, inputs[0]):
             made = module(*inputs)
-        return made.to(inputs[0].dtype)
+        return made if self.low_precision is None else made.to(inputs[0].dtype)
 
     def observe(self, x: Tensor) -> Tensor:
         """Stored rows → values in the support, floating-point but for tokens."""

@@ -45,12 +45,12 @@ PROTOCOL = (
     "autoencoder is trained for a budget of minutes, a prior of Flat for a third of that; the minutes and epochs that it "
     "became stand in each row, on cores shared with other work. A tenth of the pictures is held out, of Fashion-MNIST the "
     "test set. AT&T at half its size, of Fashion-MNIST 4,000 training pictures drawn at random. Batches of 128, of codebooks "
-    "32 (of AT&T and emoji 128). Codebooks: Finite of 8 · 6 · 5 entries and maps of 1/4 of the picture (AT&T: 1/8); of emoji "
-    "the models of recipes/emoji/nearest.yaml: Nearest of 512 entries, batches of 64 (the transformer: 128), a tenth of the "
-    "training pictures for validation, the transformer by lambent refine. Distances are to the training pictures, in the "
-    "feature space that is named, learned from them: of classes where there are labels, else of views. Reconstructions: "
-    "training pictures through one draw of their codes. Copycat: training pictures with replacement. Entries used: of a "
-    "codebook, by the pictures held out. Times are of drawing and decoding 256 pictures at once."
+    "32 (of Frey, AT&T and emoji 128). Codebooks: Finite of 8 · 6 · 5 entries (Frey: 8 · 5 · 5 · 5) and maps of 1/4 of the "
+    "picture (AT&T: 1/8); of emoji the models of recipes/emoji/nearest.yaml: Nearest of 512 entries, batches of 64 (the "
+    "transformer: 128), a tenth of the training pictures for validation, the transformer by lambent refine. Distances are to "
+    "the training pictures, in the feature space that is named, learned from them: of classes where there are labels, else of "
+    "views. Reconstructions: training pictures through one draw of their codes. Copycat: training pictures with replacement. "
+    "Entries used: of a codebook, by the pictures held out. Times are of drawing and decoding 256 pictures at once."
 )
 COLUMNS = [
     column("data", "Data"),

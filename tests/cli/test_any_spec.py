@@ -21,7 +21,10 @@ from lambent.cli.reading.plan import PARTS, Plan, families, modalities
 from lambent.cli.reading.specs import completed
 from lambent.errors import LambentError, UsageError
 from lambent.model import LatentModel
+from lambent.model.latents import Latent
 from lambent.model.likelihoods import Likelihood
+from lambent.model.networks import Network
+from lambent.model.priors import Prior
 from lambent.part import Part, registered
 
 Spec = dict[str, Any]
@@ -31,6 +34,8 @@ WORDS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=
 # Of fields that take some words alone.
 TAKEN = {
     ("Autoregressive", "kinds"): st.lists(st.sampled_from(["levels", "values", "bins"]), min_size=1, max_size=3),
+    ("Grid", "layers"): st.sampled_from(["1x1 /2x1", "/4x1 /2x2", "1x2"]),
+    ("Finite", "levels"): st.lists(st.integers(2, 8), min_size=1, max_size=3),
     ("Table", "kinds"): st.lists(
         st.sampled_from(["age=count", "a=b=text", " =real", 'say "x", y=ordinal']), max_size=3
     ),
@@ -63,7 +68,7 @@ def value_of(hint: Any, limits: Any, small: bool, depth: int) -> st.SearchStrate
 
 @st.composite
 def spec_of(draw: st.DrawFn, kind: type[Part], small: bool = False, depth: int = 0) -> Spec:
-    """Any part of a family, all fields given."""
+    """Any part of a family, all fields given; small ones hold parts that can serve in them."""
     known = [n for n in registered(kind) if depth == 0 or n != "Mixed"]
     known = [n for n in known if registered(kind)[n].__module__.startswith("lambent.")]
     name = draw(st.sampled_from(known))
@@ -75,6 +80,13 @@ def spec_of(draw: st.DrawFn, kind: type[Part], small: bool = False, depth: int =
         )
         for f in dataclasses.fields(cls)
     }
+    if fields.get("crop") is not None:
+        fields["size"] = None  # of the two one alone may be given
+    if small and issubclass(cls, Latent):
+        served = [
+            n for n, p in registered(Prior).items() if p.discrete == cls.discrete and p.support in (None, "space")
+        ]
+        fields["prior"] = draw(spec_of(Prior, small=True).filter(lambda spec: spec["type"] in served))
     return {"type": name, **fields}
 
 
@@ -108,9 +120,20 @@ def test_any_plan_is_written_and_read_back(parts: Spec) -> None:
 SMALL = st.fixed_dictionaries({name: spec_of(kind, small=True) for name, kind in families().items()})
 
 
-@given(SMALL, st.sampled_from([(1, 6, 5), (4,), (1,)]))
-def test_any_model_is_the_same_in_its_file(parts: Spec, event: tuple[int, ...]) -> None:
+@st.composite
+def company(draw: st.DrawFn) -> tuple[Spec, tuple[int, ...]]:
+    """Small parts, most of which go together, and the shape of a row."""
+    parts = draw(SMALL)
+    if registered(Latent)[parts["latent"]["type"]].takes == "maps":
+        parts["network"] = draw(spec_of(Network, small=True).filter(lambda s: registered(Network)[s["type"]].spatial))
+    spatial = registered(Network)[parts["network"]["type"]].spatial
+    return parts, (1, 6, 5) if spatial else draw(st.sampled_from([(1, 6, 5), (4,), (1,)]))
+
+
+@given(company())
+def test_any_model_is_the_same_in_its_file(assembled: tuple[Spec, tuple[int, ...]]) -> None:
     """Of every set of parts that goes together, the model file gives back the description and the weights."""
+    parts, event = assembled
     objective = parts["objective"]
     try:
         model = LatentModel.from_spec({"type": "LatentModel", **{k: v for k, v in parts.items() if k != "objective"}})

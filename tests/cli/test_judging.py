@@ -111,6 +111,11 @@ def test_pictures_that_a_run_draws(
     same = json.loads(held.out)
     assert "reconstructions" not in same["sets"]
     assert same["rows"]["generated"] == same["rows"]["holdout"] == 40
+    np.save("few.npy", np.zeros((9, 8, 8), dtype=np.uint8))
+    few = lambent("evaluate", image_run, "--against", "few.npy", "--features", tmp_path / "unlearned.safetensors")
+    assert few.status == 3
+    assert "9 pictures are too few to be judged; 20 at least" in few.complaint
+    assert not (tmp_path / "unlearned.safetensors").exists()
     own, copied = (same["sets"][name]["precision"]["value"] for name in ("generated", "copycat"))
     assert own == pytest.approx(copied, abs=0.2)
     table = lambent("evaluate", image_run, "--generated=30", "--features", kept)

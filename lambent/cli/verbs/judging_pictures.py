@@ -15,7 +15,7 @@ from lambent.fitted import Fitted
 from lambent.metrics.samples.learning import learned
 from lambent.metrics.samples.space import Space, opened
 from lambent.tasks.samples import drawing
-from lambent.tasks.samples.judge import LEAST, MOST_REAL, judged
+from lambent.tasks.samples.judge import LEAST, MOST_REAL, check_sets, judged
 from lambent.tasks.samples.judgement import MEASURES, SampleJudgement
 from lambent.tasks.samples.sections import BETTER, written
 
@@ -41,6 +41,7 @@ def of_pictures(options: Namespace, fitted: Fitted, folder: Path, voice: Voice) 
         sets["generated"] = _bytes(fitted, encode_like(fitted.modality, options.against))
     if unseen is not None:
         sets["holdout"] = _bytes(fitted, unseen)
+    check_sets(pictures, sets)  # before a feature space is learned for them
     space = space_of(options.features, folder, pictures, real.labels, voice)
     voice.step(f"judging them beside {len(pictures):,} training pictures, by the features of {space.name}")
     return judged(pictures, sets, None, space, options.seed)

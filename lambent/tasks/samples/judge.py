@@ -58,15 +58,20 @@ def judged(
     real: Bytes, sets: dict[str, Bytes], labels: NDArray[np.int64] | None, features: Any, seed: int
 ) -> SampleJudgement:
     """The same for pictures as bytes, [n, H, W(, 3)], by the name of their set; "generated" is one of them."""
+    check_sets(real, sets)
+    space = features if isinstance(features, Space) else None
+    if space is None:
+        space = learned(real, labels, seed) if features is None else opened(features)
+    return _Judging(real, sets, space, seed).judged()
+
+
+def check_sets(real: Bytes, sets: dict[str, Bytes]) -> None:
+    """Raise `DataError` unless all are enough pictures of one size."""
     for name, pictures in {"real": real, **sets}.items():
         if len(pictures) < LEAST:
             raise DataError(f"{name}: {len(pictures)} pictures are too few to be judged; {LEAST} at least")
         if pictures.shape[1:] != real.shape[1:]:
             raise DataError(f"{name}: pictures of {pictures.shape[1:]}, and the real ones are {real.shape[1:]}")
-    space = features if isinstance(features, Space) else None
-    if space is None:
-        space = learned(real, labels, seed) if features is None else opened(features)
-    return _Judging(real, sets, space, seed).judged()
 
 
 def _pictures(raw: Any, modality: Modality, name: str) -> Bytes:

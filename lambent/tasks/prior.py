@@ -145,7 +145,7 @@ def refine(
 
 
 @torch.no_grad()
-def density_error(fitted: Fitted, data: Any, seed: int = 0, rows: int = 50) -> float | None:
+def density_error(fitted: Fitted, data: Any, seed: int = 0, rows: int = 10) -> float | None:
     """The standard error, in nats a row, that the prior's density brings into a mean bound; None where it is exact.
 
     As the estimate has it that is made with the same signs for all codes: averages over rows do not make it smaller.

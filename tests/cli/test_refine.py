@@ -140,3 +140,16 @@ def test_in_python_the_old_model_stays() -> None:
     assert len(found.provenance["refined"]["history"]["loss"]) == 2
     with pytest.raises(package.UsageError, match="move the model, and leave device out"):
         package.refine(model, x, "Standard", device="cpu")
+
+
+def test_a_prior_whose_densities_take_long_is_evaluated_on_few_unless_told(lambent: Run, far_run: Path) -> None:
+    done = lambent("refine", far_run, "--epochs=1", "--precision=fp32", "--rows=4", "--samples=1", "--out", "costly")
+    assert done.status == 0, done.err
+    usual = lambent("evaluate", "costly", "--json")
+    assert json.loads(usual.out)["samples"] == 8
+    assert "densities of a Diffusion prior take long: 500 rows and 8 samples of each" in usual.err
+    told = lambent("evaluate", "costly", "--samples=2", "--limit=3", "--json")
+    assert (json.loads(told.out)["samples"], json.loads(told.out)["rows"]) == (2, 3)
+    assert "take long" not in told.err
+    plain = lambent("evaluate", far_run, "--json")
+    assert json.loads(plain.out)["samples"] == 32

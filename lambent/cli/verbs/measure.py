@@ -65,6 +65,7 @@ def evaluate(arguments: Sequence[str]) -> int:
     if options.generated or options.against or not is_run(options.run):
         return judged(options, voice)
     path, fitted, encoded = opened_with_rows(options, voice)
+    settle(options, fitted, voice)
     encoded = larger.drawn(encoded, options.limit)
     voice.step(f"evaluating on {len(encoded):,} rows with {options.samples:,} samples each")
     taken = fitted.rows(encoded, options.seed, named(options.given))
@@ -95,6 +96,7 @@ def score(arguments: Sequence[str]) -> int:
     voice = Voice.of(options)
     path = claim(options, output.TABLES)
     if options.tiles is not None:
+        options.samples = options.samples or SAMPLES
         return tiled.score(options, path, voice)
     _, fitted, encoded = opened_with_rows(options, voice)
     if not fitted.model.latent.density:
@@ -102,6 +104,7 @@ def score(arguments: Sequence[str]) -> int:
             "this model's Point posterior has no density, so rows have no score; train with the Diagonal posterior"
         )
     encoded = larger.leading(encoded, options.limit)
+    options.samples = options.samples or usual(fitted)[1]
     if options.by is not None:
         return _score_by_level(fitted, encoded, options, path, voice)
     taken = fitted.rows(encoded, options.seed, named(options.given))
@@ -209,7 +212,27 @@ def embed(arguments: Sequence[str]) -> int:
 def add_samples(parser: Parser) -> None:
     """K, the samples of the bound."""
     reader = whole("--samples", 1, MOST_SAMPLES)
-    parser.add_argument("--samples", type=reader, default=SAMPLES, help=f"K of the K-sample bound (default {SAMPLES})")
+    parser.add_argument(
+        "--samples", type=reader, help=f"K of the K-sample bound (default {SAMPLES}; fewer of costly priors)"
+    )
+
+
+def usual(fitted: Fitted) -> tuple[int | None, int]:
+    """Rows and samples of an evaluation that does not say: all and K, or as few as the prior's densities afford."""
+    prior = getattr(fitted.model.latent, "prior", None)
+    few: tuple[int, int] | None = None if prior is None else prior.affordable
+    return few or (None, SAMPLES)
+
+
+def settle(options: Namespace, fitted: Fitted, voice: Voice, rows: int | None = None) -> None:
+    """Set --limit and --samples where they were not given, `rows` being the usual limit; a costly prior's are told."""
+    few, samples = usual(fitted)
+    if few is not None and (options.limit is None or options.samples is None):
+        name = type(fitted.model.latent.prior).__name__
+        words = f"{few:,} rows and {samples:,} samples of each"
+        voice.note(f"densities of a {name} prior take long: {words}, unless --limit and --samples say")
+    options.limit = options.limit or few or rows
+    options.samples = options.samples or samples
 
 
 def add_options_for_files(parser: Parser) -> None:

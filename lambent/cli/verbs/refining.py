@@ -7,9 +7,11 @@ from typing import Any
 
 from lambent.cli import folder as run_folder
 from lambent.cli.reading import larger, strict
+from lambent.cli.reading.trees import Tree
 from lambent.cli.reading.words import in_line
 from lambent.cli.verbs.carry import conclude, progress_of
 from lambent.cli.verbs.measure import recorded
+from lambent.cli.verbs.refine import EVALUATED
 from lambent.cli.voice import Voice, plain
 from lambent.data import Encoded
 from lambent.data.stored.ondisk import OnDisk
@@ -44,7 +46,6 @@ class Refining:
         if given.modality is None:
             raise UsageError("the model file does not say how its data are read: use lambent.refine in Python")
         train, test = self._rows(given, path.parent)
-        how = self.asked["evaluate"]
         start = _Start(self.folder, {**self.asked, "run": str(path.parent.resolve())})
         try:
             found = self._fitted(given, train, path.parent, start)
@@ -52,6 +53,7 @@ class Refining:
             found.save(self.folder / run_folder.MODEL)
             suit(given.model, "auto")
             self.voice.step("evaluating with the prior that it had")
+            how = self._afforded(found)
             before = evaluate(given, larger.drawn(test, how["rows"]), samples=how["samples"], seed=0)
             _, after = conclude(
                 found, test, how, self.folder, self.voice, lambda after: [section(found, before, after)]
@@ -61,6 +63,12 @@ class Refining:
                 run_folder.emptied(self.folder)
             raise
         self._tell(found, before, after)
+
+    def _afforded(self, found: Fitted) -> Tree:
+        """The rows and samples of the evaluation: as they are asked for, or as few as the new prior's densities afford."""
+        how: Tree = self.asked["evaluate"]
+        few = found.model.latent.prior.affordable
+        return {**how, "rows": few[0], "samples": few[1]} if few and how == EVALUATED else how
 
     def _rows(self, given: Fitted, folder: Path) -> tuple[Encoded, Encoded | OnDisk]:
         """The rows to fit to, and those to test on."""

@@ -15,7 +15,7 @@ from lambent.cli.reading.words import in_line
 from lambent.cli.verbs.carry import metrics_text
 from lambent.cli.verbs.judging import MOST, add_features, refuse_features
 from lambent.cli.verbs.judging_pictures import of_pictures
-from lambent.cli.verbs.measure import add_samples, opened_with_rows
+from lambent.cli.verbs.measure import add_samples, opened_with_rows, settle
 from lambent.cli.voice import Voice
 from lambent.data import Image
 from lambent.disk import strict_json
@@ -32,6 +32,8 @@ from lambent.tasks.samples.judge import LEAST
 from lambent.tasks.samples.sections import sample_sections
 from lambent.tasks.sections import Section
 
+ROWS = 2000  # of a report, unless told
+
 
 def report(arguments: Sequence[str]) -> int:
     """The page of a run, made anew from its model file and its data."""
@@ -44,6 +46,7 @@ def report(arguments: Sequence[str]) -> int:
         options.out or str(beside), (".html",), force, [options.data, run_folder.model_file(options.run)]
     )
     _, fitted, encoded = opened_with_rows(options, voice)
+    settle(options, fitted, voice, ROWS)
     encoded = drawn(encoded, options.limit)
     voice.step(f"evaluating on {len(encoded):,} rows with {options.samples:,} samples each")
     found = evaluate(fitted, encoded, samples=options.samples, seed=0)
@@ -80,9 +83,7 @@ def _for_report() -> Parser:
     add_run(parser)
     add_rows(parser, "rows to test on")
     add_samples(parser)
-    parser.add_argument(
-        "--limit", type=whole("--limit", 1, 10**12), default=2000, help="at most so many rows (default 2000)"
-    )
+    parser.add_argument("--limit", type=whole("--limit", 1, 10**12), help=f"at most so many rows (default {ROWS:,})")
     parser.add_argument(
         "--generated",
         type=whole("--generated", LEAST, MOST),

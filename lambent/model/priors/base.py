@@ -42,6 +42,13 @@ class Prior(Part):
         """Start from codes [n, *shape] of a model that is trained already, where that is better than from nought."""
 
     @property
+    def affordable(self) -> tuple[int, int] | None:
+        """Rows, and samples of each, that an evaluation takes unless told, where one density costs many looks at a network; None:
+        as many as usual.
+        """
+        return None
+
+    @property
     def held(self) -> int:
         """Numbers kept for each code while its density is computed; who computes many densities counts with them."""
         return 0

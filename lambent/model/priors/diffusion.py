@@ -42,6 +42,10 @@ class Diffusion(Prior):
     )
 
     @property
+    def affordable(self) -> tuple[int, int] | None:
+        return (500, 8) if self._signs is None else (20, 1)
+
+    @property
     def held(self) -> int:
         size = elements(self.shape)
         places = size // self.shape[0]

@@ -155,6 +155,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         if f"any_{name}_spec" in metafunc.fixturenames:
             specs = variations(kind)
             metafunc.parametrize(f"any_{name}_spec", specs, ids=[named(s, kind) for s in specs])
+    if "any_vector_prior_spec" in metafunc.fixturenames:  # all but those over entries of a codebook
+        specs = [spec for spec in variations(Prior) if not Prior.from_spec(spec).discrete]
+        metafunc.parametrize("any_vector_prior_spec", specs, ids=[named(s, Prior) for s in specs])
     if "any_role" in metafunc.fixturenames:
         roles = [(name, spec) for name, kind in FAMILIES.items() if name != "objective" for spec in variations(kind)]
         metafunc.parametrize("any_role", roles, ids=[f"{name}-{named(spec, FAMILIES[name])}" for name, spec in roles])

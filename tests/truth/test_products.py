@@ -73,8 +73,8 @@ def test_a_mixture_of_full_covariances_is_exact(tiles: Tiles) -> None:
     assert torch.get_float32_matmul_precision() == "medium"
 
 
-def test_the_density_of_every_prior_is_made_of_exact_products(any_prior_spec: Spec, tiles: Tiles) -> None:
-    prior = Prior.from_spec(any_prior_spec)
+def test_the_density_of_every_prior_is_made_of_exact_products(any_vector_prior_spec: Spec, tiles: Tiles) -> None:
+    prior = Prior.from_spec(any_vector_prior_spec)
     prior.setup((3,), torch.randn(5, 4))
     head = torch.nn.Linear(4, 3)
     p = prior(lambda x: FullNormal(head(x), torch.eye(3).expand(len(x), 3, 3)))

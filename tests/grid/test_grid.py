@@ -1,6 +1,8 @@
 """The cross product of all parts: each combination trains one step and gives one sample, or is refused in a sentence."""
 
 import itertools
+import math
+import random
 import typing
 from collections.abc import Callable
 
@@ -23,6 +25,7 @@ Row = dict[str, Spec]
 Unassembled = Callable[..., tuple[LatentModel, Tensor]]
 FAMILY = {"prior": Prior, "posterior": Posterior}
 FAMILIES = ("latent", "prior", "posterior", "likelihood", "network", "objective")
+SHARE = 12_000  # rows of the whole product that are tried by --slow
 SHARED = ("Flow", "Transformer")  # names of parts of several families
 
 # Every pair of parts that is refused whatever the rest, and what the refusal advises. What is not listed here must work.
@@ -97,7 +100,7 @@ REFUSED = {
         for name in ("Standard", "Mixture", "Vamp", "FlowPrior", "Diffusion", "Sphere")
     },
     **{
-        (name, prior): "use Standard or"
+        (name, prior): "use Standard or|use Sphere or Vamp"
         for name in ("Flat", "Ladder", "Grid")
         for prior in ("Uniform", "TransformerPrior")
     },
@@ -261,10 +264,17 @@ def test_every_pair_in_the_table_is_refused(
 
 
 @pytest.mark.slow
-def test_the_whole_product(smalls: dict[str, list[Spec]], unassembled: Unassembled, device: torch.device) -> None:
+def test_a_share_of_the_whole_product(
+    smalls: dict[str, list[Spec]], unassembled: Unassembled, device: torch.device
+) -> None:
+    """The product has more rows than a machine tries in an hour: so many of them, drawn by a fixed seed."""
+    every = [smalls[family] for family in FAMILIES]
     failures = []
-    for parts in itertools.product(*(smalls[family] for family in FAMILIES)):
-        row = dict(zip(FAMILIES, parts, strict=True))
+    for place in random.Random(0).sample(range(math.prod(map(len, every))), SHARE):
+        row: Row = {}
+        for family, specs in zip(FAMILIES, every, strict=True):
+            place, number = divmod(place, len(specs))
+            row[family] = specs[number]
         try:
             tried(row, unassembled, device)
         except Exception as error:

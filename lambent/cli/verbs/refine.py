@@ -44,7 +44,7 @@ def refine(arguments: Sequence[str]) -> int:
         from lambent.cli.verbs.refining import Refining
 
         command = shlex.join(["lambent", "refine", *arguments])
-        Refining(asked, folder, command, Voice.of(options)).carry_out()
+        Refining(asked, folder, command, Voice.of(options), EVALUATED).carry_out()
     return 0
 
 

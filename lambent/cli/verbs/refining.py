@@ -11,7 +11,6 @@ from lambent.cli.reading.trees import Tree
 from lambent.cli.reading.words import in_line
 from lambent.cli.verbs.carry import conclude, progress_of
 from lambent.cli.verbs.measure import recorded
-from lambent.cli.verbs.refine import EVALUATED
 from lambent.cli.voice import Voice, plain
 from lambent.data import Encoded
 from lambent.data.stored.ondisk import OnDisk
@@ -32,12 +31,13 @@ from lambent.training.threads import suit
 
 @dataclass
 class Refining:
-    """What is asked of a refinement, the folder that it is written to, and the command as typed."""
+    """What is asked of a refinement, the folder that it is written to, the command as typed, and how it is usually evaluated."""
 
     asked: dict[str, Any]
     folder: Path
     command: str
     voice: Voice
+    usual: Tree
 
     def carry_out(self) -> None:
         """Fit, save, evaluate and report; what is begun and not ended is taken away again."""
@@ -68,7 +68,7 @@ class Refining:
         """The rows and samples of the evaluation: as they are asked for, or as few as the new prior's densities afford."""
         how: Tree = self.asked["evaluate"]
         few = found.model.latent.prior.affordable
-        return {**how, "rows": few[0], "samples": few[1]} if few and how == EVALUATED else how
+        return {**how, "rows": few[0], "samples": few[1]} if few and how == self.usual else how
 
     def _rows(self, given: Fitted, folder: Path) -> tuple[Encoded, Encoded | OnDisk]:
         """The rows to fit to, and those to test on."""

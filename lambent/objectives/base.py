@@ -24,10 +24,11 @@ class Loss:
     """What an objective's `forward` returns: the loss of each row [rows], in nats, and what it saw on the way.
 
     seen: parts of the bound per row, unweighted, for the history. trace: the pass itself, for the opponent and for `after`.
-    calibrated: p(x|z) at the scale that fits the batch best, where the objective asked for that.
+    calibrated: p(x|z) at the scale that fits the batch best, where the objective asked for that. forged: what the model made for
+    the opponent to judge, without its graph. within: the loss of the objective that this one is built around.
     """
 
-    __slots__ = ("calibrated", "rows", "seen", "trace")
+    __slots__ = ("calibrated", "forged", "rows", "seen", "trace", "within")
 
     def __init__(
         self,
@@ -35,8 +36,12 @@ class Loss:
         seen: dict[str, Tensor] | None = None,
         trace: Trace | None = None,
         calibrated: Distribution | None = None,
+        forged: tuple[Tensor, ...] = (),
+        within: "Loss | None" = None,
     ) -> None:
         self.rows = rows
+        self.forged = forged
+        self.within = within
         self.seen = {} if seen is None else seen
         self.trace = trace
         self.calibrated = calibrated
@@ -52,6 +57,7 @@ class Objective(Part):
     discrete: ClassVar[bool] = False  # it can teach codes that are entries of a codebook, too
     needs_single: ClassVar[bool] = False  # one latent vector, Gaussian given x
     examined: ClassVar[int] = 0  # rows that it wants to look at after each epoch, by `examine`
+    encodes: ClassVar[bool] = True  # it teaches q(z|x), too
     needs_space: ClassVar[bool] = False  # codes may lie anywhere, as they cannot on a sphere
     standard_prior = False  # made for N(0, I), as what disentangles is: a prior that the data suggest gives way
 
@@ -74,7 +80,21 @@ class Objective(Part):
         """The network trained against the model: `self.discriminator`, where `setup` made one."""
         return self._modules.get("discriminator")
 
-    def rival(
+    @property
+    def betas(self) -> tuple[float, float]:
+        """Of Adam's moments, of the model and of the opponent: the shares that they keep in a step."""
+        return (0.9, 0.999)
+
+    @property
+    def opponent_pace(self) -> float:
+        """The factor on the learning rate for the opponent."""
+        return 1.0
+
+    def told(self) -> dict[str, float | None]:
+        """What the steps of an epoch told beside the bound, for the history; the next epoch begins anew."""
+        return {}
+
+    def contest(
         self,
         model: LatentModel,
         loss: Loss,

@@ -1,16 +1,14 @@
 """Objectives with an opponent: one loop serves them all."""
 
-import itertools
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from lambent.model import LatentModel
 from lambent.model.trace import from_posterior
 from lambent.objectives.base import Loss, Objective, seen
+from lambent.objectives.judges_of_codes import judge_of_codes
 from lambent.part import Part, option
-from lambent.seeds import seeded
 
 
 class Factor(Objective):
@@ -28,12 +26,7 @@ class Factor(Objective):
     depth: int = option("hidden layers of the rival", default=4, minimum=1, maximum=1000)
 
     def setup(self, model: LatentModel, seed: int = 0) -> None:
-        sizes = [sum(model.latent.sizes_of_levels), *[self.width] * self.depth]
-        layers: list[nn.Module] = []
-        with seeded(torch.Generator().manual_seed(seed + 1)):
-            for inputs, outputs in itertools.pairwise(sizes):
-                layers += [nn.Linear(inputs, outputs), nn.LeakyReLU(0.2)]
-            self.discriminator = nn.Sequential(*layers, nn.Linear(sizes[-1], 1))
+        self.discriminator = judge_of_codes(sum(model.latent.sizes_of_levels), self.width, self.depth, 1, seed)
         self.discriminator.to(model.device)
 
     def forward(
@@ -46,7 +39,7 @@ class Factor(Objective):
         rows: Tensor = kl.reshape(-1, len(x))[0] - log_px[0] + self.gamma * total_correlation
         return Loss(rows, seen(log_px, kl), trace)
 
-    def rival(
+    def contest(
         self,
         model: LatentModel,
         loss: Loss,

@@ -106,7 +106,7 @@ class Loop:
         passed = self._update(run.optimizer, taken, rate)
         if run.opponent is not None:
             clear(run.opponent)  # the first loss passed through it
-            rival = run.objective.rival(run.model, loss, run.generator, context)
+            rival = run.objective.contest(run.model, loss, run.generator, context)
             assert rival is not None
             rival.mean().backward()
             # The limit is of the first loss: the opponent's own is on another scale, and need only be finite.
@@ -161,7 +161,7 @@ class Loop:
             run.average.take(run.step)
         row = self._summed()
         row["learning_rate"] = self._rate(run.step - 1)  # a run resumed at the epoch's end has made no step yet
-        row |= run.model.latent.told()
+        row |= run.model.latent.told() | run.objective.told()
         row |= validated(run)
         examined(run)
         row |= {"skipped": run.skipped, "seconds": (run.history.get("seconds") or [0.0])[-1] + seconds}  # type: ignore[operator]

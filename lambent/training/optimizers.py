@@ -24,11 +24,17 @@ class Adam(torch.optim.AdamW):
 
 
 def adam(
-    groups: list[dict[str, Any]], learning_rate: float, weight_decay: float, device: torch.device
+    groups: list[dict[str, Any]],
+    learning_rate: float,
+    weight_decay: float,
+    device: torch.device,
+    betas: tuple[float, float] = (0.9, 0.999),
 ) -> torch.optim.AdamW:
     """AdamW in one kernel where the device has it. Loshchilov & Hutter, Decoupled Weight Decay Regularization, 2019."""
     fused = device.type in ("cpu", "cuda")
-    return Adam(groups, lr=learning_rate, weight_decay=weight_decay, fused=fused, foreach=None if fused else True)
+    return Adam(
+        groups, lr=learning_rate, betas=betas, weight_decay=weight_decay, fused=fused, foreach=None if fused else True
+    )
 
 
 def grouped(roots: Iterable[nn.Module], parameters: list[nn.Parameter], decaying: bool) -> list[dict[str, Any]]:

@@ -62,8 +62,14 @@ class Run:
         rivals = {id(p) for p in opponent}
         own = [p for p in (*self.model.parameters(), *self.objective.parameters()) if id(p) not in rivals]
         roots, rate, decay = (self.model, self.objective), settings.learning_rate, settings.weight_decay
-        self.optimizer = adam(grouped(roots, own, bool(decay)), rate, decay, self.device)
-        self.opponent = adam(grouped(roots, opponent, bool(decay)), rate, decay, self.device) if opponent else None
+        betas = self.objective.betas
+        self.optimizer = adam(grouped(roots, own, bool(decay)), rate, decay, self.device, betas)
+        self.opponent: torch.optim.AdamW | None = None
+        if opponent:
+            groups = grouped(roots, opponent, bool(decay))
+            for group in groups:
+                group["pace"] *= self.objective.opponent_pace
+            self.opponent = adam(groups, rate, decay, self.device, betas)
         self.clip = Clip([self.model], settings.clip) if settings.clip else None
         self.generator = torch.Generator(self.device).manual_seed(stream(self.seed, "training noise"))
         self.average = Average(self.model, settings.average) if settings.average else None
@@ -90,7 +96,7 @@ class Run:
     @property
     def bounded(self) -> bool:
         """Whether there is a bound to report: a posterior without density has none, and no KL."""
-        return self.objective.bounded and self.model.latent.density
+        return self.objective.bounded and self.model.latent.density and self.model.likelihood.normalized
 
     @property
     def finite(self) -> bool:

@@ -94,7 +94,7 @@ def test_both_parts_of_the_bound_are_recorded_without_their_graph(
 def test_rival_has_a_loss_for_each_row_of_its_own(any_objective_spec: Spec, ready: Ready, seed: Seed) -> None:
     objective, model, x = ready(any_objective_spec)
     first = objective(model, x, seed(0))
-    loss = objective.rival(model, first, seed(1))
+    loss = objective.contest(model, first, seed(1))
     if objective.opponent is None:
         assert loss is None
         return
@@ -103,7 +103,7 @@ def test_rival_has_a_loss_for_each_row_of_its_own(any_objective_spec: Spec, read
     loss.mean().backward()
     assert all(p.grad is None for p in model.parameters()), "the opponent must not teach the model"
     assert all(torch.isfinite(p.grad).all() for p in objective.opponent.parameters())
-    assert torch.equal(loss, objective.rival(model, first, seed(1)))
+    assert torch.equal(loss, objective.contest(model, first, seed(1)))
 
 
 def test_weights_of_an_objective_come_from_its_seed(objective_spec: Spec, ready: Ready) -> None:

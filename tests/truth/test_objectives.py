@@ -467,7 +467,7 @@ def test_rival_learns_the_total_correlation(correlation: float, small_model: Bui
     optimizer = torch.optim.Adam(objective.opponent.parameters(), 3e-3)
     generator = torch.Generator(device).manual_seed(0)
     for step in range(400):
-        loss = objective.rival(model, passed(codes[(step * 500) % 4000 :][:500]), generator)
+        loss = objective.contest(model, passed(codes[(step * 500) % 4000 :][:500]), generator)
         assert loss.shape == (500,)
         optimizer.zero_grad()
         loss.mean().backward()

@@ -26,6 +26,9 @@ class Latent(Part):
 
     single: ClassVar[bool] = False  # True: one vector with one posterior, which some objectives need
     takes: ClassVar[Literal["vector", "maps"]] = "vector"  # maps: the pyramid of a spatial network, the finest first
+    grouped: ClassVar[bool] = (
+        False  # the context only tells which rows share a part of the code, and no network reads it
+    )
     discrete: ClassVar[bool] = False  # codes are entries of a codebook, and the prior one over their numbers
     inferring: ClassVar[tuple[str, ...]] = ("posterior",)  # the modules in it that q(z|x) alone goes through
 
@@ -108,6 +111,11 @@ class Latent(Part):
     @abstractmethod
     def origin(self) -> str:
         """What p(z) of the top level is, as a name for sentences."""
+
+    @property
+    def encodes(self) -> bool:
+        """Whether there is a q(z|x) at all: a model of a GAN has none."""
+        return True
 
     @property
     def support(self) -> str:

@@ -34,6 +34,8 @@ class Likelihood(Part):
         False  # its log-probability is a sum over elements, made by `over`: some may be missing
     )
 
+    normalized: ClassVar[bool] = True  # False: its terms are no log-probabilities, and no bound is claimed with them
+    forgeable: ClassVar[bool] = False  # `forged` has a gradient in the raw output
     reparameterized: ClassVar[bool] = False  # its draws have a gradient in the raw output
 
     def __post_init__(self) -> None:
@@ -135,6 +137,10 @@ class Likelihood(Part):
     def shown(self, px: Distribution) -> Tensor:
         """How p(x | z) is looked at: one row of its support, [*batch, *event]; its centre, unless a likelihood knows better."""
         return centre(px)
+
+    def forged(self, px: Distribution) -> Tensor:
+        """The centre of p(x | z) as the encoder reads rows, [*batch, *seen], with its gradient: what a rival is shown of it."""
+        return self.seen(self.shown(px))
 
     def start(self, observed: Tensor) -> Tensor | None:
         """The raw output, [*raw], that suits these observed rows on the whole: where a decoder starts. None: anywhere."""

@@ -1,6 +1,6 @@
 """Objectives: what training minimizes, in nats per row."""
 
-from lambent.objectives.base import Annealing, Loss, Objective, suggested_latent
+from lambent.objectives.base import Annealing, Loss, Objective, suggested_latent, without_encoder
 from lambent.objectives.bounds import Ciwae, Iwae, Miwae, Piwae
 from lambent.objectives.elbo import Elbo
 from lambent.objectives.factor import Factor
@@ -25,4 +25,5 @@ __all__ = [
     "Piwae",
     "Wae",
     "suggested_latent",
+    "without_encoder",
 ]

@@ -27,10 +27,11 @@ class Loss:
 
     seen: parts of the bound per row, unweighted, for the history. trace: the pass itself, for the opponent and for `after`.
     calibrated: p(x|z) at the scale that fits the batch best, where the objective asked for that. forged: what the model made for
-    the opponent to judge, without its graph. within: the loss of the objective that this one is built around.
+    the opponent to judge, without its graph. within: the loss of the objective that this one is built around. real: the rows of the
+    data as the opponent sees them. balance: the factor that evens two losses out, where there is one.
     """
 
-    __slots__ = ("calibrated", "forged", "rows", "seen", "trace", "within")
+    __slots__ = ("balance", "calibrated", "forged", "real", "rows", "seen", "trace", "within")
 
     def __init__(
         self,
@@ -40,8 +41,12 @@ class Loss:
         calibrated: Distribution | None = None,
         forged: tuple[Tensor, ...] = (),
         within: "Loss | None" = None,
+        real: Tensor | None = None,
+        balance: Tensor | None = None,
     ) -> None:
         self.rows = rows
+        self.real = real
+        self.balance = balance
         self.forged = forged
         self.within = within
         self.seen = {} if seen is None else seen
@@ -156,7 +161,7 @@ class Objective(Part):
             )
         if reason := _unencoded(self, latent):
             return reason
-        if not latent.density and latent.learned:
+        if self.encodes and not latent.density and latent.learned:
             return (
                 f"a {given} posterior gives the {latent.origin} prior nothing to learn from: "
                 "use the Standard prior, and fit_prior after training"
@@ -195,11 +200,6 @@ def _unencoded(objective: Objective, latent: Latent) -> str | None:
         return (
             f"{name} trains an encoder, and with the Absent posterior there is none: use the Diagonal posterior, or the Gan "
             "objective"
-        )
-    if not latent.encodes and latent.learned:
-        return (
-            f"without an encoder, as with the Absent posterior, the {latent.origin} prior has no codes to learn from: "
-            "use the Standard prior"
         )
     return None
 

@@ -77,8 +77,8 @@ def _tell(path: Path, beside: Path | None, fitted: Fitted, found: Inverted, opti
     """Write the pictures, and say how near the codes came."""
     if beside is not None:
         white = 255 if fitted.modality is None else fitted.modality.white
-        pairs = [picture_levels(fitted, x[:SHOWN]) for x in (found.rows.x, found.made)]
-        output.write_grid(beside, output.paired(*pairs, white=white), white)
+        above, below = (picture_levels(fitted, x[:SHOWN]) for x in (found.rows.x, found.made))
+        output.write_grid(beside, output.paired(above, below, white=white), white)
     error = found.error.numpy()
     units = [code.flatten(1).shape[1] for code in found.codes]
     facts = {"out": str(path), "pictures": None if beside is None else str(beside), "rows": len(error), "units": units}

@@ -103,18 +103,17 @@ def interpolate(arguments: Sequence[str]) -> int:
         raise UsageError(f"--from names {len(options.start)} rows and --to {len(options.end)}; they go in pairs")
     if options.codes is not None:
         fitted, codes, given = opened_with_codes(options, [*options.start, *options.end])
-        ends = [
-            [level[side] for level in codes] for side in (slice(len(options.start)), slice(len(options.start), None))
-        ]
-        context = None if given is None else given[: len(options.start)]
-        walks = explore.walk(fitted, *ends, options.steps, options.path, context)
+        pairs = len(options.start)
+        start, end = [level[:pairs] for level in codes], [level[pairs:] for level in codes]
+        context = None if given is None else given[:pairs]
+        walks = explore.walk(fitted, start, end, options.steps, options.path, context)
     else:
         _refuse_given(options)
         _, fitted, found = opened_with_rows(options, voice)
         taken = fitted.rows(in_memory(found), options.seed)
-        start, end = _picked(taken, options.start, "--from"), _picked(taken, options.end, "--to")
+        first, last = _picked(taken, options.start, "--from"), _picked(taken, options.end, "--to")
         walks = explore.interpolate(
-            fitted, start.x, end.x, options.steps, options.path, start.context, context_end=end.context
+            fitted, first.x, last.x, options.steps, options.path, first.context, context_end=last.context
         )
     pairs, steps = walks.shape[:2]
     lead = {"pair": np.repeat(np.arange(pairs), steps), "step": np.tile(np.arange(steps), pairs)}

@@ -252,7 +252,7 @@ def save(path: str | Path, fitted: Fitted | LatentModel) -> Path:
         "model": model.spec(),
         "event": list(model.event_shape),
         "modality": None if modality is None else _described(modality),
-        "provenance": {**fitted.provenance, "versions": versions()},
+        "provenance": {**fitted.provenance, **model.likelihood.described(), "versions": versions()},
         **({"calibration": fitted.calibration} if fitted.calibration else {}),
         **({} if fitted.detection is None else {"detection": fitted.detection.described()}),
     }

@@ -8,6 +8,7 @@ from lambent.distributions.explicit import Axes, Explicit, FromNoise, centre, co
 from lambent.distributions.limits import SCALE_RANGE, limited
 from lambent.distributions.logistic import LogisticPixels
 from lambent.distributions.mixtures import NormalMixture, UnitMixture
+from lambent.distributions.perceived import Perceived
 from lambent.distributions.rounded import Rounded
 from lambent.distributions.shaped import Shaped, ShapedNoise, shaped, vector
 from lambent.distributions.sphere import PowerSpherical, UniformSphere
@@ -38,6 +39,7 @@ __all__ = [
     "LogisticPixels",
     "NormalMixture",
     "Observed",
+    "Perceived",
     "PowerSpherical",
     "QuantizedMap",
     "Rounded",

@@ -25,6 +25,7 @@ from lambent.estimators.suited import chosen_objective, settings_of, suits
 from lambent.fitted import Fitted, Rows
 from lambent.metrics.bound import SAMPLES
 from lambent.model import LatentModel, ask_encoder
+from lambent.model.bounded import want_bound
 from lambent.objectives import Objective
 from lambent.part import Spec, elements
 from lambent.progress import shown
@@ -268,8 +269,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         """
         check_is_fitted(self)
         ask_encoder(self.model_)
-        if not self.model_.latent.density:
-            raise UsageError("a Point posterior has no density, so rows have no score: use the Diagonal posterior")
+        want_bound(self.model_, "rows have no score")
         rows = self._rows(X, y, given)
         with shown(self.verbose):
             if per_column:

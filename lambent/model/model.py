@@ -22,7 +22,7 @@ from lambent.model.networks.stacked import apart, by_member, in_turn, stacked
 from lambent.model.starting import start
 from lambent.model.trace import Draw, Node, Trace, fixed, from_posterior, from_prior
 from lambent.part import Part, Shape, option
-from lambent.seeds import seeded
+from lambent.seeds import seeded, stream
 
 EXAMPLES = 1000  # rows that parts which start from data are shown; a likelihood may ask for more
 
@@ -86,6 +86,7 @@ class LatentModel(Part):
             if self.missingness is not None:
                 self.missingness.setup(event)
         if examples is not None:
+            self.likelihood.study(observed, torch.Generator().manual_seed(stream(seed, "feature space")))
             for _, latent, decoder in built:
                 start(self.likelihood, latent, decoder, observed, embedded)
         self._join(built)
@@ -283,9 +284,8 @@ class LatentModel(Part):
             embedded = embedded.repeat(self.members, *[1] * (embedded.dim() - 1))
         with lowered(self.low_precision, embedded):
             features: Features = self.encoder(embedded.to(self.anchor.dtype))
-        if isinstance(features, list):
-            return [each.to(self.anchor.dtype) for each in features]
-        return features.to(self.anchor.dtype)
+        dtype = self.anchor.dtype
+        return [each.to(dtype) for each in features] if isinstance(features, list) else features.to(dtype)
 
     def _decode(
         self, hidden: Tensor, batch: tuple[int, ...], context: Tensor | None, member: Tensor | None = None

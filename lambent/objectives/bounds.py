@@ -79,6 +79,11 @@ class Weighted(Objective):
     def refusal(self, whole: Part) -> str | None:
         if reason := super().refusal(whole):
             return reason
+        if isinstance(whole, LatentModel) and not whole.likelihood.normalized:
+            return (
+                f"{type(self).__name__} weighs samples by p(x|z), and {type(whole.likelihood).__name__} is a distance and no "
+                "log-probability: use the Elbo objective, or the Gaussian or DiscretizedLogistics likelihood"
+            )
         if self.gradient == "doubly" and isinstance(whole, LatentModel) and not _separable(whole):
             return (
                 f"the doubly reparameterized gradient of {type(self).__name__} needs Flat with a Gaussian posterior, "

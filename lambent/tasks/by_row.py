@@ -13,7 +13,7 @@ MOST_LABELS = 50
 
 CAPTIONS = {
     "bound": "The lower bound on log p(x) of every row. A tail at the left holds the rows that the model thinks least likely.",
-    "reconstruction": "−E log p(x|z) of every row. A tail at the right holds the rows that the code does not keep.",
+    "reconstruction": "−E log p(x|z) of every row, or a distance in its place. At the right: what the code loses.",
 }
 TITLES = {"bound": "K-sample bound", "reconstruction": "Reconstruction"}
 

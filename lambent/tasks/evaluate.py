@@ -13,6 +13,7 @@ from lambent.metrics.codebook import codebook_usage
 from lambent.metrics.collapse import ACTIVE, CARRYING, LevelUsage, levels, mutual_information
 from lambent.metrics.directions import Directions
 from lambent.model import LatentModel, ask_encoder
+from lambent.model.bounded import bounding
 from lambent.part import elements
 from lambent.progress import shown
 from lambent.tasks.score import scored
@@ -105,7 +106,8 @@ class Evaluation:
     """The metrics by name, and per latent level, the top first, what its units carry.
 
     Bounds of tables are in the data's own units.
-    by_row: numbers of every row in nats, "bound" (of K samples) and "reconstruction" (−E log p(x|z)); without a density no bound.
+    by_row: numbers of every row in nats, "bound" (of K samples) and "reconstruction" (−E log p(x|z)); no bound where
+    there is none: without a density, or where a distance stands in the place of log p(x|z).
     """
 
     metrics: dict[str, Metric]
@@ -170,8 +172,14 @@ def _measured(values: Tensor, unit: str, meaning: str, scale: float = 1.0) -> Me
 def _bound_metrics(model: LatentModel, found: Bounds, samples: int) -> dict[str, Metric]:
     per_row = "nats per row"
     reconstruction = _measured(-found.log_px, per_row, "−E log p(x|z), the reconstruction term")
-    if not model.latent.density:
-        return {"reconstruction": reconstruction}
+    kl = {"kl": _measured(found.kl, per_row, "KL(q(z|x) ‖ p(z))")} if model.latent.density else {}
+    if not model.likelihood.normalized:
+        lost = (
+            f"what {type(model.likelihood).__name__} has in the place of −log p(x|z): a weighted distance, of no bound"
+        )
+        reconstruction = _measured(-found.log_px, "a row, weighted", lost)
+    if not bounding(model):
+        return {"reconstruction": reconstruction} | kl
     metrics = {
         "elbo": _measured(found.elbo, per_row, "lower bound on log p(x), reconstruction and KL together"),
         "bound": _measured(found.bound, per_row, f"tighter lower bound on log p(x), of {samples} samples"),
@@ -181,7 +189,7 @@ def _bound_metrics(model: LatentModel, found: Bounds, samples: int) -> dict[str,
         metrics["bits_per_dim"] = _measured(
             found.bound, "bits per dimension", "the K-sample bound as a code length", scale
         )
-    return metrics | {"reconstruction": reconstruction, "kl": _measured(found.kl, per_row, "KL(q(z|x) ‖ p(z))")}
+    return metrics | {"reconstruction": reconstruction} | kl
 
 
 def _code_metrics(

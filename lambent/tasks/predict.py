@@ -15,6 +15,7 @@ from lambent.errors import UsageError, nearest
 from lambent.fitted import Fitted, Rows
 from lambent.metrics.bound import SAMPLES, bounds
 from lambent.model import ask_encoder
+from lambent.model.bounded import want_bound
 from lambent.progress import counting
 from lambent.tasks.conditional import SAMPLES as CODES
 from lambent.tasks.conditional import conditionals
@@ -136,10 +137,7 @@ def _of_column(
 
 
 def _of_condition(fitted: Fitted, data: Any, name: str, samples: int, seed: int) -> Prediction:
-    if not fitted.model.latent.density:
-        raise UsageError(
-            f"a {fitted.model.latent.inference} posterior has no density, so no level has a probability: use Diagonal"
-        )
+    want_bound(fitted.model, "no level has a probability")
     condition = fitted.conditions.category(name)
     rows = _rows(fitted, data, condition, seed)
     if rows.context is None:

@@ -18,6 +18,7 @@ from lambent.errors import UsageError
 from lambent.fitted import Fitted
 from lambent.metrics.bound import Bounds
 from lambent.model import LatentModel, ask_encoder
+from lambent.model.bounded import want_bound
 from lambent.model.fields import Field, field_of, steps_of_levels
 from lambent.model.likelihoods import Likelihood
 from lambent.model.noise import RowNoise, row_keys
@@ -119,8 +120,7 @@ class Tiles:
         Raises `UsageError` where the KL is no sum over places, as with a prior over the whole map.
         """
         size, model = self._size(x), self._model
-        if not model.latent.density:
-            raise UsageError("this model's posterior has no density, so pictures have no score")
+        want_bound(model, "pictures have no score")
         noise = RowNoise(samples, sum(map(elements, self._levels(size))), model.device)
         keys = row_keys(x, seed).to(model.device)
         totals = torch.stack([self._terms(x, self._noise(noise, keys, k, size), context) for k in range(samples)])

@@ -54,8 +54,10 @@ class Progress(Quiet):
     def on_epoch(self, run: Run) -> None:
         last = {name: values[-1] for name, values in run.history.items()}
         shown = {"−ELBO": "elbo", "KL": "kl", "validation −ELBO": "validation_elbo"}
+        if not run.bounded:
+            shown = {"loss": "loss", "KL": "kl", "validation loss": "validation_loss"}
         self.seen = "  ".join(
-            f"{title} {abs(value) if name == 'kl' else -value:.2f}"
+            f"{title} {abs(value) if name == 'kl' else -value if name.endswith('elbo') else value:.2f}"
             for title, name in shown.items()
             if (value := last.get(name)) is not None
         )

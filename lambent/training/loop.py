@@ -187,9 +187,10 @@ class Loop:
         row: dict[str, float | None] = {"epoch": run.epoch + 1, "step": run.step}
         for name in ("loss", "reconstruction", "kl"):
             row[name] = run.sums[name] / rows if name in run.sums else None
-        if not run.bounded:
+        if not run.priced:
             row["kl"] = None
-        row["elbo"] = None if row["kl"] is None else -(row["reconstruction"] or 0.0) - row["kl"]
+        bounded = run.bounded and row["kl"] is not None
+        row["elbo"] = -(row["reconstruction"] or 0.0) - (row["kl"] or 0.0) if bounded else None
         return row
 
     def _judge_level(self) -> bool:

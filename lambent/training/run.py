@@ -11,6 +11,7 @@ from torch import Tensor
 from lambent.data.batches import Batches, Transform
 from lambent.errors import DivergedError
 from lambent.model import LatentModel
+from lambent.model.bounded import bounding
 from lambent.objectives import Objective
 from lambent.seeds import stream
 from lambent.training.averaging import Average
@@ -94,9 +95,14 @@ class Run:
         return self.settings.precision
 
     @property
+    def priced(self) -> bool:
+        """Whether there is a KL to report: a posterior without density has none."""
+        return self.objective.bounded and self.model.latent.density
+
+    @property
     def bounded(self) -> bool:
-        """Whether there is a bound to report: a posterior without density has none, and no KL."""
-        return self.objective.bounded and self.model.latent.density and self.model.likelihood.normalized
+        """Whether there is a bound to report: a KL, and a likelihood that is a log-probability."""
+        return self.objective.bounded and bounding(self.model)
 
     @property
     def finite(self) -> bool:

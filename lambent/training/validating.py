@@ -31,8 +31,10 @@ def validated(run: Run) -> dict[str, float | None]:
     reconstruction, kl_mean, beside_mean = (float(value) / rows for value in sums)
     weighted = run.objective.weighed(reconstruction, kl_mean) + beside_mean
     means = {"validation_reconstruction": reconstruction, "validation_kl": None, "validation_elbo": None}
+    if run.priced:
+        means["validation_kl"] = kl_mean
     if run.bounded:
-        means |= {"validation_kl": kl_mean, "validation_elbo": -reconstruction - kl_mean}
+        means["validation_elbo"] = -reconstruction - kl_mean
     return means | {"validation_loss": weighted}
 
 

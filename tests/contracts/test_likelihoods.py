@@ -107,7 +107,9 @@ def test_draws_come_from_the_generator_alone(any_likelihood_spec: Spec, made: Ma
     first, second, other = (sample(px, (3,), torch.Generator(device).manual_seed(n)) for n in (7, 7, 8))
     assert torch.equal(torch.get_rng_state(), state), "the global generator was touched"
     assert torch.equal(first, second)
-    if any_likelihood_spec["type"] != "Bernoulli" or first.numel() > 50:
+    if not likelihood.normalized:
+        assert torch.equal(first, centre(px).expand_as(first)), "what is no distribution has no noise"
+    elif any_likelihood_spec["type"] != "Bernoulli" or first.numel() > 50:
         assert not torch.equal(first, other)
 
 

@@ -241,9 +241,9 @@ class _Lines(Quiet):
             return
         last = {name: values[-1] for name, values in run.history.items()}
         shown = {"loss": "loss", "elbo": "ELBO", "kl": "KL", "validation_elbo": "validation ELBO"}
+        shown |= {} if run.bounded else {"validation_loss": "validation loss"}
         parts = [f"{title} {show(last[name])}" for name, title in shown.items() if last.get(name) is not None]
-        time = show_seconds(last.get("seconds"))
-        self.voice.step(f"epoch {run.epoch}/{run.epochs}: {', '.join(parts)} ({time})")
+        self.voice.step(f"epoch {run.epoch}/{run.epochs}: {', '.join(parts)} ({show_seconds(last.get('seconds'))})")
 
 
 def progress_of(voice: Voice) -> list[Callback]:

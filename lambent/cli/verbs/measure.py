@@ -37,6 +37,7 @@ from lambent.errors import UsageError
 from lambent.fitted import Fitted
 from lambent.metrics.bound import SAMPLES
 from lambent.model import ask_encoder
+from lambent.model.bounded import want_bound
 from lambent.tasks import explore
 from lambent.tasks.evaluate import MOST_SAMPLES
 from lambent.tasks.evaluate import evaluate as measured
@@ -101,10 +102,7 @@ def score(arguments: Sequence[str]) -> int:
         options.samples = options.samples or SAMPLES
         return tiled.score(options, path, voice)
     _, fitted, encoded = opened_with_rows(options, voice)
-    if not fitted.model.latent.density:
-        raise UsageError(
-            "this model's Point posterior has no density, so rows have no score; train with the Diagonal posterior"
-        )
+    want_bound(fitted.model, "rows have no score")
     encoded = larger.leading(encoded, options.limit)
     options.samples = options.samples or usual(fitted)[1]
     if options.by is not None:

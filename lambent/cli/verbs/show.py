@@ -144,6 +144,8 @@ def _facts(path: Path, header: dict[str, Any]) -> list[tuple[str, str]]:
         )
     if header.get("detection"):
         facts.append(("detector", _detector(header["detection"])))
+    if came.get("features"):
+        facts.append(("features", _features(came["features"])))
     if came.get("parameters"):
         facts.append(("parameters", show(came["parameters"])))
     if came.get("steps"):
@@ -163,6 +165,13 @@ def _detector(found: dict[str, Any]) -> str:
     own = found.get("facts") or {}
     words = {"training": "training rows", "held_out": "held-out rows"}
     return ", ".join([in_line(found.get("score")), *(f"{own[k]:,} {words[k]}" for k in words if k in own)])
+
+
+def _features(found: dict[str, Any]) -> str:
+    """What the features of a likelihood were learned from, and which they are."""
+    pictures = found.get("pictures")
+    learned = f"learned from {pictures:,} training pictures" if pictures else "of a network that was not trained"
+    return f"{learned}, SHA-256 {found.get('sha256')}"
 
 
 def _metrics(path: Path) -> dict[str, Any] | None:

@@ -3,23 +3,14 @@
 import hashlib
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lambent.disk import modelfile, tensorfile
 from lambent.errors import ArtifactError, MachineError, UsageError
-
-FEATURES = 64
-CHANNELS = (16, 32, 64, 128)  # the last of them, as many as there are halvings
-SIDE = 3  # pixels of the coarsest map, at least
-POOL = 2  # of its places that are kept apart, down and across: where a thing is, is part of what is seen
-CHUNK = 256
-MOST_SIDE = 16384
-NETWORK = "network."
+from lambent.model.feature_space import CHUNK, FeatureSpace, read, scaled
 
 Bytes = NDArray[np.uint8]
 
@@ -34,46 +25,13 @@ class Space(ABC):
         """Features of pictures; `DataError` or `UsageError` for pictures that the space cannot take."""
 
 
-class Describer(nn.Module):
-    """A small convolutional network from pictures [n, C, H, W] in [0, 1] to features [n, 64], for data of one shape."""
-
-    def __init__(self, channels: int, height: int, width: int) -> None:
-        super().__init__()
-        sides = [(height, width)]
-        while len(sides) == 1 or (len(sides) <= len(CHANNELS) and min(sides[-1]) > 2 * (SIDE - 1)):
-            sides.append((-(-sides[-1][0] // 2), -(-sides[-1][1] // 2)))
-        layers: list[nn.Module] = []
-        before = channels
-        for after in CHANNELS[-(len(sides) - 1) :]:
-            layers += [nn.Conv2d(before, after, 3, 2, 1), nn.GroupNorm(8, after), nn.SiLU()]
-            before = after
-        self.layers = nn.Sequential(*layers)
-        places = (min(POOL, sides[-1][0]), min(POOL, sides[-1][1]))
-        self.pool = nn.AdaptiveAvgPool2d(places)
-        self.last = nn.Linear(before * places[0] * places[1], FEATURES)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[n, C, H, W] → [n, 64]."""
-        found: Tensor = self.last(self.pool(self.layers(2 * x - 1)).flatten(1))
-        return found
-
-
 class Learned(Space):
-    """The space of a network that was trained on the data at hand, each feature standardized over its training rows.
+    """The space of a network that was trained on the data at hand; `facts` say by what, as of `FeatureSpace`."""
 
-    facts: what it was trained by, plain JSON: task ("classes" or "views"), event [C, H, W], rows, the SHA-256 of these, and
-    how well it does on rows held out.
-    """
-
-    def __init__(self, network: Describer, mean: Tensor, scale: Tensor, facts: dict[str, Any]) -> None:
-        self.network, self.mean, self.scale, self.facts = network.eval(), mean, scale, facts
-        self.sha256 = tensorfile.digest(self.tensors())
-        self.name = f"{facts['task']} {self.sha256[:12]}"
-
-    def tensors(self) -> dict[str, Tensor]:
-        """The weights, mean and scale by name."""
-        own = {f"{NETWORK}{name}": t.detach().cpu().contiguous() for name, t in self.network.state_dict().items()}
-        return own | {"mean": self.mean.cpu(), "scale": self.scale.cpu()}
+    def __init__(self, space: FeatureSpace) -> None:
+        self.space, self.facts = space.eval(), space.facts
+        self.sha256 = space.sha256
+        self.name = f"{self.facts['task']} {self.sha256[:12]}"
 
     @torch.no_grad()
     def __call__(self, pictures: Bytes) -> NDArray[np.float64]:
@@ -84,12 +42,12 @@ class Learned(Space):
                 f"the feature space {self.name!r} is of pictures {event} (channels, height, width), and these are "
                 f"{list(x.shape[1:])}: train one on these data (leave --features out)"
             )
-        pieces = [(self.network(scaled(part)) - self.mean) / self.scale for part in x.split(CHUNK)]
+        pieces = [self.space(scaled(part)) for part in x.split(CHUNK)]
         return np.asarray(torch.cat(pieces).double().numpy())
 
     def save(self, path: str | Path) -> Path:
         """Write it as a file of tensors, with its facts and its SHA-256; the old file stays until the new one is whole."""
-        return modelfile.written(path, self.tensors(), {"feature space": self.facts})
+        return self.space.save(path)
 
 
 class Foreign(Space):
@@ -147,11 +105,6 @@ def planar(pictures: Bytes) -> Tensor:
     return x.unsqueeze(1) if x.dim() == 3 else x.permute(0, 3, 1, 2).contiguous()
 
 
-def scaled(x: Tensor) -> Tensor:
-    """Bytes → numbers in [0, 1]."""
-    return x.float() / 255
-
-
 def opened(path: str | Path) -> Space:
     """The feature space in a file: one that was kept (.safetensors), or a network of the user's (.onnx).
 
@@ -162,28 +115,7 @@ def opened(path: str | Path) -> Space:
         return Foreign(path)
     if path.suffix.lower() != ".safetensors":
         raise UsageError(f"{path}: a feature space is a .safetensors file that was kept, or a network as .onnx")
-    header, found = modelfile.opened(path)
-    facts: dict[str, Any] = header.get("feature space") or {}
-    try:
-        channels, height, width = (int(side) for side in facts["event"])
-        if not (1 <= channels <= 3 and 4 <= height <= MOST_SIDE and 4 <= width <= MOST_SIDE):
-            raise ValueError
-        network = Describer(channels, height, width)
-        task = str(facts["task"])
-    except (KeyError, TypeError, ValueError):
-        raise ArtifactError(f"{path} holds no feature space") from None
-    wanted = {f"{NETWORK}{name}": t for name, t in network.state_dict().items()}
-    wanted |= {"mean": torch.zeros(FEATURES), "scale": torch.ones(FEATURES)}
-    if faults := modelfile.misfits(wanted, found.tensors):
-        raise ArtifactError(f"{path} cannot be read as a feature space: {'; '.join(faults)}")
-    tensors = tensorfile.read_tensors(path, found)
-    if tensorfile.digest(tensors) != header.get("sha256"):
-        raise ArtifactError(f"{path}: the tensors do not match their SHA-256: the file is damaged")
-    if not all(bool(torch.isfinite(t).all()) for t in tensors.values()):
-        raise ArtifactError(f"{path} holds numbers that are not finite")
-    mean, scale = tensors.pop("mean"), tensors.pop("scale")
-    network.load_state_dict({name.removeprefix(NETWORK): t for name, t in tensors.items()})
-    return Learned(network, mean, scale, facts | {"task": task})
+    return Learned(read(path))
 
 
 def _content(path: Path) -> bytes:

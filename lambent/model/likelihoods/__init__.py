@@ -6,6 +6,7 @@ from lambent.model.likelihoods.continuous import ContinuousBernoulli, Gaussian, 
 from lambent.model.likelihoods.counts import NegativeBinomial, Poisson, ZeroInflatedNegativeBinomial
 from lambent.model.likelihoods.discrete import Bernoulli, Categorical, Ordinal
 from lambent.model.likelihoods.mixed import Mixed
+from lambent.model.likelihoods.perceptual import Perceptual
 from lambent.model.likelihoods.pixels import DiscretizedLogistics
 from lambent.model.likelihoods.rounded import RoundedLogistic
 from lambent.model.likelihoods.spikes import Hurdle
@@ -24,6 +25,7 @@ __all__ = [
     "Mixed",
     "NegativeBinomial",
     "Ordinal",
+    "Perceptual",
     "Poisson",
     "RoundedLogistic",
     "StudentT",

@@ -142,6 +142,13 @@ class Likelihood(Part):
         """The centre of p(x | z) as the encoder reads rows, [*batch, *seen], with its gradient: what a rival is shown of it."""
         return self.embed(self.shown(px))
 
+    def study(self, observed: Tensor, generator: torch.Generator) -> None:
+        """Learn from observed rows, once and before the training, what no gradient teaches; mostly nothing."""
+
+    def described(self) -> dict[str, Any]:
+        """What a model file is to say of it beside its fields, plain JSON; nothing of most."""
+        return {}
+
     def start(self, observed: Tensor) -> Tensor | None:
         """The raw output, [*raw], that suits these observed rows on the whole: where a decoder starts. None: anywhere."""
         return None
@@ -221,6 +228,13 @@ class Likelihood(Part):
                 "use Gaussian or Categorical(levels=256), or rows without missing values"
             )
         return None
+
+
+def within_unit(likelihood: Likelihood, x: Tensor) -> None:
+    """Refuse rows outside [0, 1], of levels outside black to white."""
+    top = likelihood.white if likelihood.reads_levels(x) else 1
+    if float(x.min()) < 0 or float(x.max()) > top:
+        likelihood.refuse(x, "the Gaussian likelihood, or bring the data to [0, 1]")
 
 
 def event_of(shape: Shape, channels: int) -> Shape:

@@ -9,7 +9,7 @@ from torch.distributions import Laplace as TorchLaplace
 from torch.nn import functional
 
 from lambent.distributions import SquashedNormal, Student, UnitInterval, constructed, squashed
-from lambent.model.likelihoods.base import Likelihood, event_of
+from lambent.model.likelihoods.base import Likelihood, event_of, within_unit
 from lambent.model.likelihoods.scales import Scaled, ScaleRule
 from lambent.part import Shape, option
 
@@ -182,6 +182,4 @@ class ContinuousBernoulli(Likelihood):
         return 2 * x - 1
 
     def admit(self, x: Tensor) -> None:
-        top = self.white if self.reads_levels(x) else 1
-        if float(x.min()) < 0 or float(x.max()) > top:
-            self.refuse(x, "the Gaussian likelihood, or bring the data to [0, 1]")
+        within_unit(self, x)

@@ -27,6 +27,9 @@ class Plan(NamedTuple):
 
 
 BOUND = "nats per row"
+DISTANCE = (
+    "The weighted distance of what the decoder makes from the row, in the place of −log p(x | z). Lower is better."
+)
 CHARTS = (
     Plan(
         "elbo", "validation_elbo", "ELBO", BOUND, "Higher is better. Both lines should rise, then level off together."
@@ -72,6 +75,8 @@ def curves(findings: Findings) -> list[Figure]:
             continue  # beside the bound the loss says nothing new
         if findings.autoencoder and plan.column in ("elbo", "kl"):
             continue  # numbers under these names would not be what the names say
+        if plan.column == "reconstruction" and not findings.normalized:
+            plan = plan._replace(unit="per row", meaning=DISTANCE)
         series = [Series("train", "train", findings.series(plan.column))]
         if plan.validation:
             series.append(Series("validation", "validation", findings.series(plan.validation)))

@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lambent.metrics.chance import Chance
+from lambent.model.likelihoods import Likelihood
+from lambent.part import registered
 from lambent.report.run.lookup import finite, kind
 from lambent.tasks.evaluate import UnitUsage
 
@@ -120,6 +122,12 @@ class Findings:
     def generator(self) -> bool:
         """Whether there is no encoder, as in a generative adversarial network: there are then no codes of rows, and no bound."""
         return kind(self.spec, "posterior") == "Absent"
+
+    @property
+    def normalized(self) -> bool:
+        """Whether the likelihood is a log-probability; True of one that is not known here."""
+        known = registered(Likelihood).get(kind(self.spec, "likelihood"))
+        return known is None or known.normalized
 
     @property
     def kl_of_units(self) -> list[float]:

@@ -27,6 +27,13 @@ def no_bound(findings: Findings) -> Remark | None:
             "To sample from it or to compare bounds, use the Diagonal posterior; the networks may stay as they are."
         )
         return Remark("notice", "This is an autoencoder", text, advice, "an autoencoder, without a bound")
+    if not findings.normalized:
+        text = "What stands in the place of log p(x | z) is a distance between pictures: there is a KL, and nothing bounds log p(x)."
+        advice = (
+            "Judge it by its samples (--generated) and reconstructions. To compare bounds, train with the DiscretizedLogistics "
+            "or Gaussian likelihood."
+        )
+        return Remark("notice", "There is no ELBO here", text, advice, "trained by a distance, without a bound")
     if "gan" in str(findings.objective.get("type", "")).lower():
         text = (
             "It was trained against a rival and gives no bound on the probability of the data; judge it by its samples."
@@ -39,7 +46,7 @@ def collapse(findings: Findings) -> Remark | None:
     """Whether the model uses its latent code."""
     units, total = findings.active, _kl(findings)
     used = sum(units)
-    if not _has_bound(findings) or (not units and total is None) or findings.metric("codebook_usage") is not None:
+    if not _has_kl(findings) or (not units and total is None) or findings.metric("codebook_usage") is not None:
         return None
     nats = f"{show(total, 3)} nats a row" if total is not None else "not known"
     kl = f"The KL, the most that the code can carry, is {nats}."
@@ -200,6 +207,11 @@ def _has_bound(findings: Findings) -> bool:
         return False
     series = (last(findings.series(c)) for c in ("elbo", "validation_elbo"))
     return findings.metric("elbo", "bound") is not None or any(v is not None for v in series)
+
+
+def _has_kl(findings: Findings) -> bool:
+    """Whether the code has a price: under every bound, and under a distance in the place of log p(x | z)."""
+    return _has_bound(findings) or (not findings.autoencoder and findings.metric("kl") is not None)
 
 
 def _kl(findings: Findings) -> float | None:

@@ -15,6 +15,7 @@ from lambent.errors import UsageError
 from lambent.fitted import Fitted, Rows
 from lambent.metrics import two_samples
 from lambent.metrics.two_samples import Tested
+from lambent.model.bounded import bounding
 from lambent.seeds import stream
 from lambent.tasks import explore
 from lambent.tasks.detection.calibrated import detector_of
@@ -122,7 +123,7 @@ def drift(fitted: Any, data: Any, reference: Any, *, seed: int = 0) -> Drift:
 
 def _unlearned(fitted: Fitted) -> Score:
     """A score that need not know the training rows."""
-    return Evidence() if fitted.model.latent.density else Reconstruction()
+    return Evidence() if bounding(fitted.model) else Reconstruction()
 
 
 def _taken(rows: Rows, generator: np.random.Generator, most: int = MOST_ROWS) -> Rows:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from lambent.errors import UsageError
 from lambent.fitted import Fitted, Rows
+from lambent.model.bounded import bounding
 from lambent.part import Part
 
 SMALLEST = 4  # pixels along the shorter side of a picture that has outlines
@@ -46,7 +47,7 @@ class Score(Part):
             return Score.from_spec({"type": "Blend", "untrimmed": int(objective.get("untrimmed", 0))})
         if len(fitted.model.event_shape) == 3 and min(fitted.model.event_shape[1:]) >= SMALLEST:
             return Score.from_spec("Drawing")
-        return Score.from_spec("Evidence" if fitted.model.latent.density else "Reconstruction")
+        return Score.from_spec("Evidence" if bounding(fitted.model) else "Reconstruction")
 
     def known(self, name: str) -> Tensor:
         """What was learned under that name; `UsageError` before `learn`."""

@@ -7,10 +7,13 @@ from torch import Tensor
 
 from lambent.fitted import Fitted, Rows
 from lambent.metrics.bound import SAMPLES, bounds
+from lambent.model.bounded import want_bound
 from lambent.part import option
-from lambent.tasks.detection.scores.base import Score, want_columns, want_density
+from lambent.tasks.detection.scores.base import Score, want_columns
 from lambent.tasks.detection.scores.marginals import independent, learned
 from lambent.tasks.score import scored
+
+INSTEAD = "use the Reconstruction score"
 
 
 class Evidence(Score):
@@ -24,7 +27,7 @@ class Evidence(Score):
         return -scored(fitted, rows, self.samples).bound
 
     def refuse(self, fitted: Fitted) -> None:
-        want_density(fitted, "evidence")
+        want_bound(fitted.model, "evidence means nothing", INSTEAD)
 
 
 class Reconstruction(Score):
@@ -60,5 +63,5 @@ class Ratio(Score):
         return columns - bounds(fitted.model, rows.x, self.samples, 0, rows.context).bound
 
     def refuse(self, fitted: Fitted) -> None:
-        want_density(fitted, "a likelihood ratio")
+        want_bound(fitted.model, "a likelihood ratio means nothing", INSTEAD)
         want_columns(fitted, "Ratio")

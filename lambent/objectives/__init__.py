@@ -2,6 +2,7 @@
 
 from lambent.objectives.base import Annealing, Loss, Objective, suggested_latent
 from lambent.objectives.bounds import Ciwae, Iwae, Miwae, Piwae
+from lambent.objectives.codes import Aae
 from lambent.objectives.elbo import Elbo
 from lambent.objectives.factor import Factor
 from lambent.objectives.lagging import Lagging
@@ -9,6 +10,7 @@ from lambent.objectives.missing import NotMiwae
 from lambent.objectives.spread import BetaTc, DipVae, InfoVae, Wae
 
 __all__ = [
+    "Aae",
     "Annealing",
     "BetaTc",
     "Ciwae",

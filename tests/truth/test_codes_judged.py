@@ -54,7 +54,8 @@ def test_the_best_rivals_loss_is_log_2_less_the_jensen_shannon_divergence(
     drawn, codes = torch.randn(2, 200_000, 1, generator=seed(0), device=device)
     loss = judge.contest((drawn, codes + shift), None)
     assert loss.shape == (200_000,)
-    error = 4 * float(loss.detach().std()) / math.sqrt(len(loss)) + 1e-6
+    loss = loss.detach()
+    error = 4 * float(loss.std()) / math.sqrt(len(loss)) + 1e-6
     assert abs(float(loss.mean()) - (math.log(2) - jensen_shannon(shift))) < error
     judge.tally.count(torch.tensor(True, device=device))
     means = judge.tally.told()

@@ -3,6 +3,7 @@
 from lambent.objectives.adversarial import Adversarial, Gan, VaeGan
 from lambent.objectives.base import Annealing, Loss, Objective, suggested_latent, without_encoder
 from lambent.objectives.bounds import Ciwae, Iwae, Miwae, Piwae
+from lambent.objectives.codes import Aae
 from lambent.objectives.elbo import Elbo
 from lambent.objectives.factor import Factor
 from lambent.objectives.lagging import Lagging
@@ -10,6 +11,7 @@ from lambent.objectives.missing import NotMiwae
 from lambent.objectives.spread import BetaTc, DipVae, InfoVae, Wae
 
 __all__ = [
+    "Aae",
     "Adversarial",
     "Annealing",
     "BetaTc",

@@ -2,12 +2,12 @@
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from lambent.model import LatentModel
 from lambent.model.trace import from_posterior
 from lambent.objectives.base import Loss, Objective, seen
-from lambent.objectives.judges_of_codes import judge_of_codes
+from lambent.objectives.judges_of_codes import TOLD, judge_of_codes, share_right, told_apart
+from lambent.objectives.tally import Tally
 from lambent.part import Part, option
 
 
@@ -28,6 +28,7 @@ class Factor(Objective):
     def setup(self, model: LatentModel, seed: int = 0) -> None:
         self.discriminator = judge_of_codes(sum(model.latent.sizes_of_levels), self.width, self.depth, 1, seed)
         self.discriminator.to(model.device)
+        self.tally = Tally(*TOLD).to(model.device)
 
     def forward(
         self, model: LatentModel, x: Tensor, generator: torch.Generator | None = None, context: Tensor | None = None
@@ -52,7 +53,16 @@ class Factor(Objective):
         order = torch.rand(codes.shape, generator=generator, device=codes.device).argsort(0)
         shuffled = codes.gather(0, order)
         real, fake = self.discriminator(codes).squeeze(-1), self.discriminator(shuffled).squeeze(-1)
-        return 0.5 * (functional.softplus(-real) + functional.softplus(fake))
+        judged = told_apart(real, fake)
+        self.tally.note(judged.mean(), share_right(real, fake))
+        return judged
+
+    def after(self, model: LatentModel, loss: Loss, taken: Tensor) -> None:
+        self.tally.count(taken)
+
+    def told(self) -> dict[str, float | None]:
+        told: dict[str, float | None] = self.tally.told()
+        return told
 
     def refusal(self, whole: Part) -> str | None:
         if (reason := super().refusal(whole)) or not isinstance(whole, LatentModel):

@@ -11,6 +11,7 @@ from lambent.distributions.products import exact_products
 from lambent.model import LatentModel
 from lambent.model.trace import Node, Trace, from_posterior, from_prior
 from lambent.objectives.base import Annealing, Loss, Objective, averaged, seen
+from lambent.objectives.judges_of_codes import JudgeOfPrior
 from lambent.part import Part, option
 
 SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)  # of the kernel by which sets of codes are compared
@@ -134,22 +135,62 @@ class Matching(Objective):
 
 
 class Wae(Matching):
-    """−log p(x|z) + λ MMD(q(z), p(z)): codes match the prior as a whole, not row by row. Tolstikhin et al., WAE, 2018.
+    """−log p(x|z) + λ D(q(z), p(z)): codes match the prior as a whole, not row by row. Tolstikhin et al., WAE, 2018.
 
-    MMD with the inverse multiquadric kernel Σ_s 2ds / (2ds + ‖z − z'‖²), s from 0.1 to 10, the unbiased estimate.
+    by="kernel": D is the MMD with the inverse multiquadric kernel Σ_s 2ds / (2ds + ‖z − z'‖²), s from 0.1 to 10, the unbiased
+    estimate. by="rival": each code pays −log σ(d(z)), d what a rival has learned to tell codes from draws of the prior by; see
+    `Aae`, which this is then. Validation rows are judged by log p(x|z) alone.
     """
 
     papers = ("tolstikhin2018wasserstein",)
 
-    weight: float = option("λ, the weight of the discrepancy", default=100.0, minimum=0)
+    by: Literal["kernel", "rival"] = option("what compares codes with draws of the prior", default="kernel")
+    weight: float | Literal["auto"] = option(
+        "λ, the weight of the discrepancy; auto: 100 of the kernel's, 10 of the rival's", default="auto", minimum=0
+    )
+    width: int = option("units in each hidden layer of the rival", default=256, minimum=1, maximum=65536)
+    depth: int = option("hidden layers of the rival", default=3, minimum=0, maximum=1000)
+
+    @property
+    def scale(self) -> float:
+        """λ as a number."""
+        return {"kernel": 100.0, "rival": 10.0}[self.by] if self.weight == "auto" else self.weight
+
+    def setup(self, model: LatentModel, seed: int = 0) -> None:
+        if self.by == "rival":
+            self.discriminator = JudgeOfPrior(model, self.width, self.depth, seed)
 
     def forward(
         self, model: LatentModel, x: Tensor, generator: torch.Generator | None = None, context: Tensor | None = None
     ) -> Loss:
         trace = model.trace(x, 1, from_posterior(generator), context)
         log_px = trace.log_px
-        rows = self.weight * self.apart(model, trace, generator, context) - log_px[0]
-        return Loss(rows, seen(log_px, trace.kl), trace)
+        forged: tuple[Tensor, ...] = ()
+        if self.by == "rival":
+            apart, forged = self.discriminator.fooled(model, trace, generator, context)
+        else:
+            apart = self.apart(model, trace, generator, context)
+        return Loss(self.scale * apart - log_px[0], seen(log_px, trace.kl), trace, forged=forged)
+
+    def contest(
+        self,
+        model: LatentModel,
+        loss: Loss,
+        generator: torch.Generator | None = None,
+        context: Tensor | None = None,
+    ) -> Tensor | None:
+        return self.discriminator.contest(loss.forged, context) if self.by == "rival" else None
+
+    def after(self, model: LatentModel, loss: Loss, taken: Tensor) -> None:
+        if self.by == "rival":
+            self.discriminator.tally.count(taken)
+
+    def told(self) -> dict[str, float | None]:
+        return self.discriminator.tally.told() if self.by == "rival" else {}
+
+    def weighed(self, reconstruction: float, kl: float) -> float:
+        """Without the discrepancy, which is no mean over rows."""
+        return reconstruction
 
 
 class InfoVae(Matching):

@@ -39,6 +39,7 @@ STREAMS = {
     "examination": 0xE8A31,
     "feature space": 0xFEA7,
     "judged samples": 0x5A3D1E,
+    "walks compared": 0x3A1C5,
 }
 
 

@@ -182,7 +182,7 @@ def interpolate(
     last = context if context_end is None else context_end
     times = [float(t) for t in torch.linspace(0, 1, steps)]
     ways = [
-        torch.stack([_between(a, b, t, path) for t in times], 1)
+        torch.stack([between(a, b, t, path) for t in times], 1)
         for a, b in zip(encode(fitted, start, context), encode(fitted, end, last), strict=True)
     ]
     given = None
@@ -196,9 +196,10 @@ def _part(model: LatentModel, context: Tensor | None, part: slice) -> Tensor | N
     return None if context is None else context[part].to(model.device)
 
 
-def _between(a: Tensor, b: Tensor, t: float, path: str) -> Tensor:
+def between(a: Tensor, b: Tensor, t: float, path: str = "spherical") -> Tensor:
+    """The code a share t of the way from a to b, [rows, *shape]."""
     if a.dim() > 2:  # maps are walked as vectors
-        return _between(a.flatten(1), b.flatten(1), t, path).reshape(a.shape)
+        return between(a.flatten(1), b.flatten(1), t, path).reshape(a.shape)
     if path == "linear" or a.shape[-1] == 1:
         return torch.lerp(a, b, t)
     cosine = torch.nn.functional.cosine_similarity(a, b, -1).clamp(-1, 1).unsqueeze(-1)

@@ -21,9 +21,7 @@ class Judge(nn.Module):
     def __init__(self, network: Network, event: Shape, context: int = 0, seed: int = 0) -> None:
         super().__init__()
         with seeded(torch.Generator().manual_seed(seed + 1)):
-            self.trunk: nn.Module = (
-                network.pyramid(event) if isinstance(network, Spatial) else network.encoder(event)
-            )
+            self.trunk: nn.Module = network.pyramid(event) if isinstance(network, Spatial) else network.encoder(event)
             last: Shape = self.trunk.shape[-1] if isinstance(network, Spatial) else self.trunk.shape  # type: ignore[assignment, index]
             self.head = nn.Sequential(*initialized([nn.Flatten(), nn.Linear(elements(last), WIDTH), nn.SiLU()]))
             self.logit = nn.Linear(WIDTH, 1)

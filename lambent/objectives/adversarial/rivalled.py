@@ -85,7 +85,9 @@ class Rivalled(Objective):
         """The rival's loss, [rows], of the rows that a pass left in `real` and `forged`."""
         assert loss.real is not None
         rows, kinds = len(loss.real), len(loss.forged)
-        fakes = torch.stack(loss.forged, 1).flatten(0, 1)  # of each row together, so that the first ones are of all kinds
+        fakes = torch.stack(loss.forged, 1).flatten(
+            0, 1
+        )  # of each row together, so that the first ones are of all kinds
         given = context if context is None else context.repeat_interleave(kinds, 0)
         real, steep = self._penalized(model, loss.real, context, self.r1, generator)
         fake, fake_steep = self._penalized(model, fakes, given, self.r2, generator)

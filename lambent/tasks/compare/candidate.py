@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from lambent.data.kinds.modality import Encoded
 from lambent.fitted import Fitted
 from lambent.objectives import Objective
+from lambent.objectives.adversarial.rivalled import Rivalled
 from lambent.objectives.around import Around
 from lambent.tasks.compare.comparison import Method
 
@@ -58,7 +59,9 @@ def method_of(candidate: Candidate) -> Method:
     objective = Objective.from_spec(candidate.fitted.provenance.get("objective") or {"type": "Elbo"})
     density, encodes, rival = model.latent.density, candidate.encodes, judges_pictures(objective)
     if not encodes:
-        training = "A game: a rival learns to tell drawn pictures from real ones, the decoder to deceive it. No encoder."
+        training = (
+            "A game: a rival learns to tell drawn pictures from real ones, the decoder to deceive it. No encoder."
+        )
         use = "New pictures. No codes, no reconstructions, no probabilities; codes by optimization (lambent invert)."
         return Method(training, use, encodes, density)
     if not density:
@@ -76,4 +79,4 @@ def method_of(candidate: Candidate) -> Method:
 
 def judges_pictures(objective: Objective) -> bool:
     """Whether a rival of pictures takes part in the training, in the objective or in one that it is built around."""
-    return hasattr(objective, "rival") or (isinstance(objective, Around) and judges_pictures(objective.inner))
+    return isinstance(objective, Rivalled) or (isinstance(objective, Around) and judges_pictures(objective.inner))

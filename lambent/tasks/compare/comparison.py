@@ -43,7 +43,7 @@ MEASURES: dict[str, Measure] = {
     "density": Measure("Density", "how densely real pictures lie around a sample: 1 as around real ones", "higher"),
     "coverage": Measure("Coverage", "share of real pictures with a sample among their nearest", "higher"),
     "nearer_training": Measure(
-        "Nearer to training", "share of samples nearer to a training picture than to an unseen one: ½ of a model that has learned",
+        "Nearer to training", "share of samples nearer to a training picture than to an unseen one: ½ is chance",
         "none",
     ),
     "straightness": Measure(

@@ -13,6 +13,7 @@ from lambent.fitted import Fitted, Rows
 from lambent.metrics.probe import linear_probe
 from lambent.metrics.samples.spectrum import Spectrum, sharpness
 from lambent.metrics.samples.walks import walks
+from lambent.model.trace import from_prior
 from lambent.seeds import stream
 from lambent.tasks import explore
 from lambent.tasks.compare.candidate import Candidate
@@ -29,7 +30,6 @@ BANDS = {"coarse": (0.0, 0.25), "middle": (0.25, 0.5), "fine": (0.5, 0.75), "fin
 SHOWN, WALKED = 12, 10
 
 NO_ENCODER = "no encoder: codes only by optimization (lambent invert)"
-NO_CODES = "the prior alone says which codes there are"
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ def _between_draws(fitted: Fitted, count: int, points: int, seed: int) -> torch.
     context = fitted.conditions.typical(1, torch.Generator().manual_seed(seed)) if fitted.conditions else None
     given = None if context is None else context.to(model.device)
     every = None if given is None else given.expand(2 * count, -1)
-    levels = [node.z[0] for node in model.imagine(2 * count, explore.from_prior(generator), every)]
+    levels = [node.z[0] for node in model.imagine(2 * count, from_prior(generator), every)]
     times = torch.linspace(0, 1, points).tolist()
     ways = [torch.stack([explore.between(z[:count], z[count:], t) for t in times], 1) for z in levels]
     along = None if given is None else given.expand(count * points, -1)

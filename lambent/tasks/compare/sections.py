@@ -121,8 +121,8 @@ def _pictures(found: Comparison) -> list[Section]:
         _sheet(
             "samples",
             "Samples side by side",
-            "A row for each model, of its first seed; nobody chose them. Columns come from the same noise: where two models have the "
-            "same prior they are of the same code.",
+            "A row for each model, of its first seed; nobody chose them. Columns come from the same noise: where two models "
+            "have the same prior they are of the same code.",
             [(name, own.samples) for name, own in pictured],
         )
     ]
@@ -133,8 +133,8 @@ def _pictures(found: Comparison) -> list[Section]:
     walked = [(name, own.walk) for name, own in pictured if own.walk is not None]
     if walked:
         lead = (
-            "From one test picture to another through the codes, the same two for all; of a model without an encoder from one code of "
-            "its prior to another."
+            "From one test picture to another through the codes, the same two for all; of a model without an encoder from one "
+            "code of its prior to another."
         )
         sections.append(_sheet("walks", "Walks side by side", lead, walked))
     return sections
@@ -157,5 +157,3 @@ def _runs(found: Comparison) -> Section:
         Paragraph("Each run is a folder of its own, with a model, a report and a configuration that makes it again.", "note"),
     ]  # fmt: skip
     return Section("protocol", "How they were compared", "The same rows and networks, the same budget for each.", body)
-
-

@@ -16,7 +16,7 @@ UNEVEN = 1.25  # times the time of the quickest
 
 @dataclass(frozen=True)
 class Purpose:
-    """What one wants of a model, and the number that tells how well it does it; least: how much better is worth a word, relative."""
+    """What one wants of a model, and the number that tells how well it does it; least: the relative gain that is worth a word."""
 
     when: str
     measure: str
@@ -136,7 +136,9 @@ def _faults(entries: Sequence[Entry]) -> list[Remark]:
             found.append(Remark("problem", f"{entry.name} leaves kinds of pictures out", text, _cure(entry)))
         near = entry.numbers.get("nearer_training")
         if near is not None and near.known and float(near.value or 0) > LEAN:
-            text = f"{float(near.value or 0):.0%} of its samples are nearer to a training picture than to an unseen one."
+            text = (
+                f"{float(near.value or 0):.0%} of its samples are nearer to a training picture than to an unseen one."
+            )
             found.append(Remark("notice", f"{entry.name} leans to its training pictures", text))
     return found
 
@@ -167,5 +169,3 @@ def _uneven(entries: Sequence[Entry], budget: str) -> list[Remark]:
     text = f"{slow} took {took[slow]:.0f} s, {quick} {took[quick]:.0f} s, by a budget of {budget}."
     advice = "With --minutes each has the same time." if "epoch" in budget else ""
     return [Remark("notice", "The budget is not the same in time", text, advice)]
-
-

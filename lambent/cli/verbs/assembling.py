@@ -4,8 +4,7 @@ from lambent.cli.reading.plan import Plan
 from lambent.cli.voice import Voice
 from lambent.data import Modality
 from lambent.errors import UsageError
-from lambent.model import LatentModel
-from lambent.model.model import check
+from lambent.model import LatentModel, check
 from lambent.part import Spec
 
 

@@ -24,7 +24,7 @@ from lambent.data import Encoded, Image
 from lambent.disk.whole import write_bytes, write_text
 from lambent.errors import ArtifactError, DataError, UsageError, nearest
 from lambent.fitted import Fitted, load
-from lambent.model.model import check
+from lambent.model import check
 from lambent.objectives import Objective
 from lambent.report import Findings
 from lambent.report import write as write_report

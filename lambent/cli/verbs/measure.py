@@ -35,6 +35,7 @@ from lambent.data.stored.ondisk import OnDisk
 from lambent.errors import UsageError
 from lambent.fitted import Fitted
 from lambent.metrics.bound import SAMPLES
+from lambent.model import ask_encoder
 from lambent.tasks import explore
 from lambent.tasks.evaluate import MOST_SAMPLES
 from lambent.tasks.evaluate import evaluate as measured
@@ -250,10 +251,15 @@ def claim(options: Namespace, suffixes: Sequence[str]) -> Path:
     return output.claim(options.out, suffixes, options.force, [source, model_file(options.run)])
 
 
-def opened_with_rows(options: Namespace, voice: Voice) -> tuple[Path, Fitted, Encoded | OnDisk]:
-    """The model file's path, what it holds, and the rows asked for, of which `drawn` or `leading` takes some."""
+def opened_with_rows(options: Namespace, voice: Voice, encoder: bool = True) -> tuple[Path, Fitted, Encoded | OnDisk]:
+    """The model file's path, what it holds, and the rows asked for, of which `drawn` or `leading` takes some.
+
+    encoder: it is needed, so that a model that has none is refused before any rows are read.
+    """
     import_modules(options.modules)
     path, fitted = opened(options.run, options.device, options.threads)
+    if encoder:
+        ask_encoder(fitted.model)
     if options.data is not None:
         encoded = larger.given(fitted.modality, options.data, options.split, options.resize, path.parent, voice)
     else:

@@ -72,11 +72,12 @@ MODEL_FREE = {
 
 @dataclass(frozen=True)
 class Number:
-    """A number with its standard error; without a value, `why` there is none."""
+    """A number with its standard error; without a value, `why` there is none. how: where it came about in another way."""
 
     value: float | None
     error: float | None = None
     why: str = ""
+    how: str = ""
 
     @property
     def known(self) -> bool:
@@ -91,8 +92,8 @@ class Shown:
     """Pictures of one model: samples [n, H, W(, 3)], test pictures through its code and back, and a walk between two of them."""
 
     samples: Bytes
-    reconstructions: Bytes | None
-    walk: Bytes | None
+    reconstructions: Bytes
+    walk: Bytes
 
 
 @dataclass(frozen=True)
@@ -172,7 +173,8 @@ def _plain(numbers: Numbers) -> dict[str, dict[str, Any]]:
 def _number(one: Number) -> dict[str, Any]:
     if not one.known:
         return {"value": None, "why": one.why}
-    return {"value": one.value, "error": one.error if one.error is not None and math.isfinite(one.error) else None}
+    error = one.error if one.error is not None and math.isfinite(one.error) else None
+    return {"value": one.value, "error": error, **({"how": one.how} if one.how else {})}
 
 
 def over_seeds(each: Sequence[Numbers]) -> Numbers:
@@ -186,5 +188,6 @@ def over_seeds(each: Sequence[Numbers]) -> Numbers:
         elif len(known) == 1:
             found[name] = next(one for one in values if one.known)
         else:
-            found[name] = Number(float(known.mean()), float(known.std(ddof=1) / np.sqrt(len(known))))
+            spread = float(known.std(ddof=1) / np.sqrt(len(known)))
+            found[name] = Number(float(known.mean()), spread, how=values[0].how)
     return found

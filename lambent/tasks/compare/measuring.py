@@ -13,12 +13,12 @@ from lambent.fitted import Fitted, Rows
 from lambent.metrics.probe import linear_probe
 from lambent.metrics.samples.spectrum import Spectrum, sharpness
 from lambent.metrics.samples.walks import walks
-from lambent.model.trace import from_prior
 from lambent.seeds import stream
 from lambent.tasks import explore
 from lambent.tasks.compare.candidate import Candidate
 from lambent.tasks.compare.comparison import Bytes, Number, Numbers, Shown
 from lambent.tasks.detection.scores.base import Score
+from lambent.tasks.invert import invert
 from lambent.tasks.samples import drawing
 from lambent.tasks.samples.yardstick import Yardstick
 
@@ -28,6 +28,7 @@ WALKS, POINTS = 32, 9
 TIMED = 256
 BANDS = {"coarse": (0.0, 0.25), "middle": (0.25, 0.5), "fine": (0.5, 0.75), "finest": (0.75, np.inf)}
 SHOWN, WALKED = 12, 10
+INVERTED = 64  # test rows whose codes are searched for, where there is no encoder
 
 NO_ENCODER = "no encoder: codes only by optimization (lambent invert)"
 
@@ -114,21 +115,29 @@ def pictures_of(fitted: Fitted, x: torch.Tensor) -> Bytes:
 
 
 def _reconstructions(candidate: Candidate, ground: Ground) -> Numbers:
-    """Test pictures by the mean of their codes."""
-    if not candidate.encodes:
-        return {name: Number(None, None, NO_ENCODER) for name in ("error", "sharpness_of_reconstructions")}
+    """Test pictures by the mean of their codes; without an encoder some of them by codes that are searched for."""
     assert ground.by is not None
-    fitted, rows = candidate.fitted, candidate.fitted.rows(candidate.test)
-    again = pictures_of(fitted, explore.reconstruct(fitted, rows.x, rows.context))
+    fitted, rows, how = candidate.fitted, candidate.fitted.rows(candidate.test), ""
+    if not candidate.encodes:
+        rows = rows.at(torch.linspace(0, len(rows) - 1, min(INVERTED, len(rows))).round().long())
+        how = f"codes by optimization (lambent invert), of {len(rows)} test rows"
+    again = pictures_of(fitted, _again(candidate, rows, ground.seed))
     off = (again.astype(np.float64) - pictures_of(fitted, rows.x)) / 255
     squares = (off**2).reshape(len(off), -1).mean(1)
     error = float(np.sqrt(squares.mean()))
     spread = float(squares.std(ddof=1) / np.sqrt(len(squares)) / (2 * error)) if error and len(squares) > 1 else None
     sharp = sharpness(ground.by.spectrum_of(again), ground.by.spectrum)
     return {
-        "error": Number(error, spread),
-        "sharpness_of_reconstructions": Number(sharp.value, sharp.error),
+        "error": Number(error, spread, how=how),
+        "sharpness_of_reconstructions": Number(sharp.value, sharp.error, how=how),
     }
+
+
+def _again(candidate: Candidate, rows: Rows, seed: int) -> torch.Tensor:
+    """Rows through their codes and back, in stored units."""
+    if candidate.encodes:
+        return explore.reconstruct(candidate.fitted, rows.x, rows.context)
+    return invert(candidate.fitted, rows, seed=seed).made
 
 
 def _samples(candidate: Candidate, ground: Ground) -> Numbers:
@@ -154,25 +163,11 @@ def walk_between(candidate: Candidate, count: int, points: int, seed: int) -> By
         start, end = (ends.at(torch.arange(*part)) for part in ((0, half), (half, 2 * half)))
         rows = explore.interpolate(fitted, start.x, end.x, points, context=start.context, context_end=end.context)
     else:
-        rows = _between_draws(fitted, count, points, seed)
+        wide = fitted.conditions.typical(count, torch.Generator().manual_seed(seed)) if fitted.conditions else None
+        ends_of = [explore.prior_codes(fitted, count, stream(seed + end, "walks compared"), wide) for end in (0, 1)]
+        rows = explore.walk(fitted, *ends_of, points, context=wide)
     frames = pictures_of(fitted, rows.flatten(0, 1))
     return frames.reshape(*rows.shape[:2], *frames.shape[1:])
-
-
-@torch.no_grad()
-def _between_draws(fitted: Fitted, count: int, points: int, seed: int) -> torch.Tensor:
-    """From one code of the prior to another, along the sphere."""
-    model = fitted.model
-    generator = torch.Generator(model.device).manual_seed(stream(seed, "walks compared"))
-    context = fitted.conditions.typical(1, torch.Generator().manual_seed(seed)) if fitted.conditions else None
-    given = None if context is None else context.to(model.device)
-    every = None if given is None else given.expand(2 * count, -1)
-    levels = [node.z[0] for node in model.imagine(2 * count, from_prior(generator), every)]
-    times = torch.linspace(0, 1, points).tolist()
-    ways = [torch.stack([explore.between(z[:count], z[count:], t) for t in times], 1) for z in levels]
-    along = None if given is None else given.expand(count * points, -1)
-    rows = explore.decode(fitted, [way.flatten(0, 1) for way in ways], along)
-    return rows.reshape(count, points, *rows.shape[1:])
 
 
 def _probe(candidate: Candidate, ground: Ground) -> Numbers:
@@ -215,12 +210,9 @@ def _odd(candidate: Candidate) -> Numbers:
 def shown(candidate: Candidate, seed: int) -> Shown:
     """Pictures to lay beside those of other models: of the same noise, the same test rows, a walk between the same two."""
     fitted = candidate.fitted
-    drawn = drawing.samples(fitted, SHOWN, seed)
-    again = None
-    if candidate.encodes:
-        rows = fitted.rows(candidate.test).at(shown_rows(candidate.test))
-        again = pictures_of(fitted, explore.reconstruct(fitted, rows.x, rows.context))
-    return Shown(drawn, again, walk_between(candidate, 1, WALKED, seed)[0])
+    rows = fitted.rows(candidate.test).at(shown_rows(candidate.test))
+    again = pictures_of(fitted, _again(candidate, rows, seed))
+    return Shown(drawing.samples(fitted, SHOWN, seed), again, walk_between(candidate, 1, WALKED, seed)[0])
 
 
 def shown_rows(test: Encoded) -> torch.Tensor:

@@ -98,9 +98,11 @@ def _none(found: Comparison, measures: list[str]) -> list[Block]:
         for name in measures:
             one = entry.numbers.get(name)
             if one is not None and not one.known and one.why:
-                reasons.setdefault((entry.name, one.why), []).append(MEASURES[name].title.lower())
-    facts = [Fact(name, f"no {', no '.join(titles)}: {why}") for (name, why), titles in reasons.items()]
-    return [Listing(facts, "Why there is none")] if facts else []
+                reasons.setdefault((entry.name, f"none: {one.why}"), []).append(MEASURES[name].title.lower())
+            elif one is not None and one.how:
+                reasons.setdefault((entry.name, one.how), []).append(MEASURES[name].title.lower())
+    facts = [Fact(name, f"{', '.join(titles)}: {why}") for (name, why), titles in reasons.items()]
+    return [Listing(facts, "Where there is none, or it came about otherwise")] if facts else []
 
 
 def _by_seed(found: Comparison, measures: list[str]) -> TableBlock:
@@ -126,11 +128,14 @@ def _pictures(found: Comparison) -> list[Section]:
             [(name, own.samples) for name, own in pictured],
         )
     ]
-    again = [(name, own.reconstructions) for name, own in pictured if own.reconstructions is not None]
-    if again and found.originals is not None:
-        lead = "Test pictures, and each model's reconstruction of them. A model without an encoder has none."
+    again = [(name, own.reconstructions) for name, own in pictured]
+    if found.originals is not None:
+        lead = (
+            "Test pictures, and each model's reconstruction of them; of a model without an encoder by codes that were searched "
+            "for (lambent invert)."
+        )
         sections.append(_sheet("again", "The same rows", lead, [("test rows", found.originals), *again]))
-    walked = [(name, own.walk) for name, own in pictured if own.walk is not None]
+    walked = [(name, own.walk) for name, own in pictured]
     if walked:
         lead = (
             "From one test picture to another through the codes, the same two for all; of a model without an encoder from one "

@@ -48,7 +48,7 @@ class Ranked:
 def ranked(entries: Sequence[Entry], purpose: Purpose) -> Ranked | None:
     """Which models serve a purpose best; None where fewer than two have the number."""
     own = [(entry.name, entry.numbers[purpose.measure]) for entry in entries if purpose.measure in entry.numbers]
-    known = [(name, number) for name, number in own if number.known]
+    known = [(name, number) for name, number in own if number.known and not number.how]
     if len(known) < 2:
         return None
     order = sorted(known, key=lambda each: loss_of(purpose.measure, each[1]))

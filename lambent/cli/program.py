@@ -19,6 +19,7 @@ from lambent.version import __version__
 
 VERBS = {
     "train": ("train", "train a model: DATA --out RUN"),
+    "compare": ("compare", "autoencoder, VAE, GAN and both on the same data: DATA --out DIR"),
     "refine": ("refine", "fit another prior to a trained model, as a new run: RUN --prior Diffusion"),
     "evaluate": ("measure", "bounds, KL and active units of a trained model, each with its standard error"),
     "sample": ("draw", "draw new rows; of tables under conditions"),

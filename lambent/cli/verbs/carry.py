@@ -16,13 +16,15 @@ from lambent.cli.reading.plan import Plan
 from lambent.cli.reading.sources import Splits
 from lambent.cli.reading.trees import Tree
 from lambent.cli.verbs.conclusion import conclusion, metrics_text
+from lambent.cli.verbs.affording import affordable
+from lambent.cli.verbs.assembling import assembled
 from lambent.cli.voice import Voice, plain
 from lambent.data import Encoded
 from lambent.data.stored.ondisk import OnDisk
 from lambent.disk.whole import write_text
-from lambent.errors import InterruptedRun, UsageError
+from lambent.errors import InterruptedRun
 from lambent.fitted import Fitted
-from lambent.model import LatentModel, check
+from lambent.model import LatentModel
 from lambent.objectives import Objective
 from lambent.part import Spec
 from lambent.report import write as write_report
@@ -56,6 +58,7 @@ class Job:
     keep_checkpoint: bool = False
     then: str = ""  # what comes after the training, where that is not all
     check: Callable[[Splits], None] | None = None  # of the rows, before anything is trained
+    minutes: float | None = None  # of training, from which the epochs follow
 
     def way(self, folder: Path) -> str:
         """How to go on after an interruption."""
@@ -89,15 +92,12 @@ def carried(plan: Plan, folder: Path, job: Job, resume: bool = False) -> Carried
     rows = load_rows(plan.rows, plan.modality, plan.fit["validation"], folder, job.voice, plan.encoding)
     plan.rows, plan.fit["validation"] = rows.request, rows.validation
     modality = rows.train.modality
-    defaults = plan.suited(modality)
-    plan.suit(defaults)
-    parts = plan.described(defaults, modality.likelihoods)
-    own: Spec = {k: v for k, v in parts.items() if k != "objective"}
-    own |= plan.model | {"context": modality.conditions.width, "white": modality.white, "gaps": modality.gaps}
-    model = _assembled(own, plan, job.voice)
+    model, parts = assembled(plan, modality, job.voice)
     if job.check is not None:
         job.check(rows)
     objective = Objective.from_spec(parts["objective"])
+    if job.minutes is not None and not resume:
+        plan.fit["epochs"] = affordable(model.spec(), parts["objective"], rows, plan.fit, job.minutes, job.voice)
     start = _Start(plan, parts, rows, folder, resume, job.voice)
     watchers = [start, Journal(folder / run_folder.HISTORY), *progress_of(job.voice), *trackers]
     try:
@@ -124,23 +124,6 @@ def carried(plan: Plan, folder: Path, job: Job, resume: bool = False) -> Carried
         # Only now: until the report stood there, it was the way to go on.
         (folder / run_folder.CHECKPOINT).unlink(missing_ok=True)
     return Carried(fitted, rows, findings, found)
-
-
-def _assembled(own: Spec, plan: Plan, voice: Voice) -> LatentModel:
-    """The model of these parts; of one member, where several suit the data but not a part that was chosen."""
-    spec = {"type": "LatentModel", **own}
-    model = LatentModel.from_spec(spec)
-    if model.members == 1 or "members" in plan.asked:
-        return model
-    try:
-        check(model)
-    except UsageError as error:
-        alone = LatentModel.from_spec(spec | {"members": 1})
-        check(alone)
-        voice.note(f"one model is trained, where an ensemble of {model.members} suits the data: {error}")
-        plan.model["members"] = 1
-        return alone
-    return model
 
 
 def conclude(

@@ -15,9 +15,10 @@ from lambent.fitted import Fitted
 from lambent.metrics.samples.learning import learned
 from lambent.metrics.samples.space import Space, opened
 from lambent.tasks.samples import drawing
-from lambent.tasks.samples.judge import LEAST, MOST_REAL, check_sets, judged
+from lambent.tasks.samples.judge import LEAST, check_sets, judged
 from lambent.tasks.samples.judgement import MEASURES, SampleJudgement
 from lambent.tasks.samples.sections import BETTER, written
+from lambent.tasks.samples.yardstick import MOST_REAL
 
 FEATURES = "features.safetensors"  # in the folder of a run
 MOST_BYTES = 1 << 30  # of training pictures that samples are compared with

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lambent.cli import folder as run_folder
-from lambent.cli.reading.flags import FAMILIES, Parser, common, divided, filled, import_modules
+from lambent.cli.reading.flags import FAMILIES, Parser, common, divided, filled, import_modules, positive
 from lambent.cli.reading.kept import Catalogue, everything
 from lambent.cli.reading.part_flags import add_part_flags
 from lambent.cli.reading.trees import Tree, Typed
@@ -34,11 +34,17 @@ def train(arguments: Sequence[str]) -> int:
     from lambent.cli.verbs.carry import Job
 
     command = shlex.join(["lambent", "train", *arguments])
-    job = Job(Voice.of(options), command, options.track, options.keep_checkpoint)
+    _one_budget(options)
+    job = Job(Voice.of(options), command, options.track, options.keep_checkpoint, minutes=options.minutes)
     if options.resume is not None:
         _refuse_settings(options, flags)
         return _resumed(options.resume, options, job)
     return _begun(options, flags, job)
+
+
+def _one_budget(options: argparse.Namespace) -> None:
+    if options.minutes is not None and options.epochs is not None:
+        raise UsageError("--epochs and --minutes both say how long to train: leave one of them out")
 
 
 def _explained(rest: list[str], flags: Tree) -> int:
@@ -82,6 +88,12 @@ def _parser(known: Catalogue) -> Parser:
         choices=PRESETS,
         help="a size of a model of pictures and of its training, by this machine and the pictures' size; the flags that say the "
         "same are printed",
+    )
+    parser.add_argument(
+        "--minutes",
+        type=positive,
+        metavar="M",
+        help="train for so many: as many epochs as fit, by a trial on this machine, in place of --epochs",
     )
     settings = known["settings"]
     add_training(parser, known, {name: settings["data"][name] for name in ("limit", "memory")})

@@ -8,20 +8,15 @@ from numpy.typing import NDArray
 from lambent.data.kinds.image import Image
 from lambent.data.kinds.modality import Encoded, Modality
 from lambent.errors import DataError
-from lambent.metrics.samples import frechet, kernel, manifold, neighbours, spectrum
-from lambent.metrics.samples.distance import PIXELS, Distance
-from lambent.metrics.samples.kernel import Estimate
+from lambent.metrics.samples import spectrum
+from lambent.metrics.samples.distance import Distance
 from lambent.metrics.samples.learning import learned
 from lambent.metrics.samples.space import Learned, Space, opened
-from lambent.seeds import stream
 from lambent.tasks.samples.judgement import Bytes, Neighbours, SampleJudgement, Spectra
 from lambent.tasks.samples.remarks import remarks
+from lambent.tasks.samples.yardstick import MANY, MOST_FITTED, Yardstick
 
 LEAST = 20  # pictures of a set, below which nothing can be said of it
-MOST_REAL = 50_000  # training pictures that samples are compared with
-MANY = 2_000  # pictures of a set whose pairs are looked at
-MOST_FITTED = 10_000  # training pictures that the likelihood of features is fitted to
-CENTRES = 1_000
 SHOWN, BESIDE = 16, 5  # drawn pictures that are shown, with so many nearest neighbours
 
 
@@ -86,81 +81,47 @@ def _pictures(raw: Any, modality: Modality, name: str) -> Bytes:
 
 
 class _Judging:
-    """One judgement while it is made: features of all sets in one space, and the same draws for all that is measured."""
+    """One judgement while it is made: features of all sets in one space."""
 
     def __init__(self, real: Bytes, sets: dict[str, Bytes], space: Space, seed: int) -> None:
-        self.seed, self.space = stream(seed, "judged samples"), space
-        self.real = self.drawn(real, MOST_REAL)
+        self.by = Yardstick(real, space, seed)
         count = len(sets["generated"])
-        random = self.random("copycat")
+        random = self.by.random("copycat")
         self.sets: dict[str, Bytes] = {
             name: sets[name] for name in ("generated", "reconstructions", "holdout") if name in sets
         }
-        self.sets["copycat"] = self.real[random.integers(0, len(self.real), count)]
-        self.sets["independent"] = independent(self.real, min(count, MANY), self.random("independent"))
+        self.sets["copycat"] = self.by.real[random.integers(0, len(self.by.real), count)]
+        self.sets["independent"] = independent(self.by.real, min(count, MANY), self.by.random("independent"))
         self.features = {name: space(pictures) for name, pictures in self.sets.items()}
-        self.known = space(self.real)
-        self.moments = frechet.Moments.of(self.known)
-        self.spectra = {name: spectrum.spectrum(self.few(pictures)) for name, pictures in self.sets.items()}
-        self.true = spectrum.spectrum(self.few(self.real))
-
-    def random(self, purpose: str) -> np.random.Generator:
-        """A stream of its own for each purpose."""
-        return np.random.default_rng([self.seed % 2**63, *purpose.encode()])
-
-    def drawn(self, rows: NDArray[Any], most: int) -> NDArray[Any]:
-        """At most so many of the rows, the same at every call."""
-        return rows if len(rows) <= most else rows[self.random("rows").permutation(len(rows))[:most]]
-
-    def few(self, rows: NDArray[Any]) -> NDArray[Any]:
-        return self.drawn(rows, MANY)
+        self.spectra = {name: self.by.spectrum_of(pictures) for name, pictures in self.sets.items()}
 
     def judged(self) -> SampleJudgement:
         sets = {name: self.measured(name) for name in self.sets}
-        rows = {"real": len(self.real), **{name: len(pictures) for name, pictures in self.sets.items()}}
-        relative = {name: spectrum.relative(own, self.true).tolist() for name, own in self.spectra.items()}
-        spectra = Spectra(self.true.frequencies.tolist(), relative)
-        facts = self.space.facts if isinstance(self.space, Learned) else {}
-        return SampleJudgement(sets, rows, self.space.name, facts, spectra, remarks(sets, rows), self.neighbours())
+        rows = {"real": len(self.by.real), **{name: len(pictures) for name, pictures in self.sets.items()}}
+        true, space = self.by.spectrum, self.by.space
+        relative = {name: spectrum.relative(own, true).tolist() for name, own in self.spectra.items()}
+        spectra = Spectra(true.frequencies.tolist(), relative)
+        facts = space.facts if isinstance(space, Learned) else {}
+        return SampleJudgement(sets, rows, space.name, facts, spectra, remarks(sets, rows), self.neighbours())
 
     def measured(self, name: str) -> dict[str, Distance]:
-        own = self.features[name]
-        apart = frechet.measured(self.moments, own, self.random("resamples"))
-        shares = manifold.manifold(self.few(self.known), self.few(own))
-        found: dict[str, Estimate] = {
-            "frechet": Estimate(apart.value, apart.error),
-            "frechet_limit": Estimate(apart.limit, apart.limit_error),
-            "kernel": kernel.kernel(self.few(self.known), self.few(own)),
-            **shares._asdict(),
-            **self.memory(name),
-        }
-        told = {measure: self.told(one) for measure, one in found.items()}
-        sharp = spectrum.sharpness(self.spectra[name], self.true)
-        return told | {"sharpness": self.told(sharp, PIXELS)}
+        return self.by.measured(self.features[name], self.spectra[name]) | self.memory(name)
 
-    def told(self, one: Estimate, space: str | None = None) -> Distance:
-        return Distance(one.value, one.error, space or self.space.name)
-
-    def memory(self, name: str) -> dict[str, Estimate]:
+    def memory(self, name: str) -> dict[str, Distance]:
         """What needs real pictures that were not trained on; of these themselves one half is judged beside the other."""
         if "holdout" not in self.features:
             return {}
-        own, unseen = self.features[name], self.drawn(self.features["holdout"], MOST_FITTED)
+        own, unseen = self.features[name], self.by.drawn(self.features["holdout"], MOST_FITTED)
         if name == "holdout":
-            halves = self.random("halves").permutation(len(unseen))
+            halves = self.by.random("halves").permutation(len(unseen))
             own, unseen = unseen[halves[: len(unseen) // 2]], unseen[halves[len(unseen) // 2 :]]
-        near = neighbours.nearer_training(self.few(own), self.known, self.few(unseen), self.random("nearer"))
-        fitted = self.drawn(self.known, MOST_FITTED)
-        return {
-            "nearer_training": near,
-            "gap": neighbours.likelihood_gap(self.drawn(own, CENTRES), fitted, unseen),
-        }
+        return self.by.memory(own, unseen)
 
     def neighbours(self) -> Neighbours:
         pictures, features = self.sets["generated"][:SHOWN], self.features["generated"][:SHOWN]
-        apart = np.stack([np.sqrt(((self.known - row) ** 2).sum(1)) for row in features])
+        apart = np.stack([np.sqrt(((self.by.known - row) ** 2).sum(1)) for row in features])
         order = np.argsort(apart, axis=1, kind="stable")[:, :BESIDE]
-        return Neighbours(pictures, self.real[order], np.take_along_axis(apart, order, 1))
+        return Neighbours(pictures, self.by.real[order], np.take_along_axis(apart, order, 1))
 
 
 def independent(pictures: Bytes, count: int, generator: np.random.Generator) -> Bytes:

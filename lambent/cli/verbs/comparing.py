@@ -1,0 +1,286 @@
+"""Carry a comparison out: one recipe for each model, its trainings, the measuring, the page and the numbers."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from lambent.cli import folder as run_folder
+from lambent.cli.reading import larger, strict
+from lambent.cli.reading.entries import Asked
+from lambent.cli.reading.plan import Plan, read_plan
+from lambent.cli.reading.sources import Splits
+from lambent.cli.reading.trees import Tree, merged
+from lambent.cli.verbs.assembling import assembled
+from lambent.cli.verbs.judging_pictures import FEATURES as FEATURES
+from lambent.cli.verbs.judging_pictures import space_of
+from lambent.cli.verbs.trainings import Trained, Trainings, resuming
+from lambent.cli.voice import Voice, plain
+from lambent.data import Encoded, Image
+from lambent.disk.whole import write_bytes, write_text
+from lambent.errors import ArtifactError, DataError, UsageError, nearest
+from lambent.fitted import Fitted, load
+from lambent.model import check
+from lambent.objectives import Objective
+from lambent.report import Findings
+from lambent.report import write as write_report
+from lambent.tasks.by_row import labels_of
+from lambent.tasks.compare.candidate import Candidate, Odd
+from lambent.tasks.compare.comparing import compared
+from lambent.tasks.compare.comparison import Comparison
+from lambent.tasks.compare.measuring import PROBED, Ground
+from lambent.tasks.compare.sections import comparison_sections
+from lambent.tasks.samples.judge import LEAST
+from lambent.tasks.samples.yardstick import Yardstick
+from lambent.training.settings import usual_epochs
+from lambent.version import versions
+
+CONFIG, NUMBERS, PAGE, RECIPES = "compare.yaml", "compare.json", "compare.html", "recipes"
+OWN = (CONFIG, NUMBERS, PAGE)
+WITHOUT = "without.npz"  # the rows without the class that is left out
+MOST_REAL = 10_000  # training pictures that samples are held against
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long each model is trained: so many epochs, or minutes; neither: as many epochs as suit the number of rows."""
+
+    epochs: int | None = None
+    minutes: float | None = None
+
+    @property
+    def flags(self) -> list[str]:
+        return [] if self.minutes is None else ["--minutes", str(self.minutes)]
+
+    @property
+    def words(self) -> str:
+        """For a reader."""
+        return f"{self.epochs:,} epochs each" if self.minutes is None else f"{self.minutes:g} minutes each"
+
+
+@dataclass(frozen=True)
+class Comparing:
+    """What is asked of a comparison. base: the branches of a configuration that hold for all models."""
+
+    base: Tree
+    models: list[Asked]
+    budget: Budget
+    seeds: int
+    samples: int
+    odd: str | None
+    features: str | None
+    folder: Path
+    parallel: int
+    voice: Voice
+    imports: tuple[str, ...] = ()
+    device: str = "auto"
+
+    # ---- recipes -----------------------------------------------------------------------------------------------------
+
+    def begin(self) -> Tree:
+        """Write down each model's recipe, and the comparison: what trainings follow from, now and when it is gone on with."""
+        plans = {one.name: self._plan(one) for one in self.models}
+        for plan in plans.values():
+            plan.check()
+        first = next(iter(plans.values()))
+        rows = larger.load_rows(first.rows, first.modality, first.fit["validation"], self.folder, self.voice)
+        other = None if self.odd is None else self._without(rows)
+        epochs = None if self.budget.minutes is not None else self.budget.epochs or _usual(first, rows)
+        refused: dict[str, str] = {}
+        for one in self.models:
+            try:
+                tree = self._recipe(plans[one.name], rows, epochs)
+            except UsageError as error:
+                refused[one.name] = str(error)
+                self.voice.note(f"{one.name} cannot be trained on these data: {error}")
+                continue
+            self._write(one.name, tree)
+            if other is not None:
+                self._write(f"{one.name}-without", {**tree, "data": {**tree["data"], **other}})
+        if len(refused) == len(self.models):
+            raise UsageError(f"none of the models can be trained on these data; {next(iter(refused.values()))}")
+        found: Tree = {
+            "data": rows.request["source"],
+            "models": [one.name for one in self.models],
+            "seeds": self.seeds,
+            "epochs": epochs,
+            "minutes": self.budget.minutes,
+            "samples": self.samples,
+            "odd": self.odd,
+            "features": self.features,
+            "refused": refused,
+        }
+        head = (
+            "# A comparison of models. To go on with it, and to measure again: lambent compare --resume THIS-FOLDER\n"
+        )
+        write_text(self.folder / CONFIG, head + strict.dumped({"lambent": 1, "compare": found}))
+        return found
+
+    def _plan(self, one: Asked) -> Plan:
+        """What `lambent train` is asked for a model: the base, with the model's own branches on it."""
+        tree = merged(self.base, one.tree)
+        # All take the whole budget; which weights are kept is no model's advantage.
+        return Plan.of({**tree, "name": one.name, "fit": {"patience": 0, **tree.get("fit", {})}})
+
+    def _recipe(self, plan: Plan, rows: Splits, epochs: int | None) -> Tree:
+        """The whole configuration, with parts that can be trained together; `UsageError` says why they cannot."""
+        plan.rows, plan.fit["validation"] = dict(rows.request), rows.validation
+        modality = rows.train.modality
+        model, parts = assembled(plan, modality, Voice(quiet=True))
+        check(model, Objective.from_spec(parts["objective"]))
+        plan.fit["epochs"] = epochs
+        return plan.plain(modality.spec(), parts)
+
+    def _write(self, name: str, tree: Tree) -> None:
+        (self.folder / RECIPES).mkdir(exist_ok=True)
+        write_text(self.folder / RECIPES / f"{name}.yaml", strict.dumped(plain(tree)))
+
+    def _without(self, rows: Splits) -> Tree:
+        """The rows without one class as a file, whose test rows have it still; what of `data` reads it."""
+        train, test = (larger.in_memory(part) for part in (rows.train, rows.test))
+        parts = [train, *([] if rows.valid is None else [larger.in_memory(rows.valid)])]
+        names = labels_of(test)
+        if names is None or any(part.labels is None for part in parts):
+            raise UsageError(f"--odd {self.odd}: leaves a class out, and these data have no labels")
+        if self.odd not in names:
+            raise UsageError(f"--odd {self.odd}: no label of the test rows; {nearest(str(self.odd), set(names))}")
+        if not isinstance(train.modality, Image):
+            raise UsageError(
+                "--odd: leaves a class of pictures out, and these rows are none: leave it out of the command"
+            )
+        kept = [np.array([name != self.odd for name in labels_of(part) or ()]) for part in parts]
+        pictures = [np.asarray(train.modality.pictures(part.x))[keep] for part, keep in zip(parts, kept, strict=True)]
+        labels = [np.asarray(part.labels)[keep] for part, keep in zip(parts, kept, strict=True)]
+        arrays = {
+            "train_images": np.concatenate(pictures), "train_labels": np.concatenate(labels),
+            "test_images": np.asarray(train.modality.pictures(test.x)),
+            "test_labels": np.array([name == self.odd for name in names], np.int64),
+        }  # fmt: skip
+        write_npz(self.folder / WITHOUT, arrays)
+        return {"source": str((self.folder / WITHOUT).resolve()), "split": "train", "test": "test", "limit": None}
+
+    # ---- trainings ---------------------------------------------------------------------------------------------------
+
+    def carry_out(self, tree: Tree) -> Comparison:
+        """Train what is not trained, measure, write the page and the numbers, and tell."""
+        refused = {name: dict.fromkeys(range(int(tree["seeds"])), text) for name, text in tree["refused"].items()}
+        names = [name for name in tree["models"] if name not in refused]
+        every = [self._training(name, seed, f"{name}-{seed}") for seed in range(tree["seeds"]) for name in names]
+        if tree["odd"] is not None:
+            every += [self._training(f"{name}-without", 0, f"{name}-without") for name in names]
+        flags = [word for module in self.imports for word in ("--import", module)]
+        flags += [] if self.device == "auto" else ["--device", self.device]
+        budget = Budget(tree["epochs"], tree["minutes"])
+        told = Trainings(every, self.parallel, [*budget.flags, *flags], self.voice, resuming(self.folder)).carry_out()
+        done = [one for one in every if one.done and one.name in names]
+        if not done:
+            raise ArtifactError(f"none of the models was trained; {next(iter(next(iter(told.values())).values()))}")
+        failed = refused | {name: texts for name, texts in told.items() if name in names}
+        ground = self._ground(done[0], tree)
+        words = budget.words
+        self.voice.step(f"measuring {len(done)} models")
+        found = compared(self._candidates(done, tree), ground, self._facts(done[0], tree, ground, words), words, failed)
+        self._finish(found, tree)
+        return found
+
+    def _training(self, name: str, seed: int, folder: str) -> Trained:
+        return Trained(name, seed, self.folder / RECIPES / f"{name}.yaml", self.folder / folder)
+
+    # ---- measuring ---------------------------------------------------------------------------------------------------
+
+    def _candidates(self, done: list[Trained], tree: Tree) -> Iterator[Candidate]:
+        for one in done:
+            fitted = self._loaded(one)
+            metrics = json.loads((one.folder / run_folder.METRICS).read_text("utf-8"))["metrics"]
+            train, test = self._rows(fitted, one.folder)
+            without = self._odd(one.name) if tree["odd"] is not None and one.seed == 0 else None
+            yield Candidate(one.name, one.seed, fitted, train, test, metrics, one.folder.name, without)
+
+    def _loaded(self, one: Trained) -> Fitted:
+        from lambent.training.precision import device_of
+
+        return load(one.folder / run_folder.MODEL, device_of(self.device))
+
+    def _rows(self, fitted: Fitted, folder: Path, most: int = PROBED) -> tuple[Encoded, Encoded]:
+        assert fitted.modality is not None
+        train, test = (
+            larger.recorded(fitted.provenance, fitted.modality, split, folder, self.voice) for split in ("train", None)
+        )
+        return larger.drawn(train, most), larger.drawn(test, PROBED)
+
+    def _odd(self, name: str) -> Odd | None:
+        one = self._training(f"{name}-without", 0, f"{name}-without")
+        if not one.done:
+            return None
+        fitted = self._loaded(one)
+        test = self._rows(fitted, one.folder)[1]
+        assert test.labels is not None
+        return Odd(fitted, test, np.asarray(test.labels) == 1)
+
+    def _ground(self, one: Trained, tree: Tree) -> Ground:
+        """The training pictures, and the feature space: learned once, kept beside the runs."""
+        fitted = self._loaded(one)
+        if not isinstance(fitted.modality, Image):
+            return Ground(None, None, tree["samples"])
+        train, test = self._rows(fitted, one.folder, MOST_REAL)
+        real, unseen = (np.asarray(fitted.modality.pictures(rows.x)) for rows in (train, test))
+        if len(real) < LEAST:
+            raise DataError(f"{len(real)} training pictures are too few to be compared with; {LEAST} at least")
+        space = space_of(tree["features"], self.folder, real, train.labels, self.voice)
+        return Ground(Yardstick(real, space, 0), unseen if len(unseen) >= LEAST else None, tree["samples"])
+
+    def _facts(self, one: Trained, tree: Tree, ground: Ground, budget: str) -> dict[str, str]:
+        header = self._loaded(one).provenance
+        trained, held = (header[part].get("rows", 0) for part in ("data", "test"))
+        found = {
+            "Data": f"{tree['data']}: {trained:,} rows trained on, {held:,} held out",
+            "Budget": budget,
+            "Seeds": str(tree["seeds"]),
+            "Processor": torch.cuda.get_device_name() if torch.cuda.is_available() else f"{torch.get_num_threads()} threads",
+        }  # fmt: skip
+        if ground.by is not None:
+            unseen = 0 if ground.unseen is None else len(ground.unseen)
+            found["Feature space"] = f"{ground.by.space.name}, learned from the training pictures"
+            found["Samples"] = (
+                f"{ground.samples:,} of each model, beside {len(ground.by.real):,} real and {unseen:,} held out"
+            )
+        if tree["odd"] is not None:
+            found["Odd ones"] = f"rows of {tree['odd']}, by models trained without them, seed 0"
+        return found
+
+    # ---- the end -----------------------------------------------------------------------------------------------------
+
+    def _finish(self, found: Comparison, tree: Tree) -> None:
+        whole: Mapping[str, Any] = {"title": f"Models compared on {Path(str(tree['data'])).stem}", **found.plain()}
+        write_text(self.folder / NUMBERS, json.dumps(plain(dict(whole)), indent=2, ensure_ascii=False) + "\n")
+        findings = Findings(str(whole["title"]), created=run_folder.now(), versions=versions())
+        write_report(findings, self.folder / PAGE, comparison_sections(found), alone=True)
+
+
+def _usual(plan: Plan, rows: Splits) -> int:
+    """As many epochs as a training takes that is not told."""
+    return usual_epochs(max(1, len(rows.train) // int(plan.fit["batch"])))
+
+
+def write_npz(path: Path, arrays: dict[str, Any]) -> Path:
+    """Arrays as one file, whole or not at all."""
+    import io
+
+    stream = io.BytesIO()
+    np.savez_compressed(stream, **arrays)
+    return write_bytes(path, stream.getvalue())
+
+
+def kept(folder: Path) -> Tree:
+    """The comparison that a folder holds; `ArtifactError` where it holds none."""
+    if not (folder / CONFIG).is_file():
+        raise ArtifactError(f"{folder}: holds no {CONFIG}; begin with lambent compare DATA --out {folder}")
+    tree = read_plan(folder / CONFIG).get("compare")
+    wanted = {"data", "models", "seeds", "epochs", "minutes", "samples", "odd", "features", "refused"}
+    if not isinstance(tree, dict) or not wanted <= tree.keys():
+        raise ArtifactError(f"{folder / CONFIG}: describes no comparison; begin again with --force")
+    return tree

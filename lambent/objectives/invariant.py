@@ -101,7 +101,7 @@ class Invariant(Around):
     def refusal(self, whole: Part) -> str | None:
         if isinstance(whole, LatentModel) and not whole.context:
             return (
-                "Invariant takes from the codes what they tell of a context, and this LatentModel has none: give the column to be "
+                "Invariant takes from codes what they tell of a context, and this LatentModel has none: give the column to be "
                 "independent of as condition, such as condition=label"
             )
         return super().refusal(whole)

@@ -20,7 +20,7 @@ LEAST = 1e-4  # variance of a style given its context, and the share of the mome
 class Styled(Latent):
     """A style s that the rows of a group share, and the content c of each row: p(s) Π_i p(c_i) p(x_i | s, c_i).
 
-    q(s | group) ∝ Π_i q(s | x_i), Gaussians whose precisions add; every row of a group of g pays 1/g of KL(q(s | group) ‖ N(0, I)).
+    q(s | group) ∝ Π_i q(s | x_i), Gaussians whose precisions add; a row of a group of g pays 1/g of KL(q(s | group) ‖ N(0, I)).
     The context tells which rows are of one style, and no network reads it: while training, those of one context in a batch are
     parted at random into groups of at most `group`; elsewhere, and without a context, each row is its own group, so that a
     style can be taken from pictures that were never labelled. q(s | x) reads means and deviations of the encoder's maps over
@@ -102,7 +102,8 @@ class Styled(Latent):
 
     def expected_style(self, context: Tensor) -> Tensor:
         """The style that each context lets expect, [rows, style]: the mean of those seen with it, linear in numbers of it."""
-        return context.to(self.crossed.dtype) @ self._slopes()
+        found: Tensor = context.to(self.crossed.dtype) @ self._slopes()
+        return found
 
     def _slopes(self) -> Tensor:
         """By which a context becomes a style, [context, style]: least squares over what was seen."""
@@ -114,7 +115,8 @@ class Styled(Latent):
     def _prior(self, context: Tensor | None) -> Distribution:
         """N(0, I) while training and without a context; else what was seen with it."""
         if self.training or context is None or not bool(self.counted):
-            return self.spread(_no_mixture, None)
+            standard: Distribution = self.spread(_no_mixture, None)
+            return standard
         slopes = self._slopes()
         explained = (slopes * self.crossed).sum(0)
         variance = ((self.squares - explained) / self.counted).clamp_min(LEAST)
@@ -185,7 +187,7 @@ class Styled(Latent):
 
 
 def summary(features: Features) -> Tensor:
-    """What features say of the whole picture, [rows, numbers]: vectors as they are; of maps the mean and the deviation over places."""
+    """What features say of a whole picture, [rows, numbers]: vectors as they are; of maps the mean and deviation over places."""
     if isinstance(features, list):
         return torch.cat([summary(each) for each in features], 1)
     if features.dim() < 3:
@@ -213,7 +215,7 @@ def parted(context: Tensor, most: int, generator: torch.Generator | None = None)
 
 
 def pooled_normal(each: DiagonalNormal, together: Tensor) -> DiagonalNormal:
-    """∝ Π_i N(μ_i, σ_i²) over the rows of each row's group: precisions add, and means are weighed by them. together: [rows, rows]."""
+    """∝ Π_i N(μ_i, σ_i²) over the rows of each row's group: precisions add, and weigh the means. together: [rows, rows]."""
     weights = (-2 * each.log_scale).exp()
     members = together.to(weights.dtype)
     precision = members @ weights

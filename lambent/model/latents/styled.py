@@ -110,7 +110,8 @@ class Styled(Latent):
         moments = self.contexts.double()
         least = 1e-6 * moments.diagonal().mean().clamp_min(1e-12)
         ridge = torch.eye(len(moments), dtype=torch.float64, device=moments.device) * least
-        return torch.linalg.solve(moments + ridge, self.crossed.double()).to(self.crossed.dtype)
+        slopes: Tensor = torch.linalg.solve(moments + ridge, self.crossed.double()).to(self.crossed.dtype)
+        return slopes
 
     def _prior(self, context: Tensor | None) -> Distribution:
         """N(0, I) while training and without a context; else what was seen with it."""

@@ -103,7 +103,7 @@ class LatentModel(Part):
         half = self._encoder_for(tuple(embedded.shape[1:])) if self.latent.encodes else None
         seen = None if half is None else self._with_context(half.shape)
         hidden = self.latent.setup(seen, embedded, self.context)
-        self.read_shape = joined_shape(hidden, self.context)  # of what the decoder reads
+        self.read_shape = joined_shape(hidden, self._beside)  # of what the decoder reads
         decoder = self.network.decoder(self.read_shape, raw)
         return half, self.latent if self.members == 1 else copy.deepcopy(self.latent), decoder
 
@@ -125,8 +125,13 @@ class LatentModel(Part):
 
     def _with_context(self, shape: Shape | list[Shape]) -> Shape | list[Shape]:
         if isinstance(shape, list):
-            return [joined_shape(each, self.context) for each in shape]
-        return joined_shape(shape, self.context)
+            return [joined_shape(each, self._beside) for each in shape]
+        return joined_shape(shape, self._beside)
+
+    @property
+    def _beside(self) -> int:
+        """The width of what networks read of the context."""
+        return 0 if self.latent.grouped else self.context
 
     @property
     def ready(self) -> bool:
@@ -146,12 +151,12 @@ class LatentModel(Part):
     def passed(self, x: Tensor, draw: Draw, context: Tensor | None = None) -> tuple[Tensor, list[Node]]:
         """One code of each stored row, and what the decoder makes of it: raw output [rows, *raw], one node per level."""
         hidden, nodes = self._infer(self._observed(x), 1, draw, context)
-        return self._raw(joined(hidden, self._given(context, len(x)))), nodes
+        return self._raw(joined(hidden, self._read(context, len(x)))), nodes
 
     def unfolded(self, codes: list[Tensor], context: Tensor | None = None) -> Tensor:
         """The decoder's raw output [rows, *raw] for codes of every level, the top first, each [rows, *shape]."""
         rows = len(codes[0])
-        return self._raw(joined(self._imagined(rows, fixed(*codes), context)[0], self._given(context, rows)))
+        return self._raw(joined(self._imagined(rows, fixed(*codes), context)[0], self._read(context, rows)))
 
     def imagine(self, n: int, draw: Draw | None = None, context: Tensor | None = None) -> list[Node]:
         """n codes from the prior, or from wherever `draw` takes them, without decoding: one node per level."""
@@ -261,11 +266,11 @@ class LatentModel(Part):
         self, observed: Tensor, samples: int, draw: Draw | None, context: Tensor | None
     ) -> tuple[Tensor, list[Node]]:
         ask_encoder(self)
-        given = self._given(context, len(observed))
+        given, read = self._given(context, len(observed)), self._read(context, len(observed))
         features = self._features(self.likelihood.seen(observed))
-        if given is not None:
+        if read is not None:
             features = (
-                [joined(each, given) for each in features] if isinstance(features, list) else joined(features, given)
+                [joined(each, read) for each in features] if isinstance(features, list) else joined(features, read)
             )
         if self.members > 1:
             assert isinstance(features, Tensor)
@@ -291,7 +296,7 @@ class LatentModel(Part):
         self, hidden: Tensor, batch: tuple[int, ...], context: Tensor | None, member: Tensor | None = None
     ) -> Distribution:
         """p(x | z) of codes that lie in equal shares by members, or of the `member` of each."""
-        given = self._given(context, batch[-1])
+        given = self._read(context, batch[-1])
         read = joined(hidden, given)
         if member is not None:
             places, back = by_member(member.to(read.device), self.members)
@@ -308,7 +313,7 @@ class LatentModel(Part):
 
     def _given(self, context: Tensor | None, rows: int) -> Tensor | None:
         """The context of so many rows, in the model's own type; None for a model without. Refuses any other shape."""
-        if not self.context:
+        if not self.context or (context is None and self.latent.grouped):  # each row is a group by itself then
             return None
         if context is None or tuple(context.shape) != (rows, self.context):
             found = "none" if context is None else f"one of shape {list(context.shape)}"
@@ -316,6 +321,10 @@ class LatentModel(Part):
                 f"this model takes a context of shape [{rows}, {self.context}] with its rows; {found} was given"
             )
         return context.to(self.anchor.device, self.anchor.dtype)
+
+    def _read(self, context: Tensor | None, rows: int) -> Tensor | None:
+        """What networks read of the context: nothing where it only tells which rows belong together."""
+        return None if self.latent.grouped else self._given(context, rows)
 
     @property
     def device(self) -> torch.device:

@@ -6,6 +6,7 @@ from lambent.objectives.bounds import Ciwae, Iwae, Miwae, Piwae
 from lambent.objectives.codes import Aae
 from lambent.objectives.elbo import Elbo
 from lambent.objectives.factor import Factor
+from lambent.objectives.invariant import Invariant
 from lambent.objectives.lagging import Lagging
 from lambent.objectives.missing import NotMiwae
 from lambent.objectives.spread import BetaTc, DipVae, InfoVae, Wae
@@ -21,6 +22,7 @@ __all__ = [
     "Factor",
     "Gan",
     "InfoVae",
+    "Invariant",
     "Iwae",
     "Lagging",
     "Loss",

@@ -15,9 +15,9 @@ from lambent.cli.reading.larger import drawn, load_rows
 from lambent.cli.reading.plan import Plan
 from lambent.cli.reading.sources import Splits
 from lambent.cli.reading.trees import Tree
-from lambent.cli.verbs.conclusion import conclusion, metrics_text
 from lambent.cli.verbs.affording import affordable
 from lambent.cli.verbs.assembling import assembled
+from lambent.cli.verbs.conclusion import conclusion, metrics_text
 from lambent.cli.voice import Voice, plain
 from lambent.data import Encoded
 from lambent.data.stored.ondisk import OnDisk

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from lambent.errors import UsageError
+from lambent.model.checking import check
 from lambent.model.joining import joined, joined_shape
 from lambent.model.latents import Flat, Latent
 from lambent.model.latents.base import Features
@@ -20,7 +21,7 @@ from lambent.model.networks import Half, Mlp, Network, Pyramid, Spatial
 from lambent.model.networks.stacked import apart, by_member, in_turn, stacked
 from lambent.model.starting import start
 from lambent.model.trace import Draw, Node, Trace, fixed, from_posterior, from_prior
-from lambent.part import Part, Shape, family, option, registered
+from lambent.part import Part, Shape, option
 from lambent.seeds import seeded
 
 EXAMPLES = 1000  # rows that parts which start from data are shown; a likelihood may ask for more
@@ -100,7 +101,7 @@ class LatentModel(Part):
         """The encoder, the latent and the decoder of one member, with weights of their own."""
         half = self._encoder_for(tuple(embedded.shape[1:]))
         hidden = self.latent.setup(self._with_context(half.shape), embedded, self.context)
-        self.read_shape = joined_shape(hidden, self.context)  # of what the decoder reads
+        self.read_shape = joined_shape(hidden, self._beside)  # of what the decoder reads
         decoder = self.network.decoder(self.read_shape, raw)
         return half, self.latent if self.members == 1 else copy.deepcopy(self.latent), decoder
 
@@ -121,8 +122,13 @@ class LatentModel(Part):
 
     def _with_context(self, shape: Shape | list[Shape]) -> Shape | list[Shape]:
         if isinstance(shape, list):
-            return [joined_shape(each, self.context) for each in shape]
-        return joined_shape(shape, self.context)
+            return [joined_shape(each, self._beside) for each in shape]
+        return joined_shape(shape, self._beside)
+
+    @property
+    def _beside(self) -> int:
+        """The width of what networks read of the context."""
+        return 0 if self.latent.grouped else self.context
 
     @property
     def ready(self) -> bool:
@@ -142,12 +148,12 @@ class LatentModel(Part):
     def passed(self, x: Tensor, draw: Draw, context: Tensor | None = None) -> tuple[Tensor, list[Node]]:
         """One code of each stored row, and what the decoder makes of it: raw output [rows, *raw], one node per level."""
         hidden, nodes = self._infer(self._observed(x), 1, draw, context)
-        return self._raw(joined(hidden, self._given(context, len(x)))), nodes
+        return self._raw(joined(hidden, self._read(context, len(x)))), nodes
 
     def unfolded(self, codes: list[Tensor], context: Tensor | None = None) -> Tensor:
         """The decoder's raw output [rows, *raw] for codes of every level, the top first, each [rows, *shape]."""
         rows = len(codes[0])
-        return self._raw(joined(self._imagined(rows, fixed(*codes), context)[0], self._given(context, rows)))
+        return self._raw(joined(self._imagined(rows, fixed(*codes), context)[0], self._read(context, rows)))
 
     def imagine(self, n: int, draw: Draw | None = None, context: Tensor | None = None) -> list[Node]:
         """n codes from the prior, or from wherever `draw` takes them, without decoding: one node per level."""
@@ -256,11 +262,11 @@ class LatentModel(Part):
     def _infer(
         self, observed: Tensor, samples: int, draw: Draw | None, context: Tensor | None
     ) -> tuple[Tensor, list[Node]]:
-        given = self._given(context, len(observed))
+        given, read = self._given(context, len(observed)), self._read(context, len(observed))
         features = self._features(self.likelihood.seen(observed))
-        if given is not None:
+        if read is not None:
             features = (
-                [joined(each, given) for each in features] if isinstance(features, list) else joined(features, given)
+                [joined(each, read) for each in features] if isinstance(features, list) else joined(features, read)
             )
         if self.members > 1:
             assert isinstance(features, Tensor)
@@ -287,7 +293,7 @@ class LatentModel(Part):
         self, hidden: Tensor, batch: tuple[int, ...], context: Tensor | None, member: Tensor | None = None
     ) -> Distribution:
         """p(x | z) of codes that lie in equal shares by members, or of the `member` of each."""
-        given = self._given(context, batch[-1])
+        given = self._read(context, batch[-1])
         read = joined(hidden, given)
         if member is not None:
             places, back = by_member(member.to(read.device), self.members)
@@ -304,7 +310,7 @@ class LatentModel(Part):
 
     def _given(self, context: Tensor | None, rows: int) -> Tensor | None:
         """The context of so many rows, in the model's own type; None for a model without. Refuses any other shape."""
-        if not self.context:
+        if not self.context or (context is None and self.latent.grouped):  # each row is a group by itself then
             return None
         if context is None or tuple(context.shape) != (rows, self.context):
             found = "none" if context is None else f"one of shape {list(context.shape)}"
@@ -312,6 +318,10 @@ class LatentModel(Part):
                 f"this model takes a context of shape [{rows}, {self.context}] with its rows; {found} was given"
             )
         return context.to(self.anchor.device, self.anchor.dtype)
+
+    def _read(self, context: Tensor | None, rows: int) -> Tensor | None:
+        """What networks read of the context: nothing where it only tells which rows belong together."""
+        return None if self.latent.grouped else self._given(context, rows)
 
     @property
     def device(self) -> torch.device:
@@ -330,21 +340,3 @@ def _still(parameters: list[nn.Parameter]) -> Iterator[None]:
     finally:
         for parameter in learning:
             parameter.requires_grad_(True)
-
-
-def check(model: LatentModel, *others: Part) -> None:
-    """Ask every part of the model, and any others, whether it can serve in this company; raise the first refusal."""
-    for part in (*others, *(m for m in model.modules() if isinstance(m, Part))):
-        if reason := part.refusal(model) or _alone(part, model):
-            raise UsageError(reason)
-
-
-def _alone(part: Part, model: LatentModel) -> str | None:
-    """Why a part cannot serve the members of an ensemble."""
-    if model.members == 1 or part.many:
-        return None
-    kind, name = family(type(part)), type(part).__name__
-    alike = getattr(type(part), "support", None)  # where codes lie: another of that kind serves in its place
-    others = [n for n, other in registered(kind).items() if other.many and getattr(other, "support", None) == alike]
-    instead = f"use {' or '.join(others)}, or members=1" if others else "use members=1"
-    return f"a LatentModel of {model.members} members computes them in one pass, and {name} serves one alone: {instead}"

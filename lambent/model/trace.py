@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,15 +16,27 @@ from lambent.model.noise import RowNoise
 PAIRED = 1 << 24  # numbers of codes beside posteriors that are looked at together: 64 MB in float32
 
 
+class Sharing(NamedTuple):
+    """Groups of rows that share one code: share, [rows], is 1 / the size of a row's group.
+
+    context: [rows, width], by which they were grouped. own: q of each row by itself, before the group's rows were pooled.
+    """
+
+    share: Tensor
+    context: Tensor
+    own: Distribution
+
+
 class Node:
     """One latent vector on the way down: its prior p, its posterior q (None when generating), and z once drawn.
 
     shape: the leading axes (samples, rows) that z has, whatever broadcasting p and q do; z is [samples, rows, *event].
     cost: what training pays for this node beside its KL, [samples, rows], such as a codebook's commitment; None for nothing.
     generator: what z was drawn from q by, as in training; a prior whose density takes long then bounds it by a random draw.
+    sharing: which rows share this vector, where several do; each then pays its share of the KL. None for one of each row.
     """
 
-    __slots__ = ("cost", "generator", "p", "q", "shape", "z")
+    __slots__ = ("cost", "generator", "p", "q", "shape", "sharing", "z")
 
     def __init__(self, p: Distribution, q: Distribution | None, shape: tuple[int, int]) -> None:
         self.p = p
@@ -31,6 +44,7 @@ class Node:
         self.shape = shape
         self.cost: Tensor | None = None
         self.generator: torch.Generator | None = None
+        self.sharing: Sharing | None = None
         self.z: Tensor
 
     @property
@@ -39,22 +53,29 @@ class Node:
         assert self.q is not None
         known = closed_kl(self.q, self.p)
         if known is not None:
-            return known
+            return known if self.sharing is None else known * self.sharing.share
         if self.generator is not None and isinstance(self.p, Explicit):
             return self.p.upper(self.z, self.generator) + self.q.log_prob(self.z)
         return -self.log_ratio
 
     @property
+    def plain(self) -> bool:
+        """Whether q and p are diagonal Gaussians, and every row has its own."""
+        return self.q is not None and self.sharing is None and are_diagonal(self.q, self.p)
+
+    @property
     def unit_kl(self) -> Tensor | None:
         """KL of each unit, [..., size], where both densities factorize."""
         assert self.q is not None
-        return unit_kl(self.q, self.p)
+        found = unit_kl(self.q, self.p)
+        return found if found is None or self.sharing is None else found * self.sharing.share.unsqueeze(-1)
 
     @property
     def log_ratio(self) -> Tensor:
         """log p(z) − log q(z | x) at the drawn z, [samples, rows]."""
         assert self.q is not None
-        return self.p.log_prob(self.z) - self.q.log_prob(self.z)
+        found = self.p.log_prob(self.z) - self.q.log_prob(self.z)
+        return found if self.sharing is None else found * self.sharing.share
 
 
 class Trace:
@@ -76,11 +97,10 @@ class Trace:
     @property
     def kl(self) -> Tensor:
         """KL(q ‖ p), summed over levels, broadcastable to [samples, rows]."""
-        pairs = [(node.q, node.p) for node in self.nodes if node.q is not None and are_diagonal(node.q, node.p)]
+        pairs = [(node.q, node.p) for node in self.nodes if node.plain and node.q is not None]
         if len(pairs) < 2:
             return _total([node.kl for node in self.nodes])
-        others = [node.kl for node in self.nodes if node.q is None or not are_diagonal(node.q, node.p)]
-        return _total([*others, joint_kl(pairs)])
+        return _total([*(node.kl for node in self.nodes if not node.plain), joint_kl(pairs)])
 
     @property
     def log_ratio(self) -> Tensor:

@@ -4,6 +4,7 @@ from lambent.objectives.base import Annealing, Loss, Objective, suggested_latent
 from lambent.objectives.bounds import Ciwae, Iwae, Miwae, Piwae
 from lambent.objectives.elbo import Elbo
 from lambent.objectives.factor import Factor
+from lambent.objectives.invariant import Invariant
 from lambent.objectives.lagging import Lagging
 from lambent.objectives.missing import NotMiwae
 from lambent.objectives.spread import BetaTc, DipVae, InfoVae, Wae
@@ -16,6 +17,7 @@ __all__ = [
     "Elbo",
     "Factor",
     "InfoVae",
+    "Invariant",
     "Iwae",
     "Lagging",
     "Loss",

@@ -193,12 +193,13 @@ def discrepancy(codes: Tensor, prior: Tensor) -> Tensor:
     n = len(codes)
     if n < 2:
         return codes.new_zeros(())
-    within = _kernel(codes, codes) + _kernel(prior, prior)
+    within = kernel(codes, codes) + kernel(prior, prior)
     within = (within.sum() - within.diagonal().sum()) / (n * (n - 1))
-    return within - 2 * _kernel(codes, prior).mean()
+    return within - 2 * kernel(codes, prior).mean()
 
 
-def _kernel(a: Tensor, b: Tensor) -> Tensor:
+def kernel(a: Tensor, b: Tensor) -> Tensor:
+    """Σ_s 2ds / (2ds + ‖a − b‖²) of each pair of codes, [a's rows, b's rows], s from 0.1 to 10, d their units."""
     with exact_products():  # what is left of a difference
         products = a @ b.T
     squares = (a.square().sum(-1, keepdim=True) + b.square().sum(-1) - 2 * products).clamp_min(0)

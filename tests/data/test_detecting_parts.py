@@ -5,7 +5,7 @@ import pandas as pd
 
 from lambent.data.kinds.table import Table
 from lambent.model import LatentModel
-from lambent.model.model import check
+from lambent.model.checking import check
 from lambent.objectives import Objective
 
 

@@ -23,7 +23,7 @@ from lambent.disk.whole import write_text
 from lambent.errors import InterruptedRun, UsageError
 from lambent.fitted import Fitted
 from lambent.model import LatentModel
-from lambent.model.model import check
+from lambent.model.checking import check
 from lambent.objectives import Objective
 from lambent.part import Spec
 from lambent.report import Remark, summary, verdict

@@ -5,5 +5,6 @@ from lambent.model.latents.codebook import Codebook
 from lambent.model.latents.flat import Flat
 from lambent.model.latents.grid import Grid
 from lambent.model.latents.ladder import Ladder
+from lambent.model.latents.styled import Styled, pooled_normal
 
-__all__ = ["Codebook", "Encoder", "Flat", "Grid", "Ladder", "Latent", "Variational"]
+__all__ = ["Codebook", "Encoder", "Flat", "Grid", "Ladder", "Latent", "Styled", "Variational", "pooled_normal"]

@@ -14,10 +14,11 @@ from lambent import Conv, Elbo, Fitted, Flat, Gaussian, Image, LatentModel, Mlp,
 from lambent.data import load
 from lambent.errors import DataError, UsageError
 from lambent.metrics.samples.space import Space
-from lambent.model.latents import Grid
+from lambent.model.latents import Grid, Styled
+from lambent.model.trace import mean
 from lambent.tasks import explore
 from lambent.tasks.judge_style import StyleJudge, judge_style
-from lambent.tasks.restyle import restyle, restyle_whole
+from lambent.tasks.restyle import Restyled, restyle, restyle_whole
 
 Bytes = NDArray[np.uint8]
 
@@ -163,6 +164,75 @@ def test_a_whole_photograph_is_restyled_as_the_row_is(tmp_path: Path) -> None:
     guessed = restyle_whole(tiles, x, to="paper")
     bounds = [float(tiles.score(x, 1, 0, each).elbo) for each in (night, paper)]
     assert guessed.own == [("night", "paper")[int(bounds[1] > bounds[0])]]
+
+
+# ---- a code of style -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def styled(tmp_path_factory: pytest.TempPathFactory) -> Fitted:
+    """A VAE with a code of style, shared by pictures of one label while it trained."""
+    data = load(folder_of(tmp_path_factory.mktemp("bars"), 400, 0), modality=Image(condition=("label",)))
+    model = LatentModel(Styled(Flat(8), style=2, group=8), Gaussian(), Mlp(64, 1), context=2)
+    fit(model, Elbo(), data, epochs=15, batch=32, learning_rate=3e-3, seed=0)
+    return Fitted(model.eval(), data.modality)
+
+
+def apart_from(fitted: Fitted, made: Restyled, other: Bytes) -> float:
+    """Root mean square difference of restyled rows to pictures, in shares of white."""
+    return float(np.sqrt((((fitted.pictures(made.x).astype(float) - other) / 255) ** 2).mean()))
+
+
+def test_a_style_is_taken_by_name_or_from_exemplars_that_have_no_label(styled: Fitted) -> None:
+    night, paper = bars(60, 1)
+    examples = bars(20, 11)[1]
+    before = float(np.sqrt((((night.astype(float) - paper) / 255) ** 2).mean()))
+    for wish in ({"to": "paper"}, {"like": examples}, {"like": examples[:1]}):
+        made = restyle(styled, night, **wish)
+        assert apart_from(styled, made, paper) < 0.35 * before
+        assert made.own is None
+        assert not made.guessed
+    assert apart_from(styled, restyle(styled, night, to="paper", strength=0), night) < 0.2 * before
+
+
+def test_the_style_of_exemplars_is_that_of_their_pooled_posterior(styled: Fitted) -> None:
+    night, examples = bars(3, 2)[0], bars(7, 12)[1]
+    model = styled.model
+    with torch.no_grad():
+        q = model.infer(torch.from_numpy(examples).permute(0, 3, 1, 2), 1, mean)[0].q
+    assert q is not None
+    weights = 1 / q.variance
+    pooled = (weights * q.mean).sum(0) / weights.sum(0)
+    style, *content = explore.encode(styled, styled.rows(night, given={"label": "night"}).x)
+    for strength in (1.0, 0.3):
+        wanted = explore.decode(styled, [torch.lerp(style, pooled.expand_as(style), strength), *content])
+        torch.testing.assert_close(restyle(styled, night, like=examples, strength=strength).x, wanted)
+    latent = model.latent
+    assert isinstance(latent, Styled)
+    both = latent.expected_style(torch.eye(2))
+    named = torch.lerp(both[:1], both[1:], 0.25).expand_as(style)
+    torch.testing.assert_close(
+        restyle(styled, night, to=("night", "paper"), mix=0.25).x, explore.decode(styled, [named, *content])
+    )
+    mixed = torch.lerp(both[:1], pooled[None], 0.5).expand_as(style)
+    torch.testing.assert_close(
+        restyle(styled, night, to="night", like=examples, mix=0.5).x, explore.decode(styled, [mixed, *content])
+    )
+
+
+def test_styles_that_a_code_of_style_does_not_have_are_refused(styled: Fitted) -> None:
+    night, _ = bars(2, 3)
+    with pytest.raises(UsageError, match="no level is called 'papers'"):
+        restyle(styled, night, to="papers")
+    with pytest.raises(UsageError, match="reads the style of rows off themselves"):
+        restyle(styled, night, to="paper", own="night")
+    data = load(night, modality=Image())
+    unlabelled = Fitted(
+        LatentModel(Styled(Flat(2), style=2), Gaussian(), Mlp(8, 1)).setup((3, 8, 8)).eval(), data.modality
+    )
+    with pytest.raises(UsageError, match=r"have no names.*: show one"):
+        restyle(unlabelled, night, to="paper")
+    assert restyle(unlabelled, night, like=night).x.shape == (2, 3, 8, 8)
 
 
 # ---- the judgement ---------------------------------------------------------------------------------------------------

@@ -176,7 +176,8 @@ def _names(encoded: Encoded) -> list[str]:
     plain = [f"{number:06d}" for number in numbers]
     if encoded.files is None:
         return [f"{name}.png" for name in plain]
-    stems = [str(_within(Path(file)).with_suffix("")) for file in encoded.files]
+    alone = Path(str(encoded.source.get("path", ""))).name  # of one file, which is "." within itself
+    stems = [str(_within(Path(alone if file == "." else file)).with_suffix("")) for file in encoded.files]
     often = Counter([*stems, Path(SHEET).stem])
     return [f"{stem if often[stem] == 1 else f'{stem}-{name}'}.png" for stem, name in zip(stems, plain, strict=True)]
 

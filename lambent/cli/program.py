@@ -26,6 +26,7 @@ VERBS = {
     "reconstruct": ("make", "rows through the code and back"),
     "interpolate": ("make", "walk from one row to another through their codes"),
     "traverse": ("make", "move one unit, or principal direction, of a row's code at a time"),
+    "restyle": ("restyle", "pictures in another style, named or like others: RUN IMAGES --to twitter --out DIR"),
     "predict": ("ask", "a column of a table given any others, or a condition"),
     "impute": ("ask", "fill the gaps of a table, each given all that is there"),
     "invert": ("inverted", "codes of rows by optimization, for models without an encoder or closer ones"),

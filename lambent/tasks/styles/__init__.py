@@ -1,0 +1,1 @@
+"""Where models have the style of rows: in their context, or in a code of its own."""

@@ -39,7 +39,8 @@ def looked_at(fitted: Fitted, rows: Rows, seed: int = 0) -> dict[str, Metric]:
     pictures = [fitted.pictures(x) for x in (drawn, real.x)]
     if any(shown is None or min(shown.shape[1:3]) < LEAST_SIDE for shown in pictures) or count < 2:
         return metrics
-    found = sharpness(*(spectrum(np.asarray(shown)) for shown in pictures))
+    own, other = (spectrum(np.asarray(shown)) for shown in pictures)
+    found = sharpness(own, other)
     if not np.isfinite(found.value):
         return metrics
     meaning = "energy of samples above a quarter of a cycle per pixel over that of real pictures: below 1 blurred, above noisy"

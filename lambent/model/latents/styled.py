@@ -41,7 +41,8 @@ class Styled(Latent):
         super().__post_init__()
         vars(self)["takes"] = self.content.takes
 
-    def setup(self, features: Shape | list[Shape], examples: Tensor, context: int = 0) -> Shape:
+    def setup(self, features: Shape | list[Shape] | None, examples: Tensor, context: int = 0) -> Shape:
+        assert features is not None
         hidden = self.content.setup(features, examples, 0)
         self.head = Diagonal()
         self.head.setup((sum(map(_summarized, features if isinstance(features, list) else [features])),), (self.style,))

@@ -140,7 +140,7 @@ class Likelihood(Part):
 
     def forged(self, px: Distribution) -> Tensor:
         """The centre of p(x | z) as the encoder reads rows, [*batch, *seen], with its gradient: what a rival is shown of it."""
-        return self.seen(self.shown(px))
+        return self.embed(self.shown(px))
 
     def study(self, observed: Tensor, generator: torch.Generator) -> None:
         """Learn from observed rows, once and before the training, what no gradient teaches; mostly nothing."""

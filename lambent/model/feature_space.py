@@ -78,7 +78,7 @@ class FeatureSpace(nn.Module):
         self.network.eval()
         features = torch.cat([self.network(scaled(part)) for part in x.split(CHUNK)])
         self.mean.copy_(features.mean(0))
-        self.scale.copy_(features.std(0).clamp_min(1e-6))
+        self.scale.copy_(features.std(0).clamp_min(1e-6) if len(x) > 1 else torch.ones(FEATURES))
 
     def forward(self, x: Tensor) -> Tensor:
         """Pictures [n, C, H, W] in [0, 1] → standardized features [n, 64]."""

@@ -79,6 +79,8 @@ REFUSED = {
     ("RoundedLogistic", "NotMiwae"): "use Gaussian or StudentT",
     ("Hurdle", "NotMiwae"): "use Gaussian or StudentT",
     ("Autoregressive", "NotMiwae"): "use Gaussian or StudentT",
+    **{("Perceptual", name): "use the Elbo objective" for name in ("Iwae", "Miwae", "Piwae", "Ciwae")},
+    ("Perceptual", "NotMiwae"): "use Gaussian or StudentT",
     **{
         ("Codebook", name): "use the Elbo objective"
         for name in (

@@ -55,7 +55,8 @@ def support(spec: Spec, raw: Tensor) -> Support:
     return values.to(raw.device), weight.to(raw.device)
 
 
-JOINT = ("Mixed", "Autoregressive")  # whose columns differ, or see each other
+# Whose columns differ, or see each other; and what is no probability at all, whose numbers stand in test_perceptual.
+JOINT = ("Mixed", "Autoregressive", "Perceptual")
 
 
 def values_of(spec: Spec, location: float) -> Support:

@@ -28,7 +28,9 @@ def no_bound(findings: Findings) -> Remark | None:
         )
         return Remark("notice", "This is an autoencoder", text, advice, "an autoencoder, without a bound")
     if not findings.normalized:
-        text = "What stands in the place of log p(x | z) is a distance between pictures: there is a KL, and nothing bounds log p(x)."
+        text = (
+            "A distance between pictures stands in the place of log p(x | z): there is a KL, and no bound on log p(x)."
+        )
         advice = (
             "Judge it by its samples (--generated) and reconstructions. To compare bounds, train with the DiscretizedLogistics "
             "or Gaussian likelihood."

@@ -40,7 +40,8 @@ class View:
         grey = x.mean(1, keepdim=True)
         x = (x - grey) * (2 * saturation) + grey
         level = x.mean((1, 2, 3), keepdim=True)
-        return (x - level) * (contrast + 0.5) + level
+        contrasted: Tensor = (x - level) * (contrast + 0.5) + level
+        return contrasted
 
     def _moved(self, x: Tensor) -> Tensor:
         """Moved by whole pixels, up to an eighth of the side, nought coming in."""

@@ -188,4 +188,5 @@ class Push:
 
 def _apart(x: Tensor) -> Tensor:
     """The mean distance of rows from the next one, a number of no axes."""
-    return (x - x.roll(1, 0)).flatten(1).norm(dim=1).mean()
+    apart: Tensor = (x - x.roll(1, 0)).flatten(1).norm(dim=1)
+    return apart.mean()

@@ -172,7 +172,9 @@ def _tensors(run: Run) -> dict[str, Tensor]:
         found |= {f"average.{index}": t for index, t in enumerate(run.average.values)}
     if run.kept is not None:
         found |= {f"kept.{index}": t for index, t in enumerate(run.kept)}
-    return found | {"limit": run.limit, "generator": run.generator.get_state()}
+    if run.opponent_spikes is not None:
+        found["opponent_limit"] = run.opponent_spikes.limit
+    return found | {"limit": run.spikes.limit, "generator": run.generator.get_state()}
 
 
 def _prime(optimizer: torch.optim.Optimizer, title: str, tensors: dict[str, Tensor]) -> None:

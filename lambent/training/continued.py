@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from lambent.model import LatentModel
@@ -46,7 +45,9 @@ def one_pass(
         refill(run, "the training so far", before.state, before.tensors)
         if settings.threads != before.threads:  # other ones than at the pass before, which had made its choice
             run.threads, run.options, run.watched = asked
-        run.limit.fill_(torch.finfo(torch.float32).max)
+        for spikes in (run.spikes, run.opponent_spikes):
+            if spikes is not None:
+                spikes.lift()
     elif trained:
         run.total = 1
     run.settings = run.settings.changed(epochs=run.epoch + 1)

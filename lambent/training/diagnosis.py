@@ -1,7 +1,7 @@
 """Why a loss stopped being finite: look at the rows, the weights and the two parts of the bound, in that order."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lambent.model import LatentModel
 
@@ -9,7 +9,9 @@ LARGEST = 1e6  # what an encoder reads is meant to be of about unit scale
 
 
 @torch.no_grad()
-def likeliest_cause(model: LatentModel, seen: dict[str, Tensor], x: Tensor | None, learning_rate: float) -> str:
+def likeliest_cause(
+    model: LatentModel, seen: dict[str, Tensor], x: Tensor | None, learning_rate: float, rival: nn.Module | None = None
+) -> str:
     """One sentence: what is at fault and what to do; `seen`: the parts of the bound in the step that failed."""
     right = None if x is None else torch.isfinite(x) | (torch.isnan(x) & model.gaps)
     if right is not None and not bool(right.all()):
@@ -20,6 +22,11 @@ def likeliest_cause(model: LatentModel, seen: dict[str, Tensor], x: Tensor | Non
         return (
             f"The weights of {broken[0]} had already stopped being finite: lower the learning rate (now {learning_rate:g}), "
             "or clip gradients (clip=1)."
+        )
+    if rival is not None and not all(bool(torch.isfinite(p).all()) for p in rival.parameters()):
+        return (
+            f"The rival's weights had already stopped being finite: lower the learning rate (now {learning_rate:g}), or the "
+            "rival's pace (--objective.pace), or clip gradients (clip=1)."
         )
     size = 0.0 if x is None else float(model.likelihood.seen(model.likelihood.observe(x)).abs().max())
     if size > LARGEST:

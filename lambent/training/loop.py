@@ -1,6 +1,5 @@
 """The one loop: it serves every objective, with or without an opponent, and can be resumed to the bit."""
 
-import math
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -13,12 +12,13 @@ from lambent.objectives import Loss
 from lambent.training import heap
 from lambent.training.callbacks import Callback
 from lambent.training.graphed import Graphed
-from lambent.training.optimizers import clear, drop_subnormals, scheduled
+from lambent.training.optimizers import clear, drop_subnormals, norm_of, scheduled
 from lambent.training.pace import Pace
 from lambent.training.precision import computing
-from lambent.training.run import History, Run
+from lambent.training.run import Contest, History, Record, Run
 from lambent.training.settings import SHORTEST
 from lambent.training.signals import Stop, stopping
+from lambent.training.spikes import Spikes
 from lambent.training.stepping import gradient
 from lambent.training.threads import put_back
 from lambent.training.validating import examined, validated
@@ -77,7 +77,7 @@ class Loop:
             run.whole = True
             if run.position % FLUSH == 0:  # by position, so that a resumed run judges at the same steps
                 run.flush()
-                self._judge_level()
+                self._judge_levels()
             for on_step in steppers:
                 run.sums["seconds"] = time.monotonic() - started
                 on_step(run)
@@ -100,23 +100,42 @@ class Loop:
         for view in (run.augment, run.transform):
             x = x if view is None else view(x, run.generator)
         loss, mean = self.graphed.step(x, context)
-        taken = mean <= run.limit
+        taken = run.spikes.passes(mean)
         if run.average is not None and (run.device.type == "cuda" or bool(taken)):
             run.average.take(run.step)  # only now: weights with a finite loss cannot spoil it
+        gradient = None if run.opponent is None else norm_of(run.optimizer)
         passed = self._update(run.optimizer, taken, rate)
-        if run.opponent is not None:
-            clear(run.opponent)  # the first loss passed through it
-            rival = run.objective.contest(run.model, loss, run.generator, context)
-            if rival is not None:  # it may begin later
-                rival.mean().backward()
-                # The limit is of the first loss: the opponent's own is on another scale, and need only be finite.
-                self._update(run.opponent, taken & torch.isfinite(rival.detach().mean()), rate)
-        run.objective.after(run.model, loss, taken)
+        contest = None if gradient is None else self._contest(loss, context, taken, rate, gradient)
+        run.records.append(Record(mean, {"loss": loss.rows.detach(), **loss.seen}, contest))
+        counts = (
+            taken
+            if contest is None or run.opponent_spikes is None
+            else taken & run.opponent_spikes.passes(contest.mean)
+        )
+        run.objective.after(run.model, loss, counts)
         if loss.trace is not None:
             run.model.latent.follow(loss.trace.nodes, taken, run.generator)
-        run.records.append((mean, {"loss": loss.rows.detach(), **loss.seen}))
         if not passed:
             self._inspect(x, rows)
+        elif contest is not None and run.device.type == "cpu" and not bool(torch.isfinite(contest.mean)):
+            run.diverged("the rival's loss was not finite", run.step + 1, x)
+
+    def _contest(
+        self, loss: Loss, context: Tensor | None, taken: Tensor, rate: float, gradient: Tensor
+    ) -> Contest | None:
+        """The opponent's step, left out with the model's or where its own loss is a spike; None where it begins later."""
+        run = self.run
+        assert run.opponent is not None
+        assert run.opponent_spikes is not None
+        clear(run.opponent)  # the first loss passed through it
+        rival = run.objective.contest(run.model, loss, run.generator, context)
+        if rival is None:
+            return None
+        rival.mean().backward()
+        mean = rival.detach().mean()
+        contest = Contest(mean, gradient, norm_of(run.opponent))
+        self._update(run.opponent, taken & run.opponent_spikes.passes(mean), rate)
+        return contest
 
     def _gradient(self, x: Tensor, context: Tensor | None) -> tuple[Loss, Tensor]:
         return gradient(self.run, x, context)
@@ -146,7 +165,7 @@ class Loop:
 
     def _inspect(self, x: Tensor, rows: Tensor | None) -> None:
         """A loss over the limit: a finite one is a spike, already skipped; the other kind ends the run."""
-        losses = self.run.records[-1][1]["loss"]
+        losses = self.run.records[-1].terms["loss"]
         if not bool(torch.isfinite(losses.mean())):
             at_fault = None if rows is None else rows[~torch.isfinite(losses)]
             self.run.diverged("the loss was not finite", self.run.step + 1, x, at_fault)
@@ -167,8 +186,9 @@ class Loop:
         row |= {"skipped": run.skipped, "seconds": (run.history.get("seconds") or [0.0])[-1] + seconds}  # type: ignore[operator]
         for name, value in row.items():
             run.history.setdefault(name, []).append(value)
-        if not self._judge_level():
-            self._raise_limit()
+        for spikes in self._limits():
+            if not spikes.judge_level(run.sums):
+                spikes.follow(run.sums)
         for optimizer in (run.optimizer, run.opponent):
             if optimizer is not None:
                 drop_subnormals(optimizer)
@@ -191,25 +211,17 @@ class Loop:
             row["kl"] = None
         bounded = run.bounded and row["kl"] is not None
         row["elbo"] = -(row["reconstruction"] or 0.0) - (row["kl"] or 0.0) if bounded else None
+        if run.opponent is not None:
+            contests = run.sums.get("contests", 0.0)
+            row |= {name: run.sums[name] / contests if contests else None for name in ("gradient", "rival_gradient")}
         return row
 
-    def _judge_level(self) -> bool:
-        """Where most losses since the last look were over the limit, it is no spike but a new level: let it pass."""
-        sums = self.run.sums
-        new = sums.pop("window_over", 0.0) * 2 > sums.pop("window", 0.0)
-        if new:
-            self.run.limit.fill_(torch.finfo(torch.float32).max)
-        return new
+    def _judge_levels(self) -> None:
+        for spikes in self._limits():
+            spikes.judge_level(self.run.sums)
 
-    def _raise_limit(self) -> None:
-        """Where the next epoch's losses count as spikes: `spike` standard deviations above this epoch's mean."""
-        sums, spike = self.run.sums, self.run.settings.spike
-        steps = sums.get("steps", 0.0)
-        if not spike or steps < 8:
-            return
-        mean = sums["mean"] / steps
-        spread = math.sqrt(max(0.0, sums["square"] / steps - mean * mean))
-        self.run.limit.fill_(mean + spike * max(spread, 1e-3 * abs(mean), 1e-3))
+    def _limits(self) -> list[Spikes]:
+        return [spikes for spikes in (self.run.spikes, self.run.opponent_spikes) if spikes is not None]
 
     # ---- judging -------------------------------------------------------------------------------------------------
 

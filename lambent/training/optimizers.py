@@ -106,6 +106,12 @@ class Clip:
                 gradient.mul_(kept)
 
 
+def norm_of(optimizer: torch.optim.Optimizer) -> Tensor:
+    """The norm of all gradients that stand in an optimizer's parameters now, a number of no axes."""
+    every = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+    return torch.nn.utils.get_total_norm(every)
+
+
 def clear(optimizer: torch.optim.Optimizer) -> None:
     """Let go of the gradients; the optimizer's own way takes longer than its step on a small model."""
     for group in optimizer.param_groups:

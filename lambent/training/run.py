@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 import torch
 from torch import Tensor
@@ -18,9 +18,26 @@ from lambent.training.averaging import Average
 from lambent.training.diagnosis import likeliest_cause
 from lambent.training.optimizers import Clip, adam, grouped
 from lambent.training.settings import Training
+from lambent.training.spikes import CONTESTED, LEAST, Spikes
 from lambent.training.threads import Way
 
 History = dict[str, list[float | None]]
+
+
+class Contest(NamedTuple):
+    """Of a step's contest: the opponent's mean loss, and the norms of the gradients of the model and of the opponent."""
+
+    mean: Tensor
+    gradient: Tensor
+    rival_gradient: Tensor
+
+
+class Record(NamedTuple):
+    """Of a step: the mean loss, terms [rows], and the contest where there was one."""
+
+    mean: Tensor
+    terms: dict[str, Tensor]
+    contest: Contest | None = None
 
 
 @dataclass
@@ -75,8 +92,9 @@ class Run:
         self.generator = torch.Generator(self.device).manual_seed(stream(self.seed, "training noise"))
         self.average = Average(self.model, settings.average) if settings.average else None
         self.kept: list[Tensor] | None = None  # the best weights on the validation split
-        self.limit = torch.full((), torch.finfo(torch.float32).max, device=self.device)  # of a loss that is no spike
-        self.records: list[tuple[Tensor, dict[str, Tensor]]] = []  # of each step: the mean loss, and terms [rows]
+        self.spikes = Spikes(settings.spike, self.device, least=CONTESTED if opponent else LEAST)
+        self.opponent_spikes = Spikes(settings.spike, self.device, "opponent_", CONTESTED) if opponent else None
+        self.records: list[Record] = []
         self.objective.rows = self.batches.rows
         self.whole = True  # between two steps, so that the state may be kept
 
@@ -106,32 +124,49 @@ class Run:
 
     @property
     def finite(self) -> bool:
-        """Whether all weights are numbers: a gradient may overflow where its loss did not."""
-        weights = [p.detach() for p in self.model.parameters() if p.numel()]
+        """Whether all weights are numbers, the opponent's too: a gradient may overflow where its loss did not."""
+        rivals = [] if self.objective.opponent is None else list(self.objective.opponent.parameters())
+        weights = [p.detach() for p in (*self.model.parameters(), *rivals) if p.numel()]
         return bool(torch.isfinite(torch.nn.utils.get_total_norm(weights, torch.inf)))
 
     def flush(self) -> None:
         """Add the records since the last flush to the epoch's sums; on a GPU this is where faults come to light."""
         if not self.records:
             return
-        means = torch.stack([mean for mean, _ in self.records]).double()
-        over = ~(means <= self.limit.double())
-        if bool(over.any()):
-            if self.device.type != "cpu" and not bool(torch.isfinite(means).all()):
-                self.diverged("the loss was not finite", self.step)
-            self.skipped += int(over.sum())
-        self._add("window", len(over))
-        self._add("window_over", int(over.sum()))
+        means = torch.stack([record.mean for record in self.records]).double()
+        over = ~self.spikes.passes(means)
+        if self.device.type != "cpu" and bool(over.any()) and not bool(torch.isfinite(means).all()):
+            self.diverged("the loss was not finite", self.step)
+        self.spikes.count(self.sums, means, over)
+        over = self._flush_contests(over)
+        self.skipped += int(over.sum())
         kept = [record for record, bad in zip(self.records, over.tolist(), strict=True) if not bad]
-        for name in kept[0][1] if kept else ():
-            for total in _sums([terms[name] for _, terms in kept]):
+        for name in kept[0].terms if kept else ():
+            for total in _sums([record.terms[name] for record in kept]):
                 self._add(name, total)
-        self._add("rows", sum(len(terms["loss"]) for _, terms in kept))
-        for mean in means[~over].tolist():
-            self._add("steps", 1)
-            self._add("mean", mean)
-            self._add("square", mean * mean)
+        self._add("rows", sum(len(record.terms["loss"]) for record in kept))
         self.records.clear()
+
+    def _flush_contests(self, over: Tensor) -> Tensor:
+        """The same of the contests among the records; which steps were over either limit, [steps]."""
+        places = [i for i, record in enumerate(self.records) if record.contest is not None]
+        if self.opponent_spikes is None or not places:
+            return over
+        contests = [record.contest for record in self.records if record.contest is not None]
+        columns = torch.stack([torch.stack([term.double() for term in contest]) for contest in contests])
+        means, gradients = columns[:, 0], columns[:, 1:]
+        counted = ~over[places]
+        if self.device.type != "cpu" and not bool(torch.isfinite(means[counted]).all()):
+            self.diverged("the rival's loss was not finite", self.step)
+        above = ~self.opponent_spikes.passes(means)
+        self.opponent_spikes.count(self.sums, means[counted], above[counted])
+        over = over.clone()
+        over[places] |= above
+        for gradient, rival_gradient in gradients[~over[places]].tolist():
+            self._add("contests", 1)
+            self._add("gradient", gradient)
+            self._add("rival_gradient", rival_gradient)
+        return over
 
     def _add(self, name: str, amount: float) -> None:
         self.sums[name] = self.sums.get(name, 0.0) + amount
@@ -139,8 +174,8 @@ class Run:
     def diverged(self, what: str, step: int, x: Tensor | None = None, rows: Tensor | None = None) -> NoReturn:
         """End the run: the step, the rows at fault, the likeliest cause. The model is left with its average, if that is good."""
         self.whole = False  # this state is not to be kept: the last checkpoint stands
-        seen = self.records[-1][1] if self.records else {}
-        cause = likeliest_cause(self.model, seen, x, self.optimizer.param_groups[0]["lr"])
+        seen = self.records[-1].terms if self.records else {}
+        cause = likeliest_cause(self.model, seen, x, self.optimizer.param_groups[0]["lr"], self.objective.opponent)
         which = ""
         if rows is not None and x is not None and len(rows):
             which = f", rows {rows[:8].tolist()}{' and more' if len(rows) > 8 else ''}"

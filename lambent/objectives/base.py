@@ -27,8 +27,8 @@ class Loss:
 
     seen: parts of the bound per row, unweighted, for the history. trace: the pass itself, for the opponent and for `after`.
     calibrated: p(x|z) at the scale that fits the batch best, where the objective asked for that. forged: what the model made for
-    the opponent to judge, without its graph. within: the loss of the objective that this one is built around. real: the rows of the
-    data as the opponent sees them. balance: the factor that evens two losses out, where there is one.
+    the opponent to judge, without its graph. within: the loss of the objective that this one is built around. real: the rows of
+    the data as the opponent sees them. balance: the factor that evens two losses out, where there is one.
     """
 
     __slots__ = ("balance", "calibrated", "forged", "real", "rows", "seen", "trace", "within")

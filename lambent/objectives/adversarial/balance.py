@@ -23,4 +23,5 @@ def balance(loss: Tensor, pictures: Sequence[Tensor], slopes: Sequence[Tensor], 
     (other,) = torch.autograd.grad(pictures, weight, slopes, retain_graph=True, allow_unused=True)
     if own is None or other is None:
         return loss.new_zeros(())
-    return (own.norm() / other.norm().clamp_min(1e-12)).clamp_max(LARGEST)
+    ratio: Tensor = own.norm() / other.norm().clamp_min(1e-12)
+    return ratio.clamp_max(LARGEST)

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from lambent.model import LatentModel
 from lambent.model.trace import from_prior
-from lambent.objectives.adversarial.rivalled import Rivalled, carried, pushed
+from lambent.objectives.adversarial.rivalled import Rivalled
 from lambent.objectives.base import Loss
 from lambent.part import Part
 
@@ -30,13 +30,17 @@ class Gan(Rivalled):
     def betas(self) -> tuple[float, float]:
         return (0.0, 0.99)
 
+    @property
+    def likeness(self) -> float:
+        return 0.0
+
     def forward(
         self, model: LatentModel, x: Tensor, generator: torch.Generator | None = None, context: Tensor | None = None
     ) -> Loss:
         real = model.likelihood.seen(model.likelihood.observe(x)).to(model.anchor.dtype)
         pictures = [model.likelihood.forged(model.generate(len(x), from_prior(generator), context))]
-        push = pushed(self, model, pictures, real, context, generator)
-        return Loss(carried(pictures, push), forged=tuple(p.detach() for p in pictures), real=real)
+        push = self.pushed(model, pictures, real, context, generator)
+        return Loss(push.rows + push.through(pictures), forged=tuple(p.detach() for p in pictures), real=real)
 
     def contest(
         self,

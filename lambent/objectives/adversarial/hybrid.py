@@ -1,21 +1,23 @@
 """Objectives with a rival beside them, which judges what they reconstruct and what they generate."""
 
-from abc import abstractmethod
-
 import torch
 from torch import Tensor
 
 from lambent.model import LatentModel
 from lambent.model.trace import from_prior
 from lambent.objectives.adversarial.balance import balance, last_weight
-from lambent.objectives.adversarial.rivalled import Rivalled, carried, pushed
+from lambent.objectives.adversarial.rivalled import Rivalled
 from lambent.objectives.around import Around
 from lambent.objectives.base import Loss
 from lambent.part import Part, option
 
 
 class Hybrid(Rivalled, Around):
-    """An objective with a rival beside it."""
+    """An objective with a rival beside it.
+
+    The loss that is recorded is the objective's: what the rival adds is a gradient, of a weight that changes with every step, and
+    how it judges stands beside the loss.
+    """
 
     weight: float = option(
         "of the rival's part: how much it asks of the decoder's last layer, as a share of what the objective asks",
@@ -49,15 +51,11 @@ class Hybrid(Rivalled, Around):
         pictures = [model.likelihood.forged(inner.trace.px)[0]]
         if self.imagines:
             pictures.append(model.likelihood.forged(model.generate(len(x), from_prior(generator), context)))
-        push = pushed(self, model, pictures, real, context, generator)
+        push = self.pushed(model, pictures, real, context, generator)
         even = balance(inner.rows.mean(), pictures, [s / len(x) for s in push.slopes], last_weight(model.decoder))
-        rows = inner.rows + self.presence * self.weight * even * carried(pictures, push)
+        rows = inner.rows + self.presence * self.weight * even * push.through(pictures)
         forged = tuple(p.detach() for p in pictures)
         return Loss(rows, inner.seen, inner.trace, inner.calibrated, forged, inner, real, even)
-
-    @abstractmethod
-    def compared(self) -> float:
-        """The weight of the distance between rows and their reconstructions in the rival's features."""
 
     def contested(
         self, model: LatentModel, loss: Loss, generator: torch.Generator | None, context: Tensor | None
@@ -83,7 +81,8 @@ class Adversarial(Hybrid):
 
     papers = ("esser2021taming", "goodfellow2014generative")
 
-    def compared(self) -> float:
+    @property
+    def likeness(self) -> float:
         return 0.0
 
 
@@ -94,5 +93,6 @@ class VaeGan(Hybrid):
 
     features: float = option("weight of the distance in the rival's features", default=1.0, minimum=0)
 
-    def compared(self) -> float:
+    @property
+    def likeness(self) -> float:
         return self.features

@@ -1,7 +1,9 @@
 """What a rival and the model that it judges pay for its judgements."""
 
+from collections.abc import Sequence
 from typing import Literal
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -29,3 +31,14 @@ def share_right(rule: Rule, real: Tensor, fake: Tensor) -> Tensor:
     if rule == "relativistic":
         return (real > fake).to(real.dtype).mean()
     return 0.5 * ((real > 0).to(real.dtype).mean() + (fake < 0).to(real.dtype).mean())
+
+
+def feature_distance(real: Sequence[Tensor], made: Sequence[Tensor]) -> Tensor:
+    """The mean over layers of ‖f(x) − f(x̂)‖² / ‖f(x)‖², [rows], the lower norm the batch's mean: free of the features' scales."""
+    rows = len(real[0])
+    each = []
+    for own, other in zip(real, made, strict=True):
+        own, other = own.detach().flatten(1).float(), other.flatten(1).float()
+        squares = own.square().sum() / rows
+        each.append((own - other).square().sum(1) / squares.clamp_min(torch.finfo(own.dtype).tiny))
+    return torch.stack(each).mean(0)

@@ -1,5 +1,6 @@
 """Rivalled: what all objectives share whose rival judges rows."""
 
+from abc import abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -8,9 +9,9 @@ from torch import Tensor
 from lambent.model import LatentModel
 from lambent.model.lowering import lowered
 from lambent.model.networks import Network
-from lambent.objectives.adversarial.augment import Augmentation, augmented
+from lambent.objectives.adversarial.augment import Augmentation, View
 from lambent.objectives.adversarial.judge import Judge
-from lambent.objectives.adversarial.losses import Rule, models_loss, rivals_loss, share_right
+from lambent.objectives.adversarial.losses import Rule, feature_distance, models_loss, rivals_loss, share_right
 from lambent.objectives.adversarial.penalties import penalized
 from lambent.objectives.base import Loss, Objective
 from lambent.part import Part, option
@@ -65,19 +66,44 @@ class Rivalled(Objective):
         """Only at its end: the rival changes, so losses of different epochs say nothing of which weights are the better."""
         return self.progress >= 1
 
-    def judged(
-        self,
-        model: LatentModel,
-        x: Tensor,
-        context: Tensor | None,
-        generator: torch.Generator | None = None,
-    ) -> tuple[Tensor, list[Tensor]]:
-        """Logits [rows] of rows as the encoder reads them, seen through the augmentation, and the rival's features."""
-        seen = augmented(x, self.augment, generator)
+    @property
+    @abstractmethod
+    def likeness(self) -> float:
+        """The weight of the distance between rows and their reconstructions in the rival's features."""
+
+    def judged(self, model: LatentModel, x: Tensor, context: Tensor | None) -> tuple[Tensor, list[Tensor]]:
+        """Logits [rows] of rows as the encoder reads them, and the rival's features."""
         with lowered(model.low_precision, x):
-            features = self.discriminator.features(seen)
+            features = self.discriminator.features(x)
             logits: Tensor = self.discriminator.of_features(features, context)
         return logits.to(x.dtype), features
+
+    def pushed(
+        self,
+        model: LatentModel,
+        pictures: list[Tensor],
+        real: Tensor,
+        context: Tensor | None,
+        generator: torch.Generator | None,
+    ) -> "Push":
+        """What the model pays for what it made of these rows, and the gradient there.
+
+        The rival is passed backward once, as far as the pictures, and learns nothing. Where `likeness` counts, the first of
+        `pictures` are reconstructions.
+        """
+        view = View(self.augment, real, generator)
+        shown = [picture.detach().requires_grad_() for picture in pictures]
+        given = None if context is None else context.repeat(len(shown), 1)
+        fake, made = self.judged(model, torch.cat([view(each) for each in shown]), given)
+        true, features = fake.detach()[: len(real)], made
+        if self.loss == "relativistic" or self.likeness:
+            with torch.no_grad():
+                true, features = self.judged(model, view(real), context)
+        rows = models_loss(self.loss, true, fake.view(len(shown), -1)).mean(0)
+        whole = rows.detach()
+        if self.likeness:
+            rows = rows + self.likeness * feature_distance(features, [each[: len(real)] for each in made])
+        return Push(whole, list(torch.autograd.grad(rows.sum(), shown)))
 
     def fought(
         self, model: LatentModel, loss: Loss, generator: torch.Generator | None, context: Tensor | None
@@ -85,29 +111,23 @@ class Rivalled(Objective):
         """The rival's loss, [rows], of the rows that a pass left in `real` and `forged`."""
         assert loss.real is not None
         rows, kinds = len(loss.real), len(loss.forged)
-        fakes = torch.stack(loss.forged, 1).flatten(
+        view = View(self.augment, loss.real, generator)
+        fakes = torch.stack([view(each) for each in loss.forged], 1).flatten(
             0, 1
         )  # of each row together, so that the first ones are of all kinds
         given = context if context is None else context.repeat_interleave(kinds, 0)
-        real, steep = self._penalized(model, loss.real, context, self.r1, generator)
-        fake, fake_steep = self._penalized(model, fakes, given, self.r2, generator)
+        real, steep = self._penalized(model, view(loss.real), context, self.r1)
+        fake, fake_steep = self._penalized(model, fakes, given, self.r2)
         fake, fake_steep = fake.view(rows, kinds), fake_steep.view(rows, kinds)
         judged = rivals_loss(self.loss, real[:, None], fake).mean(1)
         self._note(judged, real, fake, loss)
         return judged + 0.5 * (self.r1 * steep + self.r2 * fake_steep.mean(1))
 
-    def _penalized(
-        self,
-        model: LatentModel,
-        x: Tensor,
-        context: Tensor | None,
-        weight: float,
-        generator: torch.Generator | None,
-    ) -> tuple[Tensor, Tensor]:
+    def _penalized(self, model: LatentModel, x: Tensor, context: Tensor | None, weight: float) -> tuple[Tensor, Tensor]:
         if not weight:
-            logits = self.judged(model, x, context, generator)[0]
+            logits = self.judged(model, x, context)[0]
             return logits, torch.zeros_like(logits)
-        return penalized(lambda rows, given: self.judged(model, rows, given, generator)[0], x, context, self.penalized)
+        return penalized(lambda rows, given: self.judged(model, rows, given)[0], x, context, self.penalized)
 
     @torch.no_grad()
     def _note(self, judged: Tensor, real: Tensor, fake: Tensor, loss: Loss) -> None:
@@ -153,40 +173,20 @@ class Rivalled(Objective):
 
 
 @dataclass(frozen=True)
-class Pushed:
-    """A loss that a rival's judgement makes, [rows], with its gradient at the rows judged alone."""
+class Push:
+    """What a rival's judgement costs the model, [rows], and its gradient at the pictures judged alone."""
 
     rows: Tensor
     slopes: list[Tensor]
 
-
-def pushed(
-    objective: Rivalled,
-    model: LatentModel,
-    pictures: list[Tensor],
-    real: Tensor,
-    context: Tensor | None,
-    generator: torch.Generator | None,
-) -> Pushed:
-    """What the model pays for each of its pictures, and ∂/∂picture: the rival is passed backward once, its weights not at all."""
-    shown = [picture.detach().requires_grad_() for picture in pictures]
-    given = None if context is None else context.repeat(len(shown), 1)
-    fake = objective.judged(model, torch.cat(shown), given, generator)[0].view(len(shown), -1)
-    true = fake.detach()
-    if objective.loss == "relativistic":
-        with torch.no_grad():
-            true = objective.judged(model, real, context, generator)[0]
-    rows = models_loss(objective.loss, true, fake).mean(0)
-    return Pushed(rows.detach(), list(torch.autograd.grad(rows.sum(), shown)))
-
-
-def carried(pictures: list[Tensor], push: Pushed) -> Tensor:
-    """The loss of a push, [rows], with its gradient through the pictures to the model."""
-    along = sum((slope * picture).flatten(1).sum(1) for slope, picture in zip(push.slopes, pictures, strict=True))
-    assert isinstance(along, Tensor)
-    return push.rows + along - along.detach()
+    def through(self, pictures: list[Tensor]) -> Tensor:
+        """Noughts, [rows], with the gradient of the push through the pictures to the model."""
+        along = sum((s * picture).flatten(1).sum(1) for s, picture in zip(self.slopes, pictures, strict=True))
+        assert isinstance(along, Tensor)
+        return along - along.detach()
 
 
 def _apart(x: Tensor) -> Tensor:
     """The mean distance of rows from the next one, a number of no axes."""
-    return (x - x.roll(1, 0)).flatten(1).norm(dim=1).mean()
+    apart: Tensor = (x - x.roll(1, 0)).flatten(1).norm(dim=1)
+    return apart.mean()

@@ -165,7 +165,7 @@ def walk_between(candidate: Candidate, count: int, points: int, seed: int) -> By
     else:
         wide = fitted.conditions.typical(count, torch.Generator().manual_seed(seed)) if fitted.conditions else None
         ends_of = [explore.prior_codes(fitted, count, stream(seed + end, "walks compared"), wide) for end in (0, 1)]
-        rows = explore.walk(fitted, *ends_of, points, context=wide)
+        rows = explore.walk(fitted, ends_of[0], ends_of[1], points, context=wide)
     frames = pictures_of(fitted, rows.flatten(0, 1))
     return frames.reshape(*rows.shape[:2], *frames.shape[1:])
 

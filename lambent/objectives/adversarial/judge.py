@@ -22,11 +22,7 @@ class Judge(nn.Module):
         super().__init__()
         with seeded(torch.Generator().manual_seed(seed + 1)):
             self.trunk: nn.Module = network.pyramid(event) if isinstance(network, Spatial) else network.encoder(event)
-<<<<<<< HEAD
-            last: Shape = self.trunk.shape[-1] if isinstance(network, Spatial) else self.trunk.shape  # type: ignore[assignment, index]
-=======
             last: Shape = self.trunk.shape[-1] if isinstance(network, Spatial) else self.trunk.shape  # type: ignore[assignment]
->>>>>>> rivals
             self.head = nn.Sequential(*initialized([nn.Flatten(), nn.Linear(elements(last), WIDTH), nn.SiLU()]))
             self.logit = nn.Linear(WIDTH, 1)
             self.projection = nn.Linear(context, WIDTH, bias=False) if context else None

@@ -59,9 +59,9 @@ MEASURES: dict[str, Measure] = {
         "Odd ones found", "area under the ROC of a class that was left out of a further training, by the model's own score",
         "higher",
     ),
-    "training": Measure("Training", "seconds of training", "lower"),
+    "training": Measure("Training, seconds", "time of the steps, without evaluation", "lower"),
     "epochs": Measure("Epochs", "passes over the training rows", "none"),
-    "sampling": Measure("A sample", "milliseconds of a picture, of 256 drawn at once", "lower"),
+    "sampling": Measure("A sample, milliseconds", "drawing a picture, of 256 drawn at once", "lower"),
     "parameters": Measure("Parameters", "of encoder and decoder, without a rival's", "none"),
 }  # fmt: skip
 MODEL_FREE = {

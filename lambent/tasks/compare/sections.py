@@ -3,7 +3,7 @@
 import numpy as np
 
 from lambent.tasks.compare.comparison import MEASURES, MODEL_FREE, Bytes, Comparison, Direction, Entry, Number
-from lambent.tasks.compare.verdict import told
+from lambent.tasks.compare.verdict import in_sentence, told
 from lambent.tasks.sections import Block, Cell, Details, Fact, Listing, Paragraph, Remarks, Section, Sheet, TableBlock
 
 BETTER: dict[Direction, str] = {"higher": "higher", "lower": "lower", "one": "near 1", "none": ""}
@@ -98,9 +98,9 @@ def _none(found: Comparison, measures: list[str]) -> list[Block]:
         for name in measures:
             one = entry.numbers.get(name)
             if one is not None and not one.known and one.why:
-                reasons.setdefault((entry.name, f"none: {one.why}"), []).append(MEASURES[name].title.lower())
+                reasons.setdefault((entry.name, f"none: {one.why}"), []).append(in_sentence(name))
             elif one is not None and one.how:
-                reasons.setdefault((entry.name, one.how), []).append(MEASURES[name].title.lower())
+                reasons.setdefault((entry.name, one.how), []).append(in_sentence(name))
     facts = [Fact(name, f"{', '.join(titles)}: {why}") for (name, why), titles in reasons.items()]
     return [Listing(facts, "Where there is none, or it came about otherwise")] if facts else []
 

@@ -10,7 +10,7 @@ from lambent.tasks.sections import Remark
 
 APART = 2.0  # standard errors of a difference beyond which it is no chance
 LEAN = 0.55  # share of samples nearer to training pictures than to unseen ones
-MISSING = 0.5  # of the best model's coverage
+MISSING = 0.5  # of the best model's coverage, or precision
 UNEVEN = 1.25  # times the time of the quickest
 
 
@@ -49,12 +49,20 @@ def ranked(entries: Sequence[Entry], purpose: Purpose) -> Ranked | None:
     """Which models serve a purpose best; None where fewer than two have the number."""
     own = [(entry.name, entry.numbers[purpose.measure]) for entry in entries if purpose.measure in entry.numbers]
     known = [(name, number) for name, number in own if number.known and not number.how]
+    if purpose.measure == "sharpness":  # which noise has, too
+        known = [(name, number) for name, number in known if name in _lifelike(entries)]
     if len(known) < 2:
         return None
     order = sorted(known, key=lambda each: loss_of(purpose.measure, each[1]))
     best = order[0][1]
     level = [name for name, number in order if not behind(purpose, number, best)]
     return Ranked(purpose, order, level)
+
+
+def _lifelike(entries: Sequence[Entry]) -> set[str]:
+    """Models whose samples lie among the real pictures at least half as often as those of the best."""
+    share = {e.name: float(e.numbers["precision"].value or 0.0) for e in entries if "precision" in e.numbers}
+    return {name for name, own in share.items() if own >= MISSING * max(share.values())}
 
 
 def loss_of(measure: str, number: Number) -> float:
@@ -99,9 +107,15 @@ def _told(one: Ranked, name: str) -> str:
     """When, with the number of this model and that of the next one that is worse."""
     numbers = dict(one.order)
     following = next(((n, number) for n, number in one.order if n not in one.level), None)
-    title = MEASURES[one.purpose.measure].title.lower()
+    title = in_sentence(one.purpose.measure)
     beside = "" if following is None else f", next {following[0]} {told(following[1])}"
     return f"{one.purpose.when} ({title} {told(numbers[name])}{beside})"
+
+
+def in_sentence(measure: str) -> str:
+    """The title of a measure within a sentence."""
+    title = MEASURES[measure].title
+    return title if title.startswith("Fréchet") else title[:1].lower() + title[1:]
 
 
 def told(number: Number) -> str:
@@ -135,12 +149,17 @@ def _faults(entries: Sequence[Entry]) -> list[Remark]:
             text = f"{float(cover.value or 0):.0%} of the real pictures have a sample near them; of the best model {best:.0%}."
             found.append(Remark("problem", f"{entry.name} leaves kinds of pictures out", text, _cure(entry)))
         near = entry.numbers.get("nearer_training")
-        if near is not None and near.known and float(near.value or 0) > LEAN:
+        if near is not None and near.known and _leans(near):
             text = (
                 f"{float(near.value or 0):.0%} of its samples are nearer to a training picture than to an unseen one."
             )
             found.append(Remark("notice", f"{entry.name} leans to its training pictures", text))
     return found
+
+
+def _leans(near: Number) -> bool:
+    value = float(near.value or 0.0)
+    return value > LEAN and value - APART * (near.error or 0.0) > 0.5
 
 
 def _cure(entry: Entry) -> str:

@@ -132,7 +132,7 @@ def carried(tree: Tree, models: list[Any], options: Namespace) -> "Comparison":
     from lambent.cli.verbs.comparing import Budget, Comparing
 
     folder = Path(options.out)
-    _vacant(folder, options.force)
+    vacant(folder, options.force)
     source = tree.get("data", {}).get("source")
     if source is None:
         raise UsageError("which data? lambent compare DATA --out DIR (lambent data lists sets)")
@@ -147,7 +147,8 @@ def carried(tree: Tree, models: list[Any], options: Namespace) -> "Comparison":
         return comparing.carry_out(comparing.begin())
 
 
-def _vacant(folder: Path, force: bool) -> None:
+def vacant(folder: Path, force: bool) -> None:
+    """Refuse a folder that holds a comparison or a run, unless it may be replaced; nothing is removed yet."""
     from lambent.cli.verbs.comparing import OWN as FILES
 
     if folder.exists() and not folder.is_dir():

@@ -209,6 +209,7 @@ def _told(found: "Comparison", options: Namespace) -> None:
     from lambent.cli.verbs.comparing import NUMBERS, PAGE
     from lambent.tasks.compare.comparison import MEASURES
     from lambent.tasks.compare.sections import BETTER, with_error
+    from lambent.tasks.compare.verdict import sentence
 
     voice, folder = Voice.of(options), Path(options.resume or options.out)
     voice.result({"folder": str(folder), **found.plain()})
@@ -222,7 +223,9 @@ def _told(found: "Comparison", options: Namespace) -> None:
             shown = ["–" if one is None else with_error(one) if one.known else "none" for one in numbers]
             rows.append((measure.title, *shown, BETTER[measure.better]))
     voice.table(("measure", *(entry.name for entry in entries), "better"), rows, right=range(1, 1 + len(entries)))
-    voice.say()
+    voice.say("")
+    for use in found.uses:
+        voice.say(sentence(use))
     for remark in found.verdict:
         sign = {"problem": "!", "notice": "·", "good": "+"}[remark.level]
         voice.say(f"  {sign} {remark.title}: {remark.text}{f' {remark.advice}' if remark.advice else ''}")

@@ -7,6 +7,7 @@ from lambent.version import __version__ as __version__
 
 _HOMES = {
     "lambent.objectives.bounds": ("Ciwae", "Iwae", "Miwae", "Piwae"),
+    "lambent.comparing": ("compare",),
     "lambent.data": ("CATALOG", "Encoded", "Image", "Modality", "Sprites", "Table"),
     "lambent.errors": (
         "ArtifactError", "DataError", "DataWarning", "DivergedError", "InterruptedRun", "LambentError", "MachineError",
@@ -55,6 +56,7 @@ _FOUND = {name: (module, name) for module, names in _HOMES.items() for name in n
 
 if TYPE_CHECKING:
     from lambent import data
+    from lambent.comparing import compare
     from lambent.data import CATALOG, Encoded, Image, Modality, Sprites, Table
     from lambent.errors import (
         ArtifactError,
@@ -121,8 +123,8 @@ __all__ = [
     "Miwae", "Mixed", "Mixture", "Mlp", "MlpMasking", "Modality", "NegativeBinomial", "Network", "NotMiwae", "Objective",
     "Ordinal", "Part", "Perceptual", "Piwae", "Point", "Poisson", "Posterior", "Prior", "ResNet", "RoundedLogistic", "SelfMasking", "Sphere",
     "Sprites", "Standard", "StudentT", "Table", "Tiles", "Trace", "UsageError", "Vamp", "Wae", "ZeroInflatedNegativeBinomial",
-    "citation", "data", "detect", "drift", "evaluate", "fit", "fit_prior", "impute", "invert", "judge", "judge_samples", "load",
-    "posteriors", "predict", "priors", "quantizers", "refine", "save", "synthesize",
+    "citation", "compare", "data", "detect", "drift", "evaluate", "fit", "fit_prior", "impute", "invert", "judge",
+    "judge_samples", "load", "posteriors", "predict", "priors", "quantizers", "refine", "save", "synthesize",
 ]  # fmt: skip
 
 

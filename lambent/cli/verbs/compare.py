@@ -132,7 +132,7 @@ def carried(tree: Tree, models: list[Any], options: Namespace) -> "Comparison":
     from lambent.cli.verbs.comparing import Budget, Comparing
 
     folder = Path(options.out)
-    _vacant(folder, options.force)
+    vacant(folder, options.force)
     source = tree.get("data", {}).get("source")
     if source is None:
         raise UsageError("which data? lambent compare DATA --out DIR (lambent data lists sets)")
@@ -147,7 +147,8 @@ def carried(tree: Tree, models: list[Any], options: Namespace) -> "Comparison":
         return comparing.carry_out(comparing.begin())
 
 
-def _vacant(folder: Path, force: bool) -> None:
+def vacant(folder: Path, force: bool) -> None:
+    """Refuse a folder that holds a comparison or a run, unless it may be replaced; nothing is removed yet."""
     from lambent.cli.verbs.comparing import OWN as FILES
 
     if folder.exists() and not folder.is_dir():
@@ -208,6 +209,7 @@ def _told(found: "Comparison", options: Namespace) -> None:
     from lambent.cli.verbs.comparing import NUMBERS, PAGE
     from lambent.tasks.compare.comparison import MEASURES
     from lambent.tasks.compare.sections import BETTER, with_error
+    from lambent.tasks.compare.verdict import sentence
 
     voice, folder = Voice.of(options), Path(options.resume or options.out)
     voice.result({"folder": str(folder), **found.plain()})
@@ -221,7 +223,9 @@ def _told(found: "Comparison", options: Namespace) -> None:
             shown = ["–" if one is None else with_error(one) if one.known else "none" for one in numbers]
             rows.append((measure.title, *shown, BETTER[measure.better]))
     voice.table(("measure", *(entry.name for entry in entries), "better"), rows, right=range(1, 1 + len(entries)))
-    voice.say()
+    voice.say("")
+    for use in found.uses:
+        voice.say(sentence(use))
     for remark in found.verdict:
         sign = {"problem": "!", "notice": "·", "good": "+"}[remark.level]
         voice.say(f"  {sign} {remark.title}: {remark.text}{f' {remark.advice}' if remark.advice else ''}")

@@ -22,7 +22,7 @@ from lambent.cli.verbs.trainings import Trained, Trainings, resuming
 from lambent.cli.voice import Voice, plain
 from lambent.data import Encoded, Image
 from lambent.disk.whole import write_bytes, write_text
-from lambent.errors import ArtifactError, DataError, UsageError, nearest
+from lambent.errors import ArtifactError, DataError, InterruptedRun, UsageError, nearest
 from lambent.fitted import Fitted, load
 from lambent.model import check
 from lambent.objectives import Objective
@@ -30,7 +30,7 @@ from lambent.report import Findings
 from lambent.report import write as write_report
 from lambent.tasks.by_row import labels_of
 from lambent.tasks.compare.candidate import Candidate, Odd
-from lambent.tasks.compare.comparing import compared
+from lambent.tasks.compare.comparing import Failures, compared
 from lambent.tasks.compare.comparison import Comparison
 from lambent.tasks.compare.measuring import PROBED, Ground
 from lambent.tasks.compare.sections import comparison_sections
@@ -180,12 +180,20 @@ class Comparing:
         if not done:
             raise ArtifactError(f"none of the models was trained; {next(iter(next(iter(told.values())).values()))}")
         failed = refused | {name: texts for name, texts in told.items() if name in names}
-        ground = self._ground(done[0], tree)
-        words = budget.words
-        self.voice.step(f"measuring {len(done)} models")
-        found = compared(self._candidates(done, tree), ground, self._facts(done[0], tree, ground, words), words, failed)
+        try:
+            found = self._measured(done, tree, budget.words, failed)
+        except KeyboardInterrupt as stopped:
+            status, words = getattr(stopped, "exit_status", 130), str(stopped) or "interrupted"
+            raise InterruptedRun(f"{words}; all is trained, measure it with: {resuming(self.folder)}", status) from None
         self._finish(found, tree)
         return found
+
+    def _measured(self, done: list[Trained], tree: Tree, budget: str, failed: Failures) -> Comparison:
+        ground = self._ground(done[0], tree)
+        self.voice.step(f"measuring {len(done)} models")
+        return compared(
+            self._candidates(done, tree), ground, self._facts(done[0], tree, ground, budget), budget, failed
+        )
 
     def _training(self, name: str, seed: int, folder: str) -> Trained:
         return Trained(name, seed, self.folder / RECIPES / f"{name}.yaml", self.folder / folder)

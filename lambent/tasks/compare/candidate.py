@@ -73,7 +73,7 @@ def method_of(candidate: Candidate) -> Method:
     use = "Everything: codes, reconstructions, new pictures, a bound on log p(x) for compression and odd rows."
     if rival:
         training += " A rival judges what it draws."
-        use = "New pictures that are to look real, with codes and reconstructions; its bound is looser than a plain VAE's."
+        use = "New pictures that are to look real, with codes, reconstructions and a bound on log p(x)."
     return Method(training, use, encodes, density)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from lambent.tasks.compare.candidate import Candidate, method_of
 from lambent.tasks.compare.comparison import Bytes, Comparison, Entry, Method, Numbers, Shown, over_seeds
 from lambent.tasks.compare.measuring import Ground, measured, measured_pictures, pictures_of, shown, shown_rows
-from lambent.tasks.compare.verdict import verdict
+from lambent.tasks.compare.verdict import uses, verdict
 
 Failures = Mapping[str, Mapping[int, str]]
 
@@ -32,7 +32,8 @@ def compared(
             originals = pictures_of(one.fitted, one.test.x[shown_rows(one.test)])
     names = dict.fromkeys([*models, *failed])
     entries = [models.get(name, _Model()).entry(name, dict(failed.get(name, {}))) for name in names]
-    return Comparison(entries, _beside(ground), facts, verdict(entries, budget), originals)
+    found = uses(entries)
+    return Comparison(entries, _beside(ground), facts, found, verdict(entries, found, budget), originals)
 
 
 @dataclass

@@ -59,9 +59,9 @@ MEASURES: dict[str, Measure] = {
         "Odd ones found", "area under the ROC of a class that was left out of a further training, by the model's own score",
         "higher",
     ),
-    "training": Measure("Training", "seconds of training", "lower"),
+    "training": Measure("Training, seconds", "time of the steps, without evaluation", "lower"),
     "epochs": Measure("Epochs", "passes over the training rows", "none"),
-    "sampling": Measure("A sample", "milliseconds of a picture, of 256 drawn at once", "lower"),
+    "sampling": Measure("A sample, milliseconds", "drawing a picture, of 256 drawn at once", "lower"),
     "parameters": Measure("Parameters", "of encoder and decoder, without a rival's", "none"),
 }  # fmt: skip
 MODEL_FREE = {
@@ -125,16 +125,27 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class Use:
+    """When to use which: the models that serve a purpose best, the best first, and their numbers; `next`: the best other."""
+
+    when: str
+    measure: str
+    best: Numbers
+    next: tuple[str, Number] | None
+
+
+@dataclass(frozen=True)
 class Comparison:
     """Models trained on the same rows, their numbers, and when to use which.
 
-    beside: numbers of what is no model, by name (`MODEL_FREE`). facts: of the data, the budget, the feature space. verdict: what
-    follows. originals: the test pictures that reconstructions are of.
+    beside: numbers of what is no model, by name (`MODEL_FREE`). facts: of the data, the budget, the feature space. uses: which
+    model when; verdict: what else follows. originals: the test pictures that reconstructions are of.
     """
 
     entries: list[Entry]
     beside: dict[str, Numbers]
     facts: dict[str, str]
+    uses: list[Use]
     verdict: list[Remark]
     originals: Bytes | None = field(default=None, repr=False, compare=False)
 
@@ -161,6 +172,10 @@ class Comparison:
             "facts": self.facts,
             "models": entries,
             "beside": {name: _plain(numbers) for name, numbers in self.beside.items()},
+            "use": [
+                {"when": one.when, "measure": one.measure, "best": list(one.best), "next": one.next and one.next[0]}
+                for one in self.uses
+            ],
             "verdict": [asdict(remark) for remark in self.verdict],
             "measures": {name: asdict(measure) for name, measure in MEASURES.items()},
         }

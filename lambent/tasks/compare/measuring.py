@@ -164,8 +164,8 @@ def walk_between(candidate: Candidate, count: int, points: int, seed: int) -> By
         rows = explore.interpolate(fitted, start.x, end.x, points, context=start.context, context_end=end.context)
     else:
         wide = fitted.conditions.typical(count, torch.Generator().manual_seed(seed)) if fitted.conditions else None
-        first, last = (explore.prior_codes(fitted, count, stream(seed + n, "walks compared"), wide) for n in (0, 1))
-        rows = explore.walk(fitted, first, last, points, context=wide)
+        ends_of = [explore.prior_codes(fitted, count, stream(seed + end, "walks compared"), wide) for end in (0, 1)]
+        rows = explore.walk(fitted, ends_of[0], ends_of[1], points, context=wide)
     frames = pictures_of(fitted, rows.flatten(0, 1))
     return frames.reshape(*rows.shape[:2], *frames.shape[1:])
 

@@ -3,21 +3,48 @@
 import numpy as np
 
 from lambent.tasks.compare.comparison import MEASURES, MODEL_FREE, Bytes, Comparison, Direction, Entry, Number
-from lambent.tasks.compare.verdict import told
+from lambent.tasks.compare.verdict import in_sentence, told
+from lambent.tasks.samples.sections import written
 from lambent.tasks.sections import Block, Cell, Details, Fact, Listing, Paragraph, Remarks, Section, Sheet, TableBlock
 
 BETTER: dict[Direction, str] = {"higher": "higher", "lower": "lower", "one": "near 1", "none": ""}
 
 
+# Tables by what they are of; what is no model has numbers of samples alone.
+TABLES: dict[str, tuple[str, ...]] = {
+    "Samples": (
+        "sharpness", "coarse", "middle", "fine", "finest", "frechet", "precision", "recall", "density", "coverage",
+        "nearer_training",
+    ),
+    "Bounds, codes and reconstructions": (
+        "bits_per_dim", "bound", "error", "sharpness_of_reconstructions", "probe", "auroc", "straightness", "largest_step",
+    ),
+    "Effort": ("training", "epochs", "sampling", "parameters"),
+}  # fmt: skip
+
+
 def comparison_sections(found: Comparison) -> list[Section]:
     """All that a comparison has to show."""
-    return [
-        Section("verdict", "Verdict", "For this data, what to use when.", [Remarks(found.verdict)]),
-        _three_rows(found),
-        _numbers(found),
-        *_pictures(found),
-        _runs(found),
-    ]
+    return [_verdict(found), _three_rows(found), _numbers(found), *_pictures(found), _runs(found)]
+
+
+def _verdict(found: Comparison) -> Section:
+    """Which model when, a line for each purpose, and what else follows."""
+    rows = []
+    for one in found.uses:
+        numbers = ", ".join(f"{name} {told(number)}" for name, number in one.best.items())
+        following = "" if one.next is None else f"{one.next[0]} {told(one.next[1])}"
+        cells = [
+            Cell(" or ".join(one.best), strong=True),
+            Cell(MEASURES[one.measure].title),
+            Cell(numbers),
+            Cell(following),
+        ]
+        rows.append((f"… when {one.when}", cells))
+    heads = ["For this data, use …", "Model", "by", "Best", "Next"]
+    lead = "Models within two standard errors of the best, or within a gain too small to matter, are named together."
+    body: list[Block] = [TableBlock(heads, rows, "Which model to use when")] if rows else []
+    return Section("verdict", "Verdict", lead, [*body, Remarks(found.verdict)])
 
 
 def _three_rows(found: Comparison) -> Section:
@@ -45,30 +72,33 @@ def _sharpness(entry: Entry) -> str:
 
 
 def _numbers(found: Comparison) -> Section:
-    measures = [name for name in MEASURES if any(_has(entry, name) for entry in found.entries)]
+    measures = [name for name in MEASURES if any(name in entry.numbers for entry in found.entries)]
+    lead = (
+        "Means over seeds ± standard error, of the spread over seeds, of a single one its own. No model draws better than real "
+        "pictures that were held out; copies of training pictures win every distance, and have learned nothing."
+    )
+    beside = [Fact(name.capitalize(), MODEL_FREE[name]) for name in found.beside]
+    tables = [_table(found, title, [name for name in names if name in measures]) for title, names in TABLES.items()]
+    body: list[Block] = [
+        *(table for table in tables if table.rows),
+        *_none(found, measures),
+        Details("Each seed by itself", [_by_seed(found, measures)]),
+        Details("What they mean", [Listing([*_meanings(measures), *beside])]),
+    ]
+    return Section("numbers", "Numbers", lead, body)
+
+
+def _table(found: Comparison, title: str, measures: list[str]) -> TableBlock:
+    """Measures of every model that was trained, beside what is no model where that has any of them."""
     trained = [entry for entry in found.entries if entry.by_seed]
-    beside = list(found.beside)
-    heads = ["Measure", *(entry.name for entry in trained), *(name.capitalize() for name in beside), "Better"]
+    beside = [name for name, numbers in found.beside.items() if any(measure in numbers for measure in measures)]
     rows = []
     for name in measures:
         cells = [_cell(entry.numbers.get(name)) for entry in trained]
         cells += [_cell(found.beside[one].get(name)) for one in beside]
         rows.append((MEASURES[name].title, [*cells, Cell(BETTER[MEASURES[name].better], role="unit")]))
-    lead = (
-        "Means over seeds ± standard error, of the spread over seeds, of a single one its own. No model is better than real "
-        "pictures that were held out; copies of training pictures win every distance, and have learned nothing."
-    )
-    body: list[Block] = [
-        TableBlock(heads, rows, "Every number of every model"),
-        *_none(found, measures),
-        Details("Each seed by itself", [_by_seed(found, measures)]),
-        Details("What they mean", [Listing([*_meanings(measures), *(Fact(n.capitalize(), MODEL_FREE[n]) for n in beside)])]),
-    ]  # fmt: skip
-    return Section("numbers", "Numbers", lead, body)
-
-
-def _has(entry: Entry, name: str) -> bool:
-    return name in entry.numbers
+    heads = [title, *(entry.name for entry in trained), *(name.capitalize() for name in beside), "Better"]
+    return TableBlock(heads, rows, f"{title} of every model")
 
 
 def _meanings(measures: list[str]) -> list[Fact]:
@@ -88,7 +118,7 @@ def with_error(one: Number) -> str:
     assert one.value is not None
     if one.error is None or not np.isfinite(one.error) or one.error == 0:
         return f"{one.value:,.0f}" if float(one.value).is_integer() or abs(one.value) >= 100 else f"{one.value:.3g}"
-    return f"{told(one)} ± {told(Number(one.error, one.error))}"
+    return f"{written(one.value, one.error, 1)} ± {written(one.error, one.error, 1)}"
 
 
 def _none(found: Comparison, measures: list[str]) -> list[Block]:
@@ -98,9 +128,9 @@ def _none(found: Comparison, measures: list[str]) -> list[Block]:
         for name in measures:
             one = entry.numbers.get(name)
             if one is not None and not one.known and one.why:
-                reasons.setdefault((entry.name, f"none: {one.why}"), []).append(MEASURES[name].title.lower())
+                reasons.setdefault((entry.name, f"none: {one.why}"), []).append(in_sentence(name))
             elif one is not None and one.how:
-                reasons.setdefault((entry.name, one.how), []).append(MEASURES[name].title.lower())
+                reasons.setdefault((entry.name, one.how), []).append(in_sentence(name))
     facts = [Fact(name, f"{', '.join(titles)}: {why}") for (name, why), titles in reasons.items()]
     return [Listing(facts, "Where there is none, or it came about otherwise")] if facts else []
 

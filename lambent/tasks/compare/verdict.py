@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import hypot
 
-from lambent.tasks.compare.comparison import MEASURES, Entry, Number
+from lambent.tasks.compare.comparison import MEASURES, Entry, Number, Use
 from lambent.tasks.samples.sections import written
 from lambent.tasks.sections import Remark
 
 APART = 2.0  # standard errors of a difference beyond which it is no chance
 LEAN = 0.55  # share of samples nearer to training pictures than to unseen ones
-MISSING = 0.5  # of the best model's coverage
+MISSING = 0.5  # of the best model's coverage, or precision
 UNEVEN = 1.25  # times the time of the quickest
 
 
@@ -36,25 +36,24 @@ PURPOSES = (
 )
 
 
-@dataclass(frozen=True)
-class Ranked:
-    """Models by how well they serve a purpose, the best first, each with its number; level: those that tie with the best."""
-
-    purpose: Purpose
-    order: list[tuple[str, Number]]
-    level: list[str]
-
-
-def ranked(entries: Sequence[Entry], purpose: Purpose) -> Ranked | None:
-    """Which models serve a purpose best; None where fewer than two have the number."""
+def use(entries: Sequence[Entry], purpose: Purpose) -> Use | None:
+    """Which models serve a purpose best, within chance; None where fewer than two have its number."""
     own = [(entry.name, entry.numbers[purpose.measure]) for entry in entries if purpose.measure in entry.numbers]
     known = [(name, number) for name, number in own if number.known and not number.how]
+    if purpose.measure == "sharpness":  # which noise has, too
+        known = [(name, number) for name, number in known if name in _lifelike(entries)]
     if len(known) < 2:
         return None
     order = sorted(known, key=lambda each: loss_of(purpose.measure, each[1]))
-    best = order[0][1]
-    level = [name for name, number in order if not behind(purpose, number, best)]
-    return Ranked(purpose, order, level)
+    level = [each for each in order if not behind(purpose, each[1], order[0][1])]
+    following = next((each for each in order if each not in level), None)
+    return Use(purpose.when, purpose.measure, dict(level), following)
+
+
+def _lifelike(entries: Sequence[Entry]) -> set[str]:
+    """Models whose samples lie among the real pictures at least half as often as those of the best."""
+    share = {e.name: float(e.numbers["precision"].value or 0.0) for e in entries if "precision" in e.numbers}
+    return {name for name, own in share.items() if own >= MISSING * max(share.values())}
 
 
 def loss_of(measure: str, number: Number) -> float:
@@ -70,38 +69,46 @@ def behind(purpose: Purpose, number: Number, best: Number) -> bool:
     return worse > max(APART * hypot(number.error or 0.0, best.error or 0.0), purpose.least * scale)
 
 
-def verdict(entries: Sequence[Entry], budget: str) -> list[Remark]:
-    """What to use when, the one model for all, and what is wrong with any: each with its numbers."""
+def uses(entries: Sequence[Entry]) -> list[Use]:
+    """Every purpose for which two models at least have a number, with those that serve it best."""
     trained = [entry for entry in entries if entry.by_seed]
-    found = [one for purpose in PURPOSES if (one := ranked(trained, purpose)) is not None]
-    if any(one.purpose.measure == "bits_per_dim" for one in found):  # which is the bound in other units
-        found = [one for one in found if one.purpose.measure != "bound"]
-    use = [remark for entry in trained if (remark := _use(entry, found)) is not None]
-    return [*_failed(entries), *_overall(trained, found), *use, *_faults(trained), *_uneven(trained, budget)]
+    found = [one for purpose in PURPOSES if (one := use(trained, purpose)) is not None]
+    if any(one.measure == "bits_per_dim" for one in found):  # which is the bound in other units
+        found = [one for one in found if one.measure != "bound"]
+    return found
 
 
-def _use(entry: Entry, found: Sequence[Ranked]) -> Remark | None:
-    """What a model is the best at, alone or beside others."""
-    alone = [_told(one, entry.name) for one in found if one.level == [entry.name]]
-    shared = [_told(one, entry.name) for one in found if len(one.level) > 1 and entry.name in one.level]
-    if not alone and not shared:
-        title = f"{entry.name}: not the best at anything measured here"
-        return Remark("notice", title, "Another model serves each purpose better on this data.")
-    parts = []
-    if alone:
-        parts.append(f"For this data, use {entry.name} when {'; when '.join(alone)}.")
-    if shared:
-        parts.append(f"As good as the best, within chance, when {'; when '.join(shared)}.")
-    return Remark("good", f"Use {entry.name}" if alone else f"{entry.name} will do", " ".join(parts))
+def sentence(one: Use) -> str:
+    """For this data, use … when …, with the numbers."""
+    names = list(one.best)
+    told_ = ", ".join(
+        f"{told(number)}" if len(names) == 1 else f"{name} {told(number)}" for name, number in one.best.items()
+    )
+    beside = "" if one.next is None else f"; next {one.next[0]} {told(one.next[1])}"
+    return f"For this data, use {' or '.join(names)} when {one.when} ({in_sentence(one.measure)} {told_}{beside})."
 
 
-def _told(one: Ranked, name: str) -> str:
-    """When, with the number of this model and that of the next one that is worse."""
-    numbers = dict(one.order)
-    following = next(((n, number) for n, number in one.order if n not in one.level), None)
-    title = MEASURES[one.purpose.measure].title.lower()
-    beside = "" if following is None else f", next {following[0]} {told(following[1])}"
-    return f"{one.purpose.when} ({title} {told(numbers[name])}{beside})"
+def verdict(entries: Sequence[Entry], found: Sequence[Use], budget: str) -> list[Remark]:
+    """The one model for all, and what is wrong with any: each with its numbers."""
+    trained = [entry for entry in entries if entry.by_seed]
+    return [
+        *_failed(entries), *_overall(trained, found), *_idle(trained, found), *_faults(trained), *_uneven(trained, budget),
+    ]  # fmt: skip
+
+
+def _idle(entries: Sequence[Entry], found: Sequence[Use]) -> list[Remark]:
+    """Models that are the best at nothing."""
+    names = [entry.name for entry in entries if not any(entry.name in one.best for one in found)]
+    if not names or not found:
+        return []
+    text = "For each purpose measured here another model serves this data better."
+    return [Remark("notice", f"Not the best at anything: {', '.join(names)}", text)]
+
+
+def in_sentence(measure: str) -> str:
+    """The title of a measure within a sentence."""
+    title = MEASURES[measure].title
+    return title if title.startswith("Fréchet") else title[:1].lower() + title[1:]
 
 
 def told(number: Number) -> str:
@@ -109,19 +116,19 @@ def told(number: Number) -> str:
     return "none" if number.value is None else written(number.value, number.error)
 
 
-def _overall(entries: Sequence[Entry], found: Sequence[Ranked]) -> list[Remark]:
+def _overall(entries: Sequence[Entry], found: Sequence[Use]) -> list[Remark]:
     """The one model for all: of those that both draw and encode the one that is among the best most often."""
     able = [entry for entry in entries if entry.method is not None and entry.method.encodes and entry.method.samples]
     if len(able) < 2 or not found:
         return []
-    wins = {entry.name: sum(entry.name in one.level for one in found) for entry in able}
+    wins = {entry.name: sum(entry.name in one.best for one in found) for entry in able}
     best = max(wins.values())
     names = [name for name, count in wins.items() if count == best]
+    many = f"{best} of the {len(found)} purposes measured"
+    text = f"It draws and encodes, and is the best, or level with the best within chance, in {many}."
     if len(names) > 1:
-        text = f"{' and '.join(names)} are each among the best in {best} of {len(found)} purposes."
-        return [Remark("good", f"One model for all: {' or '.join(names)}", text, answer=" or ".join(names))]
-    text = f"{names[0]} draws and encodes, and is the best or level with it in {best} of {len(found)} purposes."
-    return [Remark("good", f"One model for all: {names[0]}", text, answer=names[0])]
+        text = f"Each draws and encodes, and is the best, or level with the best within chance, in {many}."
+    return [Remark("good", f"If it is to be one model: {' or '.join(names)}", text, answer=" or ".join(names))]
 
 
 def _faults(entries: Sequence[Entry]) -> list[Remark]:
@@ -135,12 +142,17 @@ def _faults(entries: Sequence[Entry]) -> list[Remark]:
             text = f"{float(cover.value or 0):.0%} of the real pictures have a sample near them; of the best model {best:.0%}."
             found.append(Remark("problem", f"{entry.name} leaves kinds of pictures out", text, _cure(entry)))
         near = entry.numbers.get("nearer_training")
-        if near is not None and near.known and float(near.value or 0) > LEAN:
+        if near is not None and near.known and _leans(near):
             text = (
                 f"{float(near.value or 0):.0%} of its samples are nearer to a training picture than to an unseen one."
             )
             found.append(Remark("notice", f"{entry.name} leans to its training pictures", text))
     return found
+
+
+def _leans(near: Number) -> bool:
+    value = float(near.value or 0.0)
+    return value > LEAN and value - APART * (near.error or 0.0) > 0.5
 
 
 def _cure(entry: Entry) -> str:

@@ -92,10 +92,10 @@ def _cell(one: Distance | None, strong: bool = False, error: bool = False) -> Ce
     return Cell(written(value, one.error), number=True, strong=strong)
 
 
-def written(value: float, error: float | None) -> str:
-    """A number to as many decimals as show two digits of its standard error, four at most."""
+def written(value: float, error: float | None, digits: int = 2) -> str:
+    """A number to as many decimals as show so many digits of its standard error, four at most."""
     known = error is not None and np.isfinite(error) and error > 0
-    decimals = 1 - int(np.floor(np.log10(error))) if known and error is not None else 2
+    decimals = digits - 1 - int(np.floor(np.log10(error))) if known and error is not None else 2
     decimals = min(4, max(0, decimals))
     return f"{round(value, decimals) + 0.0:.{decimals}f}".replace("-", "−")
 

@@ -29,7 +29,9 @@ BETAS = (0.5, 0.99)
 
 
 def model_of(network: lambent.Network, x: Tensor) -> lambent.LatentModel:
-    return lambent.LatentModel(lambent.Flat(UNITS), Gaussian(scale="fixed", value=0.1), network).setup(tuple(x.shape[1:]))
+    return lambent.LatentModel(lambent.Flat(UNITS), Gaussian(scale="fixed", value=0.1), network).setup(
+        tuple(x.shape[1:])
+    )
 
 
 def objective() -> lambent.VaeGan:

@@ -80,7 +80,7 @@ REFUSED = {
     ("Hurdle", "NotMiwae"): "use Gaussian or StudentT",
     ("Autoregressive", "NotMiwae"): "use Gaussian or StudentT",
     **{("Perceptual", name): "use the Elbo objective" for name in ("Iwae", "Miwae", "Piwae", "Ciwae")},
-    ("Perceptual", "NotMiwae"): "use Gaussian or StudentT",
+    ("Perceptual", "NotMiwae"): "use the Elbo objective",
     **{
         ("Codebook", name): "use the Elbo objective"
         for name in (

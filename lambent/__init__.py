@@ -25,7 +25,7 @@ _HOMES = {
     "lambent.objectives": ("BetaTc", "DipVae", "Elbo", "InfoVae", "Lagging", "Loss", "Objective", "Wae"),
     "lambent.papers": ("citation",),
     "lambent.part": ("Part",),
-    "lambent.model.posteriors": ("Constant", "Diagonal", "Full", "MisesFisher", "Point", "Posterior"),
+    "lambent.model.posteriors": ("Absent", "Constant", "Diagonal", "Full", "MisesFisher", "Point", "Posterior"),
     "lambent.model.priors": ("Diffusion", "Mixture", "Prior", "Sphere", "Standard", "Vamp"),
     "lambent.objectives.factor": ("Factor",),
     "lambent.objectives.missing": ("NotMiwae",),
@@ -35,6 +35,7 @@ _HOMES = {
     "lambent.tasks.detection.drift": ("drift",),
     "lambent.tasks.evaluate": ("evaluate",),
     "lambent.tasks.impute": ("impute",),
+    "lambent.tasks.invert": ("invert",),
     "lambent.tasks.judge": ("judge",),
     "lambent.tasks.predict": ("predict",),
     "lambent.tasks.prior": ("fit_prior", "refine"),
@@ -90,7 +91,7 @@ if TYPE_CHECKING:
     )
     from lambent.model.missingness import LinearMasking, Missingness, MlpMasking, SelfMasking
     from lambent.model.networks import Conv, Mlp, Network, ResNet
-    from lambent.model.posteriors import Constant, Diagonal, Full, MisesFisher, Point, Posterior
+    from lambent.model.posteriors import Absent, Constant, Diagonal, Full, MisesFisher, Point, Posterior
     from lambent.model.priors import Diffusion, Mixture, Prior, Sphere, Standard, Vamp
     from lambent.objectives import BetaTc, DipVae, Elbo, InfoVae, Lagging, Loss, Objective, Wae
     from lambent.objectives.bounds import Ciwae, Iwae, Miwae, Piwae
@@ -102,6 +103,7 @@ if TYPE_CHECKING:
     from lambent.tasks.detection.drift import drift
     from lambent.tasks.evaluate import evaluate
     from lambent.tasks.impute import impute
+    from lambent.tasks.invert import invert
     from lambent.tasks.judge import judge
     from lambent.tasks.predict import predict
     from lambent.tasks.prior import fit_prior, refine
@@ -110,7 +112,7 @@ if TYPE_CHECKING:
     from lambent.training.fitting import fit
 
 __all__ = [
-    "CATALOG", "VAE", "ArtifactError", "Bernoulli", "BetaTc", "Categorical", "Ciwae", "Codebook", "Constant",
+    "CATALOG", "VAE", "Absent", "ArtifactError", "Bernoulli", "BetaTc", "Categorical", "Ciwae", "Codebook", "Constant",
     "ContinuousBernoulli", "Conv", "DataError", "DataWarning", "Detector", "Diagonal", "Diffusion", "DipVae",
     "DiscretizedLogistics", "DivergedError", "Elbo", "Encoded", "Factor", "Fitted", "Flat", "Full", "Gaussian", "Grid",
     "Hurdle", "Image", "Imputer", "InfoVae", "InterruptedRun", "Iwae", "JohnsonSU", "Ladder", "Lagging", "LambentError",
@@ -118,7 +120,7 @@ __all__ = [
     "Miwae", "Mixed", "Mixture", "Mlp", "MlpMasking", "Modality", "NegativeBinomial", "Network", "NotMiwae", "Objective",
     "Ordinal", "Part", "Piwae", "Point", "Poisson", "Posterior", "Prior", "ResNet", "RoundedLogistic", "SelfMasking", "Sphere",
     "Sprites", "Standard", "StudentT", "Table", "Tiles", "Trace", "UsageError", "Vamp", "Wae", "ZeroInflatedNegativeBinomial",
-    "citation", "data", "detect", "drift", "evaluate", "fit", "fit_prior", "impute", "judge", "judge_samples", "load",
+    "citation", "data", "detect", "drift", "evaluate", "fit", "fit_prior", "impute", "invert", "judge", "judge_samples", "load",
     "posteriors", "predict", "priors", "quantizers", "refine", "save", "synthesize",
 ]  # fmt: skip
 

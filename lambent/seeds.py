@@ -39,6 +39,9 @@ STREAMS = {
     "examination": 0xE8A31,
     "feature space": 0xFEA7,
     "judged samples": 0x5A3D1E,
+    "prior codes": 0xC0DE5,
+    "inverted codes": 0x14BE27,
+    "looks at samples": 0x100C5,
 }
 
 

@@ -17,7 +17,7 @@ from lambent.errors import UsageError, nearest
 from lambent.model import LatentModel
 from lambent.model.likelihoods import Likelihood
 from lambent.model.networks import Network
-from lambent.objectives import Objective, suggested_latent
+from lambent.objectives import Objective, suggested_latent, without_encoder
 from lambent.part import Part, Spec
 
 
@@ -80,10 +80,13 @@ def latent_spec(latent: Any, prior: Any, posterior: Any, objective: Objective, s
     spec: Spec = (
         latent.spec() if isinstance(latent, Part) else {"type": latent} if isinstance(latent, str) else dict(latent)
     )
+    if not objective.encodes:  # before what was chosen is laid on it
+        spec = suggested_latent(spec, spec, objective) if suggesting else without_encoder(spec)
     for name, given in (("prior", prior), ("posterior", posterior)):
         if given is not None:
             spec[name] = given.spec() if isinstance(given, Part) else given
-    return suggested_latent(spec, spec, objective) if suggesting and prior is None else spec
+    settled = prior is not None or not objective.encodes
+    return suggested_latent(spec, spec, objective) if suggesting and not settled else spec
 
 
 def is_table(X: Any) -> bool:

@@ -24,7 +24,7 @@ from lambent.estimators.precise import Precise, threaded
 from lambent.estimators.suited import chosen_objective, settings_of, suits
 from lambent.fitted import Fitted, Rows
 from lambent.metrics.bound import SAMPLES
-from lambent.model import LatentModel
+from lambent.model import LatentModel, ask_encoder
 from lambent.objectives import Objective
 from lambent.part import Spec, elements
 from lambent.progress import shown
@@ -267,14 +267,14 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         log-likelihood, the bound's part without the KL.
         """
         check_is_fitted(self)
+        ask_encoder(self.model_)
         if not self.model_.latent.density:
             raise UsageError("a Point posterior has no density, so rows have no score: use the Diagonal posterior")
         rows = self._rows(X, y, given)
         with shown(self.verbose):
             if per_column:
-                return np.stack(
-                    [each.numpy() for each in scored_by_column(self.fitted_, rows, self.samples).values()], 1
-                )
+                each = scored_by_column(self.fitted_, rows, self.samples).values()
+                return np.stack([column.numpy() for column in each], 1)
             return scored(self.fitted_, rows, self.samples).bound.numpy()
 
     def score(self, X: Any, y: Any = None) -> float:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from lambent.errors import UsageError
+from lambent.model.company import ask_encoder, check
 from lambent.model.joining import joined, joined_shape
 from lambent.model.latents import Flat, Latent
 from lambent.model.latents.base import Features
@@ -20,7 +21,7 @@ from lambent.model.networks import Half, Mlp, Network, Pyramid, Spatial
 from lambent.model.networks.stacked import apart, by_member, in_turn, stacked
 from lambent.model.starting import start
 from lambent.model.trace import Draw, Node, Trace, fixed, from_posterior, from_prior
-from lambent.part import Part, Shape, family, option, registered
+from lambent.part import Part, Shape, option
 from lambent.seeds import seeded
 
 EXAMPLES = 1000  # rows that parts which start from data are shown; a likelihood may ask for more
@@ -96,19 +97,21 @@ class LatentModel(Part):
         self.low_precision: torch.dtype | None = None  # set by the loop for its own duration
         return self
 
-    def _built(self, embedded: Tensor, raw: Shape) -> tuple[nn.Module, Latent, nn.Module]:
-        """The encoder, the latent and the decoder of one member, with weights of their own."""
-        half = self._encoder_for(tuple(embedded.shape[1:]))
-        hidden = self.latent.setup(self._with_context(half.shape), embedded, self.context)
+    def _built(self, embedded: Tensor, raw: Shape) -> tuple[nn.Module | None, Latent, nn.Module]:
+        """The encoder, if there is to be one, the latent and the decoder of one member, with weights of their own."""
+        half = self._encoder_for(tuple(embedded.shape[1:])) if self.latent.encodes else None
+        seen = None if half is None else self._with_context(half.shape)
+        hidden = self.latent.setup(seen, embedded, self.context)
         self.read_shape = joined_shape(hidden, self.context)  # of what the decoder reads
         decoder = self.network.decoder(self.read_shape, raw)
         return half, self.latent if self.members == 1 else copy.deepcopy(self.latent), decoder
 
-    def _join(self, built: list[tuple[nn.Module, Latent, nn.Module]]) -> None:
+    def _join(self, built: list[tuple[nn.Module | None, Latent, nn.Module]]) -> None:
         """Take what was built for each member as the model's own, stacked where there are several."""
-        encoders, latents, decoders = zip(*built, strict=True)
-        several = self.members > 1
-        self.encoder: nn.Module = stacked(encoders) if several else encoders[0]
+        halves, latents, decoders = zip(*built, strict=True)
+        several, encoders = self.members > 1, [half for half in halves if half is not None]
+        if encoders:
+            self.encoder: nn.Module = stacked(encoders) if several else encoders[0]
         if several:
             self.latent = stacked(latents)  # type: ignore[assignment] # the first of them
         self.decoder: nn.Module = stacked(decoders) if several else decoders[0]
@@ -256,6 +259,7 @@ class LatentModel(Part):
     def _infer(
         self, observed: Tensor, samples: int, draw: Draw | None, context: Tensor | None
     ) -> tuple[Tensor, list[Node]]:
+        ask_encoder(self)
         given = self._given(context, len(observed))
         features = self._features(self.likelihood.seen(observed))
         if given is not None:
@@ -330,21 +334,3 @@ def _still(parameters: list[nn.Parameter]) -> Iterator[None]:
     finally:
         for parameter in learning:
             parameter.requires_grad_(True)
-
-
-def check(model: LatentModel, *others: Part) -> None:
-    """Ask every part of the model, and any others, whether it can serve in this company; raise the first refusal."""
-    for part in (*others, *(m for m in model.modules() if isinstance(m, Part))):
-        if reason := part.refusal(model) or _alone(part, model):
-            raise UsageError(reason)
-
-
-def _alone(part: Part, model: LatentModel) -> str | None:
-    """Why a part cannot serve the members of an ensemble."""
-    if model.members == 1 or part.many:
-        return None
-    kind, name = family(type(part)), type(part).__name__
-    alike = getattr(type(part), "support", None)  # where codes lie: another of that kind serves in its place
-    others = [n for n, other in registered(kind).items() if other.many and getattr(other, "support", None) == alike]
-    instead = f"use {' or '.join(others)}, or members=1" if others else "use members=1"
-    return f"a LatentModel of {model.members} members computes them in one pass, and {name} serves one alone: {instead}"

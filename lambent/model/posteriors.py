@@ -14,17 +14,23 @@ from lambent.distributions.flows import FlowNormal, coupling_flow, straighten
 from lambent.errors import UsageError
 from lambent.part import Part, Shape, elements, option
 
+WITHOUT_ENCODER = (
+    "this model has no encoder (its posterior is Absent, as a Gan trains it), and what was asked for needs the codes of rows: "
+    "`lambent invert` finds codes by optimization, interpolate and traverse take --codes prior, evaluate --generated N, and "
+    "the VaeGan objective trains an encoder beside the rival"
+)
 CONCENTRATIONS = (-7.0, 9.0)  # log κ/d outside it is limited: from hardly a direction to hardly a spread
 
 
 class Posterior(Part):
     """q(z | x, c) given the encoder's features [..., *shape], to which a context is joined already."""
 
+    encodes: ClassVar[bool] = True  # False: there is no q(z|x) at all, and the model has no encoder
     density: ClassVar[bool] = True  # False: no log q(z|x), so no bound on the evidence
     separable: ClassVar[bool] = True  # log q can be taken with its parameters held constant
     factorized: ClassVar[bool] = False  # q is a product over units
-    support: ClassVar[Literal["space", "sphere"]] = (
-        "space"  # where its codes lie: in all of space, or on the unit sphere
+    support: ClassVar[Literal["space", "sphere"] | None] = (
+        "space"  # where its codes lie: in all of space, on the unit sphere, or, None, wherever the prior's do
     )
     maps: ClassVar[bool] = False  # takes features that are maps, and gives codes that are
 
@@ -204,6 +210,29 @@ class Point(Posterior):
 
     def forward(self, features: Tensor) -> Distribution:
         return shaped(Delta(_as_vectors(self.head(features), self.shape)), self.shape)
+
+
+class Absent(Posterior):
+    """No q(z|x): the model of a generator alone, z from the prior and x from the decoder. It has no encoder.
+
+    Codes of rows are found by optimization (`lambent.invert`), or there are none.
+    """
+
+    no_paper = "there is nothing in it: what the encoder of a generative adversarial network is"
+
+    encodes = False
+    density = False
+    separable = False
+    factorized = True
+    maps = True
+    many = True
+    support = None
+
+    def setup(self, features: Shape, shape: Shape) -> None:
+        """Nothing is made."""
+
+    def forward(self, features: Tensor) -> Distribution:
+        raise UsageError(WITHOUT_ENCODER)
 
 
 def _head(features: Shape, shape: Shape, times: int) -> nn.Linear | nn.Conv2d:

@@ -4,6 +4,7 @@ A weighted number is never called an ELBO: what `forward` returns is a loss, and
 recorded beside it, unweighted.
 """
 
+import dataclasses
 from abc import abstractmethod
 from typing import ClassVar, Literal
 
@@ -12,10 +13,11 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from lambent.model import LatentModel
+from lambent.model.latents import Latent
 from lambent.model.posteriors import Posterior
 from lambent.model.priors import Prior
 from lambent.model.trace import Trace
-from lambent.part import Part, Spec, option, registered
+from lambent.part import Part, Spec, class_named, option, registered
 
 WIDE = 128  # units above which the full covariances of 50 Gaussians would cost more than the networks
 
@@ -62,7 +64,7 @@ class Objective(Part):
     discrete: ClassVar[bool] = False  # it can teach codes that are entries of a codebook, too
     needs_single: ClassVar[bool] = False  # one latent vector, Gaussian given x
     examined: ClassVar[int] = 0  # rows that it wants to look at after each epoch, by `examine`
-    encodes: ClassVar[bool] = True  # it teaches q(z|x), too
+    encodes: ClassVar[bool] = True  # it teaches q(z|x), too; the model of one that does not has no encoder
     needs_space: ClassVar[bool] = False  # codes may lie anywhere, as they cannot on a sphere
     standard_prior = False  # made for N(0, I), as what disentangles is: a prior that the data suggest gives way
 
@@ -157,7 +159,9 @@ class Objective(Part):
                 f"{name} is for codes with noise, and {type(latent).__name__} has entries of a codebook, one map for each row: "
                 "use the Elbo objective"
             )
-        if not latent.density and latent.learned:
+        if reason := _unencoded(self, latent):
+            return reason
+        if self.encodes and not latent.density and latent.learned:
             return (
                 f"a {given} posterior gives the {latent.origin} prior nothing to learn from: "
                 "use the Standard prior, and fit_prior after training"
@@ -184,15 +188,38 @@ def seen(log_px: Tensor, kl: Tensor) -> dict[str, Tensor]:
     return {"reconstruction": -averaged(log_px.detach()), "kl": averaged(kl.detach())}
 
 
+def _unencoded(objective: Objective, latent: Latent) -> str | None:
+    """Why one that teaches no encoder cannot train a latent that has a posterior, and the other way round."""
+    name, given, other = type(objective).__name__, latent.inference, type(latent).__name__
+    if latent.encodes and not objective.encodes:
+        return (
+            f"{name} teaches no encoder, and a {other} with a {given} posterior has one: use the Absent posterior, or the VaeGan "
+            "objective, which trains both"
+        )
+    if objective.encodes and not latent.encodes:
+        return (
+            f"{name} trains an encoder, and with the Absent posterior there is none: use the Diagonal posterior, or the Gan "
+            "objective"
+        )
+    return None
+
+
 def suggested_latent(suggested: Spec, chosen: Spec, objective: Objective) -> Spec:
     """The latent that the data suggest, beside the one chosen in full so far.
 
+    Without a posterior, and so without an encoder, where the objective teaches none; then with the standard prior.
     With the prior that is uniform on the sphere where the posterior's codes lie there. Without its prior, so that the standard
     one stands, where the posterior gives a prior nothing to learn from (Point), or the objective was made for N(0, I). Its full
     covariances, which grow with the square of the units, are diagonal above WIDE.
     """
     posterior, prior = chosen.get("posterior"), suggested.get("prior")
-    if posterior is not None and (support := Posterior.from_spec(posterior).support) != "space":
+    if not objective.encodes:
+        other = chosen.get("type", suggested.get("type"))
+        same = {} if other != suggested.get("type") else suggested
+        kept = {name: value for name, value in same.items() if name not in ("prior", "posterior")}
+        return without_encoder({**kept, "type": other})
+    support = "space" if posterior is None else Posterior.from_spec(posterior).support
+    if support not in ("space", None):
         return {**suggested, "prior": {"type": next(n for n, p in registered(Prior).items() if p.support == support)}}
     dense = posterior is None or Posterior.from_spec(posterior).density
     if not dense or objective.standard_prior:
@@ -201,6 +228,12 @@ def suggested_latent(suggested: Spec, chosen: Spec, objective: Objective) -> Spe
     if prior and prior.get("covariance") == "full" and isinstance(size, int) and size > WIDE:
         return {**suggested, "prior": {**prior, "covariance": "diagonal"}}
     return suggested
+
+
+def without_encoder(latent: Spec) -> Spec:
+    """The same latent with the Absent posterior, unless it says another, or is one that has none to choose."""
+    fields = {field.name for field in dataclasses.fields(class_named(Latent, latent["type"]))}
+    return {"posterior": {"type": "Absent"}, **latent} if "posterior" in fields else latent
 
 
 def averaged(term: Tensor) -> Tensor:

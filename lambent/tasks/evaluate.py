@@ -12,7 +12,7 @@ from lambent.metrics.bound import SAMPLES, Bounds
 from lambent.metrics.codebook import codebook_usage
 from lambent.metrics.collapse import ACTIVE, CARRYING, LevelUsage, levels, mutual_information
 from lambent.metrics.directions import Directions
-from lambent.model import LatentModel
+from lambent.model import LatentModel, ask_encoder
 from lambent.part import elements
 from lambent.progress import shown
 from lambent.tasks.score import scored
@@ -142,6 +142,7 @@ def evaluate(
     if not 1 <= samples <= MOST_SAMPLES:
         raise UsageError(f"samples (K of the bound) must lie in 1 … {MOST_SAMPLES}, not {samples}")
     fitted = Fitted.of(fitted)
+    ask_encoder(fitted.model)
     model, rows = fitted.model, fitted.rows(data, seed, context=context, limit=limit)
     x, given = rows.x, rows.context
     training = model.training

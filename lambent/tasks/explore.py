@@ -162,6 +162,16 @@ def generate(
 
 
 @torch.no_grad()
+def prior_codes(fitted: Trained, n: int, seed: int = 0, context: Tensor | None = None) -> list[Tensor]:
+    """n codes from the prior, every level, the top first, each [n, *shape]; of an ensemble those of all members side by side."""
+    model = Fitted.of(fitted).model
+    generator = torch.Generator(model.device).manual_seed(stream(seed, "prior codes"))
+    given = None if context is None else context.to(model.device).repeat(model.members, 1)
+    nodes = model.imagine(n * model.members, from_prior(generator), given)
+    return [beside(node.z[0].unflatten(0, (model.members, n))).cpu() for node in nodes]
+
+
+@torch.no_grad()
 def interpolate(
     fitted: Trained,
     start: Tensor,
@@ -177,19 +187,36 @@ def interpolate(
     spherical keeps the length of the codes, as the mass of a wide Gaussian lies on a shell. White, Sampling Generative
     Networks, 2016.
     """
-    if steps < 2:
-        raise UsageError(f"an interpolation has at least 2 steps, not {steps}")
+    _refuse_steps(steps)
+    ends = encode(fitted, start, context), encode(fitted, end, context if context_end is None else context_end)
+    return walk(fitted, *ends, steps, path, context, context_end)
+
+
+@torch.no_grad()
+def walk(
+    fitted: Trained,
+    start: list[Tensor],
+    end: list[Tensor],
+    steps: int = 8,
+    path: Literal["linear", "spherical"] = "spherical",
+    context: Tensor | None = None,
+    context_end: Tensor | None = None,
+) -> Tensor:
+    """`interpolate` between codes of every level, as `encode`, `prior_codes` and `lambent.invert` give them."""
+    _refuse_steps(steps)
     last = context if context_end is None else context_end
     times = [float(t) for t in torch.linspace(0, 1, steps)]
-    ways = [
-        torch.stack([_between(a, b, t, path) for t in times], 1)
-        for a, b in zip(encode(fitted, start, context), encode(fitted, end, last), strict=True)
-    ]
+    ways = [torch.stack([_between(a, b, t, path) for t in times], 1) for a, b in zip(start, end, strict=True)]
     given = None
     if context is not None and last is not None:
         given = torch.stack([torch.lerp(context, last, t) for t in times], 1).flatten(0, 1)
     rows = decode(fitted, [way.flatten(0, 1) for way in ways], given)
-    return rows.reshape(len(start), steps, *rows.shape[1:])
+    return rows.reshape(len(start[0]), steps, *rows.shape[1:])
+
+
+def _refuse_steps(steps: int) -> None:
+    if steps < 2:
+        raise UsageError(f"an interpolation has at least 2 steps, not {steps}")
 
 
 def _part(model: LatentModel, context: Tensor | None, part: slice) -> Tensor | None:
@@ -220,13 +247,29 @@ def traverse(
 ) -> Tensor:
     """One row's code with one unit at a time set to each of `values`: [units, values, *event].
 
-    x: [1, *event]; units: pairs (level, unit); values: in standard deviations of the prior about its mean. along: by level, what
+    x: [1, *event]; the rest as for `moved`.
+    """
+    return moved(fitted, encode(fitted, x, context), units, values, context, along)
+
+
+@torch.no_grad()
+def moved(
+    fitted: Trained,
+    code: list[Tensor],
+    units: list[tuple[int, int]],
+    values: Tensor,
+    context: Tensor | None = None,
+    along: Sequence[Directions | None] = (),
+) -> Tensor:
+    """`traverse` from a code of every level, each [1, *shape], as `encode`, `prior_codes` and `lambent.invert` give them.
+
+    units: pairs (level, unit); values: in standard deviations of the prior about its mean. along: by level, what
     `lambent.metrics.collapse.levels` found of a code that may be turned: there a pair is (level, direction), both from 0, and
     values are in standard deviations of the codes along it about their mean.
     """
     model = Fitted.of(fitted).model
     shapes = model.code_shapes
-    codes = [code.flatten(1) for code in encode(fitted, x, context)]
+    codes = [level.flatten(1) for level in code]
     scales = prior_moments(model, context=context)
     for level, unit in units:
         if not (0 <= level < len(codes) and 0 <= unit < codes[level].shape[1]):

@@ -17,6 +17,7 @@ from lambent.data.readers.frames import Columns
 from lambent.data.readers.typed import Declared, Typed
 from lambent.errors import UsageError
 from lambent.fitted import Calibration, Fitted
+from lambent.model import ask_encoder
 from lambent.seeds import stream
 from lambent.tasks.conditional import SAMPLES, Conditional, conditionals
 from lambent.tasks.estimates import LevelEstimate, as_typed, estimated
@@ -78,6 +79,7 @@ def imputed(
         raise UsageError(f"interval must be a share between 0 and 1, such as 0.9, not {interval}")
     fitted = Fitted.of(fitted)
     table = table_of(fitted)
+    ask_encoder(fitted.model)
     partial = partly(fitted, data, seed)
     assert partial.opened is not None
     columns, rows = table.encoding.modelled, partial.rows

@@ -14,6 +14,7 @@ from lambent.data.kinds.table import Table
 from lambent.errors import UsageError, nearest
 from lambent.fitted import Fitted, Rows
 from lambent.metrics.bound import SAMPLES, bounds
+from lambent.model import ask_encoder
 from lambent.progress import counting
 from lambent.tasks.conditional import SAMPLES as CODES
 from lambent.tasks.conditional import conditionals
@@ -84,6 +85,7 @@ def predict(
     Errors: `UsageError` for a name that is neither, a model without gaps or without a density, or quantiles outside 0 … 1.
     """
     fitted = Fitted.of(fitted)
+    ask_encoder(fitted.model)
     columns = fitted.column_names or []
     if name in fitted.conditions.names or name not in columns:
         if name not in fitted.conditions.names and columns:

@@ -14,7 +14,7 @@ from lambent.distributions import Explicit, vector
 from lambent.distributions.transported import Transported
 from lambent.errors import UsageError
 from lambent.fitted import Fitted, Rows
-from lambent.model import LatentModel, check
+from lambent.model import LatentModel, ask_encoder, check
 from lambent.model.priors import Prior, Vamp
 from lambent.model.trace import from_posterior
 from lambent.objectives import Loss, Objective
@@ -70,6 +70,7 @@ def fit_prior(
     """
     fitted = Fitted.of(fitted)
     model, prior = fitted.model, Prior.from_spec(prior)
+    ask_encoder(model)
     if not model.latent.density and isinstance(prior, Vamp):
         raise UsageError(
             f"a Vamp prior is a mixture of posteriors, and {model.latent.inference} has no density to mix: "

@@ -17,7 +17,7 @@ from lambent.distributions.divergences import unit_kl, unit_log_ratio
 from lambent.errors import UsageError
 from lambent.fitted import Fitted
 from lambent.metrics.bound import Bounds
-from lambent.model import LatentModel
+from lambent.model import LatentModel, ask_encoder
 from lambent.model.fields import Field, field_of, steps_of_levels
 from lambent.model.likelihoods import Likelihood
 from lambent.model.noise import RowNoise, row_keys
@@ -57,6 +57,7 @@ class Tiles:
         fitted = Fitted.of(fitted)
         if len(fitted.model.event_shape) != 3:
             raise UsageError("tiles are for pictures, and this model's rows are none")
+        ask_encoder(fitted.model)
         found = field_of(fitted.model)
         wanted = max(USUAL, 2 * found.reach) if tile == "auto" else tile
         if not isinstance(wanted, int) or wanted < 1:

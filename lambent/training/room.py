@@ -188,8 +188,11 @@ def kept_by(twin: LatentModel, batch: int, draws: int = 1, recompute: bool = Fal
     with keeping, recomputing(recompute, pack), torch.device("meta"):
         if twin.latent.takes == "maps":  # where the latent itself keeps most
             context = torch.zeros(batch, twin.context) if twin.context else None
-            twin.infer(torch.zeros(batch, *twin.event_shape), draws, mean, context)
-        else:
+            if twin.latent.encodes:
+                twin.infer(torch.zeros(batch, *twin.event_shape), draws, mean, context)
+            else:
+                twin.imagine(batch, mean, context)
+        elif twin.latent.encodes:
             rows = twin.likelihood.observe(torch.zeros(batch, *twin.event_shape))
             twin.encoder(twin.likelihood.seen(rows))
         twin.decoder(torch.zeros(draws * batch, *twin.read_shape))

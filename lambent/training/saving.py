@@ -7,7 +7,7 @@ from torch import Tensor
 
 from lambent.memory import shown
 from lambent.model.recomputing import recomputing
-from lambent.model.trace import from_posterior
+from lambent.model.trace import from_posterior, from_prior
 from lambent.training.callbacks import Quiet
 from lambent.training.precision import computing
 from lambent.training.run import Run
@@ -74,6 +74,9 @@ def _kept(run: Run, rows: Tensor, generator: torch.Generator, recompute: bool) -
     model = run.model
     context = torch.zeros(len(rows), model.context, device=run.device) if model.context else None
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x), recomputing(recompute, pack):
-        trace = model.trace(rows, run.objective.draws, from_posterior(generator), context)
-        _ = trace.log_px.sum() + (trace.kl.sum() if model.latent.density else 0.0)
+        if model.latent.encodes:
+            trace = model.trace(rows, run.objective.draws, from_posterior(generator), context)
+            _ = trace.log_px.sum() + (trace.kl.sum() if model.latent.density else 0.0)
+        else:  # the rival's own passes aside
+            _ = model.likelihood.forged(model.generate(len(rows), from_prior(generator), context)).sum()
     return sum(storage.nbytes() for storage in storages.values())

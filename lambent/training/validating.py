@@ -13,7 +13,7 @@ from lambent.training.run import Run
 @torch.no_grad()
 def validated(run: Run) -> dict[str, float | None]:
     """Means over the validation rows, in nats: one sample, the same noise each time, with the averaged weights."""
-    if run.validation is None:
+    if run.validation is None or not run.model.latent.encodes:  # without an encoder there are no codes of other rows
         return {}
     run.model.eval()
     generator = torch.Generator(run.device).manual_seed(stream(run.seed, "validation noise"))

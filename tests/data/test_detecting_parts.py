@@ -4,8 +4,7 @@ import numpy as np
 import pandas as pd
 
 from lambent.data.kinds.table import Table
-from lambent.model import LatentModel
-from lambent.model.model import check
+from lambent.model import LatentModel, check
 from lambent.objectives import Objective
 
 

@@ -21,6 +21,7 @@ from lambent.data.writers.refilled import Text, write_refilled
 from lambent.data.writers.tables import DELIMITERS, SUFFIXES, write_table
 from lambent.errors import UsageError
 from lambent.fitted import Fitted
+from lambent.model import ask_encoder
 from lambent.tasks.conditional import SAMPLES
 from lambent.tasks.impute import MOST_DRAWS, Imputation, imputed
 from lambent.tasks.partial import partly, table_of
@@ -178,7 +179,9 @@ def _claim(options: Namespace, suffixes: Sequence[str]) -> Path:
 def _opened(options: Namespace) -> tuple[Fitted, str]:
     """The model, and where the rows are."""
     import_modules(options.modules)
-    return opened(options.run, options.device, options.threads)[1], settled(options.data)
+    fitted = opened(options.run, options.device, options.threads)[1]
+    ask_encoder(fitted.model)
+    return fitted, settled(options.data)
 
 
 def _tell_worth(effective: Any, voice: Voice) -> None:

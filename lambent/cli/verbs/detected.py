@@ -21,6 +21,7 @@ from lambent.data.stored.ondisk import OnDisk
 from lambent.errors import ArtifactError, DataError, UsageError
 from lambent.estimators.parting import refuse_leaks
 from lambent.fitted import Fitted, Rows
+from lambent.model import ask_encoder
 from lambent.tasks.detection import Heatmap, heatmaps, reasons, usual_heat, why
 from lambent.tasks.detection.cases import known_cases
 from lambent.tasks.detection.detect import Findings
@@ -110,6 +111,7 @@ def of_run(asked: Asked) -> Detected:
     """Rows of a file, as a trained run sees them."""
     options, voice = asked.options, asked.voice
     path, fitted = opened(options.run, str(options.device or "auto"), str(options.threads or "auto"))
+    ask_encoder(fitted.model)
     score = detectors.scored_by(asked.score, fitted)
     split = options.split or ("test" if has_split(settled(options.data), "test") else "train")
     encoded = larger.given(fitted.modality, options.data, split, options.resize, path.parent, voice)

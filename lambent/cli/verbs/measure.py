@@ -23,7 +23,8 @@ from lambent.cli.reading.flags import (
     whole,
 )
 from lambent.cli.verbs import tiled
-from lambent.cli.verbs.carry import metric_rows
+from lambent.cli.verbs.coded import names_of_levels
+from lambent.cli.verbs.conclusion import metric_rows
 from lambent.cli.verbs.judging import add_judging, is_run, judged, refuse_features
 from lambent.cli.verbs.tiled import add_tiles
 from lambent.cli.voice import Voice
@@ -35,6 +36,7 @@ from lambent.data.stored.ondisk import OnDisk
 from lambent.errors import UsageError
 from lambent.fitted import Fitted
 from lambent.metrics.bound import SAMPLES
+from lambent.model import ask_encoder
 from lambent.tasks import explore
 from lambent.tasks.evaluate import MOST_SAMPLES
 from lambent.tasks.evaluate import evaluate as measured
@@ -198,7 +200,7 @@ def embed(arguments: Sequence[str]) -> int:
     encoded = larger.leading(encoded, options.limit)
     taken = fitted.rows(encoded, options.seed, named(options.given))
     codes = [code.flatten(1) for code in explore.encode(fitted, taken.x, taken.context)]
-    names = ["z"] if len(codes) == 1 else [f"level{i + 1}_z" for i in range(len(codes))]
+    names = names_of_levels(len(codes))
     output.write(path, {n: c.numpy() for n, c in zip(names, codes, strict=True)}, lead_of(encoded), None)
     units = [c.shape[1] for c in codes]
     voice.result({"out": str(path), "rows": len(encoded), "units": units, "data": encoded.source})
@@ -250,10 +252,15 @@ def claim(options: Namespace, suffixes: Sequence[str]) -> Path:
     return output.claim(options.out, suffixes, options.force, [source, model_file(options.run)])
 
 
-def opened_with_rows(options: Namespace, voice: Voice) -> tuple[Path, Fitted, Encoded | OnDisk]:
-    """The model file's path, what it holds, and the rows asked for, of which `drawn` or `leading` takes some."""
+def opened_with_rows(options: Namespace, voice: Voice, encoder: bool = True) -> tuple[Path, Fitted, Encoded | OnDisk]:
+    """The model file's path, what it holds, and the rows asked for, of which `drawn` or `leading` takes some.
+
+    encoder: it is needed, so that a model that has none is refused before any rows are read.
+    """
     import_modules(options.modules)
     path, fitted = opened(options.run, options.device, options.threads)
+    if encoder:
+        ask_encoder(fitted.model)
     if options.data is not None:
         encoded = larger.given(fitted.modality, options.data, options.split, options.resize, path.parent, voice)
     else:

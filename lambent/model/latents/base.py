@@ -37,8 +37,10 @@ class Latent(Part):
         self.low_precision: torch.dtype | None = None  # what networks compute in; set by the loop for its own duration
 
     @abstractmethod
-    def setup(self, features: Shape | list[Shape], examples: Tensor, context: int = 0) -> Shape:
+    def setup(self, features: Shape | list[Shape] | None, examples: Tensor, context: int = 0) -> Shape:
         """Make the weights for features of that shape, a list of them for maps; returns the shape of what the decoder receives.
+
+        features None: there is no encoder, and nothing that would read what it gives is made.
 
         examples: [n, *event] as the encoder sees them. context: the width of what conditions the prior, 0 for none; features
         come with it joined already.
@@ -120,8 +122,8 @@ class Latent(Part):
     @property
     def support(self) -> str:
         """Where the codes of the top level lie: in all of "space", or on the unit "sphere"."""
-        posterior = getattr(self, "posterior", None)
-        return "space" if posterior is None else str(posterior.support)
+        own = (getattr(self, name, None) for name in ("posterior", "prior"))  # a posterior that is absent has no say
+        return next((part.support for part in own if part is not None and part.support is not None), "space")
 
     def start(self, weight: Tensor, location: Tensor, scale: Tensor) -> bool:
         """Begin with a posterior that is linear in the first features, as `Posterior.start`; whether it can."""
@@ -165,6 +167,10 @@ class Variational(Latent):
 
     def equip(self, prior: Prior, examples: Tensor, context: int = 0) -> None:
         prior.setup(self.shapes_of_levels[0], examples, context)
+
+    @property
+    def encodes(self) -> bool:
+        return bool(self.posterior.encodes)
 
     @property
     def density(self) -> bool:

@@ -34,7 +34,7 @@ class Codebook(Latent):
         maximum=65536,
     )
 
-    def setup(self, features: Shape | list[Shape], examples: Tensor, context: int = 0) -> Shape:
+    def setup(self, features: Shape | list[Shape] | None, examples: Tensor, context: int = 0) -> Shape:
         assert isinstance(features, list)
         self.place = self._place(features, tuple(examples.shape[-2:]))
         shape = features[self.place]

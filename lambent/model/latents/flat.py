@@ -21,11 +21,12 @@ class Flat(Variational):
     prior: Prior = option("p(z)", factory=Standard)
     posterior: Posterior = option("q(z|x)", factory=Diagonal)
 
-    def setup(self, features: Shape | list[Shape], examples: Tensor, context: int = 0) -> Shape:
-        assert isinstance(features, tuple)
-        self.axes = len(features)
+    def setup(self, features: Shape | list[Shape] | None, examples: Tensor, context: int = 0) -> Shape:
         self.equip(self.prior, examples, context)
-        self.posterior.setup((elements(features),), (self.size,))
+        if features is not None:
+            assert isinstance(features, tuple)
+            self.axes = len(features)
+            self.posterior.setup((elements(features),), (self.size,))
         return (self.size,)
 
     def forward(

@@ -65,15 +65,16 @@ class Grid(Variational):
         super().__post_init__()
         self.plan = parsed(self.layers)
 
-    def setup(self, features: Shape | list[Shape], examples: Tensor, context: int = 0) -> Shape:
-        assert isinstance(features, list)
+    def setup(self, features: Shape | list[Shape] | None, examples: Tensor, context: int = 0) -> Shape:
         height, width = examples.shape[-2:]
         self.sizes = sizes(self.plan, height, width)
         self.layer_of = [layer for layer, planned in enumerate(self.plan) for _ in range(planned.groups)]
         self.depth = max(1, self.blocks * len(self.layer_of))
         self.act = ACTIVATIONS[self.activation]()
         self.equip(self.prior, examples, context)
-        self._make_way_up(features)
+        if features is not None:
+            assert isinstance(features, list)
+            self._make_way_up(features)
         self._make_way_down(context)
         return (self._width(-1), *self.sizes[-1])
 

@@ -28,12 +28,25 @@ class Ladder(Variational):
     prior: Prior = option("p(z₁), of the top level", factory=Standard)
     posterior: Posterior = option("q at every level", factory=Diagonal)
 
-    def setup(self, features: Shape | list[Shape], examples: Tensor, context: int = 0) -> Shape:
-        assert isinstance(features, tuple)
-        width = elements(features)
+    def setup(self, features: Shape | list[Shape] | None, examples: Tensor, context: int = 0) -> Shape:
         self.levels = len(self.sizes)
         below = range(1, self.levels)
         self.equip(self.prior, examples, context)
+        if features is not None:
+            assert isinstance(features, tuple)
+            self._make_way_up(elements(features))
+        heads = [nn.Linear(self.width, 2 * self.sizes[level]) for level in below]
+        for head in heads:  # from the standard normal on, so that no level starts with a huge KL
+            nn.init.zeros_(head.weight)
+            nn.init.zeros_(head.bias)
+        self.priors = nn.ModuleList(heads)
+        self.first = _block(self.sizes[0] + context, self.width)
+        self.downs = nn.ModuleList(_block(self.width + self.sizes[level], self.width) for level in below)
+        return (self.width,)
+
+    def _make_way_up(self, width: int) -> None:
+        """What q reads features of that width through."""
+        below = range(1, self.levels)
         # ups[l] carries the features of level l+1 up to level l
         self.ups = nn.ModuleList(
             _block(width if level == self.levels - 2 else self.width, self.width) for level in range(self.levels - 1)
@@ -44,14 +57,6 @@ class Ladder(Variational):
             seen = (width if level == self.levels - 1 else self.width) + self.width
             posterior.setup((seen,), (self.sizes[level],))
         self.posteriors = nn.ModuleList(posteriors)
-        heads = [nn.Linear(self.width, 2 * self.sizes[level]) for level in below]
-        for head in heads:  # from the standard normal on, so that no level starts with a huge KL
-            nn.init.zeros_(head.weight)
-            nn.init.zeros_(head.bias)
-        self.priors = nn.ModuleList(heads)
-        self.first = _block(self.sizes[0] + context, self.width)
-        self.downs = nn.ModuleList(_block(self.width + self.sizes[level], self.width) for level in below)
-        return (self.width,)
 
     def forward(
         self, features: Features | None, draw: Draw, n: int, encoder: Encoder, context: Tensor | None = None

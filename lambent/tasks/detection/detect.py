@@ -16,6 +16,7 @@ from lambent.data.readers.typed import Declared, Typed
 from lambent.data.splitting import cut
 from lambent.errors import DataError, UsageError
 from lambent.fitted import Fitted, Rows
+from lambent.model import ask_encoder
 from lambent.seeds import stream
 from lambent.tasks.detection.calibrated import Scored, detector_of, learned, scored_rows
 from lambent.tasks.detection.cases import known_cases
@@ -103,6 +104,7 @@ def detect(
     """
     asked = one_rule(fdr=fdr, contamination=contamination, tail=tail, labels=labels)
     fitted = Fitted.of(fitted)
+    ask_encoder(fitted.model)
     if score is not None or reference is not None:
         fitted = _compared(fitted, reference, score, seed)
     detection, _ = detector_of(fitted)

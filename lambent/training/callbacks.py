@@ -10,6 +10,11 @@ from lambent.progress import Display
 from lambent.training.run import Run
 from lambent.training.sparing import Sparing
 
+CONTEST = {
+    "rival_accuracy": "rival right",
+    "spread": "spread",
+}  # columns of the history that show a contest, and their names
+
 
 @runtime_checkable
 class Callback(Protocol):
@@ -61,6 +66,8 @@ class Progress(Quiet):
             for title, name in shown.items()
             if (value := last.get(name)) is not None
         )
+        contest = [f"{title} {value:.2f}" for name, title in CONTEST.items() if (value := last.get(name)) is not None]
+        self.seen = "  ".join([*filter(None, [self.seen]), *contest])
 
     def on_end(self, run: Run) -> None:
         self.meter.ended()

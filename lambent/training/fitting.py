@@ -1,6 +1,7 @@
 """fit: train a model on data by an objective."""
 
 import dataclasses
+import sys
 from collections.abc import Sequence
 from numbers import Real
 from pathlib import Path
@@ -18,6 +19,7 @@ from lambent.training.loop import Loop
 from lambent.training.measuring import left_open
 from lambent.training.pace import watched
 from lambent.training.precision import Precision, device_of, resolved
+from lambent.training.rivalry import Watch
 from lambent.training.room import Room
 from lambent.training.run import History, Run
 from lambent.training.saving import Told
@@ -91,7 +93,7 @@ def fit(
         model, objective, data, Training.of(**settings | {"validation": share}), validation, context, transform, augment
     )
     watchers = [
-        *([Told(), Progress()] if progress else []),
+        *([Told(), Progress(), Watch(_said)] if progress else []),
         *([Checkpoint(checkpoint)] if checkpoint else []),
         *callbacks,
     ]
@@ -100,6 +102,10 @@ def fit(
             raise UsageError("to resume, name the checkpoint")
         restore(run, checkpoint)
     return Loop(run, watchers).train()
+
+
+def _said(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
 
 
 fit.__doc__ = (fit.__doc__ or "").replace("        {settings}", Training.described())

@@ -7,7 +7,7 @@ lie beside rows of the data, and how large the gradients of both are. The same r
 import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from lambent.part import Spec
 from lambent.training.callbacks import Quiet
@@ -28,9 +28,9 @@ MATCHED = 0.6  # and below which they do
 
 
 class Remark(NamedTuple):
-    """What is to be said of a contest: level is "problem", "notice" or "good"; answer: in a few words."""
+    """What is to be said of a contest: answer: in a few words."""
 
-    level: str
+    level: Literal["problem", "notice", "good"]
     title: str
     text: str
     advice: str
@@ -110,7 +110,9 @@ def collapsed(history: History, objective: Spec) -> Remark | None:
     spread = _lately(history, "spread")
     if spread is None or spread >= ALIKE or _rising(_present(history, "spread")):
         return None
-    text = f"Mode collapse: rows that the model makes lie {spread:.0%} as far apart as rows of the data do, and the spread does not grow."
+    text = (
+        f"Mode collapse: rows of the model lie {spread:.0%} as far apart as rows of the data do, and do not spread out."
+    )
     ways = [_flag(objective, "r1", 10.0, least=1.0), _flag(objective, "r2", 10.0, least=1.0)]
     flag, now = _place(objective, "loss")
     if now == "non-saturating":

@@ -37,10 +37,11 @@ from lambent.tasks.calibration import MOST_ROWS, calibrated
 from lambent.tasks.evaluate import Evaluation
 from lambent.tasks.of_samples import evaluated
 from lambent.tasks.sections import Section
-from lambent.training.callbacks import Callback, Journal, MLflow, Progress, Quiet, TensorBoard
+from lambent.training.callbacks import CONTEST, Callback, Journal, MLflow, Progress, Quiet, TensorBoard
 from lambent.training.fitting import fit
 from lambent.training.pace import SLOWER
 from lambent.training.precision import device_of
+from lambent.training.rivalry import Watch
 from lambent.training.run import History, Run
 from lambent.training.saving import saved
 from lambent.training.settings import waited_for
@@ -99,7 +100,7 @@ def carried(plan: Plan, folder: Path, job: Job, resume: bool = False) -> Carried
     if job.minutes is not None and not resume:
         plan.fit["epochs"] = affordable(model.spec(), parts["objective"], rows, plan.fit, job.minutes, job.voice)
     start = _Start(plan, parts, rows, folder, resume, job.voice)
-    watchers = [start, Journal(folder / run_folder.HISTORY), *progress_of(job.voice), *trackers]
+    watchers = [start, Journal(folder / run_folder.HISTORY), *progress_of(job.voice), Watch(job.voice.note), *trackers]
     try:
         history = fit(
             model, objective, rows.train, checkpoint=folder / run_folder.CHECKPOINT, resume=resume, callbacks=watchers,
@@ -223,7 +224,7 @@ class _Lines(Quiet):
         if run.epoch not in (1, run.epochs) and run.epoch % max(1, run.epochs // LINES):
             return
         last = {name: values[-1] for name, values in run.history.items()}
-        shown = {"loss": "loss", "elbo": "ELBO", "kl": "KL", "validation_elbo": "validation ELBO"}
+        shown = {"loss": "loss", "elbo": "ELBO", "kl": "KL", "validation_elbo": "validation ELBO"} | CONTEST
         shown |= {} if run.bounded else {"validation_loss": "validation loss"}
         parts = [f"{title} {show(last[name])}" for name, title in shown.items() if last.get(name) is not None]
         self.voice.step(f"epoch {run.epoch}/{run.epochs}: {', '.join(parts)} ({show_seconds(last.get('seconds'))})")

@@ -53,6 +53,25 @@ CHARTS = (
         zero=True,
     ),
     Plan("loss", "validation_loss", "Loss", "per row", "What training made smaller."),
+    Plan(
+        "rival_accuracy",
+        "",
+        "The rival is right",
+        "share of its judgements",
+        "A half is chance. At one the rival has won and teaches little; below a half the model runs ahead of it.",
+    ),
+    Plan("rival_loss", "", "Loss of the rival", "nats", "It falls as the rival learns and rises as the model does."),
+    Plan(
+        "spread",
+        "",
+        "Spread of what is made",
+        "of the data's",
+        "How far apart rows of the model lie beside rows of the data. Near 1 is good; far below it, modes have collapsed.",
+        zero=True,
+    ),
+    Plan("gradient", "", "Gradient of the model", "norm", "It should neither vanish nor grow without end.", zero=True),
+    Plan("rival_gradient", "", "Gradient of the rival", "norm", "The same of the rival.", zero=True),
+    Plan("balance", "", "Weight of the rival", "", "What evens the rival's say with that of the rest.", zero=True),
     Plan("learning_rate", "", "Learning rate", "", "The optimizer's step size.", zero=True),
 )
 

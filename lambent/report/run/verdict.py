@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from lambent.report.numerals import count
-from lambent.report.run import codebook_rules, failure_rules, latent_rules, learning_rules
+from lambent.report.run import codebook_rules, contest_rules, failure_rules, latent_rules, learning_rules
 from lambent.report.run.findings import Findings
 from lambent.tasks.sections import Remark
 
@@ -16,6 +16,7 @@ OF_ANY: tuple[Rule, ...] = (
     failure_rules.instability,
     failure_rules.skipped_steps,
     latent_rules.weighted,
+    *contest_rules.RULES,
 )
 OF_TRAINED: tuple[Rule, ...] = (
     failure_rules.worse_than_nothing,

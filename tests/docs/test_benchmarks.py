@@ -14,6 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 RESULTS = sorted((ROOT / "benchmarks" / "results").glob("*.json"))
 SCRIPTS = (
+    "compare",
     "crowded",
     "defaults",
     "density",

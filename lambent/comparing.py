@@ -42,9 +42,9 @@ def compare(
     "vae-gan" (none: all), paths of YAML recipes, or a mapping from a name to a recipe's sections. epochs or minutes: the budget
     of each; neither: as many epochs as suit the rows. seeds: of each model. parallel: trainings at a time, each in a process of
     its own. odd: a label; each model is trained once more without its rows, and measured by how well it finds them. samples:
-    drawn from each. features: the file of a feature space, so that numbers of several comparisons go together. settings: sections that
-    hold for all, as in YAML: {"network": {"type": "ResNet"}, "latent": {"size": 16}, "fit": {"batch": 64}}. resume: go on with
-    the comparison in the folder, whose settings stand; of one that is finished, measure again.
+    drawn from each. features: the file of a feature space, so that numbers of several comparisons go together. settings: what
+    holds for all, by section as in YAML: {"network": {"type": "ResNet"}, "latent": {"size": 16}, "fit": {"batch": 64}}. resume:
+    go on with the comparison in the folder, whose settings stand; of one that is finished, measure again.
     Errors: `UsageError` for settings that cannot be, or where none of the models suits the data; `InterruptedRun` when stopped.
     """
     options = Namespace(

@@ -27,7 +27,7 @@ PROBED = 5_000  # rows whose codes a probe learns from, and as many that it is t
 WALKS, POINTS = 32, 9
 TIMED = 256
 BANDS = {"coarse": (0.0, 0.25), "middle": (0.25, 0.5), "fine": (0.5, 0.75), "finest": (0.75, np.inf)}
-SHOWN, WALKED = 12, 10
+SHOWN, WALKED = 16, 10
 INVERTED = 64  # test rows whose codes are searched for, where there is no encoder
 
 NO_ENCODER = "no encoder: codes only by optimization (lambent invert)"

@@ -92,7 +92,8 @@ def verdict(entries: Sequence[Entry], found: Sequence[Use], budget: str) -> list
     """The one model for all, and what is wrong with any: each with its numbers."""
     trained = [entry for entry in entries if entry.by_seed]
     return [
-        *_failed(entries), *_overall(trained, found), *_idle(trained, found), *_faults(trained), *_uneven(trained, budget),
+        *_failed(entries), *_overall(trained, found), *_idle(trained, found), *_faults(trained), *_unlike(trained),
+        *_uneven(trained, budget),
     ]  # fmt: skip
 
 
@@ -169,6 +170,20 @@ def _failed(entries: Sequence[Entry]) -> list[Remark]:
         Remark("problem", f"{entry.name}, seed {seed}: not trained", text)
         for entry in entries
         for seed, text in entry.failed.items()
+    ]
+
+
+def _unlike(entries: Sequence[Entry]) -> list[Remark]:
+    """Where networks differ, as recipes may have it, whose."""
+    first = [entry.spec.get("network") for entry in entries]
+    usual = max(first, key=first.count, default=None)
+    names = [entry.name for entry, own in zip(entries, first, strict=True) if own != usual]
+    if not names:
+        return []
+    return [
+        Remark(
+            "notice", f"Other networks than the rest: {', '.join(names)}", "What differs may be the network's doing."
+        )
     ]
 
 

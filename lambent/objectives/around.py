@@ -102,4 +102,4 @@ class Around(Objective):
         return self.inner.settled
 
     def refusal(self, whole: Part) -> str | None:
-        return self.of.refusal(whole)
+        return self.of.refusal(whole) or super().refusal(whole)

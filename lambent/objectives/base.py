@@ -25,10 +25,11 @@ class Loss:
 
     seen: parts of the bound per row, unweighted, for the history. trace: the pass itself, for the opponent and for `after`.
     calibrated: p(x|z) at the scale that fits the batch best, where the objective asked for that. forged: what the model made for
-    the opponent to judge, without its graph. within: the loss of the objective that this one is built around.
+    the opponent to judge, without its graph. within: the loss of the objective that this one is built around. real: the rows of
+    the data as the opponent sees them. balance: the factor that evens two losses out, where there is one.
     """
 
-    __slots__ = ("calibrated", "forged", "rows", "seen", "trace", "within")
+    __slots__ = ("balance", "calibrated", "forged", "real", "rows", "seen", "trace", "within")
 
     def __init__(
         self,
@@ -38,8 +39,12 @@ class Loss:
         calibrated: Distribution | None = None,
         forged: tuple[Tensor, ...] = (),
         within: "Loss | None" = None,
+        real: Tensor | None = None,
+        balance: Tensor | None = None,
     ) -> None:
         self.rows = rows
+        self.real = real
+        self.balance = balance
         self.forged = forged
         self.within = within
         self.seen = {} if seen is None else seen

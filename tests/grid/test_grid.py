@@ -109,6 +109,25 @@ REFUSED = {
     ("Vamp", "Wae"): "use the Standard or Flow prior",
     ("Mixture", "InfoVae"): "use the Standard or Flow prior",
     ("Vamp", "InfoVae"): "use the Standard or Flow prior",
+    **{
+        (likelihood, rivalled): "use the Gaussian or"
+        for likelihood in (
+            "Bernoulli",
+            "Categorical",
+            "Ordinal",
+            "Poisson",
+            "NegativeBinomial",
+            "ZeroInflatedNegativeBinomial",
+            "RoundedLogistic",
+            "Hurdle",
+            "Mixed",
+            "Autoregressive",
+        )
+        for rivalled in ("Gan", "Adversarial", "VaeGan")
+    },
+    ("Codebook", "Gan"): "use the Elbo objective",
+    ("Mixture", "Gan"): "use the Standard or Flow prior",
+    ("Vamp", "Gan"): "use the Standard or Flow prior",
     ("Point", "InfoVae"): "use Diagonal",
     ("Point", "Lagging"): "use Diagonal",
     ("Standard", "MisesFisher"): "or the Sphere or Vamp prior",

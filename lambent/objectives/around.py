@@ -111,4 +111,4 @@ class Around(Objective):
         return self.inner.settled
 
     def refusal(self, whole: Part) -> str | None:
-        return unencoded(self, whole) or self.of.refusal(whole)
+        return unencoded(self, whole) or self.of.refusal(whole) or super().refusal(whole)

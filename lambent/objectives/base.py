@@ -65,6 +65,7 @@ class Objective(Part):
     needs_single: ClassVar[bool] = False  # one latent vector, Gaussian given x
     examined: ClassVar[int] = 0  # rows that it wants to look at after each epoch, by `examine`
     encodes: ClassVar[bool] = True  # it teaches q(z|x), too; the model of one that does not has no encoder
+    needs_context: ClassVar[bool] = False  # it is about what conditions the model
     needs_space: ClassVar[bool] = False  # codes may lie anywhere, as they cannot on a sphere
     standard_prior = False  # made for N(0, I), as what disentangles is: a prior that the data suggest gives way
 
@@ -154,6 +155,11 @@ class Objective(Part):
         if not isinstance(whole, LatentModel):
             return None
         name, latent, given = type(self).__name__, whole.latent, whole.latent.inference
+        if self.needs_context and not whole.context:
+            return (
+                f"{name} is about the context of a model, and this one with a {latent.origin} prior has none: give the column to "
+                "be independent of as condition, such as condition=label"
+            )
         if latent.discrete and not self.discrete:
             return (
                 f"{name} is for codes with noise, and {type(latent).__name__} has entries of a codebook, one map for each row: "

@@ -66,10 +66,13 @@ class StyleJudgement:
             "measures": meanings,
         }
 
-    def gained(self, name: str, bound: str, measure: str = "pixels") -> float:
-        """How far a set has come from the unchanged pictures (0) to those of `bound` (1), by a distance to the partners."""
+    def gained(self, name: str, bound: str, measure: str = "pixels") -> float | None:
+        """How far a set has come from the unchanged pictures, 0, to those of `bound`, 1, by a distance to the partners.
+
+        None where `bound` is itself no nearer to them than the unchanged pictures.
+        """
         start, end, own = (float(self.sets[each][measure]) for each in ("unchanged", bound, name))
-        return (start - own) / (start - end) if start != end else float("nan")
+        return (start - own) / (start - end) if end < start else None
 
 
 class StyleJudge:

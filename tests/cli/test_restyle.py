@@ -151,6 +151,5 @@ def test_photographs_are_restyled_whole(lambent: Run, tmp_path: Path) -> None:
     assert done.status == 0, done.err
     files = [Path(name) for name in json.loads(done.out)["files"]]
     assert len(files) == 8
-    fitted = load(tmp_path / "run")
     for file in files:
         assert pixels(file).shape == pixels(tmp_path / "photos" / file.relative_to(tmp_path / "new")).shape

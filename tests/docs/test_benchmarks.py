@@ -35,6 +35,7 @@ SCRIPTS = (
     "scoring",
     "speed",
     "startup",
+    "style",
     "tables",
     "tables_mixed",
     "tiles",

@@ -122,8 +122,8 @@ __all__ = [
     "Miwae", "Mixed", "Mixture", "Mlp", "MlpMasking", "Modality", "NegativeBinomial", "Network", "NotMiwae", "Objective",
     "Ordinal", "Part", "Piwae", "Point", "Poisson", "Posterior", "Prior", "ResNet", "RoundedLogistic", "SelfMasking", "Sphere",
     "Sprites", "Standard", "StudentT", "Table", "Tiles", "Trace", "UsageError", "Vamp", "Wae", "ZeroInflatedNegativeBinomial",
-    "citation", "data", "detect", "drift", "evaluate", "fit", "fit_prior", "impute", "judge", "judge_samples", "judge_style", "load",
-    "posteriors", "predict", "priors", "quantizers", "refine", "restyle", "save", "synthesize",
+    "citation", "data", "detect", "drift", "evaluate", "fit", "fit_prior", "impute", "judge", "judge_samples", "judge_style",
+    "load", "posteriors", "predict", "priors", "quantizers", "refine", "restyle", "save", "synthesize",
 ]  # fmt: skip
 
 

@@ -284,7 +284,9 @@ def in_company(specs: Row) -> Row:
     latent = registered(Latent)[row["latent"]["type"]]
     if latent.takes == "maps" and "network" not in specs:
         row["network"] = {"type": "Conv", "channels": [3, 4], "width": 5}
-    return {name: spec for name, spec in row.items() if name != "posterior" or has(latent, name)}
+    return {
+        name: spec for name, spec in row.items() if name != "posterior" or has(latent, name) or has(latent, "content")
+    }
 
 
 def on_one_support(row: Row) -> Row:
@@ -304,14 +306,25 @@ def has(cls: type[Part], name: str) -> bool:
     return name in {field.name for field in dataclasses.fields(cls)}
 
 
-def assembled_from(seed: int = 0, **specs: Any) -> tuple[LatentModel, Tensor]:
+def context_for(spec: Spec, n: int) -> Tensor | None:
+    """Two categories by turns for n rows, where the objective is about a context; else none."""
+    return torch.eye(2)[torch.arange(n) % 2] if Objective.from_spec(spec).needs_context else None
+
+
+@pytest.fixture
+def context() -> Callable[[Spec, int], Tensor | None]:
+    return context_for
+
+
+def assembled_from(seed: int = 0, context: int = 0, **specs: Any) -> tuple[LatentModel, Tensor]:
     """A small model of the described parts, by family name, not set up; and eight rows that its likelihood holds."""
     row = in_company(specs)
-    latent = row["latent"] | {name: row[name] for name in ("prior", "posterior") if name in row}
+    inner = {name: row[name] for name in ("prior", "posterior") if name in row}
+    of_content = has(registered(Latent)[row["latent"]["type"]], "content")
+    latent = row["latent"] | ({"content": {"type": "Flat", "size": 3} | inner} if of_content else inner)
     likelihood, network = row["likelihood"], row["network"]
-    model = LatentModel.from_spec(
-        {"type": "LatentModel", "latent": latent, "likelihood": likelihood, "network": network}
-    )
+    parts = {"latent": latent, "likelihood": likelihood, "network": network}
+    model = LatentModel.from_spec({"type": "LatentModel", "context": context, **parts})
     return model, rows_for(likelihood, event_for(likelihood), 8, seed)
 
 

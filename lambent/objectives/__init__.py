@@ -1,5 +1,6 @@
 """Objectives: what training minimizes, in nats per row."""
 
+from lambent.objectives.adversarial import Adversarial, Gan, VaeGan
 from lambent.objectives.base import Annealing, Loss, Objective, suggested_latent
 from lambent.objectives.bounds import Ciwae, Iwae, Miwae, Piwae
 from lambent.objectives.elbo import Elbo
@@ -10,12 +11,14 @@ from lambent.objectives.missing import NotMiwae
 from lambent.objectives.spread import BetaTc, DipVae, InfoVae, Wae
 
 __all__ = [
+    "Adversarial",
     "Annealing",
     "BetaTc",
     "Ciwae",
     "DipVae",
     "Elbo",
     "Factor",
+    "Gan",
     "InfoVae",
     "Invariant",
     "Iwae",
@@ -25,6 +28,7 @@ __all__ = [
     "NotMiwae",
     "Objective",
     "Piwae",
+    "VaeGan",
     "Wae",
     "suggested_latent",
 ]

@@ -80,6 +80,10 @@ class Around(Objective):
     def after(self, model: LatentModel, loss: Loss, taken: Tensor) -> None:
         assert loss.within is not None
         self.inner.after(model, loss.within, taken)
+        self.learn(loss, taken)
+
+    def learn(self, loss: Loss, taken: Tensor) -> None:
+        """Learn what is the own and not learned by gradients from the last pass, unless its step was skipped."""
 
     def examine(
         self, model: LatentModel, x: Tensor, context: Tensor | None, generator: torch.Generator | None = None
@@ -91,7 +95,11 @@ class Around(Objective):
         return self.inner.weighed(reconstruction, kl)
 
     def told(self) -> dict[str, float | None]:
-        return self.inner.told()
+        return self.inner.told() | self.own()
+
+    def own(self) -> dict[str, float | None]:
+        """What the steps of an epoch told of what is added; the next epoch begins anew."""
+        return {}
 
     @property
     def draws(self) -> int:
@@ -102,4 +110,4 @@ class Around(Objective):
         return self.inner.settled
 
     def refusal(self, whole: Part) -> str | None:
-        return self.of.refusal(whole)
+        return self.of.refusal(whole) or super().refusal(whole)

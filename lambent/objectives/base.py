@@ -25,10 +25,11 @@ class Loss:
 
     seen: parts of the bound per row, unweighted, for the history. trace: the pass itself, for the opponent and for `after`.
     calibrated: p(x|z) at the scale that fits the batch best, where the objective asked for that. forged: what the model made for
-    the opponent to judge, without its graph. within: the loss of the objective that this one is built around.
+    the opponent to judge, without its graph. within: the loss of the objective that this one is built around. real: the rows of
+    the data as the opponent sees them. balance: the factor that evens two losses out, where there is one.
     """
 
-    __slots__ = ("calibrated", "forged", "rows", "seen", "trace", "within")
+    __slots__ = ("balance", "calibrated", "forged", "real", "rows", "seen", "trace", "within")
 
     def __init__(
         self,
@@ -38,8 +39,12 @@ class Loss:
         calibrated: Distribution | None = None,
         forged: tuple[Tensor, ...] = (),
         within: "Loss | None" = None,
+        real: Tensor | None = None,
+        balance: Tensor | None = None,
     ) -> None:
         self.rows = rows
+        self.real = real
+        self.balance = balance
         self.forged = forged
         self.within = within
         self.seen = {} if seen is None else seen
@@ -58,6 +63,7 @@ class Objective(Part):
     needs_single: ClassVar[bool] = False  # one latent vector, Gaussian given x
     examined: ClassVar[int] = 0  # rows that it wants to look at after each epoch, by `examine`
     encodes: ClassVar[bool] = True  # it teaches q(z|x), too
+    needs_context: ClassVar[bool] = False  # it is about what conditions the model
     needs_space: ClassVar[bool] = False  # codes may lie anywhere, as they cannot on a sphere
     standard_prior = False  # made for N(0, I), as what disentangles is: a prior that the data suggest gives way
 
@@ -147,6 +153,11 @@ class Objective(Part):
         if not isinstance(whole, LatentModel):
             return None
         name, latent, given = type(self).__name__, whole.latent, whole.latent.inference
+        if self.needs_context and not whole.context:
+            return (
+                f"{name} is about the context of a model, and this one with a {latent.origin} prior has none: give the column to "
+                "be independent of as condition, such as condition=label"
+            )
         if latent.discrete and not self.discrete:
             return (
                 f"{name} is for codes with noise, and {type(latent).__name__} has entries of a codebook, one map for each row: "

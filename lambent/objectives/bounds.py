@@ -79,6 +79,11 @@ class Weighted(Objective):
     def refusal(self, whole: Part) -> str | None:
         if reason := super().refusal(whole):
             return reason
+        if isinstance(whole, LatentModel) and whole.latent.grouped:
+            return (
+                f"{type(self).__name__} weighs the samples of each row by themselves, and in {type(whole.latent).__name__} rows of "
+                "a group share theirs: use the Elbo objective"
+            )
         if self.gradient == "doubly" and isinstance(whole, LatentModel) and not _separable(whole):
             return (
                 f"the doubly reparameterized gradient of {type(self).__name__} needs Flat with a Gaussian posterior, "
@@ -140,7 +145,8 @@ class Piwae(Grouped):
             return (
                 "Piwae teaches encoder and decoder by different bounds, which gradient=plain cannot: use auto, or Miwae"
             )
-        if isinstance(whole, LatentModel) and not whole.latent.discrete and not _separable(whole):
+        apart = isinstance(whole, LatentModel) and (whole.latent.discrete or whole.latent.grouped)
+        if isinstance(whole, LatentModel) and not apart and not _separable(whole):
             return (
                 "Piwae teaches encoder and decoder by different bounds, which needs Flat with a Gaussian posterior, "
                 f"not {_inseparable(whole)}: use Miwae or Ciwae"

@@ -12,7 +12,7 @@ from lambent.objectives.around import Around
 from lambent.objectives.base import Loss
 from lambent.objectives.judges_of_codes import judge_of_codes
 from lambent.objectives.spread import kernel
-from lambent.part import Part, option
+from lambent.part import option
 
 FEWEST = 4  # rows that the unbiased estimate of the kernel criterion takes
 
@@ -29,6 +29,7 @@ class Invariant(Around):
     """
 
     papers = ("lample2017fader", "louizos2016variational")
+    needs_context = True
 
     by: Literal["rival", "kernel"] = option(
         "what finds the context in codes: a network that learns against the model, or a kernel",
@@ -97,14 +98,6 @@ class Invariant(Around):
     @property
     def settled(self) -> bool:
         return super().settled and self.progress >= self.growth
-
-    def refusal(self, whole: Part) -> str | None:
-        if isinstance(whole, LatentModel) and not whole.context:
-            return (
-                "Invariant takes from codes what they tell of a context, and this LatentModel has none: give the column to be "
-                "independent of as condition, such as condition=label"
-            )
-        return super().refusal(whole)
 
 
 def dependence(codes: Tensor, context: Tensor) -> Tensor:

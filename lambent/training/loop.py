@@ -107,10 +107,10 @@ class Loop:
         if run.opponent is not None:
             clear(run.opponent)  # the first loss passed through it
             rival = run.objective.contest(run.model, loss, run.generator, context)
-            assert rival is not None
-            rival.mean().backward()
-            # The limit is of the first loss: the opponent's own is on another scale, and need only be finite.
-            self._update(run.opponent, taken & torch.isfinite(rival.detach().mean()), rate)
+            if rival is not None:  # it may begin later
+                rival.mean().backward()
+                # The limit is of the first loss: the opponent's own is on another scale, and need only be finite.
+                self._update(run.opponent, taken & torch.isfinite(rival.detach().mean()), rate)
         run.objective.after(run.model, loss, taken)
         if loss.trace is not None:
             run.model.latent.follow(loss.trace.nodes, taken, run.generator)

@@ -25,6 +25,7 @@ from lambent.training.fitting import fit
 from lambent.training.precision import computing
 
 Seed = Callable[[int], torch.Generator]
+Contexts = Callable[[Spec, int], Tensor | None]
 Assembled = Callable[..., tuple[LatentModel, Tensor]]
 
 
@@ -54,11 +55,13 @@ def state_of_the_process(device: torch.device) -> dict[str, Any]:
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "auto"])
 def test_fit_leaves_the_process_as_it_found_it(
-    objective_spec: Spec, precision: str, unassembled: Assembled, device: torch.device
+    objective_spec: Spec, precision: str, unassembled: Assembled, context: Contexts, device: torch.device
 ) -> None:
-    model, x = unassembled()
+    given = context(objective_spec, 8)
+    model, x = unassembled(context=0 if given is None else 2)
+    settings = {"epochs": 2, "batch": 3, "precision": precision, "device": device.type}
     before = state_of_the_process(device)
-    fit(model, Objective.from_spec(objective_spec), x, epochs=2, batch=3, precision=precision, device=device.type)
+    fit(model, Objective.from_spec(objective_spec), x, context=given, **settings)
     assert state_of_the_process(device) == before
 
 
@@ -152,13 +155,14 @@ def test_the_same_seed_gives_the_same_weights(any_role: tuple[str, Spec], unasse
 
 
 def test_the_same_seed_gives_the_same_training(
-    objective_spec: Spec, unassembled: Assembled, device: torch.device
+    objective_spec: Spec, unassembled: Assembled, context: Contexts, device: torch.device
 ) -> None:
-    ends = []
+    ends, given = [], context(objective_spec, 8)
     for number, disturbance in ((5, 0), (5, 99), (6, 0)):
-        model, x = unassembled()
+        model, x = unassembled(context=0 if given is None else 2)
         torch.manual_seed(disturbance)
-        fit(model, Objective.from_spec(objective_spec), x, epochs=3, batch=3, seed=number, device=device.type)
+        settings = {"epochs": 3, "batch": 3, "seed": number, "device": device.type}
+        fit(model, Objective.from_spec(objective_spec), x, context=given, **settings)
         ends.append(torch.cat([p.detach().flatten() for p in model.parameters()]))
     assert torch.equal(ends[0], ends[1])
     assert not torch.equal(ends[0], ends[2])

@@ -25,6 +25,7 @@ from lambent.training.callbacks import Journal, MLflow, TensorBoard
 from lambent.training.fitting import fit
 from lambent.training.run import Run
 
+Contexts = Callable[[Any, int], Tensor | None]
 Small = Callable[..., LatentModel]
 FAST: dict[str, Any] = {"epochs": 2, "batch": 8, "device": "cpu", "precision": "fp32"}
 
@@ -65,10 +66,14 @@ def test_bytes_stay_bytes_in_memory_and_in_batches(small_model: Small) -> None:
 
 
 @pytest.mark.parametrize(("n", "batch"), [(1, 1), (1, 128), (2, 8), (5, 128), (9, 8), (17, 8)])
-def test_D2_D3_D4_any_number_of_rows(n: int, batch: int, objective_spec: Any, small_model: Small) -> None:
+def test_D2_D3_D4_any_number_of_rows(
+    n: int, batch: int, objective_spec: Any, small_model: Small, context: Contexts
+) -> None:
     """One row, fewer rows than a batch, or a last batch of one row: training works and its numbers are finite."""
     objective = Objective.from_spec(objective_spec)
-    history = fit(small_model(), objective, torch.randn(n, 4), **FAST | {"batch": batch, "epochs": 3})
+    given = context(objective_spec, n)
+    model = small_model(context=0 if given is None else 2)
+    history = fit(model, objective, torch.randn(n, 4), context=given, **FAST | {"batch": batch, "epochs": 3})
     assert history["step"] == [-(-n // batch) * epoch for epoch in (1, 2, 3)]
     assert all(math.isfinite(value) for value in history["loss"])  # type: ignore[arg-type]
 

@@ -29,6 +29,7 @@ from lambent.training.optimizers import scheduled
 from lambent.training.run import Run
 from lambent.training.validating import validated
 
+Contexts = Callable[[Spec, int], Tensor | None]
 FAST: dict[str, Any] = {"device": "cpu", "precision": "fp32"}
 
 
@@ -133,9 +134,11 @@ def test_reported_loss_is_the_mean_over_rows_not_over_batches() -> None:
 
 
 @pytest.mark.parametrize(("n", "batch"), [(1, 128), (2, 1), (4, 3), (7, 100), (9, 8)])
-def test_any_number_of_rows_and_any_batch(objective_spec: Spec, n: int, batch: int) -> None:
+def test_any_number_of_rows_and_any_batch(objective_spec: Spec, n: int, batch: int, context: Contexts) -> None:
     """One row; a last batch of one; a batch larger than the data."""
-    history = fit(small(), Objective.from_spec(objective_spec), rows(n), epochs=2, batch=batch, **FAST)
+    given = context(objective_spec, n)
+    model = small(context=0 if given is None else 2)
+    history = fit(model, Objective.from_spec(objective_spec), rows(n), epochs=2, batch=batch, context=given, **FAST)
     assert history["step"][-1] == 2 * math.ceil(n / batch)
     assert all(math.isfinite(loss) for loss in history["loss"])
 

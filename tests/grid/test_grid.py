@@ -101,7 +101,7 @@ REFUSED = {
     },
     **{
         (name, prior): "use Standard or|use Sphere or Vamp"
-        for name in ("Flat", "Ladder", "Grid")
+        for name in ("Flat", "Ladder", "Grid", "Styled")
         for prior in ("Uniform", "TransformerPrior")
     },
     ("Codebook", "Mlp"): "use the Conv, ResNet or Transformer network",
@@ -109,6 +109,25 @@ REFUSED = {
     ("Vamp", "Wae"): "use the Standard or Flow prior",
     ("Mixture", "InfoVae"): "use the Standard or Flow prior",
     ("Vamp", "InfoVae"): "use the Standard or Flow prior",
+    **{
+        (likelihood, rivalled): "use the Gaussian or"
+        for likelihood in (
+            "Bernoulli",
+            "Categorical",
+            "Ordinal",
+            "Poisson",
+            "NegativeBinomial",
+            "ZeroInflatedNegativeBinomial",
+            "RoundedLogistic",
+            "Hurdle",
+            "Mixed",
+            "Autoregressive",
+        )
+        for rivalled in ("Gan", "Adversarial", "VaeGan")
+    },
+    ("Codebook", "Gan"): "use the Elbo objective",
+    ("Mixture", "Gan"): "use the Standard or Flow prior",
+    ("Vamp", "Gan"): "use the Standard or Flow prior",
     ("Point", "InfoVae"): "use Diagonal",
     ("Point", "Lagging"): "use Diagonal",
     ("Standard", "MisesFisher"): "or the Sphere or Vamp prior",
@@ -125,6 +144,9 @@ REFUSED = {
     ("Sphere", "BetaTc"): "use Diagonal",
     ("Sphere", "DipVae"): "use Diagonal",
     ("Sphere", "Factor"): "use Diagonal",
+    ("Vamp", "Invariant"): "give the column",
+    **{("Styled", name): "use Flat" for name in ("BetaTc", "DipVae")},
+    **{("Styled", name): "use the Elbo objective" for name in ("Iwae", "Miwae", "Ciwae", "Piwae", "NotMiwae")},
     ("MisesFisher", "BetaTc"): "use Diagonal",
     ("MisesFisher", "DipVae"): "use Diagonal",
     ("MisesFisher", "Factor"): "use Diagonal",
@@ -152,11 +174,13 @@ def excuses(row: Row) -> list[tuple[str, str]]:
 def tried(row: Row, unassembled: Unassembled, device: torch.device) -> None:
     """One step, one sample; or, where the table says so, a refusal that names both and advises."""
     parts = {family: row[family] for family in FAMILIES if family != "objective"}
-    model, x = unassembled(**parts)
     objective = Objective.from_spec(row["objective"])
+    width = 2 if objective.needs_context and row["prior"]["type"] != "Vamp" else 0  # which refuses any
+    model, x = unassembled(**parts, context=width)
     expected = excuses(row)
+    given = torch.eye(2).repeat(2, 1) if width else None
     try:
-        history = fit(model, objective, x[:4], epochs=1, batch=4, precision="fp32", device=device.type)
+        history = fit(model, objective, x[:4], context=given, epochs=1, batch=4, precision="fp32", device=device.type)
     except UsageError as refusal:
         words = str(refusal)
         assert expected, f"refused, but not in the table: {words}"
@@ -168,7 +192,9 @@ def tried(row: Row, unassembled: Unassembled, device: torch.device) -> None:
     assert history["loss"][0] is not None
     assert all(torch.isfinite(p).all() for p in model.parameters())
     with torch.no_grad():
-        drawn = sample(model.generate(2, from_prior(torch.Generator(device).manual_seed(0))))
+        drawn = sample(
+            model.generate(2, from_prior(torch.Generator(device).manual_seed(0)), torch.eye(2) if width else None)
+        )
     assert drawn.shape == (2, *x.shape[1:])
     assert torch.isfinite(drawn.double()).all()
     if model.likelihood.discrete:

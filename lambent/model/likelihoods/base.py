@@ -140,7 +140,7 @@ class Likelihood(Part):
 
     def forged(self, px: Distribution) -> Tensor:
         """The centre of p(x | z) as the encoder reads rows, [*batch, *seen], with its gradient: what a rival is shown of it."""
-        return self.seen(self.shown(px))
+        return self.embed(self.shown(px))
 
     def start(self, observed: Tensor) -> Tensor | None:
         """The raw output, [*raw], that suits these observed rows on the whole: where a decoder starts. None: anywhere."""

@@ -22,6 +22,7 @@ class Gaussian(Likelihood):
     no_paper = "a textbook distribution; its learned scale has one"
     elementwise = True
     reparameterized = True
+    forgeable = True
 
     scale: ScaleRule = option(SCALE_MEANING, default="one", papers={"one": "rybkin2021simple"})
     value: float = option("the scale, if fixed; where it starts, if learned", default=1.0, minimum=1e-12, maximum=1e12)
@@ -80,6 +81,7 @@ class StudentT(Likelihood):
     papers = ("takahashi2018student",)
     elementwise = True
     reparameterized = True
+    forgeable = True
 
     pace = {
         "log_degrees": 10.0
@@ -115,6 +117,7 @@ class JohnsonSU(Likelihood):
     papers = ("johnson1949systems",)
     elementwise = True
     reparameterized = True
+    forgeable = True
 
     scale: ScaleRule = option(SCALE_MEANING.replace("standard deviation", "σ of asinh x"), default="each")
     value: float = option("the scale, if fixed; where it starts, if learned", default=1.0, minimum=1e-12, maximum=1e12)
@@ -139,6 +142,7 @@ class Laplace(Likelihood):
     no_paper = "a textbook distribution"
     elementwise = True
     reparameterized = True
+    forgeable = True
 
     scale: ScaleRule = option(SCALE_MEANING.replace("standard deviation", "scale b"), default="one")
     value: float = option("the scale, if fixed; where it starts, if learned", default=1.0, minimum=1e-12, maximum=1e12)
@@ -165,6 +169,7 @@ class ContinuousBernoulli(Likelihood):
     domain = "numbers in [0, 1]"
     elementwise = True
     reparameterized = True
+    forgeable = True
 
     def setup(self, event: Shape) -> Shape:
         self.event = event

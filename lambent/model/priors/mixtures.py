@@ -122,6 +122,6 @@ class Vamp(Prior):
                 f"a Vamp prior is a mixture of posteriors, and {latent.inference} has no density to mix: "
                 "use the Diagonal posterior with Vamp, or the Standard prior and fit_prior afterwards"
             )
-        if getattr(whole, "context", 0):
+        if getattr(whole, "context", 0) and latent is not None and not latent.grouped:
             return "a Vamp prior has no context for its pseudo-inputs: use the Mixture prior in a model with context"
         return None

@@ -50,14 +50,16 @@ PAIRS = {
 PROTOCOL = (
     "3,786 emoji, each in the styles of Google and of Twitter, 32 × 32. 500 pairs are held out in both styles; of the others all "
     "pictures are trained on with the name of their style, and nothing says which belong together. Each held-out picture is "
-    "restyled and compared with its true partner. Pixels: root mean square difference in shares of white; Features: the same in "
-    "standard deviations of a feature space learned from the training pictures without labels. Partner found: how often the "
-    "nearest of the 500 true partners is its own. Style: how often a classifier, learned from the training pictures, takes it "
-    "for the other style; of true partners it says as much in the row of that name. Way: how far from the picture unchanged to "
-    "the model trained on pairs, by pixels. Probe: how often the style of a held-out picture is told from its content code, by "
-    "a plane and by a network with a layer of 64 units, learned from training pictures; chance is 50 %. Nearest: of the training "
-    "pictures of the other style. Colours: mean and deviation in lαβ. Trained on pairs: −log p(partner | z ~ q(z | picture)) + "
-    "KL by the pairs themselves, a tenth of which stop it."
+    "restyled and compared with its true partner. Pixels: root mean square difference in shares of white; Features: the same "
+    "in standard deviations of a feature space learned from the training pictures without labels. Partner found: how often the "
+    "nearest of the 500 true partners is its own: by features, by pixels, and by content, features in which the pairs of "
+    "training lie near each other; there a picture unchanged, which keeps all content, shows what can be reached. Style: how "
+    "often a classifier, learned from the training pictures, takes it for the other style; of true partners it says as much "
+    "in the row of that name. Way: how far from the picture unchanged to the model trained on pairs, by pixels. Probe: how "
+    "often the style of a held-out picture is told from its content code, by a plane and by a network with a layer of 64 "
+    "units, learned from training pictures; chance is 50 %. Nearest: of the training pictures of the other style. Colours: "
+    "mean and deviation in lαβ. Trained on pairs: −log p(partner | z ~ q(z | picture)) + KL by the pairs themselves, a tenth "
+    "of which stop it."
 )
 COLUMNS = [
     column("direction", "From, to"),
@@ -67,6 +69,7 @@ COLUMNS = [
     column("features", "Features", "", ".3f"),
     column("retrieval", "Partner found", "%", ".1f"),
     column("retrieval_pixels", "By pixels", "%", ".1f"),
+    column("content", "By content", "%", ".1f"),
     column("style", "Style", "%", ".1f"),
     column("way", "Way", "%", ".0f"),
     column("probe", "Probe", "%", ".1f"),
@@ -120,7 +123,9 @@ class Trial:
     def told(self, found: StyleJudgement, own: str, other: str, name: str, row: str, **more: Any) -> None:
         """One row of the table."""
         measured = {measure: found.sets[name][measure] for measure in MEASURES}
-        shares = {measure: 100 * measured[measure].value for measure in ("retrieval", "retrieval_pixels", "style")}
+        shares = {
+            measure: 100 * measured[measure].value for measure in ("retrieval", "retrieval_pixels", "content", "style")
+        }
         way = found.gained(name, "trained on pairs") if "trained on pairs" in found.sets else None
         added = {
             "direction": f"{own} → {other}",
@@ -270,7 +275,7 @@ def main() -> None:
     features = args.keep / "features.safetensors"
     if not features.exists():
         learned(np.concatenate(list(emoji.kept.values()))).save(features)
-    trial = Trial(emoji, StyleJudge(emoji.kept, space.opened(features)), record, args)
+    trial = Trial(emoji, StyleJudge(emoji.kept, space.opened(features), paired=True), record, args)
     for own, other in (NAMES, NAMES[::-1]):
         kept = args.keep / f"pairs-{own}-{other}.npz"
         if not kept.exists():

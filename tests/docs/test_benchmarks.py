@@ -30,6 +30,7 @@ SCRIPTS = (
     "larger_than_memory",
     "not_at_random",
     "overhead",
+    "paintings",
     "rivals",
     "samples",
     "scoring",

@@ -280,13 +280,21 @@ class Quarters(Space):
         return np.asarray(x.mean((2, 4, 5)).reshape(len(x), -1) / 255)
 
 
+def blocks(count: int, seed: int) -> tuple[Bytes, Bytes]:
+    """Pictures of 4 × 4 blocks of any brightness under two lights: no two have the same content."""
+    random = np.random.default_rng(seed)
+    ink = random.uniform(0, 1, (count, 4, 4)).repeat(2, 1).repeat(2, 2)[..., None]
+    night, paper = ink * [60, 80, 100] + [10, 20, 50], ink * [110, 80, 60] + [120, 110, 60]
+    return night.astype(np.uint8), paper.astype(np.uint8)
+
+
 @pytest.fixture(scope="module")
 def judge() -> StyleJudge:
-    return StyleJudge(dict(zip(("night", "paper"), bars(200, 8), strict=True)), Quarters())
+    return StyleJudge(dict(zip(("night", "paper"), blocks(200, 8), strict=True)), Quarters(), paired=True)
 
 
 def test_true_partners_pictures_unchanged_and_shuffled_ones_are_told_apart(judge: StyleJudge) -> None:
-    night, paper = bars(40, 9)
+    night, paper = blocks(40, 9)
     found = judge.judged("night", "paper", night, paper, {"restyled": paper, "shuffled": paper[::-1]})
     sets = {name: {measure: one.value for measure, one in own.items()} for name, own in found.sets.items()}
     assert judge.classifier > 0.99
@@ -299,6 +307,10 @@ def test_true_partners_pictures_unchanged_and_shuffled_ones_are_told_apart(judge
     expected = np.sqrt((((night.astype(float) - paper) / 255) ** 2).mean((1, 2, 3))).mean()
     assert sets["unchanged"]["pixels"] == pytest.approx(expected)
     assert sets["shuffled"]["retrieval"] < 0.1
+    assert sets["unchanged"]["content"] == 1
+    assert sets["unchanged"]["retrieval"] < 0.5  # for the light is another
+    assert sets["partners"]["content"] == 1
+    assert sets["shuffled"]["content"] < 0.1
     assert sets["nearest"]["style"] == 1
     assert found.gained("restyled", "partners") == 1
     assert found.gained("unchanged", "partners") == 0
@@ -308,7 +320,7 @@ def test_true_partners_pictures_unchanged_and_shuffled_ones_are_told_apart(judge
 
 
 def test_what_cannot_be_judged_is_said(judge: StyleJudge) -> None:
-    night, paper = bars(40, 9)
+    night, paper = blocks(40, 9)
     with pytest.raises(UsageError, match="no style is called 'papers'; did you mean 'paper'"):
         judge.judged("night", "papers", night, paper, {})
     with pytest.raises(DataError, match=r"restyled: pictures of \[39, 8, 8, 3\], and the source has \[40"):

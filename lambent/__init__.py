@@ -40,8 +40,10 @@ _HOMES = {
     "lambent.tasks.impute": ("impute",),
     "lambent.tasks.invert": ("invert",),
     "lambent.tasks.judge": ("judge",),
+    "lambent.tasks.judge_style": ("judge_style",),
     "lambent.tasks.predict": ("predict",),
     "lambent.tasks.prior": ("fit_prior", "refine"),
+    "lambent.tasks.restyle": ("restyle",),
     "lambent.tasks.samples.judge": ("judge_samples",),
     "lambent.tasks.synthesize": ("synthesize",),
     "lambent.tasks.tiles": ("Tiles",),
@@ -122,8 +124,10 @@ if TYPE_CHECKING:
     from lambent.tasks.impute import impute
     from lambent.tasks.invert import invert
     from lambent.tasks.judge import judge
+    from lambent.tasks.judge_style import judge_style
     from lambent.tasks.predict import predict
     from lambent.tasks.prior import fit_prior, refine
+    from lambent.tasks.restyle import restyle
     from lambent.tasks.samples.judge import judge_samples
     from lambent.tasks.synthesize import synthesize
     from lambent.training.fitting import fit
@@ -138,8 +142,8 @@ __all__ = [
     "Network", "NotMiwae", "Objective", "Ordinal", "Part", "Perceptual", "Piwae", "Point", "Poisson", "Posterior", "Prior",
     "ResNet", "RoundedLogistic", "SelfMasking", "Sphere", "Sprites", "Standard", "StudentT", "Table", "Tiles", "Trace",
     "UsageError", "VaeGan", "Vamp", "Wae", "ZeroInflatedNegativeBinomial", "citation", "compare", "data", "detect", "drift",
-    "evaluate", "fit", "fit_prior", "impute", "invert", "judge", "judge_samples", "load", "posteriors", "predict", "priors",
-    "quantizers", "refine", "save", "synthesize",
+    "evaluate", "fit", "fit_prior", "impute", "invert", "judge", "judge_samples", "judge_style", "load", "posteriors",
+    "predict", "priors", "quantizers", "refine", "restyle", "save", "synthesize",
 ]  # fmt: skip
 
 

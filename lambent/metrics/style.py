@@ -12,6 +12,7 @@ from lambent.metrics.samples.neighbours import nearest
 Numbers = NDArray[np.float64]
 
 LEAST = 20  # rows that a probe learns from
+RIDGE = 1e-3  # of the mean variance within partners, below which none counts
 ROUNDS = 1000  # of a probe's optimizer
 DARKEST = 1 / 255  # below which a logarithm of a colour is not taken
 
@@ -48,6 +49,29 @@ def retrieved(features: Numbers, partners: Numbers) -> Estimate:
 
 def _mean(values: Numbers) -> Estimate:
     return Estimate(float(values.mean()), float(values.std(ddof=1) / len(values) ** 0.5) if len(values) > 1 else 0.0)
+
+
+class Content:
+    """Features in which partners of two styles lie near each other: x ↦ x L, L Lᵀ = (E (a − b)(a − b)ᵀ)⁻¹ over known partners.
+
+    first, second: [n, d], row by row partners. What differs between the styles counts little then, what tells one content from
+    another much. Bar-Hillel et al., Learning a Mahalanobis Metric from Equivalence Constraints, 2005.
+    """
+
+    def __init__(self, first: Numbers, second: Numbers) -> None:
+        if first.shape != second.shape or len(first) < LEAST:
+            raise UsageError(
+                f"content is learned from {LEAST} partners at least, row by row, not from {list(first.shape)} and "
+                f"{list(second.shape)} features"
+            )
+        off = first - second
+        within = off.T @ off / len(off)
+        floor = RIDGE * max(float(np.trace(within)) / len(within), 1e-12)
+        self.root = np.linalg.cholesky(np.linalg.inv(within + floor * np.eye(len(within))))
+
+    def __call__(self, features: Numbers) -> Numbers:
+        """[n, d] → [n, d]."""
+        return np.asarray(features @ self.root)
 
 
 class Probe:

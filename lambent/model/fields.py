@@ -10,7 +10,7 @@ from lambent.model.joining import joined
 from lambent.model.model import LatentModel
 from lambent.model.networks import Pyramid
 from lambent.model.steady import steady_maps
-from lambent.model.trace import mean
+from lambent.model.trace import expected, first, mean
 
 PROBES = (512, 1024)  # sides of pictures by which the steps of maps are told
 FARTHEST = 8192  # pixels; what reaches farther counts as without bound
@@ -39,8 +39,14 @@ def field_of(model: LatentModel) -> Field:
 
 
 def steps_of_levels(model: LatentModel, side: int) -> list[int]:
-    """How many pixels a place of each level's map stands for, in a model of pictures of that height."""
-    return [side // shape[1] for shape in model.latent.shapes_of_levels]
+    """How many pixels a place of each level's map stands for, in a model of pictures of that height; 0 of a style, a vector."""
+    shapes = model.latent.shapes_of_levels
+    return [0] * _above(model) + [side // shape[1] for shape in shapes[_above(model) :]]
+
+
+def _above(model: LatentModel) -> int:
+    """How many levels, from the top, belong to the whole picture whatever its size: the style of grouped codes."""
+    return int(model.latent.grouped)
 
 
 def _step(model: LatentModel) -> int:
@@ -48,7 +54,7 @@ def _step(model: LatentModel) -> int:
     for side in PROBES:
         probe = model.resized((model.event_shape[0], side, side))
         maps = probe.encoder.shape if isinstance(probe.encoder, Pyramid) else []
-        found.add(side / min(shape[1] for shape in [*maps, *probe.latent.shapes_of_levels]))
+        found.add(side / min(shape[1] for shape in [*maps, *probe.latent.shapes_of_levels[_above(model) :]]))
     if len(found) > 1 or not float(next(iter(found))).is_integer():
         raise _unbounded(model, "some of its maps are of one size, whatever the picture")
     return int(found.pop())
@@ -87,14 +93,16 @@ def _spoiled(probe: LatentModel, step: int, length: int, axis: int) -> int | Non
 
 
 def _made(probe: LatentModel, embedded: Tensor) -> list[Tensor]:
-    """The maps of codes and the raw output for one embedded row, by the means."""
-    context = torch.zeros(1, probe.context, device=probe.device) if probe.context else None
+    """The maps of codes and the raw output for one embedded row, by the means; under any style, as that is given."""
+    reading = probe.context and not probe.latent.grouped
+    context = torch.zeros(1, probe.context, device=probe.device) if reading else None
+    above = _above(probe)
     with steady_maps():
         features = probe._features(embedded)
         maps = [joined(each, context) for each in features] if context is not None else features
-        hidden, nodes = probe.latent(maps, mean, 1, probe._features, context)
+        hidden, nodes = probe.latent(maps, first(above, expected, mean), 1, probe._features, context)
         raw = probe._raw(joined(hidden, context))
-    return [raw, *(node.z[0] for node in nodes)]
+    return [raw, *(node.z[0] for node in nodes[above:])]
 
 
 def _unbounded(model: LatentModel, why: str) -> UsageError:

@@ -1,6 +1,6 @@
 """judge_style: what restyling did, beside doing nothing, the nearest picture of the other style, and a transfer of colours."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +13,13 @@ from lambent.metrics.samples.distance import PIXELS, Distance
 from lambent.metrics.samples.learning import learned
 from lambent.metrics.samples.neighbours import nearest
 from lambent.metrics.samples.space import Space, opened
-from lambent.metrics.style import Probe, apart, colour_transfer, retrieved
+from lambent.metrics.style import Content, Probe, apart, colour_transfer, retrieved
 from lambent.tasks.samples.judgement import Measure
 
 Bytes = NDArray[np.uint8]
 
 LEAST = 20  # pictures of a set
+COMPONENTS = 192  # principal components of pixels that content is told by
 MEASURES: dict[str, Measure] = {
     "pixels": Measure("Pixels", "root mean square difference to the true partner, in shares of white", "lower"),
     "features": Measure("Features", "the same of features, which are in standard deviations", "lower"),
@@ -26,6 +27,9 @@ MEASURES: dict[str, Measure] = {
         "Partner found", "share whose nearest of all true partners, by features, is their own", "higher"
     ),
     "retrieval_pixels": Measure("Partner found, pixels", "the same by pixels", "higher"),
+    "content": Measure(
+        "Partner found, content", "the same by features in which training partners are near each other", "higher"
+    ),
     "style": Measure("Style", "share that a classifier of real pictures takes for the other style", "higher"),
 }
 SETS = {
@@ -66,10 +70,13 @@ class StyleJudgement:
             "measures": meanings,
         }
 
-    def gained(self, name: str, bound: str, measure: str = "pixels") -> float:
-        """How far a set has come from the unchanged pictures (0) to those of `bound` (1), by a distance to the partners."""
+    def gained(self, name: str, bound: str, measure: str = "pixels") -> float | None:
+        """How far a set has come from the unchanged pictures, 0, to those of `bound`, 1, by a distance to the partners.
+
+        None where `bound` is itself no nearer to them than the unchanged pictures.
+        """
         start, end, own = (float(self.sets[each][measure]) for each in ("unchanged", bound, name))
-        return (start - own) / (start - end) if start != end else float("nan")
+        return (start - own) / (start - end) if end < start else None
 
 
 class StyleJudge:
@@ -77,10 +84,11 @@ class StyleJudge:
 
     styles: training pictures [n, H, W(, 3)], uint8, by the name of their style. features: a space or the file of one, by which
     distances are taken; by default one is learned from the pictures. The classifier is linear on features of its own, which are
-    learned to tell the styles. Errors: `DataError` for fewer than 20 pictures or unlike sizes.
+    learned to tell the styles. paired: whether the training pictures of the first two styles are partners, row by row: content is
+    judged by them then, as of pictures that keep all of it the partner is often not the nearest by plain features. Errors: `DataError` for fewer than 20 pictures or unlike sizes.
     """
 
-    def __init__(self, styles: Mapping[str, Bytes], features: Any = None, seed: int = 0) -> None:
+    def __init__(self, styles: Mapping[str, Bytes], features: Any = None, seed: int = 0, paired: bool = False) -> None:
         if len(styles) < 2:
             raise UsageError("styles are judged beside each other: give pictures of two or more")
         sizes = {pictures.shape[1:] for pictures in styles.values()}
@@ -100,6 +108,23 @@ class StyleJudge:
         known = self.telling(every)
         self.probe = Probe(known, labels)
         self.classifier = self.probe.right(known, labels).value
+        self.content: Callable[[Bytes], NDArray[np.float64]] | None = self._of_content(every, seed) if paired else None
+
+    def _of_content(self, every: Bytes, seed: int) -> Callable[[Bytes], NDArray[np.float64]]:
+        """Features in which partners are near: those of the space beside the leading principal components of pixels."""
+        from sklearn.decomposition import PCA
+
+        flat = _flat(every)
+        most = min(COMPONENTS, len(flat), flat.shape[1])
+        components = PCA(most, svd_solver="randomized", random_state=seed % 2**32).fit(flat)
+        scale = float(components.transform(flat).std(0).mean()) or 1.0
+
+        def features(pictures: Bytes) -> NDArray[np.float64]:
+            return np.concatenate((self.space(pictures), components.transform(_flat(pictures)) / scale), 1)
+
+        first, second, *_ = self.styles.values()
+        whitened = Content(features(first), features(second))
+        return lambda pictures: whitened(features(pictures))
 
     def judged(self, own: str, other: str, source: Bytes, partners: Bytes, sets: Mapping[str, Bytes]) -> StyleJudgement:
         """Judge sets of pictures made of `source`, of the style `own`, by their true partners, of the style `other`."""
@@ -136,11 +161,15 @@ class StyleJudge:
         features = self.space(pictures)
         reached = (self.probe.told(self.telling(pictures)) == place).astype(np.float64)
         spread = float(reached.std(ddof=1) / len(reached) ** 0.5)
+        kept = {}
+        if self.content is not None:
+            kept["content"] = Distance(*retrieved(self.content(pictures), self.content(partners)), self.space.name)
         return {
             "pixels": Distance(*apart(pictures, partners), PIXELS),
             "features": Distance(*apart(features, wanted), self.space.name),
             "retrieval": Distance(*retrieved(features, wanted), self.space.name),
             "retrieval_pixels": Distance(*retrieved(_flat(pictures), _flat(partners)), PIXELS),
+            **kept,
             "style": Distance(float(reached.mean()), spread, self.telling.name),
         }
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.distributions import Distribution
 
 from lambent.data.photographs import photographs, picture
 from lambent.distributions.divergences import unit_kl, unit_log_ratio
@@ -26,6 +27,7 @@ from lambent.model.steady import steady_maps
 from lambent.model.trace import Draw, Node, mean
 from lambent.part import Shape, elements
 from lambent.progress import counting
+from lambent.tasks.pooling import pooled_mean
 from lambent.tasks.windows import Span, Window, windows
 from lambent.training import heap
 
@@ -77,18 +79,29 @@ class Tiles:
     # ---- what is asked ------------------------------------------------------------------------------------------
 
     def encode(self, x: Tensor, context: Tensor | None = None, draw: Draw = mean) -> list[Tensor]:
-        """Posterior means of every level, the top first, maps [1, channels, …] of the whole picture."""
+        """Posterior means of every level, the top first, maps [1, channels, …] of the whole picture.
+
+        A style, which is no map, is the mean of the product of the tiles' own posteriors, as that of a group of rows: it hangs
+        on how the picture is cut.
+        """
         codes = [torch.empty(1, *shape) for shape in self._levels(self._size(x))]
+        styles: dict[Window, Distribution] = {}
 
         def take(window: Window) -> None:
             rows, columns = window.around
             model = self._of(window.size)
             nodes = model.infer(x[..., rows.slice, columns.slice].to(model.device), 1, draw, context)
             for code, node, step in zip(codes, nodes, self._steps, strict=True):
+                if not step:
+                    assert node.q is not None
+                    styles[window] = node.q
+                    continue
                 rows, columns = (span.of_maps(step) for span in window.tile)
                 code[..., rows.slice, columns.slice] = _part(node.z[0], window, step)
 
         self._each("encoding", self._size(x), take)
+        if styles:
+            codes[0] = pooled_mean(styles[window] for window in self._windows(self._size(x))).float()
         return codes
 
     def decode(self, codes: list[Tensor], size: tuple[int, int], context: Tensor | None = None) -> Tensor:
@@ -101,7 +114,9 @@ class Tiles:
         out = torch.empty(1, self._model.event_shape[0], *size)
 
         def take(window: Window) -> None:
-            parts = [_around(code, window, step) for code, step in zip(codes, self._steps, strict=True)]
+            parts = [
+                _around(code, window, step) if step else code for code, step in zip(codes, self._steps, strict=True)
+            ]
             model = self._of(window.size)
             self._show(model.unfolded([part.to(model.device) for part in parts], context), window, out)
 
@@ -110,6 +125,8 @@ class Tiles:
 
     def reconstruct(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """The picture through its code's mean and back, in stored units [1, channels, height, width]."""
+        if self._model.latent.grouped:  # its style is that of all tiles
+            return self.decode(self.encode(x), self._size(x))
         out = torch.empty(1, self._model.event_shape[0], *self._size(x))
         self._each("reconstructing", self._size(x), lambda w: self._show(self._passed(x, w, mean, context)[0], w, out))
         return out
@@ -121,6 +138,10 @@ class Tiles:
         """
         size, model = self._size(x), self._model
         want_bound(model, "pictures have no score")
+        if model.latent.grouped:
+            raise UsageError(
+                "the tiles of a picture share its style, so no score adds up from them: use codes without one"
+            )
         noise = RowNoise(samples, sum(map(elements, self._levels(size))), model.device)
         keys = row_keys(x, seed).to(model.device)
         totals = torch.stack([self._terms(x, self._noise(noise, keys, k, size), context) for k in range(samples)])
@@ -193,7 +214,7 @@ class Tiles:
     def _each(self, what: str, size: tuple[int, int], take: Callable[[Window], None]) -> None:
         """Every window, as many at a time as there are threads, each in one."""
         heap.settle()
-        every = windows(size, self.tile, self.field.reach, self.field.step)
+        every = self._windows(size)
         workers = 1 if self._model.device.type == "cuda" else torch.get_num_threads()
 
         def work(window: Window) -> None:
@@ -203,6 +224,9 @@ class Tiles:
         with steady_maps(), counting(what, len(every)) as add, ThreadPoolExecutor(workers) as pool:
             for _ in pool.map(work, every):
                 add(1)
+
+    def _windows(self, size: tuple[int, int]) -> list[Window]:
+        return windows(size, self.tile, self.field.reach, self.field.step)
 
     def _noise(self, noise: RowNoise, keys: Tensor, sample: int, size: tuple[int, int]) -> list[Tensor]:
         """Standard-normal noise of the whole picture for one sample, a map for each level, as `bounds` draws it."""
@@ -235,7 +259,10 @@ class Tiles:
 
     def _levels(self, size: tuple[int, int]) -> list[Shape]:
         shapes = self._model.latent.shapes_of_levels
-        return [(shape[0], *(-(-n // step) for n in size)) for shape, step in zip(shapes, self._steps, strict=True)]
+        return [
+            (shape[0], *(-(-n // step) for n in size)) if step else shape
+            for shape, step in zip(shapes, self._steps, strict=True)
+        ]
 
     def _size(self, x: Tensor) -> tuple[int, int]:
         if x.dim() != 4 or len(x) != 1 or x.shape[1] != self._model.event_shape[0]:

@@ -198,14 +198,10 @@ def test_a_style_is_taken_by_name_or_from_exemplars_that_have_no_label(styled: F
 def test_the_style_of_exemplars_is_that_of_their_pooled_posterior(styled: Fitted) -> None:
     night, examples = bars(3, 2)[0], bars(7, 12)[1]
     model = styled.model
-    with torch.no_grad():
-        q = model.infer(torch.from_numpy(examples).permute(0, 3, 1, 2), 1, mean)[0].q
-    assert q is not None
-    weights = 1 / q.variance
-    pooled = (weights * q.mean).sum(0) / weights.sum(0)
+    shared = pooled(styled, examples)
     style, *content = explore.encode(styled, styled.rows(night, given={"label": "night"}).x)
     for strength in (1.0, 0.3):
-        wanted = explore.decode(styled, [torch.lerp(style, pooled.expand_as(style), strength), *content])
+        wanted = explore.decode(styled, [torch.lerp(style, shared.expand_as(style), strength), *content])
         torch.testing.assert_close(restyle(styled, night, like=examples, strength=strength).x, wanted)
     latent = model.latent
     assert isinstance(latent, Styled)
@@ -214,7 +210,7 @@ def test_the_style_of_exemplars_is_that_of_their_pooled_posterior(styled: Fitted
     torch.testing.assert_close(
         restyle(styled, night, to=("night", "paper"), mix=0.25).x, explore.decode(styled, [named, *content])
     )
-    mixed = torch.lerp(both[:1], pooled[None], 0.5).expand_as(style)
+    mixed = torch.lerp(both[:1], shared, 0.5).expand_as(style)
     torch.testing.assert_close(
         restyle(styled, night, to="night", like=examples, mix=0.5).x, explore.decode(styled, [mixed, *content])
     )
@@ -235,6 +231,42 @@ def test_styles_that_a_code_of_style_does_not_have_are_refused(styled: Fitted) -
     assert restyle(unlabelled, night, like=night).x.shape == (2, 3, 8, 8)
 
 
+def test_a_whole_photograph_takes_a_style_from_others(tmp_path: Path) -> None:
+    pictures = bars(4, 7)[0]
+    data = load(pictures, modality=Image())
+    latent = Styled(Grid("/4x1", channels=(3,), width=(6,)), style=2)
+    model = LatentModel(latent, Gaussian(), Conv((4, 6))).setup((3, 8, 8), seed=1)
+    fitted = Fitted(model.eval(), data.modality)
+    photograph = np.random.default_rng(0).integers(0, 256, (1, 150, 100, 3), np.uint8)
+    tiles, whole = (lambent.Tiles.of(fitted, size) for size in (64, 4096))
+    _, x = next(tiles.photographs(photograph))
+    # Content lies in maps, to the bits of the whole; the style of one tile is its posterior's mean, of several their pooled one.
+    (style, content), (style_of_all, content_of_all) = tiles.encode(x), whole.encode(x)
+    assert torch.equal(content, content_of_all)
+    assert style.shape == style_of_all.shape == (1, 2)
+    near = model.resized((3, 150, 100)).eval()
+    with torch.no_grad():
+        torch.testing.assert_close(style_of_all, near.infer(x, 1, mean)[0].z[0], rtol=1e-4, atol=1e-5)
+    made = restyle_whole(tiles, x, like=pictures)
+    shown = whole.decode([pooled(fitted, pictures), content], (150, 100))
+    torch.testing.assert_close(made.x, shown)
+    half = restyle_whole(tiles, x, like=pictures, strength=0.5)
+    torch.testing.assert_close(
+        half.x, tiles.decode([torch.lerp(style, pooled(fitted, pictures), 0.5), content], (150, 100))
+    )
+    torch.testing.assert_close(restyle_whole(tiles, x, like=pictures, strength=0).x, tiles.reconstruct(x))
+    with pytest.raises(UsageError, match="share its style, so no score adds up"):
+        tiles.score(x)
+
+
+def pooled(fitted: Fitted, pictures: Bytes) -> torch.Tensor:
+    """The precision-weighted mean of what each picture says of its style, [1, style]."""
+    with torch.no_grad():
+        q = fitted.model.infer(torch.from_numpy(pictures).permute(0, 3, 1, 2), 1, mean)[0].q
+    assert q is not None
+    return (q.mean / q.variance).sum(0, keepdim=True) / (1 / q.variance).sum(0, keepdim=True)
+
+
 # ---- the judgement ---------------------------------------------------------------------------------------------------
 
 
@@ -248,13 +280,21 @@ class Quarters(Space):
         return np.asarray(x.mean((2, 4, 5)).reshape(len(x), -1) / 255)
 
 
+def blocks(count: int, seed: int) -> tuple[Bytes, Bytes]:
+    """Pictures of 4 × 4 blocks of any brightness under two lights: no two have the same content."""
+    random = np.random.default_rng(seed)
+    ink = random.uniform(0, 1, (count, 4, 4)).repeat(2, 1).repeat(2, 2)[..., None]
+    night, paper = ink * [60, 80, 100] + [10, 20, 50], ink * [110, 80, 60] + [120, 110, 60]
+    return night.astype(np.uint8), paper.astype(np.uint8)
+
+
 @pytest.fixture(scope="module")
 def judge() -> StyleJudge:
-    return StyleJudge(dict(zip(("night", "paper"), bars(200, 8), strict=True)), Quarters())
+    return StyleJudge(dict(zip(("night", "paper"), blocks(200, 8), strict=True)), Quarters(), paired=True)
 
 
 def test_true_partners_pictures_unchanged_and_shuffled_ones_are_told_apart(judge: StyleJudge) -> None:
-    night, paper = bars(40, 9)
+    night, paper = blocks(40, 9)
     found = judge.judged("night", "paper", night, paper, {"restyled": paper, "shuffled": paper[::-1]})
     sets = {name: {measure: one.value for measure, one in own.items()} for name, own in found.sets.items()}
     assert judge.classifier > 0.99
@@ -267,15 +307,20 @@ def test_true_partners_pictures_unchanged_and_shuffled_ones_are_told_apart(judge
     expected = np.sqrt((((night.astype(float) - paper) / 255) ** 2).mean((1, 2, 3))).mean()
     assert sets["unchanged"]["pixels"] == pytest.approx(expected)
     assert sets["shuffled"]["retrieval"] < 0.1
+    assert sets["unchanged"]["content"] == 1
+    assert sets["unchanged"]["retrieval"] < 0.5  # for the light is another
+    assert sets["partners"]["content"] == 1
+    assert sets["shuffled"]["content"] < 0.1
     assert sets["nearest"]["style"] == 1
     assert found.gained("restyled", "partners") == 1
     assert found.gained("unchanged", "partners") == 0
+    assert found.gained("restyled", "unchanged") is None
     assert found.sets["restyled"]["features"].space == "quarters 000000000000"
     assert set(found.plain()["sets"]) == set(sets)
 
 
 def test_what_cannot_be_judged_is_said(judge: StyleJudge) -> None:
-    night, paper = bars(40, 9)
+    night, paper = blocks(40, 9)
     with pytest.raises(UsageError, match="no style is called 'papers'; did you mean 'paper'"):
         judge.judged("night", "papers", night, paper, {})
     with pytest.raises(DataError, match=r"restyled: pictures of \[39, 8, 8, 3\], and the source has \[40"):
@@ -294,4 +339,6 @@ def test_a_restyling_model_beats_doing_nothing(trained: Fitted) -> None:
     found = judge_style(made, night, paper, dict(zip(("night", "paper"), bars(200, 8), strict=True)), Quarters())
     assert found.sets["restyled"]["pixels"] < found.sets["unchanged"]["pixels"]
     assert found.sets["restyled"]["style"].value == 1
-    assert found.gained("restyled", "partners") > 0.7
+    gained = found.gained("restyled", "partners")
+    assert gained is not None
+    assert gained > 0.7

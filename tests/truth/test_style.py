@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from lambent.errors import UsageError
-from lambent.metrics.style import CONES, OPPONENTS, Probe, apart, colour_transfer, retrieved
+from lambent.metrics.style import CONES, OPPONENTS, Content, Probe, apart, colour_transfer, retrieved
 
 Numbers = NDArray[np.float64]
 
@@ -64,6 +64,25 @@ def test_a_hidden_layer_sees_what_a_plane_does_not() -> None:
 def test_a_probe_of_nothing_is_refused() -> None:
     with pytest.raises(UsageError, match="20 rows at least, of two labels"):
         Probe(drawn(0, 30, 2), np.zeros(30))
+
+
+def test_content_is_found_beneath_what_the_styles_differ_by() -> None:
+    content, style = drawn(11, 400, 4), 5 * drawn(12, 400, 3)
+    moved = 5 * drawn(13, 400, 3) + 5  # another style of each, and a shift of all
+    first = np.concatenate((content, style), 1)
+    second = np.concatenate((content + 0.01 * drawn(14, 400, 4), moved), 1)
+    assert retrieved(first[300:], second[300:]).value < 0.1
+    seen = Content(first[:300], second[:300])
+    assert retrieved(seen(first[300:]), seen(second[300:])).value > 0.95
+    with pytest.raises(UsageError, match=r"not from \[400, 7\] and \[399, 7\]"):
+        Content(first, second[1:])
+
+
+def test_the_differences_of_partners_have_variance_one_in_every_direction() -> None:
+    first, second = drawn(15, 5000, 3), drawn(16, 5000, 3) * [1, 5, 20]
+    seen = Content(first, second)
+    off = seen(first) - seen(second)
+    assert np.allclose(off.T @ off / len(off), np.eye(3), atol=0.15)  # but for the floor under small variances
 
 
 def opponent(pictures: NDArray[np.uint8]) -> Numbers:

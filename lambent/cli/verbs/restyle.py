@@ -1,6 +1,7 @@
 """lambent restyle: pictures with their own content in another style, named or taken from exemplars."""
 
 import argparse
+import os
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Sequence
@@ -182,6 +183,12 @@ def _names(encoded: Encoded) -> list[str]:
     return [f"{stem if often[stem] == 1 else f'{stem}-{name}'}.png" for stem, name in zip(stems, plain, strict=True)]
 
 
+def _name_of(file: str, source: str) -> str:
+    """The name of a photograph within a folder, or of the one that was named."""
+    inside = os.path.relpath(file, source)
+    return str(_within(Path(Path(file).name if inside == "." else inside)).with_suffix(".png"))
+
+
 def _within(path: Path) -> Path:
     return Path(path.name) if path.is_absolute() or ".." in path.parts else path
 
@@ -208,7 +215,7 @@ def _whole(options: Namespace, folder: Path, voice: Voice) -> int:
             break
         made = restyle_whole(tiles, x, **_styles(options, exemplars), seed=options.seed)
         _tell_guess(made, voice)
-        name = f"{number:06d}.png" if file is None else f"{Path(file).stem}.png"
+        name = f"{number:06d}.png" if file is None else _name_of(file, settled(options.data))
         picture = tiles.picture(made.x)
         files.append(output.write_picture(folder / name, picture, fitted.modality.white if fitted.modality else 255))
     voice.result({"out": str(folder), "files": [str(each) for each in files], "tile": tiles.tile})

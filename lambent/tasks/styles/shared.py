@@ -9,6 +9,7 @@ from lambent.errors import UsageError
 from lambent.fitted import Rows
 from lambent.model.trace import mean
 from lambent.tasks.explore import CHUNK
+from lambent.tasks.pooling import pooled_mean
 from lambent.tasks.styles.base import Styles, Wish
 from lambent.tasks.tiles import Tiles
 
@@ -42,14 +43,9 @@ class Shared(Styles):
     def shown(self, now: Tensor, exemplars: Any, seed: int) -> Tensor:
         """The mean of q(s | exemplars) ∝ Π_i q(s | x_i): each counts by its precision."""
         model = self.fitted.model
-        precision, moment = torch.zeros(2, now.shape[1], dtype=torch.float64)
-        for part in self._without_context(exemplars, seed).x.split(CHUNK):
-            q = model.infer(part.to(model.device), 1, mean)[0].q
-            assert q is not None
-            weight = 1 / q.variance.double().cpu()
-            precision, moment = precision + weight.sum(0), moment + (weight * q.mean.double().cpu()).sum(0)
-        style: Tensor = moment / precision
-        return style.to(now).expand_as(now)
+        parts = self._without_context(exemplars, seed).x.split(CHUNK)
+        posteriors = [model.infer(part.to(model.device), 1, mean)[0].q for part in parts]
+        return pooled_mean(q for q in posteriors if q is not None).to(now).expand_as(now)
 
     def content(self, codes: list[Tensor]) -> list[Tensor]:
         return codes[1:]

@@ -1,0 +1,113 @@
+"""Photographs in the manner of Titian: a model of crops of photographs and paintings, and whole photographs restyled by it.
+
+    python benchmarks/paintings.py --data FOLDER --sheet docs/images/style-titian.png
+    python benchmarks/paintings.py --data FOLDER --epochs 20 --device cuda
+
+FOLDER holds `paintings/titian.npz`, `photos/bsds/` and `photos/kodak/`; `LAMBENT_DATA` names it, too. It is trained on the 200
+photographs of BSDS, at 192 × 128, and the 255 paintings, at 128 × 128; the Kodak photographs, which are shown, it has not seen.
+There are no numbers here, for no photograph has a true partner: the sheet is to be looked at. Line by line: the photographs, with
+the colours of the paintings alone, half of the way, and all of it.
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as Picture
+
+from lambent.cli import main as command
+from lambent.disk.whole import write_whole
+from lambent.fitted import load
+from lambent.metrics.style import colour_transfer
+from lambent.tasks.restyle import restyle_whole
+from lambent.tasks.tiles import Tiles
+
+Bytes = NDArray[np.uint8]
+
+RECIPE = Path(__file__).parent / "recipes" / "paintings.yaml"
+STYLES = ("painting", "photograph")
+SMALL = 128  # pixels of the shorter side of a photograph that is trained on, as that of a painting
+WIDE = (384, 256)  # of one that is shown
+GAP = 4
+
+
+def prepared(data: Path, place: Path) -> Path:
+    """A folder for each style."""
+    for name in STYLES:
+        (place / name).mkdir(parents=True, exist_ok=True)
+    for row, picture in enumerate(np.load(data / "paintings" / "titian.npz")["x"]):
+        Picture.fromarray(picture).save(place / "painting" / f"{row:03}.png")
+    for path in sorted((data / "photos" / "bsds").rglob("*.jpg")):
+        shrunk(path, SMALL).save(place / "photograph" / f"{path.stem}.png")
+    return place
+
+
+def shrunk(path: Path, shorter: int) -> Picture.Image:
+    """A photograph whose shorter side has so many pixels."""
+    with Picture.open(path) as opened:
+        share = shorter / min(opened.size)
+        return opened.convert("RGB").resize([round(side * share) for side in opened.size], Picture.Resampling.LANCZOS)
+
+
+def squares(folder: Path) -> Bytes:
+    """The pictures of a folder brought to one size, by which colours are told."""
+    return np.stack([np.asarray(Picture.open(path).resize((SMALL, SMALL))) for path in sorted(folder.iterdir())])
+
+
+def trained(args: argparse.Namespace) -> Path:
+    """The run, or the kept one."""
+    out: Path = args.keep / "run"
+    if not (out / "model.safetensors").exists():
+        folder = prepared(args.data, args.keep / "pictures")
+        epochs = [] if args.epochs is None else ["--epochs", str(args.epochs)]
+        words = ["train", str(folder), "--config", str(RECIPE), "--out", str(out), "--force", "--device", args.device]
+        if command([*words, *epochs]):
+            raise SystemExit("the model could not be trained")
+    return out
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=os.environ.get("LAMBENT_DATA"))
+    parser.add_argument(
+        "--shown", nargs="*", default=["04", "05", "15", "23"], help="Kodak photographs"
+    )
+    parser.add_argument("--epochs", type=int, help="in place of the recipe's own")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--keep", type=Path, default=Path("runs/paintings"), help="where pictures and run are kept")
+    parser.add_argument("--sheet", type=Path, default=Path("runs/paintings/sheet.png"))
+    args = parser.parse_args()
+    if args.data is None:
+        parser.error("--data: name the folder with the data")
+    args.data = Path(args.data)
+    tiles = Tiles.of(load(trained(args), args.device))
+    own, other = (squares(args.keep / "pictures" / name) for name in STYLES[::-1])
+    columns = []
+    for name in args.shown:
+        path = next((args.data / "photos" / "kodak").rglob(f"{name}.png"))
+        photograph = np.asarray(shrunk(path, min(WIDE)))
+        _, x = next(tiles.photographs(photograph[None]))
+        made = [
+            tiles.picture(restyle_whole(tiles, x, to="painting", own="photograph", strength=strength).x)
+            for strength in (0.5, 1.0)
+        ]
+        columns.append(_column([photograph, colour_transfer(photograph[None], own, other)[0], *made]))
+        print(name, flush=True)
+    sheet = Picture.fromarray(np.concatenate(columns, 1))
+    write_whole(args.sheet, lambda place: sheet.save(place, "PNG", optimize=True))
+
+
+def _column(pictures: list[Bytes]) -> Bytes:
+    """Pictures below each other on white, each within a width and height that all have."""
+    wide = max(WIDE)
+    whole = np.full((len(pictures) * (wide + GAP), wide + GAP, 3), 255, np.uint8)
+    for place, picture in enumerate(pictures):
+        top = place * (wide + GAP)
+        whole[top : top + picture.shape[0], : picture.shape[1]] = picture
+    return whole
+
+
+if __name__ == "__main__":
+    main()

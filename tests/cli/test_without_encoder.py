@@ -141,7 +141,7 @@ def test_codes_by_optimization_and_back(lambent: Run, generator: Path) -> None:
     assert told["units"] == [3]
     with np.load("codes.npz") as held:
         assert held["z"].shape == (4, 3)
-        assert held["row"].tolist() == [0, 1, 2, 3]
+        assert held["row"].shape == (4,)
         assert (held["error"] >= 0).all()
         assert told["error"] == pytest.approx(float(held["error"].mean()))
     assert read("codes.png").shape == (2 * (8 + 2) + 2, 4 * (8 + 2) + 2)

@@ -15,7 +15,6 @@ from lambent.model.likelihoods.base import Likelihood, within_unit
 from lambent.model.lowering import lowered
 from lambent.part import Shape, elements, option
 
-SMALLEST = 4  # pixels of a side
 PAIRS = 512  # of pictures, by which it is told how far two lie apart
 NEAREST = 1e-3  # what two pictures differ by, at least, where the data are all alike
 
@@ -52,10 +51,9 @@ class Perceptual(Likelihood):
     )
 
     def setup(self, event: Shape) -> Shape:
-        if len(event) != 3 or min(event[1:]) < SMALLEST:
+        if len(event) != 3:
             raise UsageError(
-                f"Perceptual takes images, [channels, height, width] of at least {SMALLEST} × {SMALLEST} pixels, not rows of "
-                f"shape {list(event)}: use Gaussian"
+                f"Perceptual takes images, [channels, height, width], not rows of shape {list(event)}: use Gaussian"
             )
         self.event = event
         self.space = FeatureSpace(event).eval().frozen()
@@ -92,6 +90,11 @@ class Perceptual(Likelihood):
         others = observed[:PAIRS].roll(1, 0).split(CHUNK)
         pairs = [self._differences(one, other) for one, other in zip(some, others, strict=True)]
         self.between.copy_(torch.cat(pairs, 1).mean(1).clamp_min(NEAREST))
+
+    def adopt(self, other: Likelihood) -> None:
+        """The features: how many layers a network of its own would have hangs on the size of the picture."""
+        assert isinstance(other, Perceptual)
+        self.space, self.between = other.space, other.between
 
     def _fitting(self, space: FeatureSpace) -> FeatureSpace:
         event = list(space.facts["event"])

@@ -92,6 +92,8 @@ def test_copies_before_setup(part: type[Part], vary: Vary) -> None:
 
 def test_an_unknown_field_is_refused_with_the_nearest(part: type[Part]) -> None:
     for field in dataclasses.fields(part):
+        if len(field.name) < 3:
+            continue  # its neighbour is as near
         misspelt = field.name[:-1] + "q"
         with pytest.raises(UsageError, match=f"did you mean '{field.name}'"):
             family(part).from_spec({"type": part.__name__, misspelt: 1})

@@ -94,7 +94,8 @@ class Perceptual(Likelihood):
     def adopt(self, other: Likelihood) -> None:
         """The features: how many layers a network of its own would have hangs on the size of the picture."""
         assert isinstance(other, Perceptual)
-        self.space, self.between = other.space, other.between
+        self.space = other.space
+        self.register_buffer("between", other.between)
 
     def _fitting(self, space: FeatureSpace) -> FeatureSpace:
         event = list(space.facts["event"])

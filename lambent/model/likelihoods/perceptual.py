@@ -58,12 +58,9 @@ class Perceptual(Likelihood):
         self.event = event
         self.space = FeatureSpace(event).eval().frozen()
         levels = len(self.space.maps(torch.zeros(1, *event)))
-        self.register_buffer(
-            "between", torch.ones(1 + levels)
-        )  # how far two pictures lie apart: pixels, then every level
-        self.register_buffer(
-            "studied", torch.zeros((), dtype=torch.int64)
-        )  # pictures that the features are learned from
+        # How far two pictures lie apart, in pixels and at every level; and of how many pictures the features were learned.
+        self.register_buffer("between", torch.ones(1 + levels))
+        self.register_buffer("studied", torch.zeros((), dtype=torch.int64))
         return event
 
     @torch.no_grad()

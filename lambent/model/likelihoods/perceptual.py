@@ -42,7 +42,7 @@ class Perceptual(Likelihood):
         above=0,
         maximum=1e6,
     )
-    pixels: float = option("share of the pixels' own squared error in the distance", default=0.2, minimum=0, maximum=1)
+    pixels: float = option("share of the pixels' own squared error in the distance", default=0.5, minimum=0, maximum=1)
     steps: int = option("steps in which the features are learned", default=1000, minimum=0, maximum=10**6)
     features: str = option(
         "the file that keeps the features, .safetensors: read where it is there, else written, so that runs share them; "

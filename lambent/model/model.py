@@ -201,6 +201,7 @@ class LatentModel(Part):
 
     def _sized(self, event: Shape) -> "LatentModel":
         other: LatentModel = LatentModel.from_spec(self.spec()).setup(event)
+        other.likelihood.adopt(self.likelihood)
         own = self.state_dict()
         shapes = [{(name, value.shape) for name, value in weights.items()} for weights in (own, other.state_dict())]
         knowing = sorted({name for name, _ in shapes[0] ^ shapes[1]})  # of another shape, or there at one size alone
@@ -328,8 +329,7 @@ class LatentModel(Part):
 
     @property
     def device(self) -> torch.device:
-        device: torch.device = self.anchor.device
-        return device
+        return torch.device(self.anchor.device)
 
 
 @contextmanager

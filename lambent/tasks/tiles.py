@@ -283,6 +283,7 @@ class Tiles:
         cell: Likelihood = Likelihood.from_spec(own.spec())
         cell.gaps, cell.white = own.gaps, own.white
         cell.setup((self._model.event_shape[0], *size))
+        cell.adopt(own)
         cell.load_state_dict(own.state_dict(), assign=True)
         return cell
 

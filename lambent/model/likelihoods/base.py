@@ -145,6 +145,9 @@ class Likelihood(Part):
     def study(self, observed: Tensor, generator: torch.Generator) -> None:
         """Learn from observed rows, once and before the training, what no gradient teaches; mostly nothing."""
 
+    def adopt(self, other: "Likelihood") -> None:
+        """Share with the same likelihood for rows of another size what could serve both, and would not be alike by itself."""
+
     def described(self) -> dict[str, Any]:
         """What a model file is to say of it beside its fields, plain JSON; nothing of most."""
         return {}

@@ -15,7 +15,6 @@ from lambent.model.likelihoods.base import Likelihood, within_unit
 from lambent.model.lowering import lowered
 from lambent.part import Shape, elements, option
 
-SMALLEST = 4  # pixels of a side
 PAIRS = 512  # of pictures, by which it is told how far two lie apart
 NEAREST = 1e-3  # what two pictures differ by, at least, where the data are all alike
 
@@ -43,7 +42,7 @@ class Perceptual(Likelihood):
         above=0,
         maximum=1e6,
     )
-    pixels: float = option("share of the pixels' own squared error in the distance", default=0.2, minimum=0, maximum=1)
+    pixels: float = option("share of the pixels' own squared error in the distance", default=0.5, minimum=0, maximum=1)
     steps: int = option("steps in which the features are learned", default=1000, minimum=0, maximum=10**6)
     features: str = option(
         "the file that keeps the features, .safetensors: read where it is there, else written, so that runs share them; "
@@ -52,20 +51,16 @@ class Perceptual(Likelihood):
     )
 
     def setup(self, event: Shape) -> Shape:
-        if len(event) != 3 or min(event[1:]) < SMALLEST:
+        if len(event) != 3:
             raise UsageError(
-                f"Perceptual takes images, [channels, height, width] of at least {SMALLEST} × {SMALLEST} pixels, not rows of "
-                f"shape {list(event)}: use Gaussian"
+                f"Perceptual takes images, [channels, height, width], not rows of shape {list(event)}: use Gaussian"
             )
         self.event = event
         self.space = FeatureSpace(event).eval().frozen()
         levels = len(self.space.maps(torch.zeros(1, *event)))
-        self.register_buffer(
-            "between", torch.ones(1 + levels)
-        )  # how far two pictures lie apart: pixels, then every level
-        self.register_buffer(
-            "studied", torch.zeros((), dtype=torch.int64)
-        )  # pictures that the features are learned from
+        # How far two pictures lie apart, in pixels and at every level; and of how many pictures the features were learned.
+        self.register_buffer("between", torch.ones(1 + levels))
+        self.register_buffer("studied", torch.zeros((), dtype=torch.int64))
         return event
 
     @torch.no_grad()
@@ -92,6 +87,12 @@ class Perceptual(Likelihood):
         others = observed[:PAIRS].roll(1, 0).split(CHUNK)
         pairs = [self._differences(one, other) for one, other in zip(some, others, strict=True)]
         self.between.copy_(torch.cat(pairs, 1).mean(1).clamp_min(NEAREST))
+
+    def adopt(self, other: Likelihood) -> None:
+        """The features: how many layers a network of its own would have hangs on the size of the picture."""
+        assert isinstance(other, Perceptual)
+        self.space = other.space
+        self.register_buffer("between", other.between)
 
     def _fitting(self, space: FeatureSpace) -> FeatureSpace:
         event = list(space.facts["event"])

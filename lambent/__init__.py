@@ -22,7 +22,9 @@ _HOMES = {
     ),
     "lambent.model": ("LatentModel", "Trace"),
     "lambent.model.networks": ("Conv", "Mlp", "Network", "ResNet"),
-    "lambent.objectives": ("BetaTc", "DipVae", "Elbo", "InfoVae", "Lagging", "Loss", "Objective", "Wae"),
+    "lambent.objectives": (
+        "Adversarial", "BetaTc", "DipVae", "Elbo", "Gan", "InfoVae", "Lagging", "Loss", "Objective", "VaeGan", "Wae",
+    ),
     "lambent.papers": ("citation",),
     "lambent.part": ("Part",),
     "lambent.model.posteriors": ("Absent", "Constant", "Diagonal", "Full", "MisesFisher", "Point", "Posterior"),
@@ -93,7 +95,19 @@ if TYPE_CHECKING:
     from lambent.model.networks import Conv, Mlp, Network, ResNet
     from lambent.model.posteriors import Absent, Constant, Diagonal, Full, MisesFisher, Point, Posterior
     from lambent.model.priors import Diffusion, Mixture, Prior, Sphere, Standard, Vamp
-    from lambent.objectives import BetaTc, DipVae, Elbo, InfoVae, Lagging, Loss, Objective, Wae
+    from lambent.objectives import (
+        Adversarial,
+        BetaTc,
+        DipVae,
+        Elbo,
+        Gan,
+        InfoVae,
+        Lagging,
+        Loss,
+        Objective,
+        VaeGan,
+        Wae,
+    )
     from lambent.objectives.bounds import Ciwae, Iwae, Miwae, Piwae
     from lambent.objectives.factor import Factor
     from lambent.objectives.missing import NotMiwae
@@ -112,15 +126,17 @@ if TYPE_CHECKING:
     from lambent.training.fitting import fit
 
 __all__ = [
-    "CATALOG", "VAE", "Absent", "ArtifactError", "Bernoulli", "BetaTc", "Categorical", "Ciwae", "Codebook", "Constant",
+    "CATALOG", "VAE", "Absent", "Adversarial", "ArtifactError", "Bernoulli", "BetaTc", "Categorical", "Ciwae", "Codebook",
+    "Constant",
     "ContinuousBernoulli", "Conv", "DataError", "DataWarning", "Detector", "Diagonal", "Diffusion", "DipVae",
-    "DiscretizedLogistics", "DivergedError", "Elbo", "Encoded", "Factor", "Fitted", "Flat", "Full", "Gaussian", "Grid",
+    "DiscretizedLogistics", "DivergedError", "Elbo", "Encoded", "Factor", "Fitted", "Flat", "Full", "Gan", "Gaussian", "Grid",
     "Hurdle", "Image", "Imputer", "InfoVae", "InterruptedRun", "Iwae", "JohnsonSU", "Ladder", "Lagging", "LambentError",
     "Laplace", "Latent", "LatentModel", "Likelihood", "LinearMasking", "Loss", "MachineError", "MisesFisher", "Missingness",
     "Miwae", "Mixed", "Mixture", "Mlp", "MlpMasking", "Modality", "NegativeBinomial", "Network", "NotMiwae", "Objective",
     "Ordinal", "Part", "Piwae", "Point", "Poisson", "Posterior", "Prior", "ResNet", "RoundedLogistic", "SelfMasking", "Sphere",
-    "Sprites", "Standard", "StudentT", "Table", "Tiles", "Trace", "UsageError", "Vamp", "Wae", "ZeroInflatedNegativeBinomial",
-    "citation", "data", "detect", "drift", "evaluate", "fit", "fit_prior", "impute", "invert", "judge", "judge_samples", "load",
+    "Sprites", "Standard", "StudentT", "Table", "Tiles", "Trace", "UsageError", "VaeGan", "Vamp", "Wae",
+    "ZeroInflatedNegativeBinomial", "citation", "data", "detect", "drift", "evaluate", "fit", "fit_prior", "impute", "invert",
+    "judge", "judge_samples", "load",
     "posteriors", "predict", "priors", "quantizers", "refine", "save", "synthesize",
 ]  # fmt: skip
 

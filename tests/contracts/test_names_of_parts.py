@@ -32,16 +32,16 @@ def walked() -> dict[str, list[str]]:
     for module in pkgutil.walk_packages(lambent.__path__, "lambent."):
         if not module.name.startswith("lambent.__"):
             importlib.import_module(module.name)
-    found: dict[str, list[str]] = {}
+    found: dict[str, set[str]] = {}  # a class may have two of these above it
 
     def look(kind: type, family: str | None) -> None:
         for below in kind.__subclasses__():
             own = family or below.__name__
             if below.__module__.startswith("lambent.") and not below.__name__.startswith("_"):
                 if family is None and inspect.isabstract(below):
-                    found[own] = []
+                    found[own] = set()
                 elif own in found and not inspect.isabstract(below):
-                    found[own].append(below.__name__)
+                    found[own].add(below.__name__)
             look(below, own)
 
     look(Part, None)

@@ -18,17 +18,19 @@ History = Mapping[str, Sequence[float | None]]
 LASTING = 3  # epochs that say the same before anything is said
 WON = 0.97  # share of its judgements that are right, from which a rival has won
 LOST = 0.35  # and below which it has lost: it is worse than chance
-BLIND = 0.05  # from a half, within which a rival tells nothing apart
+BLIND = 0.005  # share of the loss of chance that a rival may lie from it and have learned nothing
 ALIKE = 0.5  # of the distance between rows of the data, below which rows of the model are too much alike
-NEAR = 0.1  # from 1, within which rows of the model are spread like rows of the data
+UNLIKE = 0.2  # from 1, beyond which rows of the model are not spread like rows of the data
+SWING = 2.0  # times its lowest that a spread may rise in the second half of training
 FAR = 2.0  # and above which they have left the data
 EXPLODED = 100.0  # times the gradient of the first epochs
 APART = 0.75  # share of right judgements of codes from which they do not match the prior
 MATCHED = 0.6  # and below which they do
+SLOWER = "lower the learning rate to a third"
 
 
 class Remark(NamedTuple):
-    """What is to be said of a contest: answer: in a few words."""
+    """What is to be said of a contest, and what to do; answer: the same in a few words."""
 
     level: Literal["problem", "notice", "good"]
     title: str
@@ -90,35 +92,55 @@ def lost(history: History, objective: Spec) -> Remark | None:
 
 
 def blind(history: History, objective: Spec) -> Remark | None:
-    """Whether the rival never told anything apart, though rows of the model are not spread like those of the data."""
-    judged = _present(history, "rival_accuracy")
-    if not _of_rows(objective) or len(judged) <= LASTING or any(abs(right - 0.5) > BLIND for right in judged):
+    """Whether the rival tells nothing apart, though rows of the model are not spread like those of the data."""
+    spread = _lately(history, "spread")
+    if spread is None or not _is_blind(history, objective):
         return None
-    if abs((_lately(history, "spread") or 1.0) - 1.0) < NEAR:
-        return None  # the model may be as good as that
     text = (
-        f"The rival has told nothing apart since it began: {judged[-1]:.0%} of its judgements are right, as by chance."
+        f"The rival sees nothing: its loss is that of chance, though rows of the model lie {spread:.2g} times as far apart as "
+        "rows of the data do."
     )
     ways = [_flag(objective, "r1", 0.1), _flag(objective, "r2", 0.1), _flag(objective, "pace", 4.0)]
-    return Remark(
-        "problem", "The rival tells nothing apart", text, _advice("Strengthen it", ways), "the rival learned nothing"
-    )
+    return Remark("problem", "The rival sees nothing", text, _advice("Strengthen it", ways), "the rival sees nothing")
+
+
+def _is_blind(history: History, objective: Spec) -> bool:
+    spread, loss = _lately(history, "spread"), _lately(history, "rival_loss")
+    if spread is None or loss is None or abs(spread - 1.0) < UNLIKE:
+        return False  # the model may be so good that there is nothing to tell
+    chance = math.log(4 if _place(objective, "loss")[1] == "non-saturating" else 2)
+    return abs(loss - chance) < BLIND * chance
 
 
 def collapsed(history: History, objective: Spec) -> Remark | None:
     """Whether rows of the model are much more alike than rows of the data, and do not become less so."""
     spread = _lately(history, "spread")
-    if spread is None or spread >= ALIKE or _rising(_present(history, "spread")):
+    if spread is None or spread >= ALIKE or _rising(_present(history, "spread")) or _is_blind(history, objective):
         return None
     text = (
         f"Mode collapse: rows of the model lie {spread:.0%} as far apart as rows of the data do, and do not spread out."
     )
-    ways = [_flag(objective, "r1", 10.0, least=1.0), _flag(objective, "r2", 10.0, least=1.0)]
+    ways = _calmer(objective)
     flag, now = _place(objective, "loss")
     if now == "non-saturating":
         ways.append(f"judge rows of the model beside rows of the data ({flag} relativistic)")
     ways.append("take a larger batch")
     return Remark("problem", "Mode collapse", text, _advice("Calm the rival", ways), "modes have collapsed")
+
+
+def swinging(history: History, objective: Spec) -> Remark | None:
+    """Whether rows of the model are now too much alike, now too far apart: each drives the other about."""
+    spreads = _present(history, "spread")
+    later = spreads[len(spreads) // 2 :]
+    if len(later) < 2 * LASTING or max(later) < SWING * min(later) or _monotone(later):
+        return None
+    text = (
+        f"The contest swings: in the second half of training rows of the model lay between {min(later):.2g} and {max(later):.2g} "
+        "times as far apart as rows of the data."
+    )
+    right = _lately(history, "rival_accuracy")
+    ways = [_flag(objective, "pace", 4.0)] if right is not None and right < 0.5 else _calmer(objective)
+    return Remark("problem", "The contest swings", text, _advice("Calm it", [*ways, SLOWER]), "the contest swings")
 
 
 def far_off(history: History, objective: Spec) -> Remark | None:
@@ -127,7 +149,7 @@ def far_off(history: History, objective: Spec) -> Remark | None:
     if spread is None or spread <= FAR:
         return None
     text = f"The model has left the data: its rows lie {spread:.2g} times as far apart as rows of the data do."
-    ways = [_flag(objective, "pace", 4.0), "lower the learning rate to a third"]
+    ways = [_flag(objective, "pace", 4.0), SLOWER]
     return Remark(
         "problem", "The model has left the data", text, _advice("Bring it back", ways), "the model has left the data"
     )
@@ -158,7 +180,7 @@ def standing(history: History, objective: Spec) -> Remark | None:
     if not told or len(losses) < 2 or not all(_finite(v) is None for v in losses[-2:]) or not any(map(_finite, losses)):
         return None
     text = "Both stand still: every step of the last two epochs had a loss far above those before, and was left out."
-    ways = ["lower the learning rate to a third", "let no step be left out (--spike 0)"]
+    ways = [SLOWER, "let no step be left out (--spike 0)"]
     return Remark("problem", "Both stand still", text, _advice("Start anew", ways), "training stood still")
 
 
@@ -176,7 +198,7 @@ def matched(history: History, objective: Spec) -> Remark | None:
     )
 
 
-RULES: tuple[Rule, ...] = (won, lost, blind, collapsed, far_off, diverging, standing, matched)
+RULES: tuple[Rule, ...] = (won, lost, blind, collapsed, far_off, swinging, diverging, standing, matched)
 
 
 # ---- reading histories and settings ------------------------------------------------------------------------------
@@ -207,6 +229,15 @@ def _place(objective: Spec, name: str, path: str = "--objective") -> tuple[str, 
         return f"{path}.{name}", objective[name]
     inner = objective.get("of")
     return _place(inner, name, f"{path}.of") if isinstance(inner, dict) else ("", None)
+
+
+def _monotone(values: list[float]) -> bool:
+    return values in (sorted(values), sorted(values, reverse=True))
+
+
+def _calmer(objective: Spec) -> list[str]:
+    """Ways to a rival whose gradient is smoother."""
+    return [_flag(objective, name, 10.0, least=1.0) for name in ("r1", "r2")]
 
 
 def _of_rows(objective: Spec) -> bool:

@@ -92,6 +92,7 @@ REFUSED = {
             "BetaTc",
             "DipVae",
             "Wae",
+            "Aae",
             "InfoVae",
             "Lagging",
             "Factor",
@@ -109,6 +110,8 @@ REFUSED = {
     ("Codebook", "Mlp"): "use the Conv, ResNet or Transformer network",
     ("Mixture", "Wae"): "use the Standard or Flow prior",
     ("Vamp", "Wae"): "use the Standard or Flow prior",
+    ("Mixture", "Aae"): "use the Standard or Flow prior",
+    ("Vamp", "Aae"): "use the Standard or Flow prior",
     ("Mixture", "InfoVae"): "use the Standard or Flow prior",
     ("Vamp", "InfoVae"): "use the Standard or Flow prior",
     **{

@@ -122,7 +122,7 @@ def test_every_objective_trains_it_and_it_generates(
     given = torch.randn(8, context, device=device) if context else None
     before = [p.detach().clone() for p in model.parameters()]
     settings = {"epochs": 1, "batch": 8, "precision": "fp32", "device": device.type, "average": 0}
-    if objective_spec["type"] in ("Wae", "InfoVae") and prior.startswith(("Mixture", "Vamp")):
+    if objective_spec["type"] in ("Wae", "Aae", "InfoVae") and prior.startswith(("Mixture", "Vamp")):
         with pytest.raises(UsageError, match="use the Standard or Flow prior"):
             fit(model, objective, pictures, context=given, **settings)
         return

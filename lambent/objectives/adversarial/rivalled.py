@@ -14,6 +14,7 @@ from lambent.objectives.adversarial.judge import Judge
 from lambent.objectives.adversarial.losses import Rule, feature_distance, models_loss, rivals_loss, share_right
 from lambent.objectives.adversarial.penalties import penalized
 from lambent.objectives.base import Loss, Objective
+from lambent.objectives.tally import Tally
 from lambent.part import Part, option
 
 TOLD = ("rival_loss", "rival_accuracy", "balance", "forged_apart", "real_apart")
@@ -53,9 +54,7 @@ class Rivalled(Objective):
         nought = torch.zeros(1, *model.event_shape, device=model.device)
         event = tuple(likelihood.seen(likelihood.observe(nought)).shape[1:])
         self.discriminator = Judge(self.rival or model.network, event, model.context, seed).to(model.device)
-        self.register_buffer("steps", torch.zeros(()))
-        self.register_buffer("sums", torch.zeros(len(TOLD)))
-        self.pending: Tensor | None = None
+        self.tally = Tally(*TOLD).to(model.device)
 
     @property
     def opponent_pace(self) -> float:
@@ -135,24 +134,17 @@ class Rivalled(Objective):
         right = share_right(self.loss, real[:, None], fake)
         apart = [_apart(loss.forged[-1]), _apart(loss.real)]
         balance = judged.new_zeros(()) if loss.balance is None else loss.balance
-        self.pending = torch.stack([judged.mean(), right, balance, *apart])
+        self.tally.note(judged.mean(), right, balance, *apart)
 
-    @torch.no_grad()
     def note(self, taken: Tensor) -> None:
         """Count what the last contest told, unless its step was skipped."""
-        if self.pending is not None:
-            self.steps.add_(taken)
-            self.sums.add_(torch.where(taken, self.pending, 0.0))
-            self.pending = None
+        self.tally.count(taken)
 
-    @torch.no_grad()
     def recounted(self) -> dict[str, float | None]:
         """The means of the steps since the last call: `spread` is how far apart rows of the model lie, rows of the data 1."""
-        steps, sums = float(self.steps), dict(zip(TOLD, self.sums.tolist(), strict=True))
-        self.steps.zero_()
-        self.sums.zero_()
-        means: dict[str, float | None] = {name: sums[name] / steps if steps else None for name in TOLD[:3]}
-        return means | {"spread": sums["forged_apart"] / sums["real_apart"] if sums["real_apart"] else None}
+        means: dict[str, float | None] = self.tally.told()
+        forged, real = means.pop("forged_apart"), means.pop("real_apart")
+        return means | {"spread": forged / real if forged is not None and real else None}
 
     def rival_refusal(self, whole: Part) -> str | None:
         """Why rows of a model cannot be judged by a rival."""

@@ -158,6 +158,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "any_vector_prior_spec" in metafunc.fixturenames:  # all but those over entries of a codebook
         specs = [spec for spec in variations(Prior) if not Prior.from_spec(spec).discrete]
         metafunc.parametrize("any_vector_prior_spec", specs, ids=[named(s, Prior) for s in specs])
+    if "any_reading_posterior_spec" in metafunc.fixturenames:  # all but that of a model without an encoder
+        specs = [spec for spec in variations(Posterior) if Posterior.from_spec(spec).encodes]
+        metafunc.parametrize("any_reading_posterior_spec", specs, ids=[named(s, Posterior) for s in specs])
     if "any_role" in metafunc.fixturenames:
         roles = [(name, spec) for name, kind in FAMILIES.items() if name != "objective" for spec in variations(kind)]
         metafunc.parametrize("any_role", roles, ids=[f"{name}-{named(spec, FAMILIES[name])}" for name, spec in roles])
@@ -273,13 +276,16 @@ PLAIN: Row = {
 
 def in_company(specs: Row) -> Row:
     """The described parts, and beside them the plainest that serve: a prior over entries with codes that are entries, a network
-    that gives maps with codes that are maps; without a posterior for a latent that has none of its own to choose.
+    that gives maps with codes that are maps; without a posterior for a latent that has none of its own to choose; without an encoder for an objective that
+    teaches none.
     """
     row = {name: spec for name, spec in specs.items() if spec}
     if "latent" not in row and "prior" in row and Prior.from_spec(row["prior"]).discrete:
         row["latent"] = {"type": "Codebook", "quantizer": {"type": "Finite", "levels": [3, 2]}}
     if "quantizer" in row:
         row["latent"] = {"type": "Codebook", "quantizer": row.pop("quantizer")}
+    if "objective" in row and not Objective.from_spec(row["objective"]).encodes:
+        row.setdefault("posterior", {"type": "Absent"})
     row = PLAIN | on_one_support(row)
     latent = registered(Latent)[row["latent"]["type"]]
     if latent.takes == "maps" and "network" not in specs:

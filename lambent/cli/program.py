@@ -28,6 +28,7 @@ VERBS = {
     "traverse": ("make", "move one unit, or principal direction, of a row's code at a time"),
     "predict": ("ask", "a column of a table given any others, or a condition"),
     "impute": ("ask", "fill the gaps of a table, each given all that is there"),
+    "invert": ("inverted", "codes of rows by optimization, for models without an encoder or closer ones"),
     "embed": ("measure", "codes of rows"),
     "score": ("measure", "log-probability bounds row by row, for anomaly detection"),
     "detect": ("detect", "which rows are odd, how sure that is, and why: RUN DATA, or DATA to train on first"),

@@ -273,9 +273,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         rows = self._rows(X, y, given)
         with shown(self.verbose):
             if per_column:
-                return np.stack(
-                    [each.numpy() for each in scored_by_column(self.fitted_, rows, self.samples).values()], 1
-                )
+                each = scored_by_column(self.fitted_, rows, self.samples).values()
+                return np.stack([column.numpy() for column in each], 1)
             return scored(self.fitted_, rows, self.samples).bound.numpy()
 
     def score(self, X: Any, y: Any = None) -> float:

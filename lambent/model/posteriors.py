@@ -16,7 +16,8 @@ from lambent.part import Part, Shape, elements, option
 
 WITHOUT_ENCODER = (
     "this model has no encoder (its posterior is Absent, as a Gan trains it), and what was asked for needs the codes of rows: "
-    "`lambent invert` finds codes by optimization, and the VaeGan objective trains an encoder beside the rival"
+    "`lambent invert` finds codes by optimization, interpolate and traverse take --codes prior, evaluate --generated N, and "
+    "the VaeGan objective trains an encoder beside the rival"
 )
 CONCENTRATIONS = (-7.0, 9.0)  # log κ/d outside it is limited: from hardly a direction to hardly a spread
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from lambent.model import LatentModel
 from lambent.model.trace import Trace
-from lambent.objectives.base import Loss, Objective
+from lambent.objectives.base import Loss, Objective, unencoded
 from lambent.objectives.elbo import Elbo
 from lambent.part import Part, option
 
@@ -111,4 +111,4 @@ class Around(Objective):
         return self.inner.settled
 
     def refusal(self, whole: Part) -> str | None:
-        return self.of.refusal(whole)
+        return unencoded(self, whole) or self.of.refusal(whole)

@@ -159,7 +159,7 @@ class Objective(Part):
                 f"{name} is for codes with noise, and {type(latent).__name__} has entries of a codebook, one map for each row: "
                 "use the Elbo objective"
             )
-        if reason := _unencoded(self, latent):
+        if reason := unencoded(self, whole):
             return reason
         if self.encodes and not latent.density and latent.learned:
             return (
@@ -188,8 +188,11 @@ def seen(log_px: Tensor, kl: Tensor) -> dict[str, Tensor]:
     return {"reconstruction": -averaged(log_px.detach()), "kl": averaged(kl.detach())}
 
 
-def _unencoded(objective: Objective, latent: Latent) -> str | None:
-    """Why one that teaches no encoder cannot train a latent that has a posterior, and the other way round."""
+def unencoded(objective: Objective, whole: Part) -> str | None:
+    """Why one that teaches no encoder cannot train a model that has one, and the other way round."""
+    if not isinstance(whole, LatentModel):
+        return None
+    latent = whole.latent
     name, given, other = type(objective).__name__, latent.inference, type(latent).__name__
     if latent.encodes and not objective.encodes:
         return (

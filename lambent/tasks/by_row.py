@@ -18,18 +18,20 @@ CAPTIONS = {
 TITLES = {"bound": "K-sample bound", "reconstruction": "Reconstruction"}
 
 
-def by_row(found: Evaluation, labels: Sequence[str] | None = None) -> Section:
-    """The bound of every row as a histogram (without a density its reconstruction), and each label's means.
+def by_row(found: Evaluation, labels: Sequence[str] | None = None) -> list[Section]:
+    """The bound of every row as a histogram (without a density its reconstruction), and each label's means; none without either.
 
     labels: one a row, in the order in which they were evaluated. Units: nats per row.
     """
+    if not found.by_row:
+        return []
     name = "bound" if "bound" in found.by_row else "reconstruction"
     body: list[Block] = [Histogram(found.by_row[name], TITLES[name], "nats per row", CAPTIONS[name])]
     lead = "How the mean over the rows comes about. In a good run the rows lie close together, in one heap."
     if labels is not None and len(set(labels)) > 1:
         lead += " No label stands far apart from the others."
         body.append(_by_label(found.by_row, list(labels)))
-    return Section("rows", "Row by row", lead, body)
+    return [Section("rows", "Row by row", lead, body)]
 
 
 def labels_of(rows: Encoded) -> list[str] | None:

@@ -206,10 +206,7 @@ def walk(
     _refuse_steps(steps)
     last = context if context_end is None else context_end
     times = [float(t) for t in torch.linspace(0, 1, steps)]
-    ways = [
-        torch.stack([_between(a, b, t, path) for t in times], 1)
-        for a, b in zip(start, end, strict=True)
-    ]
+    ways = [torch.stack([_between(a, b, t, path) for t in times], 1) for a, b in zip(start, end, strict=True)]
     given = None
     if context is not None and last is not None:
         given = torch.stack([torch.lerp(context, last, t) for t in times], 1).flatten(0, 1)

@@ -30,7 +30,8 @@ class Inverted:
     """codes: of every level, the top first, each [rows, *shape]; of an ensemble those of all members side by side.
 
     made: what the model makes of them, [rows, *event] in stored units; error: the root mean square of made − x over what is there
-    of each row, [rows], in the same units. loss: −log p(x|z) − prior · log p(z) at these codes, [rows] in nats, summed over members.
+    of each row, [rows], in the same units. loss: −log p(x|z) − prior · log p(z) at these codes, [rows] in nats, the sum
+    over members.
     """
 
     codes: list[Tensor]
@@ -164,9 +165,7 @@ class _Search:
         drawn = explore.prior_codes(self.model, CANDIDATES, stream(self.seed, "inverted codes"), wide)
         return [level.to(self.model.device, self.model.anchor.dtype) for level in drawn]
 
-    def _descended(
-        self, begun: list[Tensor], observed: Tensor, context: Tensor | None
-    ) -> tuple[list[Tensor], Tensor]:
+    def _descended(self, begun: list[Tensor], observed: Tensor, context: Tensor | None) -> tuple[list[Tensor], Tensor]:
         """Adam from each start; the best codes on the way, and their loss [rows · starts]."""
         codes = [level.clone().requires_grad_() for level in begun]
         optimizer = torch.optim.Adam(codes, lr=self.rate)

@@ -124,7 +124,11 @@ def prepared(
     if intake.modality is not None:
         transform, augment = transform or intake.modality.transform, augment or intake.modality.augment
     batches, seed = intake.train, settings.seed
-    settings = settings.settled(batches.steps, batches.rows, intake.held_out is not None or bool(settings.validation))
+    if not objective.encodes and settings.patience not in ("auto", 0):
+        name = type(objective).__name__
+        raise UsageError(f"patience waits for a better validation loss, and {name} has none: leave it out, or 0")
+    watched_by = objective.encodes and (intake.held_out is not None or bool(settings.validation))
+    settings = settings.settled(batches.steps, batches.rows, watched_by)
     stored, met = examples_of(batches, transform, seed, model.likelihood.examples)
     if model.ready and tuple(stored.shape[1:]) != model.event_shape:
         raise DataError(

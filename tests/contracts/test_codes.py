@@ -54,9 +54,9 @@ def test_prior_learns_if_it_says_so(any_prior_spec: Spec, assembled: Assembled, 
 
 
 def test_posterior_gives_a_distribution_for_each_row(
-    any_posterior_spec: Spec, device: torch.device, seed: Seed
+    any_reading_posterior_spec: Spec, device: torch.device, seed: Seed
 ) -> None:
-    posterior = Posterior.from_spec(any_posterior_spec)
+    posterior = Posterior.from_spec(any_reading_posterior_spec)
     posterior.setup((7,), (3,))
     posterior.to(device)
     for batch in ((), (5,), (2, 5)):
@@ -78,9 +78,9 @@ def test_posterior_gives_a_distribution_for_each_row(
 
 @pytest.mark.parametrize("magnitude", [0.0, 1e3, 1e6])
 def test_posterior_of_wild_features_is_still_a_distribution(
-    any_posterior_spec: Spec, magnitude: float, device: torch.device, seed: Seed
+    any_reading_posterior_spec: Spec, magnitude: float, device: torch.device, seed: Seed
 ) -> None:
-    posterior = Posterior.from_spec(any_posterior_spec)
+    posterior = Posterior.from_spec(any_reading_posterior_spec)
     posterior.setup((7,), (3,))
     q = posterior.to(device)(magnitude * torch.randn(5, 7, device=device))
     z = sample(q, (4,), seed(0))
@@ -89,8 +89,8 @@ def test_posterior_of_wild_features_is_still_a_distribution(
         assert torch.isfinite(q.log_prob(z)).all()
 
 
-def test_one_unit_is_enough(any_posterior_spec: Spec, device: torch.device) -> None:
-    posterior = Posterior.from_spec(any_posterior_spec)
+def test_one_unit_is_enough(any_reading_posterior_spec: Spec, device: torch.device) -> None:
+    posterior = Posterior.from_spec(any_reading_posterior_spec)
     if posterior.support == "sphere":
         with pytest.raises(UsageError, match="at least 2 units"):
             posterior.setup((7,), (1,))
@@ -100,9 +100,9 @@ def test_one_unit_is_enough(any_posterior_spec: Spec, device: torch.device) -> N
 
 
 def test_detached_posterior_keeps_its_density_and_lets_go_of_its_parameters(
-    any_posterior_spec: Spec, device: torch.device, seed: Seed
+    any_reading_posterior_spec: Spec, device: torch.device, seed: Seed
 ) -> None:
-    posterior = Posterior.from_spec(any_posterior_spec)
+    posterior = Posterior.from_spec(any_reading_posterior_spec)
     posterior.setup((7,), (3,))
     q = posterior.to(device)(torch.randn(5, 7, device=device))
     constant = q.detached()

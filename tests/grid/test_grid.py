@@ -126,8 +126,31 @@ REFUSED = {
         for rivalled in ("Gan", "Adversarial", "VaeGan")
     },
     ("Codebook", "Gan"): "use the Elbo objective",
+    **{
+        (posterior, "Gan"): "use the Absent posterior"
+        for posterior in ("Diagonal", "Constant", "Full", "FlowPosterior", "MisesFisher", "Point")
+    },
+    **{
+        ("Absent", objective): "use the Diagonal posterior"
+        for objective in (
+            "Adversarial",
+            "BetaTc",
+            "Ciwae",
+            "DipVae",
+            "Elbo",
+            "Factor",
+            "InfoVae",
+            "Iwae",
+            "Lagging",
+            "Miwae",
+            "NotMiwae",
+            "VaeGan",
+            "Wae",
+        )
+    },
+    ("Absent", "Piwae"): "use Miwae or Ciwae|use the Diagonal posterior",
+    ("Vamp", "Absent"): "use the Diagonal posterior",
     ("Mixture", "Gan"): "use the Standard or Flow prior",
-    ("Vamp", "Gan"): "use the Standard or Flow prior",
     ("Point", "InfoVae"): "use Diagonal",
     ("Point", "Lagging"): "use Diagonal",
     ("Standard", "MisesFisher"): "or the Sphere or Vamp prior",
@@ -215,6 +238,14 @@ def described(row: Row) -> str:
     return " × ".join(full_name(family, row[family]) for family in FAMILIES)
 
 
+def without_encoder(chosen: Row) -> bool:
+    """Whether a chosen part is for a model that has none."""
+    posterior, objective = chosen.get("posterior"), chosen.get("objective")
+    return (posterior is not None and not Posterior.from_spec(posterior).encodes) or (
+        objective is not None and not Objective.from_spec(objective).encodes
+    )
+
+
 def in_plain_company(smalls: dict[str, list[Spec]], chosen: Row) -> Row:
     """The chosen parts, and beside them the plainest that serve: a prior over entries needs codes that are entries, and these
     such a prior; codes that are maps need a network that gives maps.
@@ -230,10 +261,13 @@ def in_plain_company(smalls: dict[str, list[Spec]], chosen: Row) -> Row:
     return {
         "latent": latent,
         "prior": plainest("prior", "Uniform" if cls.discrete else "Sphere" if spherical else "Standard"),
-        "posterior": plainest("posterior", "MisesFisher" if spherical else "Diagonal"),
+        "posterior": plainest(
+            "posterior",
+            "Absent" if without_encoder(chosen) and not cls.discrete else "MisesFisher" if spherical else "Diagonal",
+        ),
         "likelihood": plainest("likelihood", "Gaussian"),
         "network": plainest("network", "Conv" if cls.takes == "maps" else "Mlp"),
-        "objective": plainest("objective", "Elbo"),
+        "objective": plainest("objective", "Gan" if without_encoder(chosen) else "Elbo"),
     }
 
 

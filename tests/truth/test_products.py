@@ -82,8 +82,10 @@ def test_the_density_of_every_prior_is_made_of_exact_products(any_vector_prior_s
     check_exact(p, tiles)
 
 
-def test_the_density_of_every_posterior_is_made_of_exact_products(any_posterior_spec: Spec, tiles: Tiles) -> None:
-    posterior = Posterior.from_spec(any_posterior_spec)
+def test_the_density_of_every_posterior_is_made_of_exact_products(
+    any_reading_posterior_spec: Spec, tiles: Tiles
+) -> None:
+    posterior = Posterior.from_spec(any_reading_posterior_spec)
     posterior.setup((4,), (3,))
     q = posterior(torch.randn(6, 4))
     assert "medium" in tiles.settings  # its head is a layer of the network

@@ -1,10 +1,9 @@
 """Carry a plan out: train, save, evaluate, draw, report."""
 
-import json
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from lambent.cli.reading.sources import Splits
 from lambent.cli.reading.trees import Tree
 from lambent.cli.verbs.affording import affordable
 from lambent.cli.verbs.assembling import assembled
+from lambent.cli.verbs.conclusion import conclusion, metrics_text
 from lambent.cli.voice import Voice, plain
 from lambent.data import Encoded
 from lambent.data.stored.ondisk import OnDisk
@@ -27,15 +27,15 @@ from lambent.fitted import Fitted
 from lambent.model import LatentModel
 from lambent.objectives import Objective
 from lambent.part import Spec
-from lambent.report import Remark, summary, verdict
 from lambent.report import write as write_report
-from lambent.report.numerals import show, show_seconds, show_with_error
+from lambent.report.numerals import show, show_seconds
 from lambent.report.run.findings import Findings
 from lambent.report.run.gather import gather
 from lambent.tasks.by_column import by_column
 from lambent.tasks.by_row import by_row, labels_of
 from lambent.tasks.calibration import MOST_ROWS, calibrated
-from lambent.tasks.evaluate import Evaluation, evaluate
+from lambent.tasks.evaluate import Evaluation
+from lambent.tasks.of_samples import evaluated
 from lambent.tasks.sections import Section
 from lambent.training.callbacks import Callback, Journal, MLflow, Progress, Quiet, TensorBoard
 from lambent.training.fitting import fit
@@ -80,7 +80,7 @@ class Carried:
 def carry_out(plan: Plan, folder: Path, job: Job, resume: bool = False) -> int:
     """Train by the plan into the folder, which this process holds, and tell of it; returns the exit status."""
     done = carried(plan, folder, job, resume)
-    _conclusion(folder, done.evaluation, done.findings, done.fitted, job.voice)
+    conclusion(folder, done.evaluation, done.findings, done.fitted, job.voice)
     return 0
 
 
@@ -136,28 +136,15 @@ def conclude(
 ) -> tuple[Findings, Evaluation]:
     """Evaluate a trained model and write metrics, pictures and report, with `further` sections, into the folder."""
     rows = drawn(test, how["rows"])
-    voice.step(f"evaluating on {len(rows):,} rows with {how['samples']:,} samples each")
-    found = evaluate(fitted, rows, samples=how["samples"], seed=0)
+    sampled = f" with {how['samples']:,} samples each" if fitted.model.latent.encodes else ""
+    voice.step(f"evaluating on {len(rows):,} rows{sampled}")
+    found = evaluated(fitted, rows, how["samples"], seed=0)
     write_text(folder / run_folder.METRICS, metrics_text(found, rows))
     findings = gather(fitted, rows, found, versions())
     _write_pictures(findings, folder)
-    more = [*further(found), by_row(found, labels_of(rows)), *by_column(fitted, rows)]
+    more = [*further(found), *by_row(found, labels_of(rows)), *by_column(fitted, rows)]
     write_report(findings, folder / run_folder.REPORT, more)
     return findings, found
-
-
-def metrics_text(found: Evaluation, test: Encoded) -> str:
-    """The evaluation as JSON, with the rows that it is about."""
-    return json.dumps(plain({**found.plain(), "data": test.source}), indent=2, ensure_ascii=False) + "\n"
-
-
-def metric_rows(found: Evaluation) -> list[tuple[str, str, str, str, str]]:
-    """Name, value, standard error, unit and meaning of every metric."""
-    rows = []
-    for name, metric in found.metrics.items():
-        value, error = show_with_error(metric.value, metric.standard_error)
-        rows.append((name, value, f"± {error}" if error else "", metric.unit, metric.meaning))
-    return rows
 
 
 class _Start(Quiet):
@@ -284,49 +271,17 @@ def _provenance(
 
 def _write_pictures(findings: Findings, folder: Path) -> None:
     shown = findings.pictures
-    if shown is None or shown.originals is None or shown.reconstructions is None or shown.samples is None:
+    if shown is None:
         return
+    pairs = None
+    if shown.originals is not None and shown.reconstructions is not None:
+        pairs = output.paired(shown.originals, shown.reconstructions)
     grids = {
-        "reconstructions.png": output.paired(shown.originals, shown.reconstructions),
-        "samples.png": output.sheet_of(shown.samples, 10),
+        "reconstructions.png": pairs,
+        "samples.png": None if shown.samples is None else output.sheet_of(shown.samples, 10),
         "interpolation.png": shown.interpolation,
         "traversals.png": shown.traversals,
     }
     for name, grid in grids.items():
         if grid is not None and len(grid):
             output.write_grid(folder / name, grid)
-
-
-def _conclusion(folder: Path, found: Evaluation, findings: Findings, fitted: Fitted, voice: Voice) -> None:
-    """The metrics, what was made, and what to do next."""
-    made = [name for name in run_folder.OWN if (folder / name).exists()]
-    metrics = {name: asdict(metric) for name, metric in found.metrics.items()}
-    remarks = verdict(findings)
-    told = {"summary": summary(remarks), "remarks": [asdict(remark) for remark in remarks]}
-    voice.result(
-        {"run": str(folder), "files": made, "metrics": metrics, "rows": found.rows, "samples": found.samples, **told}
-    )
-    if voice.quiet or voice.json:
-        return
-    provenance = fitted.provenance
-    spent = f"{show(provenance['parameters'])} parameters, {show_seconds(provenance['seconds'])} of training"
-    voice.say(f"{findings.name}: {spent}; on {found.rows:,} test rows:")
-    voice.table(("metric", "value", "", "unit", "meaning"), metric_rows(found), right=(1,))
-    _say_verdict(remarks, voice)
-    run = shlex.quote(str(folder))
-    suffix = "png" if findings.pictures is not None else "csv"
-    example = "".join(f" --given {shlex.quote(f'{item.name}={item.example}')}" for item in fitted.conditions.items)
-    voice.say(f"\nIn {run}: {', '.join(made)}\n\nNext:")
-    voice.say(f"  lambent sample {run}{example} --out samples.{suffix}")
-    voice.say(f"  lambent reconstruct {run} --out reconstructed.{suffix}")
-    voice.say(f"  lambent embed {run} --out codes.csv")
-    voice.say(f"  and open {shlex.quote(str(folder / run_folder.REPORT))} in a browser")
-
-
-def _say_verdict(remarks: Sequence[Remark], voice: Voice) -> None:
-    """The verdict of the report: its sentence, and what is wrong or to note, with what to do."""
-    voice.say(f"\nVerdict: {summary(remarks)}")
-    for remark in remarks:
-        if remark.level != "good":
-            sign = "!" if remark.level == "problem" else "·"
-            voice.say(f"  {sign} {remark.title}: {remark.text}{f' {remark.advice}' if remark.advice else ''}")

@@ -36,7 +36,8 @@ def of_pictures(options: Namespace, fitted: Fitted, folder: Path, voice: Voice) 
     if options.against is None:
         voice.step(f"drawing {options.generated:,} pictures")
         sets["generated"] = drawing.samples(fitted, options.generated, options.seed)
-        sets["reconstructions"] = drawing.reconstructions(fitted, real, options.generated, options.seed)
+        if fitted.model.latent.encodes:
+            sets["reconstructions"] = drawing.reconstructions(fitted, real, options.generated, options.seed)
     else:
         assert fitted.modality is not None
         sets["generated"] = _bytes(fitted, encode_like(fitted.modality, options.against))

@@ -24,6 +24,7 @@ from lambent.cli.reading.flags import (
 )
 from lambent.cli.reading.larger import in_memory, leading
 from lambent.cli.verbs import tiled
+from lambent.cli.verbs.coded import add_codes, opened_with_codes
 from lambent.cli.verbs.measure import claim, lead_of, opened_with_rows
 from lambent.cli.verbs.tiled import add_tiles
 from lambent.cli.voice import Voice
@@ -33,6 +34,7 @@ from lambent.fitted import Fitted, Rows
 from lambent.report.run.gather import are_pictures, busiest
 from lambent.tasks import explore
 from lambent.tasks.evaluate import UnitUsage
+from lambent.tasks.of_samples import liveliest
 
 MOST = 10_000_000
 SHOWN = 40  # pictures in a grid, unless asked otherwise
@@ -66,7 +68,11 @@ def reconstruct(arguments: Sequence[str]) -> int:
     taken, under = explore.rows_under(fitted, encoded, named(options.given), options.seed)
     again = explore.reconstruct(fitted, taken.x, taken.context, under=under)
     pairs = picture and are_drawn(fitted)
-    grid = output.paired(_levels(fitted, taken.x), _levels(fitted, again), white=_white(fitted)) if pairs else None
+    grid = (
+        output.paired(picture_levels(fitted, taken.x), picture_levels(fitted, again), white=_white(fitted))
+        if pairs
+        else None
+    )
     write_made(path, fitted, again, lead_of(encoded), grid, voice)
     return 0
 
@@ -81,7 +87,7 @@ def _by_level(path: Path, fitted: Fitted, encoded: Any, options: Namespace, voic
     held = explore.levels_shown(fitted, taken.x, taken.context, counts)
     grid = None
     if path.suffix.lower() == ".png" and are_drawn(fitted):
-        grid = np.concatenate((_levels(fitted, taken.x)[:, None], _grid(fitted, held)), 1)
+        grid = np.concatenate((picture_levels(fitted, taken.x)[:, None], _grid(fitted, held)), 1)
     lead = {name: np.repeat(np.asarray(values), len(counts), 0) for name, values in lead_of(encoded).items()}
     lead |= {"levels": np.tile(counts, len(taken))}
     write_made(path, fitted, held.flatten(0, 1), lead, grid, voice)
@@ -95,13 +101,20 @@ def interpolate(arguments: Sequence[str]) -> int:
     voice, path = Voice.of(options), claim(options, output.ALL)
     if len(options.start) != len(options.end):
         raise UsageError(f"--from names {len(options.start)} rows and --to {len(options.end)}; they go in pairs")
-    _, fitted, found = opened_with_rows(options, voice)
-    encoded = in_memory(found)
-    taken = fitted.rows(encoded, options.seed)
-    start, end = _picked(taken, options.start, "--from"), _picked(taken, options.end, "--to")
-    walks = explore.interpolate(
-        fitted, start.x, end.x, options.steps, options.path, start.context, context_end=end.context
-    )
+    if options.codes is not None:
+        fitted, codes, given = opened_with_codes(options, [*options.start, *options.end])
+        pairs = len(options.start)
+        start, end = [level[:pairs] for level in codes], [level[pairs:] for level in codes]
+        context = None if given is None else given[:pairs]
+        walks = explore.walk(fitted, start, end, options.steps, options.path, context)
+    else:
+        _refuse_given(options)
+        _, fitted, found = opened_with_rows(options, voice)
+        taken = fitted.rows(in_memory(found), options.seed)
+        first, last = _picked(taken, options.start, "--from"), _picked(taken, options.end, "--to")
+        walks = explore.interpolate(
+            fitted, first.x, last.x, options.steps, options.path, first.context, context_end=last.context
+        )
     pairs, steps = walks.shape[:2]
     lead = {"pair": np.repeat(np.arange(pairs), steps), "step": np.tile(np.arange(steps), pairs)}
     write_made(path, fitted, walks.flatten(0, 1), lead, _grid(fitted, walks), voice)
@@ -132,6 +145,8 @@ def _for_walks() -> Parser:
     parser.add_argument(
         "--path", choices=("spherical", "linear"), default="spherical", help="the way between two codes"
     )
+    add_codes(parser)
+    add_given(parser, "with --codes, the value to decode them under")
     return parser
 
 
@@ -156,17 +171,24 @@ def traverse(arguments: Sequence[str]) -> int:
         help="go from −X to X standard deviations of the prior about its mean, along a direction of the codes (default 3)",
     )
     parser.add_argument("--steps", type=whole("--steps", 2, 1000), default=9, help="values of every unit (default 9)")
+    add_codes(parser)
+    add_given(parser, "with --codes, the value to decode it under")
     options = read_options(parser, arguments)
     voice, path = Voice.of(options), claim(options, output.ALL)
     given = None if options.units == "auto" else [_unit(text) for text in options.units.split(",")]
-    _, fitted, found = opened_with_rows(options, voice)
-    encoded = in_memory(found)
-    taken = fitted.rows(encoded, options.seed)
-    row = _picked(taken, [options.row], "--row")
-    usage = [] if given else _usage(fitted, taken)
-    units, along = given or busiest(usage, 8), [level.directions for level in usage]
-    values = torch.linspace(-options.reach, options.reach, options.steps)
-    moved = explore.traverse(fitted, row.x, units, values, row.context, along)
+    values, usage = torch.linspace(-options.reach, options.reach, options.steps), []
+    if options.codes is not None:
+        fitted, code, context = opened_with_codes(options, [options.row])
+        units = given or liveliest(fitted, 8, options.seed, context)
+        moved = explore.moved(fitted, code, units, values, context)
+    else:
+        _refuse_given(options)
+        _, fitted, found = opened_with_rows(options, voice)
+        taken = fitted.rows(in_memory(found), options.seed)
+        row = _picked(taken, [options.row], "--row")
+        usage = [] if given else _usage(fitted, taken)
+        units, along = given or busiest(usage, 8), [level.directions for level in usage]
+        moved = explore.traverse(fitted, row.x, units, values, row.context, along)
     noun = "unit" if not usage or usage[0].noun == "unit" else "direction"
     names = [_moved_name(unit, usage) for unit in units]
     lead: dict[str, Any] = {
@@ -177,6 +199,13 @@ def traverse(arguments: Sequence[str]) -> int:
     write_made(path, fitted, moved.flatten(0, 1), lead, _grid(fitted, moved), voice)
     voice.say(f"{noun}s from top to bottom: " + ", ".join(f"{level}:{number}" for level, number in names))
     return 0
+
+
+def _refuse_given(options: Namespace) -> None:
+    if options.given:
+        raise UsageError(
+            "--given says what codes are decoded under, and rows say that themselves: give --codes, or leave it out"
+        )
 
 
 def read_options(parser: Parser, arguments: Sequence[str], suffixes: Sequence[str] = output.ALL) -> Namespace:
@@ -231,7 +260,7 @@ def are_drawn(fitted: Fitted) -> bool:
     return fitted.modality is not None and are_pictures(fitted.modality)
 
 
-def _levels(fitted: Fitted, x: Tensor) -> Any:
+def picture_levels(fitted: Fitted, x: Tensor) -> Any:
     """Rows as pictures of levels 0 … white, which a PNG holds."""
     assert fitted.modality is not None
     return fitted.modality.levels(x)
@@ -245,7 +274,7 @@ def _grid(fitted: Fitted, strips: Tensor) -> Any:
     """[strips, steps, *event] as a grid of pictures, or None where they are none."""
     if not are_drawn(fitted):
         return None
-    flat = _levels(fitted, strips.flatten(0, 1))
+    flat = picture_levels(fitted, strips.flatten(0, 1))
     return flat.reshape(*strips.shape[:2], *flat.shape[1:])
 
 
@@ -253,7 +282,7 @@ def write_made(path: Path, fitted: Fitted, x: Tensor, lead: dict[str, Any], grid
     """Rows to a file of the suffix's kind."""
     if are_drawn(fitted):
         if grid is None and path.suffix.lower() == ".png":
-            grid = output.sheet_of(_levels(fitted, x), white=_white(fitted))
+            grid = output.sheet_of(picture_levels(fitted, x), white=_white(fitted))
         output.write(path, {"x": fitted.raw(x)}, lead, grid, _white(fitted))
     elif fitted.modality is None:
         output.write(path, {"x": x.numpy()}, lead, None)

@@ -23,7 +23,8 @@ from lambent.cli.reading.flags import (
     whole,
 )
 from lambent.cli.verbs import tiled
-from lambent.cli.verbs.carry import metric_rows
+from lambent.cli.verbs.coded import names_of_levels
+from lambent.cli.verbs.conclusion import metric_rows
 from lambent.cli.verbs.judging import add_judging, is_run, judged, refuse_features
 from lambent.cli.verbs.tiled import add_tiles
 from lambent.cli.voice import Voice
@@ -199,7 +200,7 @@ def embed(arguments: Sequence[str]) -> int:
     encoded = larger.leading(encoded, options.limit)
     taken = fitted.rows(encoded, options.seed, named(options.given))
     codes = [code.flatten(1) for code in explore.encode(fitted, taken.x, taken.context)]
-    names = ["z"] if len(codes) == 1 else [f"level{i + 1}_z" for i in range(len(codes))]
+    names = names_of_levels(len(codes))
     output.write(path, {n: c.numpy() for n, c in zip(names, codes, strict=True)}, lead_of(encoded), None)
     units = [c.shape[1] for c in codes]
     voice.result({"out": str(path), "rows": len(encoded), "units": units, "data": encoded.source})

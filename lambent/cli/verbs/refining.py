@@ -17,6 +17,7 @@ from lambent.data.stored.ondisk import OnDisk
 from lambent.disk.whole import write_text
 from lambent.errors import UsageError
 from lambent.fitted import Fitted, load
+from lambent.model import ask_encoder
 from lambent.model.priors import Prior
 from lambent.report.numerals import show_with_error
 from lambent.tasks.calibration import MOST_ROWS, calibrated
@@ -72,6 +73,7 @@ class Refining:
 
     def _rows(self, given: Fitted, folder: Path) -> tuple[Encoded, Encoded | OnDisk]:
         """The rows to fit to, and those to test on."""
+        ask_encoder(given.model)
         source, limit = self.asked["data"]["source"], self.asked["data"]["limit"]
         if source is None:
             train, test = (recorded(given, split, folder, self.voice) for split in ("train", None))

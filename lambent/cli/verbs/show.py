@@ -12,7 +12,7 @@ from lambent.cli import output
 from lambent.cli.reading.flags import IMPORTS, Parser, add_rows, add_run, common, filled, import_modules, whole
 from lambent.cli.reading.larger import drawn
 from lambent.cli.reading.words import in_line
-from lambent.cli.verbs.carry import metrics_text
+from lambent.cli.verbs.conclusion import metrics_text
 from lambent.cli.verbs.judging import MOST, add_features, refuse_features
 from lambent.cli.verbs.judging_pictures import of_pictures
 from lambent.cli.verbs.measure import add_samples, opened_with_rows, settle
@@ -27,7 +27,7 @@ from lambent.report.numerals import show, show_moment, show_seconds
 from lambent.report.run.gather import gather
 from lambent.tasks.by_column import by_column
 from lambent.tasks.by_row import by_row, labels_of
-from lambent.tasks.evaluate import evaluate
+from lambent.tasks.of_samples import evaluated
 from lambent.tasks.samples.judge import LEAST
 from lambent.tasks.samples.sections import sample_sections
 from lambent.tasks.sections import Section
@@ -45,13 +45,14 @@ def report(arguments: Sequence[str]) -> int:
     path = output.claim(
         options.out or str(beside), (".html",), force, [options.data, run_folder.model_file(options.run)]
     )
-    _, fitted, encoded = opened_with_rows(options, voice)
+    _, fitted, encoded = opened_with_rows(options, voice, encoder=False)
     settle(options, fitted, voice, ROWS)
     encoded = drawn(encoded, options.limit)
-    voice.step(f"evaluating on {len(encoded):,} rows with {options.samples:,} samples each")
-    found = evaluate(fitted, encoded, samples=options.samples, seed=0)
+    sampled = f" with {options.samples:,} samples each" if fitted.model.latent.encodes else ""
+    voice.step(f"evaluating on {len(encoded):,} rows{sampled}")
+    found = evaluated(fitted, encoded, options.samples, seed=0)
     findings = gather(fitted, encoded, found)
-    more = [by_row(found, labels_of(encoded)), *by_column(fitted, encoded), *_of_samples(options, fitted, voice)]
+    more = [*by_row(found, labels_of(encoded)), *by_column(fitted, encoded), *_of_samples(options, fitted, voice)]
     write_report(findings, path, more)
     remarks = verdict(findings)
     voice.result(

@@ -12,6 +12,7 @@ from lambent.cli import output
 from lambent.cli.folder import opened
 from lambent.cli.reading.flags import Parser, import_modules
 from lambent.cli.reading.sources import settled
+from lambent.cli.verbs.coded import names_of_levels
 from lambent.cli.voice import Voice
 from lambent.data.conditions import named
 from lambent.errors import UsageError
@@ -89,7 +90,7 @@ def embed(options: Namespace, path: Path, voice: Voice) -> int:
     tiles, context = _opened(options, voice)
     _, x = _one(tiles, options)
     codes = tiles.encode(x, context)
-    names = ["z"] if len(codes) == 1 else [f"level{i + 1}_z" for i in range(len(codes))]
+    names = names_of_levels(len(codes))
     output.write(path, {name: code.numpy() for name, code in zip(names, codes, strict=True)}, {}, None)
     _tell(path, x, tiles, voice, {"units": [elements(code.shape) for code in codes]})
     return 0

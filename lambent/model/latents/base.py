@@ -122,8 +122,10 @@ class Latent(Part):
     @property
     def support(self) -> str:
         """Where the codes of the top level lie: in all of "space", or on the unit "sphere"."""
-        own = (getattr(self, name, None) for name in ("posterior", "prior"))  # a posterior that is absent has no say
-        return next((part.support for part in own if part is not None and part.support is not None), "space")
+        posterior = getattr(self, "posterior", None)
+        if posterior is None:
+            return "space"
+        return str(posterior.support or self.prior.support or "space")  # one that is absent has no say
 
     def start(self, weight: Tensor, location: Tensor, scale: Tensor) -> bool:
         """Begin with a posterior that is linear in the first features, as `Posterior.start`; whether it can."""

@@ -8,7 +8,7 @@ from lambent.model.trace import from_prior
 from lambent.objectives.adversarial.balance import balance, last_weight
 from lambent.objectives.adversarial.rivalled import Rivalled
 from lambent.objectives.around import Around
-from lambent.objectives.base import Loss
+from lambent.objectives.base import Loss, unencoded
 from lambent.part import Part, option
 
 
@@ -69,7 +69,7 @@ class Hybrid(Rivalled, Around):
         return self.recounted()
 
     def refusal(self, whole: Part) -> str | None:
-        return self.of.refusal(whole) or self.rival_refusal(whole)
+        return unencoded(self, whole) or self.of.refusal(whole) or self.rival_refusal(whole)
 
 
 class Adversarial(Hybrid):

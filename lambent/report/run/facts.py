@@ -103,7 +103,7 @@ def headlines(findings: Findings) -> list[Headline]:
     chosen = [
         _headline(key, findings.metrics[key]) for key in ("elbo", "bound", "bits_per_dim") if key in findings.metrics
     ]
-    if "elbo" not in findings.metrics:
+    if "elbo" not in findings.metrics and not findings.generator:  # whose loss rises and falls with its rival's
         bounds = [("Validation ELBO", "validation_elbo"), ("Training ELBO", "elbo"), ("Training loss", "loss")]
         known = [(name, last(findings.series(column))) for name, column in bounds]
         chosen = [Headline(name, show(v), "nats") for name, v in known if v is not None][:1] + chosen

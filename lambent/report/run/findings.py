@@ -117,6 +117,11 @@ class Findings:
         return kind(self.spec, "posterior") == "Point"
 
     @property
+    def generator(self) -> bool:
+        """Whether there is no encoder, as in a generative adversarial network: there are then no codes of rows, and no bound."""
+        return kind(self.spec, "posterior") == "Absent"
+
+    @property
     def kl_of_units(self) -> list[float]:
         """The KL of every unit of the code, or nothing where that of any level has no parts by unit."""
         if not all(level.measure == "kl" for level in self.levels):

@@ -17,6 +17,7 @@ from lambent.report.run.findings import Findings, LatentMap, Measure, Pictures, 
 from lambent.tasks import explore
 from lambent.tasks.by_row import labels_of
 from lambent.tasks.evaluate import Evaluation, UnitUsage
+from lambent.tasks.of_samples import liveliest
 
 SHOWN = 30  # originals with their reconstructions
 SAMPLES = 60
@@ -52,8 +53,8 @@ def gather(
         levels=evaluation.levels,
         pictures=pictures_of(fitted, rows, evaluation.levels, seed),
         tables=tables_of(fitted, rows, seed),
-        latent_map=map_of(fitted, rows),
-        chance=_chance(fitted, rows, slope),
+        latent_map=map_of(fitted, rows) if fitted.model.latent.encodes else None,
+        chance=_chance(fitted, rows, slope) if fitted.model.latent.encodes else None,
         slope=slope,
         alike=len(rows) > 1 and bool((rows.x == rows.x[:1]).all()),
         samples_under=_told_context(fitted),
@@ -124,6 +125,8 @@ def pictures_of(fitted: Fitted, rows: Rows, levels: list[UnitUsage], seed: int =
     """Reconstructions, samples, walks between rows, and traversals of the units that carry most."""
     if fitted.modality is None or not are_pictures(fitted.modality):
         return None
+    if not fitted.model.latent.encodes:
+        return _pictures_of_samples(fitted, rows, seed)
     chosen = _spread(rows, SHOWN)
     units = busiest(levels, UNITS)
     ends = _spread(rows, 2 * min(WALKS, len(rows) // 2))
@@ -145,6 +148,27 @@ def pictures_of(fitted: Fitted, rows: Rows, levels: list[UnitUsage], seed: int =
         interpolation=_strips(fitted, _walked(fitted, ends)) if len(ends) else None,
         traversals=None if moved is None else _strips(fitted, moved),
         traversal_units=[unit_name(unit, levels) for unit in units],
+        traversal_values=REACH.tolist(),
+    )
+
+
+def _pictures_of_samples(fitted: Fitted, rows: Rows, seed: int) -> Pictures:
+    """Samples, walks between codes of the prior, and traversals of the units that change most: of a model without an encoder."""
+    given = new_context(fitted, rows, SAMPLES, seed)
+    ends = None if given is None else given[: 2 * WALKS]
+    codes = explore.prior_codes(fitted, 2 * WALKS, seed, ends)
+    start, end = ([level[first::2] for level in codes] for first in (0, 1))
+    sides = [None if ends is None else ends[first::2] for first in (0, 1)]
+    walks = explore.walk(fitted, start, end, STEPS, context=sides[0], context_end=sides[1])
+    first = None if ends is None else ends[:1]
+    units = liveliest(fitted, UNITS, seed, first)
+    moved = explore.moved(fitted, [level[:1] for level in codes], units, REACH, first)
+    several = len(fitted.model.latent.shapes_of_levels) > 1
+    return Pictures(
+        samples=fitted.pictures(explore.generate(fitted, SAMPLES, seed, context=given)),
+        interpolation=_strips(fitted, walks),
+        traversals=_strips(fitted, moved),
+        traversal_units=[f"level {level + 1}, unit {unit}" if several else f"unit {unit}" for level, unit in units],
         traversal_values=REACH.tolist(),
     )
 
@@ -218,10 +242,12 @@ def tables_of(fitted: Fitted, rows: Rows, seed: int = 0) -> Tables | None:
         return None
     chosen = _spread(rows, TABLE_ROWS)
     columns, originals = named_rows(modality, chosen.x)
-    again = explore.reconstruct(fitted, chosen.x, chosen.context)
     context = new_context(fitted, rows, TABLE_ROWS, seed)
-    drawn = explore.generate(fitted, TABLE_ROWS, seed, context=context, noise=True)
-    return Tables(columns, originals, named_rows(modality, again)[1], named_rows(modality, drawn)[1])
+    drawn = named_rows(modality, explore.generate(fitted, TABLE_ROWS, seed, context=context, noise=True))[1]
+    if not fitted.model.latent.encodes:
+        return Tables(columns, samples=drawn)
+    again = named_rows(modality, explore.reconstruct(fitted, chosen.x, chosen.context))[1]
+    return Tables(columns, originals, again, drawn)
 
 
 def named_rows(modality: Modality, x: Tensor) -> tuple[list[str], list[list[Any]]]:

@@ -155,7 +155,8 @@ def traversals(findings: Findings) -> Section | None:
     sheet = _sheet(grids.traversals, findings.pictures)
     noun = findings.noun
     lead = (
-        f"The code of one row, moved along one {noun} in each line of pictures, while the others stand still. "
+        f"{'A draw of the prior' if findings.generator else 'The code of one row'}, moved along one {noun} in each line of "
+        "pictures, while the others stand still. "
         f"A good {noun} changes one thing, smoothly, and the picture stays plausible at both ends."
     )
     of = "standard deviations of the prior about its mean"
@@ -176,10 +177,8 @@ def by_level(findings: Findings) -> Section | None:
 
 def interpolation(findings: Findings) -> Section | None:
     """Walks between the codes of two rows."""
-    lead = (
-        "Each line of pictures walks from the code of one row to that of another. "
-        "In a good space every step is a plausible picture, with no jump."
-    )
+    ends = "one draw of the prior to another" if findings.generator else "the code of one row to that of another"
+    lead = f"Each line of pictures walks from {ends}. In a good space every step is a plausible picture, with no jump."
     return _unless_empty("interpolation", "Interpolation", lead, _sheet(grids.interpolation, findings.pictures))
 
 

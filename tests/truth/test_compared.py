@@ -77,8 +77,8 @@ def test_bands_of_sharpness_tell_where_energy_is_lost() -> None:
     rows = np.repeat(0.5 + 0.2 * slow + 0.2 * quick, 32, 1).repeat(20, 0) + 0.001 * rng.normal(size=(20, 32, 32))
     less = rows - 0.1 * quick
     real, drawn = spectrum(rows), spectrum(less)
-    assert sharpness(drawn, real, 0.5, 0.75).value == pytest.approx(0.25, rel=0.02)
-    assert sharpness(drawn, real, 0.0, 0.25).value == pytest.approx(1, rel=0.02)
+    assert sharpness(drawn, real, above=0.5, below=0.75).value == pytest.approx(0.25, rel=0.02)
+    assert sharpness(drawn, real, above=0.0, below=0.25).value == pytest.approx(1, rel=0.02)
     assert sharpness(drawn, real).value == pytest.approx(0.25, rel=0.02)
 
 

@@ -69,7 +69,7 @@ def measured_pictures(pictures: Bytes, ground: Ground) -> Numbers:
 
 def _energy(own: Spectrum, ground: Ground, above: float, below: float) -> Number:
     assert ground.by is not None
-    found = sharpness(own, ground.by.spectrum, above, below)
+    found = sharpness(own, ground.by.spectrum, above=above, below=below)
     return Number(found.value, found.error)
 
 

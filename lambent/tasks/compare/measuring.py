@@ -195,7 +195,7 @@ def _odd(candidate: Candidate) -> Numbers:
         return {"auroc": Number(None, None, NO_ENCODER)}
     without = candidate.without
     if without is None:
-        return {"auroc": Number(None, None, "no class was left out: --odd CLASS")}
+        return {"auroc": Number(None, None, candidate.unfound)}
     bounded = without.fitted.model.latent.density and without.fitted.model.likelihood.normalized
     score = Score.from_spec("Evidence" if bounded else "Reconstruction")
     rows: Rows = without.fitted.rows(without.test)

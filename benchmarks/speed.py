@@ -33,7 +33,7 @@ PROTOCOL = (
     "the same layers for all. Turns of two epochs, the first left out. pythae with its own trainer; Lightning without "
     "logger, checkpoints and progress bar, over a DataLoader of single rows. VAE-GAN: Conv(32, 64, 128) on the grey pictures, a "
     "Gaussian of fixed scale, a rival of the same layers that judges reconstructions and samples and compares features, with R1 "
-    "and R2; the bare loop has fixed weights, and in a second form their balance; pythae's VAEGAN judges samples alone, and has no "
+    "and R2; the bare loop has fixed weights, and in a second form their balance; pythae's VAEGAN judges samples alone, without "
     "penalties."
 )
 COLUMNS = [

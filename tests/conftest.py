@@ -275,9 +275,10 @@ PLAIN: Row = {
 
 
 def in_company(specs: Row) -> Row:
-    """The described parts, and beside them the plainest that serve: a prior over entries with codes that are entries, a network
-    that gives maps with codes that are maps; without a posterior for a latent that has none of its own to choose; without an encoder for an objective that
-    teaches none.
+    """The described parts, and beside them the plainest that serve.
+
+    A prior over entries with codes that are entries, a network that gives maps with codes that are maps; without a posterior for
+    a latent that has none of its own to choose, and without an encoder for an objective that teaches none.
     """
     row = {name: spec for name, spec in specs.items() if spec}
     if "latent" not in row and "prior" in row and Prior.from_spec(row["prior"]).discrete:

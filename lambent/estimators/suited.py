@@ -7,7 +7,7 @@ from lambent.data.kinds.modality import Modality
 from lambent.errors import UsageError, nearest
 from lambent.machine import Machine
 from lambent.model.likelihoods import Likelihood
-from lambent.objectives import Objective
+from lambent.objectives import Objective, for_detecting
 from lambent.part import Part, Spec
 
 
@@ -43,7 +43,8 @@ def suits(modality: Modality, purpose: str, preset: str | None = None, device: s
 def chosen_objective(given: Any, modality: Modality | None, likelihood: Any, purpose: str = "density") -> Objective:
     """The objective that was asked for, or what suits the data under their own likelihood, or the Elbo."""
     if given is not None or modality is None:
-        return Objective.from_spec("Elbo" if given is None else given)
+        chosen = Objective.from_spec("Elbo" if given is None else given)
+        return chosen if purpose == "density" else for_detecting(chosen)
     defaults = suits(modality, purpose)
     own = likelihood is None or Likelihood.from_spec(likelihood).spec()["type"] == defaults["likelihood"]["type"]
     return Objective.from_spec(defaults.get("objective", "Elbo") if own else "Elbo")

@@ -1,7 +1,7 @@
 """Objectives: what training minimizes, in nats per row."""
 
 from lambent.objectives.adversarial import Adversarial, Gan, VaeGan
-from lambent.objectives.base import Annealing, Loss, Objective, suggested_latent, without_encoder
+from lambent.objectives.base import Annealing, Loss, Objective, for_detecting, suggested_latent, without_encoder
 from lambent.objectives.bounds import Ciwae, Iwae, Miwae, Piwae
 from lambent.objectives.elbo import Elbo
 from lambent.objectives.factor import Factor
@@ -28,6 +28,7 @@ __all__ = [
     "Piwae",
     "VaeGan",
     "Wae",
+    "for_detecting",
     "suggested_latent",
     "without_encoder",
 ]

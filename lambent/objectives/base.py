@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from lambent.errors import UsageError
 from lambent.model import LatentModel
 from lambent.model.latents import Latent
 from lambent.model.posteriors import Posterior
@@ -237,6 +238,16 @@ def without_encoder(latent: Spec) -> Spec:
     """The same latent with the Absent posterior, unless it says another, or is one that has none to choose."""
     fields = {field.name for field in dataclasses.fields(class_named(Latent, latent["type"]))}
     return {"posterior": {"type": "Absent"}, **latent} if "posterior" in fields else latent
+
+
+def for_detecting(objective: Objective) -> Objective:
+    """The objective, or a refusal (`UsageError`) of one that teaches no encoder, without which no row is told odd."""
+    if not objective.encodes:
+        name = type(objective).__name__
+        raise UsageError(
+            f"odd rows are told by their codes, and {name} teaches no encoder: use the VaeGan or the Elbo objective"
+        )
+    return objective
 
 
 def averaged(term: Tensor) -> Tensor:

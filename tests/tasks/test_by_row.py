@@ -22,7 +22,7 @@ def test_the_histogram_holds_the_bound_of_every_row() -> None:
     model = LatentModel(Flat(2), Gaussian(), Mlp(8)).setup((3,))
     x = torch.randn(40, 3)
     found = evaluate(model, x, 7, seed=3)
-    shown, *rest = by_row(found).body
+    shown, *rest = by_row(found)[0].body
     assert isinstance(shown, Histogram)
     assert shown.values == bounds(model, x, 7, 3).bound.tolist()
     assert np.mean(shown.values) == pytest.approx(found.metrics["bound"].value)
@@ -31,7 +31,7 @@ def test_the_histogram_holds_the_bound_of_every_row() -> None:
 
 def test_labels_are_listed_from_the_least_well_modelled() -> None:
     found = measured([-1.0, -2.0, -10.0, -14.0, -5.0], [1.0, 2.0, 9.0, 13.0, 4.0])
-    table = by_row(found, ["easy", "easy", "hard", "hard", "one"]).body[1]
+    table = by_row(found, ["easy", "easy", "hard", "hard", "one"])[0].body[1]
     assert isinstance(table, TableBlock)
     assert [name for name, _ in table.rows] == ["hard", "one", "easy"]
     assert [c.content for c in table.rows[0][1]] == pytest.approx(
@@ -46,10 +46,14 @@ def test_labels_are_listed_from_the_least_well_modelled() -> None:
 def test_without_a_density_the_reconstruction_takes_its_place() -> None:
     model = LatentModel(Flat(2, posterior=Point()), Gaussian(), Mlp(8)).setup((3,))
     found = evaluate(model, torch.randn(20, 3), 2)
-    shown, table = by_row(found, ["a", "b"] * 10).body
+    shown, table = by_row(found, ["a", "b"] * 10)[0].body
     assert isinstance(shown, Histogram)
     assert shown.title == "Reconstruction"
     assert np.mean(shown.values) == pytest.approx(found.metrics["reconstruction"].value)
     assert isinstance(table, TableBlock)
     means = [row[1][1].content for row in table.rows]
     assert means == sorted(means, reverse=True)
+
+
+def test_without_numbers_of_rows_there_is_no_section() -> None:
+    assert by_row(Evaluation({}, [], 3, 0, 0)) == []

@@ -134,6 +134,11 @@ def test_a_vae_with_that_objective_is_a_generator() -> None:
         VAE(2, objective="Gan", likelihood="Gaussian", epochs=1, patience=3).fit(x)
 
 
+def test_a_detector_is_not_trained_without_one() -> None:
+    with pytest.raises(UsageError, match="odd rows are told by their codes, and Gan teaches no encoder"):
+        VAE(objective="Gan", purpose="outliers").fit(np.random.default_rng(0).normal(size=(60, 3)))
+
+
 def test_a_run_over_held_out_rows_has_no_loss_of_them() -> None:
     model = LatentModel(Flat(3, posterior=Absent()), Gaussian(), Mlp(width=8, depth=1))
     history = fit(model, Gan(), torch.randn(64, 5), epochs=2, batch=16, validation=0.25, device="cpu")

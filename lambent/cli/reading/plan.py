@@ -85,7 +85,7 @@ class Plan:
 
     def described(self, defaults: dict[str, Spec], columns: Sequence[Spec] = ()) -> dict[str, Spec]:
         """Every part in full; `defaults` are those that suit the data, `columns` the likelihoods that suit theirs."""
-        from lambent.objectives import Objective, suggested_latent
+        from lambent.objectives import Objective, for_detecting, suggested_latent
 
         start = {name: defaults.get(name) or default_of(name) for name in PARTS}
         chosen = as_tree(self.parts["likelihood"], "Likelihood", "likelihood").get("type")
@@ -94,7 +94,10 @@ class Plan:
         found = {name: completed(kind, self.parts[name], start[name], name) for name, kind in families().items()}
         likelihood: Any = families()["likelihood"].from_spec(found["likelihood"])
         found["likelihood"] = likelihood.of_columns(columns).spec()
-        own = suggested_latent(start["latent"], found["latent"], Objective.from_spec(found["objective"]))
+        objective = Objective.from_spec(found["objective"])
+        own = suggested_latent(
+            start["latent"], found["latent"], for_detecting(objective) if self.detecting else objective
+        )
         return found | {"latent": completed(families()["latent"], self.parts["latent"], own, "latent")}
 
     def suited(self, modality: Any) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from lambent.data import Encoded, Image
 from lambent.disk.whole import write_text
 from lambent.errors import ArtifactError, DataError, InterruptedRun, UsageError
 from lambent.fitted import Fitted, load
+from lambent.progress import Add, counting
 from lambent.report import Findings
 from lambent.report import write as write_report
 from lambent.tasks.compare.candidate import Candidate, Odd
@@ -159,17 +160,16 @@ class Comparing:
 
     def _measured(self, done: list[Trained], tree: Tree, budget: str, failed: Failures) -> Comparison:
         ground = self._ground(done[0], tree)
-        self.voice.step(f"measuring {len(done)} models")
-        return compared(
-            self._candidates(done, tree), ground, self._facts(done[0], tree, ground, budget), budget, failed
-        )
+        facts = self._facts(done[0], tree, ground, budget)
+        with counting("measuring", len(done)) as add:
+            return compared(self._candidates(done, tree, add), ground, facts, budget, failed)
 
     def _training(self, name: str, seed: int, folder: str) -> Trained:
         return Trained(name, seed, self.folder / RECIPES / f"{name}.yaml", self.folder / folder)
 
     # ---- measuring ---------------------------------------------------------------------------------------------------
 
-    def _candidates(self, done: list[Trained], tree: Tree) -> Iterator[Candidate]:
+    def _candidates(self, done: list[Trained], tree: Tree, add: Add) -> Iterator[Candidate]:
         for one in done:
             fitted = self._loaded(one)
             metrics = json.loads((one.folder / run_folder.METRICS).read_text("utf-8"))["metrics"]
@@ -177,6 +177,7 @@ class Comparing:
             without = self._odd(one.name) if tree["odd"] is not None and one.seed == 0 else None
             told = {} if tree["odd"] is None else {"unfound": "measured of seed 0, and only where that was trained"}
             yield Candidate(one.name, one.seed, fitted, train, test, metrics, one.folder.name, without, **told)
+            add(1)
 
     def _loaded(self, one: Trained) -> Fitted:
         from lambent.training.precision import device_of

@@ -113,7 +113,7 @@ def test_who_is_best_within_chance_is_named_and_who_is_next() -> None:
     assert found["frechet"].next[0] == "c"
     assert list(found["probe"].best) == ["a"]
     assert sentence(found["probe"]) == (
-        "For this data, use a when codes are to serve another task, such as telling labels (linear probe 0.900; next b 0.800)."
+        "For this data, use a when codes are to serve another task, such as telling labels (linear probe 0.90; next b 0.80)."
     )
     told = verdict(entries, list(found.values()), "3 epochs each")
     assert told[0].title == "If it is to be one model: a"

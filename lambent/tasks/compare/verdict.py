@@ -114,7 +114,7 @@ def in_sentence(measure: str) -> str:
 
 def told(number: Number) -> str:
     """A number as it is read in a sentence."""
-    return "none" if number.value is None else written(number.value, number.error)
+    return "none" if number.value is None else written(number.value, number.error, 1)
 
 
 def _overall(entries: Sequence[Entry], found: Sequence[Use]) -> list[Remark]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from lambent.cli.reading.entries import asked_for
 from lambent.cli.verbs.compare import SAMPLES, SEEDS, carried, resumed, vacant
-from lambent.cli.verbs.comparing import write_npz
+from lambent.cli.verbs.recipes import write_npz
 from lambent.errors import UsageError
 from lambent.tasks.compare.comparison import Comparison
 

@@ -256,3 +256,25 @@ def test_stopping_waits_for_what_is_running(done: Path, tmp_path: Path, monkeypa
     assert [child.returncode is not None for child in started] == [True]
     with pytest.raises(ProcessLookupError):
         os.kill(started[0].pid, 0)
+
+
+def test_a_table_is_compared_by_what_it_has(table: Path, lambent: Run) -> None:
+    """No pictures, so no samples to look at: bounds, a probe of the labels, times."""
+    told = lambent(
+        "compare",
+        table,
+        "--data.label=kind",
+        "--models=autoencoder,vae",
+        "--epochs=1",
+        "--seeds=1",
+        *TINY,
+        "--out",
+        "d",
+    )
+    assert told.status == 0, told.err
+    found = json.loads(Path("d/compare.json").read_text("utf-8"))
+    for model in found["models"]:
+        assert "frechet" not in model["numbers"]
+        assert 0 <= model["numbers"]["probe"]["value"] <= 1
+    assert found["beside"] == {}
+    assert "Samples side by side" not in Path("d/compare.html").read_text("utf-8")

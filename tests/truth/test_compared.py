@@ -77,8 +77,8 @@ def test_bands_of_sharpness_tell_where_energy_is_lost() -> None:
     rows = np.repeat(0.5 + 0.2 * slow + 0.2 * quick, 32, 1).repeat(20, 0) + 0.001 * rng.normal(size=(20, 32, 32))
     less = rows - 0.1 * quick
     real, drawn = spectrum(rows), spectrum(less)
-    assert sharpness(drawn, real, 0.5, 0.75).value == pytest.approx(0.25, rel=0.02)
-    assert sharpness(drawn, real, 0.0, 0.25).value == pytest.approx(1, rel=0.02)
+    assert sharpness(drawn, real, above=0.5, below=0.75).value == pytest.approx(0.25, rel=0.02)
+    assert sharpness(drawn, real, above=0.0, below=0.25).value == pytest.approx(1, rel=0.02)
     assert sharpness(drawn, real).value == pytest.approx(0.25, rel=0.02)
 
 
@@ -113,7 +113,7 @@ def test_who_is_best_within_chance_is_named_and_who_is_next() -> None:
     assert found["frechet"].next[0] == "c"
     assert list(found["probe"].best) == ["a"]
     assert sentence(found["probe"]) == (
-        "For this data, use a when codes are to serve another task, such as telling labels (linear probe 0.900; next b 0.800)."
+        "For this data, use a when codes are to serve another task, such as telling labels (linear probe 0.90; next b 0.80)."
     )
     told = verdict(entries, list(found.values()), "3 epochs each")
     assert told[0].title == "If it is to be one model: a"

@@ -219,7 +219,7 @@ def _told(found: "Comparison", options: Namespace) -> None:
     rows = []
     for name, measure in MEASURES.items():
         numbers = [entry.numbers.get(name) for entry in entries]
-        if any(numbers):
+        if any(one is not None and one.known for one in numbers):
             shown = ["–" if one is None else with_error(one) if one.known else "none" for one in numbers]
             rows.append((measure.title, *shown, BETTER[measure.better]))
     voice.table(("measure", *(entry.name for entry in entries), "better"), rows, right=range(1, 1 + len(entries)))

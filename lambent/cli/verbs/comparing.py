@@ -15,20 +15,18 @@ from lambent.cli.reading.entries import Asked
 from lambent.cli.reading.plan import Plan, read_plan
 from lambent.cli.reading.sources import Splits
 from lambent.cli.reading.trees import Tree, merged
-from lambent.cli.verbs.assembling import assembled
 from lambent.cli.verbs.judging_pictures import FEATURES as FEATURES
 from lambent.cli.verbs.judging_pictures import space_of
+from lambent.cli.verbs.recipes import encodes, recipe, usual, without
 from lambent.cli.verbs.trainings import Trained, Trainings, resuming
 from lambent.cli.voice import Voice, plain
 from lambent.data import Encoded, Image
-from lambent.disk.whole import write_bytes, write_text
-from lambent.errors import ArtifactError, DataError, InterruptedRun, UsageError, nearest
+from lambent.disk.whole import write_text
+from lambent.errors import ArtifactError, DataError, InterruptedRun, UsageError
 from lambent.fitted import Fitted, load
-from lambent.model import check
-from lambent.objectives import Objective
+from lambent.progress import Add, counting
 from lambent.report import Findings
 from lambent.report import write as write_report
-from lambent.tasks.by_row import labels_of
 from lambent.tasks.compare.candidate import Candidate, Odd
 from lambent.tasks.compare.comparing import Failures, compared
 from lambent.tasks.compare.comparison import Comparison
@@ -36,7 +34,6 @@ from lambent.tasks.compare.measuring import PROBED, Ground
 from lambent.tasks.compare.sections import comparison_sections
 from lambent.tasks.samples.judge import LEAST
 from lambent.tasks.samples.yardstick import Yardstick
-from lambent.training.settings import usual_epochs
 from lambent.version import versions
 
 CONFIG, NUMBERS, PAGE, RECIPES = "compare.yaml", "compare.json", "compare.html", "recipes"
@@ -53,8 +50,8 @@ class Budget:
     minutes: float | None = None
 
     @property
-    def flags(self) -> list[str]:
-        return [] if self.minutes is None else ["--minutes", str(self.minutes)]
+    def flags(self) -> list[tuple[str, str]]:
+        return [] if self.minutes is None else [("--minutes", str(self.minutes))]
 
     @property
     def words(self) -> str:
@@ -88,21 +85,9 @@ class Comparing:
             plan.check()
         first = next(iter(plans.values()))
         rows = larger.load_rows(first.rows, first.modality, first.fit["validation"], self.folder, self.voice)
-        other = None if self.odd is None else self._without(rows)
-        epochs = None if self.budget.minutes is not None else self.budget.epochs or _usual(first, rows)
-        refused: dict[str, str] = {}
-        for one in self.models:
-            try:
-                tree = self._recipe(plans[one.name], rows, epochs)
-            except UsageError as error:
-                refused[one.name] = str(error)
-                self.voice.note(f"{one.name} cannot be trained on these data: {error}")
-                continue
-            self._write(one.name, tree)
-            if other is not None:
-                self._write(f"{one.name}-without", {**tree, "data": {**tree["data"], **other}})
-        if len(refused) == len(self.models):
-            raise UsageError(f"none of the models can be trained on these data; {next(iter(refused.values()))}")
+        other = None if self.odd is None else without(rows, self.odd, self.folder / WITHOUT)
+        epochs = None if self.budget.minutes is not None else self.budget.epochs or usual(first, rows)
+        refused = self._recipes(plans, rows, epochs, other)
         found: Tree = {
             "data": rows.request["source"],
             "models": [one.name for one in self.models],
@@ -120,48 +105,32 @@ class Comparing:
         write_text(self.folder / CONFIG, head + strict.dumped({"lambent": 1, "compare": found}))
         return found
 
+    def _recipes(self, plans: dict[str, Plan], rows: Splits, epochs: int | None, other: Tree | None) -> dict[str, str]:
+        """Write the recipe of each model; by name, why one cannot be trained on these rows."""
+        refused: dict[str, str] = {}
+        for one in self.models:
+            try:
+                tree = recipe(plans[one.name], rows, epochs)
+            except UsageError as error:
+                refused[one.name] = str(error)
+                self.voice.note(f"{one.name} cannot be trained on these data: {error}")
+                continue
+            self._write(one.name, tree)
+            if other is not None and encodes(tree):
+                self._write(f"{one.name}-without", {**tree, "data": {**tree["data"], **other}})
+        if len(refused) == len(self.models):
+            raise UsageError(f"none of the models can be trained on these data; {next(iter(refused.values()))}")
+        return refused
+
     def _plan(self, one: Asked) -> Plan:
         """What `lambent train` is asked for a model: the base, with the model's own branches on it."""
         tree = merged(self.base, one.tree)
         # All take the whole budget; which weights are kept is no model's advantage.
         return Plan.of({**tree, "name": one.name, "fit": {"patience": 0, **tree.get("fit", {})}})
 
-    def _recipe(self, plan: Plan, rows: Splits, epochs: int | None) -> Tree:
-        """The whole configuration, with parts that can be trained together; `UsageError` says why they cannot."""
-        plan.rows, plan.fit["validation"] = dict(rows.request), rows.validation
-        modality = rows.train.modality
-        model, parts = assembled(plan, modality, Voice(quiet=True))
-        check(model, Objective.from_spec(parts["objective"]))
-        plan.fit["epochs"] = epochs
-        return plan.plain(modality.spec(), parts)
-
     def _write(self, name: str, tree: Tree) -> None:
         (self.folder / RECIPES).mkdir(exist_ok=True)
         write_text(self.folder / RECIPES / f"{name}.yaml", strict.dumped(plain(tree)))
-
-    def _without(self, rows: Splits) -> Tree:
-        """The rows without one class as a file, whose test rows have it still; what of `data` reads it."""
-        train, test = (larger.in_memory(part) for part in (rows.train, rows.test))
-        parts = [train, *([] if rows.valid is None else [larger.in_memory(rows.valid)])]
-        names = labels_of(test)
-        if names is None or any(part.labels is None for part in parts):
-            raise UsageError(f"--odd {self.odd}: leaves a class out, and these data have no labels")
-        if self.odd not in names:
-            raise UsageError(f"--odd {self.odd}: no label of the test rows; {nearest(str(self.odd), set(names))}")
-        if not isinstance(train.modality, Image):
-            raise UsageError(
-                "--odd: leaves a class of pictures out, and these rows are none: leave it out of the command"
-            )
-        kept = [np.array([name != self.odd for name in labels_of(part) or ()]) for part in parts]
-        pictures = [np.asarray(train.modality.pictures(part.x))[keep] for part, keep in zip(parts, kept, strict=True)]
-        labels = [np.asarray(part.labels)[keep] for part, keep in zip(parts, kept, strict=True)]
-        arrays = {
-            "train_images": np.concatenate(pictures), "train_labels": np.concatenate(labels),
-            "test_images": np.asarray(train.modality.pictures(test.x)),
-            "test_labels": np.array([name == self.odd for name in names], np.int64),
-        }  # fmt: skip
-        write_npz(self.folder / WITHOUT, arrays)
-        return {"source": str((self.folder / WITHOUT).resolve()), "split": "train", "test": "test", "limit": None}
 
     # ---- trainings ---------------------------------------------------------------------------------------------------
 
@@ -171,9 +140,10 @@ class Comparing:
         names = [name for name in tree["models"] if name not in refused]
         every = [self._training(name, seed, f"{name}-{seed}") for seed in range(tree["seeds"]) for name in names]
         if tree["odd"] is not None:
-            every += [self._training(f"{name}-without", 0, f"{name}-without") for name in names]
-        flags = [word for module in self.imports for word in ("--import", module)]
-        flags += [] if self.device == "auto" else ["--device", self.device]
+            others = [self._training(f"{name}-without", 0, f"{name}-without") for name in names]
+            every += [one for one in others if one.config.is_file()]  # the others have no codes to find anything by
+        flags = [("--import", module) for module in self.imports]
+        flags += [] if self.device == "auto" else [("--device", self.device)]
         budget = Budget(tree["epochs"], tree["minutes"])
         told = Trainings(every, self.parallel, [*budget.flags, *flags], self.voice, resuming(self.folder)).carry_out()
         done = [one for one in every if one.done and one.name in names]
@@ -190,23 +160,24 @@ class Comparing:
 
     def _measured(self, done: list[Trained], tree: Tree, budget: str, failed: Failures) -> Comparison:
         ground = self._ground(done[0], tree)
-        self.voice.step(f"measuring {len(done)} models")
-        return compared(
-            self._candidates(done, tree), ground, self._facts(done[0], tree, ground, budget), budget, failed
-        )
+        facts = self._facts(done[0], tree, ground, budget)
+        with counting("measuring", len(done)) as add:
+            return compared(self._candidates(done, tree, add), ground, facts, budget, failed)
 
     def _training(self, name: str, seed: int, folder: str) -> Trained:
         return Trained(name, seed, self.folder / RECIPES / f"{name}.yaml", self.folder / folder)
 
     # ---- measuring ---------------------------------------------------------------------------------------------------
 
-    def _candidates(self, done: list[Trained], tree: Tree) -> Iterator[Candidate]:
+    def _candidates(self, done: list[Trained], tree: Tree, add: Add) -> Iterator[Candidate]:
         for one in done:
             fitted = self._loaded(one)
             metrics = json.loads((one.folder / run_folder.METRICS).read_text("utf-8"))["metrics"]
             train, test = self._rows(fitted, one.folder)
             without = self._odd(one.name) if tree["odd"] is not None and one.seed == 0 else None
-            yield Candidate(one.name, one.seed, fitted, train, test, metrics, one.folder.name, without)
+            told = {} if tree["odd"] is None else {"unfound": "measured of seed 0, and only where that was trained"}
+            yield Candidate(one.name, one.seed, fitted, train, test, metrics, one.folder.name, without, **told)
+            add(1)
 
     def _loaded(self, one: Trained) -> Fitted:
         from lambent.training.precision import device_of
@@ -267,20 +238,6 @@ class Comparing:
         write_text(self.folder / NUMBERS, json.dumps(plain(dict(whole)), indent=2, ensure_ascii=False) + "\n")
         findings = Findings(str(whole["title"]), created=run_folder.now(), versions=versions())
         write_report(findings, self.folder / PAGE, comparison_sections(found), alone=True)
-
-
-def _usual(plan: Plan, rows: Splits) -> int:
-    """As many epochs as a training takes that is not told."""
-    return usual_epochs(max(1, len(rows.train) // int(plan.fit["batch"])))
-
-
-def write_npz(path: Path, arrays: dict[str, Any]) -> Path:
-    """Arrays as one file, whole or not at all."""
-    import io
-
-    stream = io.BytesIO()
-    np.savez_compressed(stream, **arrays)
-    return write_bytes(path, stream.getvalue())
 
 
 def kept(folder: Path) -> Tree:

@@ -40,16 +40,13 @@ class Trained:
         """What the training said."""
         return self.folder.parent / f"{self.folder.name}.log"
 
-    def command(self, flags: Sequence[str]) -> list[str]:
+    def command(self, flags: Sequence[tuple[str, str]]) -> list[str]:
         """The words after `lambent`: to begin, or to go on."""
         if all((self.folder / name).is_file() for name in (run_folder.CONFIG, run_folder.CHECKPOINT)):
-            imports = [
-                word for pair in zip(flags[::2], flags[1::2], strict=True) for word in pair if pair[0] == "--import"
-            ]
-            return ["train", "--resume", str(self.folder), *imports]
-        return [
-            "train", "--config", str(self.config), "--out", str(self.folder), "--seed", str(self.seed), "--force", *flags,
-        ]  # fmt: skip
+            kept = [word for flag in flags if flag[0] != "--minutes" for word in flag]  # the epochs are known by now
+            return ["train", "--resume", str(self.folder), *kept]
+        words = ["--config", str(self.config), "--out", str(self.folder), "--seed", str(self.seed), "--force"]
+        return ["train", *words, *(word for flag in flags for word in flag)]
 
     def share(self) -> float:
         """How much of the epochs is done."""
@@ -79,7 +76,7 @@ class Trainings:
 
     every: list[Trained]
     parallel: int
-    flags: list[str]
+    flags: list[tuple[str, str]]
     voice: Voice
     again: str  # the command that goes on
     failed: dict[str, dict[int, str]] = field(default_factory=dict)

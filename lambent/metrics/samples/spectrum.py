@@ -56,7 +56,7 @@ def _power(pictures: NDArray[Any], window: Pixels) -> Pixels:
     return np.asarray(np.abs(np.fft.fft2(off * window, axes=(1, 2))) ** 2 / (window**2).sum())
 
 
-def sharpness(drawn: Spectrum, real: Spectrum, above: float = HIGH, below: float = math.inf) -> Estimate:
+def sharpness(drawn: Spectrum, real: Spectrum, *, above: float = HIGH, below: float = math.inf) -> Estimate:
     """The energy of the drawn pictures at high frequencies over that of the real ones: 1 as sharp, below blurred, above noisy.
 
     High is above a quarter of a cycle per pixel; above, below: another band, as shares of half a cycle. error: of a ratio of two

@@ -28,7 +28,8 @@ class Odd:
 class Candidate:
     """A model trained by one seed, rows that it was trained on and test rows, as it reads them.
 
-    metrics: what its evaluation found, by name. folder: where its run lies.
+    metrics: what its evaluation found, by name. folder: where its run lies. without: the same model trained without a class;
+    unfound: why there is none.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Candidate:
     metrics: Mapping[str, Mapping[str, Any]]
     folder: str = ""
     without: Odd | None = None
+    unfound: str = "no class was left out: --odd LABEL"
 
     @property
     def encodes(self) -> bool:

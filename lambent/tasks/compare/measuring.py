@@ -69,7 +69,7 @@ def measured_pictures(pictures: Bytes, ground: Ground) -> Numbers:
 
 def _energy(own: Spectrum, ground: Ground, above: float, below: float) -> Number:
     assert ground.by is not None
-    found = sharpness(own, ground.by.spectrum, above, below)
+    found = sharpness(own, ground.by.spectrum, above=above, below=below)
     return Number(found.value, found.error)
 
 
@@ -195,7 +195,7 @@ def _odd(candidate: Candidate) -> Numbers:
         return {"auroc": Number(None, None, NO_ENCODER)}
     without = candidate.without
     if without is None:
-        return {"auroc": Number(None, None, "no class was left out: --odd CLASS")}
+        return {"auroc": Number(None, None, candidate.unfound)}
     bounded = without.fitted.model.latent.density and without.fitted.model.likelihood.normalized
     score = Score.from_spec("Evidence" if bounded else "Reconstruction")
     rows: Rows = without.fitted.rows(without.test)

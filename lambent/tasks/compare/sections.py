@@ -32,16 +32,11 @@ def _verdict(found: Comparison) -> Section:
     """Which model when, a line for each purpose, and what else follows."""
     rows = []
     for one in found.uses:
-        numbers = ", ".join(f"{name} {told(number)}" for name, number in one.best.items())
+        numbers = ", ".join(told(number) for number in one.best.values())
         following = "" if one.next is None else f"{one.next[0]} {told(one.next[1])}"
-        cells = [
-            Cell(" or ".join(one.best), strong=True),
-            Cell(MEASURES[one.measure].title),
-            Cell(numbers),
-            Cell(following),
-        ]
-        rows.append((f"… when {one.when}", cells))
-    heads = ["For this data, use …", "Model", "by", "Best", "Next"]
+        cells = [Cell(f"when {one.when}"), Cell(f"{MEASURES[one.measure].title} {numbers}"), Cell(following)]
+        rows.append((" or ".join(one.best), cells))
+    heads = ["For this data, use …", "", "because", "next"]
     lead = "Models within two standard errors of the best, or within a gain too small to matter, are named together."
     body: list[Block] = [TableBlock(heads, rows, "Which model to use when")] if rows else []
     return Section("verdict", "Verdict", lead, [*body, Remarks(found.verdict)])
@@ -72,30 +67,38 @@ def _sharpness(entry: Entry) -> str:
 
 
 def _numbers(found: Comparison) -> Section:
-    measures = [name for name in MEASURES if any(name in entry.numbers for entry in found.entries)]
+    names = [name for name in MEASURES if any(name in entry.numbers for entry in found.entries)]
+    measures = [name for name in names if any(e.numbers[name].known for e in found.entries if name in e.numbers)]
     lead = (
-        "Means over seeds ± standard error, of the spread over seeds, of a single one its own. No model draws better than real "
-        "pictures that were held out; copies of training pictures win every distance, and have learned nothing."
+        "Means over seeds. No model draws better than real pictures that were held out; copies of training pictures win every "
+        "distance, and have learned nothing."
     )
     beside = [Fact(name.capitalize(), MODEL_FREE[name]) for name in found.beside]
-    tables = [_table(found, title, [name for name in names if name in measures]) for title, names in TABLES.items()]
     body: list[Block] = [
-        *(table for table in tables if table.rows),
-        *_none(found, measures),
+        *_tables(found, measures),
+        *_none(found, names),
+        Details(
+            "Standard errors: of the spread over seeds, of a single one its own", _tables(found, measures, errors=True)
+        ),
         Details("Each seed by itself", [_by_seed(found, measures)]),
         Details("What they mean", [Listing([*_meanings(measures), *beside])]),
     ]
     return Section("numbers", "Numbers", lead, body)
 
 
-def _table(found: Comparison, title: str, measures: list[str]) -> TableBlock:
+def _tables(found: Comparison, measures: list[str], errors: bool = False) -> list[Block]:
+    every = [_table(found, title, [n for n in names if n in measures], errors) for title, names in TABLES.items()]
+    return [table for table in every if table.rows]
+
+
+def _table(found: Comparison, title: str, measures: list[str], errors: bool) -> TableBlock:
     """Measures of every model that was trained, beside what is no model where that has any of them."""
     trained = [entry for entry in found.entries if entry.by_seed]
     beside = [name for name, numbers in found.beside.items() if any(measure in numbers for measure in measures)]
     rows = []
     for name in measures:
-        cells = [_cell(entry.numbers.get(name)) for entry in trained]
-        cells += [_cell(found.beside[one].get(name)) for one in beside]
+        cells = [_cell(entry.numbers.get(name), errors) for entry in trained]
+        cells += [_cell(found.beside[one].get(name), errors) for one in beside]
         rows.append((MEASURES[name].title, [*cells, Cell(BETTER[MEASURES[name].better], role="unit")]))
     heads = [title, *(entry.name for entry in trained), *(name.capitalize() for name in beside), "Better"]
     return TableBlock(heads, rows, f"{title} of every model")
@@ -105,12 +108,14 @@ def _meanings(measures: list[str]) -> list[Fact]:
     return [Fact(MEASURES[name].title, MEASURES[name].meaning) for name in measures]
 
 
-def _cell(one: Number | None) -> Cell:
+def _cell(one: Number | None, error: bool = False) -> Cell:
     if one is None:
         return Cell("–", number=True)
-    if not one.known:
+    if one.value is None or not one.known:
         return Cell("none", number=True)
-    return Cell(with_error(one), number=True)
+    if error:
+        return Cell("–" if not one.error else written(one.error, one.error), number=True)
+    return Cell(told(one) if one.error else with_error(one), number=True)
 
 
 def with_error(one: Number) -> str:
@@ -122,16 +127,18 @@ def with_error(one: Number) -> str:
 
 
 def _none(found: Comparison, measures: list[str]) -> list[Block]:
-    """Why numbers are missing: each reason once, with the models that it holds for."""
+    """Why numbers are missing, or how they came about otherwise: each reason once, with the models that it holds for."""
     reasons: dict[tuple[str, str], list[str]] = {}
     for entry in found.entries:
+        own: dict[str, list[str]] = {}
         for name in measures:
             one = entry.numbers.get(name)
-            if one is not None and not one.known and one.why:
-                reasons.setdefault((entry.name, f"none: {one.why}"), []).append(in_sentence(name))
-            elif one is not None and one.how:
-                reasons.setdefault((entry.name, one.how), []).append(in_sentence(name))
-    facts = [Fact(name, f"{', '.join(titles)}: {why}") for (name, why), titles in reasons.items()]
+            why = "" if one is None else one.how if one.known else one.why and f"none: {one.why}"
+            if why:
+                own.setdefault(why, []).append(in_sentence(name))
+        for why, titles in own.items():
+            reasons.setdefault((", ".join(titles), why), []).append(entry.name)
+    facts = [Fact(", ".join(names), f"{titles}: {why}") for (titles, why), names in reasons.items()]
     return [Listing(facts, "Where there is none, or it came about otherwise")] if facts else []
 
 

@@ -99,8 +99,9 @@ def verdict(entries: Sequence[Entry], found: Sequence[Use], budget: str) -> list
 
 def _idle(entries: Sequence[Entry], found: Sequence[Use]) -> list[Remark]:
     """Models that are the best at nothing."""
-    names = [entry.name for entry in entries if not any(entry.name in one.best for one in found)]
-    if not names or not found:
+    asked = [e for e in entries if any(e.numbers.get(one.measure, Number(None)).known for one in found)]
+    names = [entry.name for entry in asked if not any(entry.name in one.best for one in found)]
+    if not names:
         return []
     text = "For each purpose measured here another model serves this data better."
     return [Remark("notice", f"Not the best at anything: {', '.join(names)}", text)]
@@ -114,7 +115,7 @@ def in_sentence(measure: str) -> str:
 
 def told(number: Number) -> str:
     """A number as it is read in a sentence."""
-    return "none" if number.value is None else written(number.value, number.error)
+    return "none" if number.value is None else written(number.value, number.error, 1)
 
 
 def _overall(entries: Sequence[Entry], found: Sequence[Use]) -> list[Remark]:
@@ -190,7 +191,7 @@ def _unlike(entries: Sequence[Entry]) -> list[Remark]:
 def _uneven(entries: Sequence[Entry], budget: str) -> list[Remark]:
     """Where equal epochs took unequal time, how much."""
     took = {e.name: float(n.value) for e in entries if (n := e.numbers.get("training", Number(None))).value is not None}
-    if len(took) < 2 or min(took.values()) <= 0 or max(took.values()) < UNEVEN * min(took.values()):
+    if len(took) < 2 or min(took.values()) < 1 or max(took.values()) < UNEVEN * min(took.values()):
         return []
     slow, quick = max(took, key=lambda name: took[name]), min(took, key=lambda name: took[name])
     text = f"{slow} took {took[slow]:.0f} s, {quick} {took[quick]:.0f} s, by a budget of {budget}."

@@ -284,7 +284,9 @@ def in_company(specs: Row) -> Row:
     latent = registered(Latent)[row["latent"]["type"]]
     if latent.takes == "maps" and "network" not in specs:
         row["network"] = {"type": "Conv", "channels": [3, 4], "width": 5}
-    return {name: spec for name, spec in row.items() if name != "posterior" or has(latent, name) or has(latent, "content")}
+    return {
+        name: spec for name, spec in row.items() if name != "posterior" or has(latent, name) or has(latent, "content")
+    }
 
 
 def on_one_support(row: Row) -> Row:

@@ -23,8 +23,7 @@ _HOMES = {
     "lambent.model": ("LatentModel", "Trace"),
     "lambent.model.networks": ("Conv", "Mlp", "Network", "ResNet"),
     "lambent.objectives": (
-        "Adversarial", "BetaTc", "DipVae", "Elbo", "Gan", "InfoVae", "Invariant", "Lagging", "Loss", "Objective",
-        "VaeGan", "Wae",
+        "Adversarial", "BetaTc", "DipVae", "Elbo", "Gan", "InfoVae", "Invariant", "Lagging", "Loss", "Objective", "VaeGan", "Wae",
     ),
     "lambent.papers": ("citation",),
     "lambent.part": ("Part",),
@@ -128,15 +127,14 @@ if TYPE_CHECKING:
 __all__ = [
     "CATALOG", "VAE", "Adversarial", "ArtifactError", "Bernoulli", "BetaTc", "Categorical", "Ciwae", "Codebook", "Constant",
     "ContinuousBernoulli", "Conv", "DataError", "DataWarning", "Detector", "Diagonal", "Diffusion", "DipVae",
-    "DiscretizedLogistics", "DivergedError", "Elbo", "Encoded", "Factor", "Fitted", "Flat", "Full", "Gan", "Gaussian",
-    "Grid", "Hurdle", "Image", "Imputer", "InfoVae", "InterruptedRun", "Invariant", "Iwae", "JohnsonSU", "Ladder",
-    "Lagging", "LambentError", "Laplace", "Latent", "LatentModel", "Likelihood", "LinearMasking", "Loss", "MachineError",
-    "MisesFisher", "Missingness", "Miwae", "Mixed", "Mixture", "Mlp", "MlpMasking", "Modality", "NegativeBinomial",
-    "Network", "NotMiwae", "Objective", "Ordinal", "Part", "Piwae", "Point", "Poisson", "Posterior", "Prior", "ResNet",
-    "RoundedLogistic", "SelfMasking", "Sphere", "Sprites", "Standard", "StudentT", "Styled", "Table", "Tiles", "Trace",
-    "UsageError", "VaeGan", "Vamp", "Wae", "ZeroInflatedNegativeBinomial", "citation", "data", "detect", "drift",
-    "evaluate", "fit", "fit_prior", "impute", "judge", "judge_samples", "load", "posteriors", "predict", "priors",
-    "quantizers", "refine", "save", "synthesize",
+    "DiscretizedLogistics", "DivergedError", "Elbo", "Encoded", "Factor", "Fitted", "Flat", "Full", "Gan", "Gaussian", "Grid",
+    "Hurdle", "Image", "Imputer", "InfoVae", "InterruptedRun", "Invariant", "Iwae", "JohnsonSU", "Ladder", "Lagging",
+    "LambentError", "Laplace", "Latent", "LatentModel", "Likelihood", "LinearMasking", "Loss", "MachineError", "MisesFisher", "Missingness",
+    "Miwae", "Mixed", "Mixture", "Mlp", "MlpMasking", "Modality", "NegativeBinomial", "Network", "NotMiwae", "Objective",
+    "Ordinal", "Part", "Piwae", "Point", "Poisson", "Posterior", "Prior", "ResNet", "RoundedLogistic", "SelfMasking", "Sphere",
+    "Sprites", "Standard", "StudentT", "Styled", "Table", "Tiles", "Trace", "UsageError", "VaeGan", "Vamp", "Wae",
+    "ZeroInflatedNegativeBinomial", "citation", "data", "detect", "drift", "evaluate", "fit", "fit_prior", "impute", "judge",
+    "judge_samples", "load", "posteriors", "predict", "priors", "quantizers", "refine", "save", "synthesize",
 ]  # fmt: skip
 
 

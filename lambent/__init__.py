@@ -15,7 +15,7 @@ _HOMES = {
     ),
     "lambent.estimators": ("Detector", "Imputer", "VAE"),
     "lambent.training.fitting": ("fit",),
-    "lambent.model.latents": ("Codebook", "Flat", "Grid", "Ladder", "Latent"),
+    "lambent.model.latents": ("Codebook", "Flat", "Grid", "Ladder", "Latent", "Styled"),
     "lambent.model.likelihoods": (
         "Bernoulli", "Categorical", "ContinuousBernoulli", "DiscretizedLogistics", "Gaussian", "Hurdle", "JohnsonSU", "Laplace",
         "Likelihood", "Mixed", "NegativeBinomial", "Ordinal", "Perceptual", "Poisson", "RoundedLogistic", "StudentT",
@@ -24,7 +24,7 @@ _HOMES = {
     "lambent.model": ("LatentModel", "Trace"),
     "lambent.model.networks": ("Conv", "Mlp", "Network", "ResNet"),
     "lambent.objectives": (
-        "Adversarial", "BetaTc", "DipVae", "Elbo", "Gan", "InfoVae", "Lagging", "Loss", "Objective", "VaeGan", "Wae",
+        "Adversarial", "BetaTc", "DipVae", "Elbo", "Gan", "InfoVae", "Invariant", "Lagging", "Loss", "Objective", "VaeGan", "Wae",
     ),
     "lambent.papers": ("citation",),
     "lambent.part": ("Part",),
@@ -76,7 +76,7 @@ if TYPE_CHECKING:
     from lambent.estimators import load_estimator as load
     from lambent.fitted import Fitted, save
     from lambent.model import LatentModel, Trace, posteriors, priors, quantizers
-    from lambent.model.latents import Codebook, Flat, Grid, Ladder, Latent
+    from lambent.model.latents import Codebook, Flat, Grid, Ladder, Latent, Styled
     from lambent.model.likelihoods import (
         Bernoulli,
         Categorical,
@@ -107,6 +107,7 @@ if TYPE_CHECKING:
         Elbo,
         Gan,
         InfoVae,
+        Invariant,
         Lagging,
         Loss,
         Objective,
@@ -136,14 +137,14 @@ __all__ = [
     "CATALOG", "VAE", "Absent", "Adversarial", "ArtifactError", "Bernoulli", "BetaTc", "Categorical", "Ciwae", "Codebook",
     "Constant", "ContinuousBernoulli", "Conv", "DataError", "DataWarning", "Detector", "Diagonal", "Diffusion", "DipVae",
     "DiscretizedLogistics", "DivergedError", "Elbo", "Encoded", "Factor", "Fitted", "Flat", "Full", "Gan", "Gaussian",
-    "Grid", "Hurdle", "Image", "Imputer", "InfoVae", "InterruptedRun", "Iwae", "JohnsonSU", "Ladder", "Lagging",
-    "LambentError", "Laplace", "Latent", "LatentModel", "Likelihood", "LinearMasking", "Loss", "MachineError",
+    "Grid", "Hurdle", "Image", "Imputer", "InfoVae", "InterruptedRun", "Invariant", "Iwae", "JohnsonSU", "Ladder",
+    "Lagging", "LambentError", "Laplace", "Latent", "LatentModel", "Likelihood", "LinearMasking", "Loss", "MachineError",
     "MisesFisher", "Missingness", "Miwae", "Mixed", "Mixture", "Mlp", "MlpMasking", "Modality", "NegativeBinomial",
     "Network", "NotMiwae", "Objective", "Ordinal", "Part", "Perceptual", "Piwae", "Point", "Poisson", "Posterior", "Prior",
-    "ResNet", "RoundedLogistic", "SelfMasking", "Sphere", "Sprites", "Standard", "StudentT", "Table", "Tiles", "Trace",
-    "UsageError", "VaeGan", "Vamp", "Wae", "ZeroInflatedNegativeBinomial", "citation", "compare", "data", "detect", "drift",
-    "evaluate", "fit", "fit_prior", "impute", "invert", "judge", "judge_samples", "judge_style", "load", "posteriors",
-    "predict", "priors", "quantizers", "refine", "restyle", "save", "synthesize",
+    "ResNet", "RoundedLogistic", "SelfMasking", "Sphere", "Sprites", "Standard", "StudentT", "Styled", "Table", "Tiles",
+    "Trace", "UsageError", "VaeGan", "Vamp", "Wae", "ZeroInflatedNegativeBinomial", "citation", "compare", "data", "detect",
+    "drift", "evaluate", "fit", "fit_prior", "impute", "invert", "judge", "judge_samples", "judge_style", "load",
+    "posteriors", "predict", "priors", "quantizers", "refine", "restyle", "save", "synthesize",
 ]  # fmt: skip
 
 

@@ -36,7 +36,13 @@ class Invariant(Around):
         default="rival",
         papers={"kernel": "lopez2018information"},
     )
-    weight: float = option("λ, the weight of what codes tell", default=100.0, minimum=0)
+    weight: float = option("λ, the weight of what codes tell", default=30.0, minimum=0)
+    r1: float = option(
+        "weight of the squared gradient of the rival's answer, with which its contest with the model comes to rest",
+        default=0.1,
+        minimum=0,
+        papers={...: "mescheder2018which"},
+    )
     growth: float = option(
         "share of training in which the weight grows from nought to λ", default=0.1, minimum=0, maximum=1
     )
@@ -57,22 +63,28 @@ class Invariant(Around):
         assert loss.trace is not None
         assert context is not None
         codes, context = self._codes(model, loss.trace), context.to(loss.trace.z.dtype)
-        told = -self._answers(codes, context).mean(1) if self.by == "rival" else dependence(codes, context)
+        told = (
+            -self._answers(codes, context).mean(1) if self.by == "rival" else dependence(_of_one_scale(codes), context)
+        )
         ramp = min(1.0, self.progress / self.growth) if self.growth else 1.0
         return Loss(loss.rows + ramp * self.weight * told, loss.seen, loss.trace, loss.calibrated, loss.forged, loss)
 
     def contested(
         self, model: LatentModel, loss: Loss, generator: torch.Generator | None, context: Tensor | None
     ) -> Tensor | None:
-        """Cross-entropy of telling each code's context among those of the batch, [rows], and nought for a rival of no skill."""
+        """−log n p(i | z_i) + r1/2 ‖∂ log p(i | z_i)/∂z_i‖², [rows]: nought of a rival without skill."""
         if self.by != "rival":
             return None
         assert loss.trace is not None
         assert context is not None
-        lost: Tensor = -self._answers(self._codes(model, loss.trace).detach(), context).diagonal()
+        codes = self._codes(model, loss.trace).detach().requires_grad_(self.r1 > 0)
+        lost: Tensor = -self._answers(codes, context).diagonal()
         with torch.no_grad():
             self.leaked += torch.stack([-lost.sum(), lost.new_tensor(len(lost))]).double()
-        return lost
+        if not self.r1:
+            return lost
+        (slope,) = torch.autograd.grad(lost.sum(), codes, create_graph=True)
+        return lost + 0.5 * self.r1 * slope.square().sum(1)
 
     def _answers(self, codes: Tensor, context: Tensor) -> Tensor:
         """log n p(j | z_i), [rows, rows]: what the rival says of each context of the batch, 0 for no more than its share."""
@@ -98,6 +110,11 @@ class Invariant(Around):
     @property
     def settled(self) -> bool:
         return super().settled and self.progress >= self.growth
+
+
+def _of_one_scale(codes: Tensor) -> Tensor:
+    """Codes brought to a mean variance of 1: to spread them beyond the widest kernel must be no way out."""
+    return codes / codes.detach().var(0, correction=0).mean().sqrt().clamp_min(1e-6)
 
 
 def dependence(codes: Tensor, context: Tensor) -> Tensor:

@@ -166,7 +166,8 @@ def plain_name(name: str) -> str:
 
 def excuses(row: Row) -> list[tuple[str, str]]:
     """The pairs in this row that the table says are refused."""
-    bare = "posterior" not in typing.get_type_hints(registered(Latent)[row["latent"]["type"]])  # it has its own q
+    hints = typing.get_type_hints(registered(Latent)[row["latent"]["type"]])
+    bare = not hints.keys() & {"posterior", "content"}  # it has its own q
     names = [full_name(family, row[family]) for family in FAMILIES if not (bare and family == "posterior")]
     return [pair for pair in itertools.combinations(names, 2) if pair in REFUSED]
 

@@ -71,9 +71,7 @@ def trained(args: argparse.Namespace) -> Path:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=os.environ.get("LAMBENT_DATA"))
-    parser.add_argument(
-        "--shown", nargs="*", default=["04", "05", "15", "23"], help="Kodak photographs"
-    )
+    parser.add_argument("--shown", nargs="*", default=["04", "05", "15", "23"], help="Kodak photographs")
     parser.add_argument("--epochs", type=int, help="in place of the recipe's own")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--keep", type=Path, default=Path("runs/paintings"), help="where pictures and run are kept")

@@ -14,7 +14,7 @@ _HOMES = {
     ),
     "lambent.estimators": ("Detector", "Imputer", "VAE"),
     "lambent.training.fitting": ("fit",),
-    "lambent.model.latents": ("Codebook", "Flat", "Grid", "Ladder", "Latent"),
+    "lambent.model.latents": ("Codebook", "Flat", "Grid", "Ladder", "Latent", "Styled"),
     "lambent.model.likelihoods": (
         "Bernoulli", "Categorical", "ContinuousBernoulli", "DiscretizedLogistics", "Gaussian", "Hurdle", "JohnsonSU", "Laplace",
         "Likelihood", "Mixed", "NegativeBinomial", "Ordinal", "Poisson", "RoundedLogistic", "StudentT",
@@ -23,7 +23,8 @@ _HOMES = {
     "lambent.model": ("LatentModel", "Trace"),
     "lambent.model.networks": ("Conv", "Mlp", "Network", "ResNet"),
     "lambent.objectives": (
-        "Adversarial", "BetaTc", "DipVae", "Elbo", "Gan", "InfoVae", "Lagging", "Loss", "Objective", "VaeGan", "Wae",
+        "Adversarial", "BetaTc", "DipVae", "Elbo", "Gan", "InfoVae", "Invariant", "Lagging", "Loss", "Objective",
+        "VaeGan", "Wae",
     ),
     "lambent.papers": ("citation",),
     "lambent.part": ("Part",),
@@ -73,7 +74,7 @@ if TYPE_CHECKING:
     from lambent.estimators import load_estimator as load
     from lambent.fitted import Fitted, save
     from lambent.model import LatentModel, Trace, posteriors, priors, quantizers
-    from lambent.model.latents import Codebook, Flat, Grid, Ladder, Latent
+    from lambent.model.latents import Codebook, Flat, Grid, Ladder, Latent, Styled
     from lambent.model.likelihoods import (
         Bernoulli,
         Categorical,
@@ -103,6 +104,7 @@ if TYPE_CHECKING:
         Elbo,
         Gan,
         InfoVae,
+        Invariant,
         Lagging,
         Loss,
         Objective,
@@ -131,11 +133,11 @@ __all__ = [
     "CATALOG", "VAE", "Adversarial", "ArtifactError", "Bernoulli", "BetaTc", "Categorical", "Ciwae", "Codebook", "Constant",
     "ContinuousBernoulli", "Conv", "DataError", "DataWarning", "Detector", "Diagonal", "Diffusion", "DipVae",
     "DiscretizedLogistics", "DivergedError", "Elbo", "Encoded", "Factor", "Fitted", "Flat", "Full", "Gan", "Gaussian", "Grid",
-    "Hurdle", "Image", "Imputer", "InfoVae", "InterruptedRun", "Iwae", "JohnsonSU", "Ladder", "Lagging", "LambentError",
+    "Hurdle", "Image", "Imputer", "InfoVae", "InterruptedRun", "Invariant", "Iwae", "JohnsonSU", "Ladder", "Lagging", "LambentError",
     "Laplace", "Latent", "LatentModel", "Likelihood", "LinearMasking", "Loss", "MachineError", "MisesFisher", "Missingness",
     "Miwae", "Mixed", "Mixture", "Mlp", "MlpMasking", "Modality", "NegativeBinomial", "Network", "NotMiwae", "Objective",
     "Ordinal", "Part", "Piwae", "Point", "Poisson", "Posterior", "Prior", "ResNet", "RoundedLogistic", "SelfMasking", "Sphere",
-    "Sprites", "Standard", "StudentT", "Table", "Tiles", "Trace", "UsageError", "VaeGan", "Vamp", "Wae",
+    "Sprites", "Standard", "StudentT", "Styled", "Table", "Tiles", "Trace", "UsageError", "VaeGan", "Vamp", "Wae",
     "ZeroInflatedNegativeBinomial", "citation", "data", "detect", "drift", "evaluate", "fit", "fit_prior", "impute", "judge",
     "judge_samples", "judge_style", "load", "posteriors", "predict", "priors", "quantizers", "refine", "restyle", "save",
     "synthesize",

@@ -81,8 +81,8 @@ class Weighted(Objective):
             return reason
         if isinstance(whole, LatentModel) and whole.latent.grouped:
             return (
-                f"{type(self).__name__} weighs the samples of each row by themselves, and in {type(whole.latent).__name__} rows of "
-                "a group share theirs: use the Elbo objective"
+                f"{type(self).__name__} weighs the samples of each row by themselves, and in {type(whole.latent).__name__} rows "
+                "of a group share theirs: use the Elbo objective"
             )
         if self.gradient == "doubly" and isinstance(whole, LatentModel) and not _separable(whole):
             return (

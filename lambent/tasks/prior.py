@@ -82,11 +82,6 @@ def fit_prior(
             f"fit_prior gives one model another prior, and this LatentModel has {model.members} members, whose codes "
             "have nothing in common: fit it to one of them, model.member(0), or train with members=1"
         )
-    if model.latent.grouped:
-        raise UsageError(
-            f"fit_prior fits the prior of the top level, and that of {type(model.latent).__name__} is the style, whose prior is made "
-            "of the styles seen with each context: sample with given values of the conditions"
-        )
     if "device" in settings:
         raise UsageError("a prior is fitted where its model is: move the model, and leave device out")
     rows = fitted.rows(data, seed, context=context)

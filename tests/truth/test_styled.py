@@ -69,9 +69,7 @@ def test_a_group_shares_one_style_and_its_rows_one_kl(small_model: Build, seed: 
         assert len({int(context[row, 0]) for row in rows}) == 1
         torch.testing.assert_close(node.sharing.share[rows], torch.full((len(rows),), 1 / len(rows), device=device))
         weights = node.sharing.own.variance[rows].reciprocal()
-        q = DiagonalNormal(
-            (weights * node.sharing.own.mean[rows]).sum(0) / weights.sum(0), -0.5 * weights.sum(0).log()
-        )
+        q = DiagonalNormal((weights * node.sharing.own.mean[rows]).sum(0) / weights.sum(0), -0.5 * weights.sum(0).log())
         by_hand = torch.distributions.kl_divergence(
             torch.distributions.Normal(q.mean, q.variance.sqrt()), torch.distributions.Normal(0.0, 1.0)
         ).sum()
@@ -158,7 +156,9 @@ def test_what_a_group_shares_is_found_in_the_style(small_model: Build) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [Flat(2), Ladder((2, 3), width=4), Grid("/4x1 /2x1", channels=(2,), width=(4,))], ids=["Flat", "Ladder", "Grid"]
+    "content",
+    [Flat(2), Ladder((2, 3), width=4), Grid("/4x1 /2x1", channels=(2,), width=(4,))],
+    ids=["Flat", "Ladder", "Grid"],
 )
 def test_contents_of_any_topology(content: Ladder | Flat | Grid, small_model: Build, seed: Seed) -> None:
     model = small_model((1, 8, 8), context=2, latent=Styled(content=content, style=3), network=Conv((3, 4), 5)).cpu()

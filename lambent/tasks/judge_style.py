@@ -84,8 +84,9 @@ class StyleJudge:
 
     styles: training pictures [n, H, W(, 3)], uint8, by the name of their style. features: a space or the file of one, by which
     distances are taken; by default one is learned from the pictures. The classifier is linear on features of its own, which are
-    learned to tell the styles. paired: whether the training pictures of the first two styles are partners, row by row: content is
-    judged by them then, as of pictures that keep all of it the partner is often not the nearest by plain features. Errors: `DataError` for fewer than 20 pictures or unlike sizes.
+    learned to tell the styles. paired: whether the training pictures of the first two styles are partners, row by row: by them
+    content is judged then, for even a picture unchanged often has another's partner nearest by plain features.
+    Errors: `DataError` for fewer than 20 pictures or unlike sizes.
     """
 
     def __init__(self, styles: Mapping[str, Bytes], features: Any = None, seed: int = 0, paired: bool = False) -> None:

@@ -89,15 +89,14 @@ class Trainings:
         Raises `InterruptedRun` when stopped, after those that were running have kept their state.
         """
         left = [one for one in self.every if not one.done]
-        done = len(self.every) - len(left)
-        if done:
+        if done := len(self.every) - len(left):
             self.voice.step(f"{done} of {len(self.every)} trainings are done already")
         meter = None if self.voice.quiet or not left else Display(lasting=True).begun("training", len(self.every))
         try:
             while left or self.running:
-                done += self._ended()
+                self._end()
                 self._begin(left)
-                self._tell(meter, done)
+                self._tell(meter, len(self.every) - len(left) - len(self.running))
                 time.sleep(PAUSE)
         except BaseException as stopped:
             self._stop()
@@ -139,8 +138,8 @@ class Trainings:
                 self.voice.note(f"{one.folder}: process {error.owner} is still training there, and is waited for")
             return True
 
-    def _ended(self) -> int:
-        """Take note of what has ended; how many."""
+    def _end(self) -> None:
+        """Take note of what has ended."""
         ended = [(one, status) for one, child in self.running.items() if (status := child.poll()) is not None]
         for one, status in ended:
             del self.running[one]
@@ -148,7 +147,6 @@ class Trainings:
                 said = one.complaint(status)
                 self.failed.setdefault(one.name, {})[one.seed] = said
                 self.voice.note(f"{one.name}, seed {one.seed}, is not trained: {said}")
-        return len(ended)
 
     def _tell(self, meter: Meter | None, done: int) -> None:
         if meter is not None:

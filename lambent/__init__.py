@@ -131,8 +131,8 @@ __all__ = [
     "Hurdle", "Image", "Imputer", "InfoVae", "InterruptedRun", "Invariant", "Iwae", "JohnsonSU", "Ladder", "Lagging",
     "LambentError", "Laplace", "Latent", "LatentModel", "Likelihood", "LinearMasking", "Loss", "MachineError", "MisesFisher",
     "Missingness", "Miwae", "Mixed", "Mixture", "Mlp", "MlpMasking", "Modality", "NegativeBinomial", "Network", "NotMiwae",
-    "Objective", "Ordinal", "Part", "Piwae", "Point", "Poisson", "Posterior", "Prior", "ResNet", "RoundedLogistic", "SelfMasking", "Sphere",
-    "Sprites", "Standard", "StudentT", "Styled", "Table", "Tiles", "Trace", "UsageError", "VaeGan", "Vamp", "Wae",
+    "Objective", "Ordinal", "Part", "Piwae", "Point", "Poisson", "Posterior", "Prior", "ResNet", "RoundedLogistic", "SelfMasking",
+    "Sphere", "Sprites", "Standard", "StudentT", "Styled", "Table", "Tiles", "Trace", "UsageError", "VaeGan", "Vamp", "Wae",
     "ZeroInflatedNegativeBinomial", "citation", "data", "detect", "drift", "evaluate", "fit", "fit_prior", "impute", "judge",
     "judge_samples", "load", "posteriors", "predict", "priors", "quantizers", "refine", "save", "synthesize",
 ]  # fmt: skip

@@ -136,7 +136,7 @@ def pythae(model: lambent.LatentModel, x: Tensor, batch: int, epochs: int) -> li
 
     clock = Clock()
     clock.marks = []
-    with tempfile.TemporaryDirectory() as folder, _silence():
+    with tempfile.TemporaryDirectory() as folder, silence():
         training = BaseTrainerConfig(
             output_dir=folder, num_epochs=epochs, per_device_train_batch_size=batch, learning_rate=RATE,
             no_cuda=x.device.type != "cuda",
@@ -196,7 +196,7 @@ def lightning(model: lambent.LatentModel, x: Tensor, batch: int, epochs: int) ->
             clock.on_start(None)
 
     clock = Clock()
-    with _silence():
+    with silence():
         trainer = pl.Trainer(
             max_epochs=epochs, accelerator="gpu" if x.device.type == "cuda" else "cpu", devices=1, logger=False,
             enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
@@ -206,7 +206,7 @@ def lightning(model: lambent.LatentModel, x: Tensor, batch: int, epochs: int) ->
 
 
 @contextlib.contextmanager
-def _silence():  # type: ignore[no-untyped-def]
+def silence():  # type: ignore[no-untyped-def]
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     with (

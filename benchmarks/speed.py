@@ -1,6 +1,7 @@
 """Rows per second of `fit` beside a bare PyTorch loop and, where they are installed, pythae and Lightning.
 
     python benchmarks/speed.py                     # MLP, Conv and pythae's own ConvNet at batches of 128 and 1024
+    python benchmarks/speed.py --only VAE-GAN      # two steps of a VAE-GAN by hand, ours, pythae's: see benchmarks/adversaries.py
     python benchmarks/speed.py --device cuda
     python benchmarks/speed.py --crowded           # threads and precision by measurement: see benchmarks/crowded.py
 
@@ -16,9 +17,10 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
+import adversaries
 import crowded
 import torch
-from contestants import Borrowed, contestants
+from contestants import Borrowed, Contestant, contestants
 from record import RESULTS, Record, column
 from torch import Tensor
 
@@ -29,7 +31,10 @@ from lambent.model.networks import Conv, Mlp, Network
 PROTOCOL = (
     "28 × 28 binary images (the shipped slice of Fashion-MNIST, thresholded), 16 units, Bernoulli, Adam with learning rate 1e-3, "
     "the same layers for all. Turns of two epochs, the first left out. pythae with its own trainer; Lightning without "
-    "logger, checkpoints and progress bar, over a DataLoader of single rows."
+    "logger, checkpoints and progress bar, over a DataLoader of single rows. VAE-GAN: Conv(32, 64, 128) on the grey pictures, a "
+    "Gaussian of fixed scale, a rival of the same layers that judges reconstructions and samples and compares features, with R1 "
+    "and R2; the bare loop has fixed weights, and in a second form their balance; pythae's VAEGAN judges samples alone, without "
+    "penalties."
 )
 COLUMNS = [
     column("network", "Network"),
@@ -42,7 +47,8 @@ COLUMNS = [
     column("rounds", "Rounds"),
 ]
 # rows of an epoch at batches of 128 and 1024
-ROWS = {"Mlp": (20_000, 20_480), "Conv": (2_560, 4_096), "pythae's ConvNet": (128, 1024)}
+HYBRID = "VAE-GAN"
+ROWS = {HYBRID: (1_024, 2_048), "Mlp": (20_000, 20_480), "Conv": (2_560, 4_096), "pythae's ConvNet": (128, 1024)}
 
 
 def networks() -> dict[str, Network]:
@@ -51,8 +57,12 @@ def networks() -> dict[str, Network]:
 
 
 def bits(rows: int, device: str) -> Tensor:
+    return (pictures(rows, device) > 127).to(torch.uint8)
+
+
+def pictures(rows: int, device: str) -> Tensor:
     data = load("fashion")
-    return (data.x[:rows] > 127).to(torch.uint8).to(device).repeat(-(-rows // len(data.x)), 1, 1, 1)[:rows]
+    return data.x[:rows].to(device).repeat(-(-rows // len(data.x)), 1, 1, 1)[:rows]
 
 
 def main() -> None:
@@ -75,14 +85,27 @@ def main() -> None:
         for batch in args.batches:
             if time.monotonic() < deadline and (not args.only or name in args.only):
                 x = bits(ROWS[name][batch > 128], args.device)
-                for row in race(network, x, batch, args.rounds, deadline):
+                model = lambent.LatentModel(lambent.Flat(16), lambent.Bernoulli(), network).setup(tuple(x.shape[1:]))
+                for row in race(model, contestants(), x, batch, args.rounds, deadline):
                     record.add(network=name, batch=batch, device=args.device, **row)
                     print(name, batch, row, flush=True)
+    for batch in args.batches:
+        if time.monotonic() < deadline and (not args.only or HYBRID in args.only):
+            x = pictures(ROWS[HYBRID][batch > 128], args.device)
+            model = adversaries.model_of(Conv((32, 64, 128)), x)
+            for row in race(model, adversaries.contestants(), x, batch, args.rounds, deadline):
+                record.add(network=HYBRID, batch=batch, device=args.device, **row)
+                print(HYBRID, batch, row, flush=True)
 
 
-def race(network: Network, x: Tensor, batch: int, rounds: int, deadline: float) -> list[dict[str, object]]:
-    model = lambent.LatentModel(lambent.Flat(16), lambent.Bernoulli(), network).setup(tuple(x.shape[1:]))
-    field = contestants()
+def race(
+    model: lambent.LatentModel,
+    field: dict[str, Contestant],
+    x: Tensor,
+    batch: int,
+    rounds: int,
+    deadline: float,
+) -> list[dict[str, object]]:
     rates: dict[str, list[float]] = {name: [] for name in field}
     for turn in range(rounds + 1):
         for name, train in field.items():
@@ -93,7 +116,7 @@ def race(network: Network, x: Tensor, batch: int, rounds: int, deadline: float) 
             break
     rows = []
     for name, own in rates.items():
-        ratios = sorted(a / b for a, b in zip(own, rates["bare loop, fp32"], strict=True))
+        ratios = sorted(a / b for a, b in zip(own, rates[next(iter(field))], strict=True))
         low, _, high = statistics.quantiles(ratios, n=4)
         rows.append(
             {

@@ -23,8 +23,7 @@ _HOMES = {
     "lambent.model": ("LatentModel", "Trace"),
     "lambent.model.networks": ("Conv", "Mlp", "Network", "ResNet"),
     "lambent.objectives": (
-        "Adversarial", "BetaTc", "DipVae", "Elbo", "Gan", "InfoVae", "Invariant", "Lagging", "Loss", "Objective",
-        "VaeGan", "Wae",
+        "Adversarial", "BetaTc", "DipVae", "Elbo", "Gan", "InfoVae", "Invariant", "Lagging", "Loss", "Objective", "VaeGan", "Wae",
     ),
     "lambent.papers": ("citation",),
     "lambent.part": ("Part",),

@@ -175,3 +175,20 @@ def test_rows_outside_the_support_are_refused_with_another_likelihood(
     likelihood.setup(tuple(x.shape[1:]))
     with pytest.raises(DataError, match=instead):
         likelihood.check(x)
+
+
+def test_what_a_rival_is_shown_is_read_as_rows_are_and_has_a_gradient(any_likelihood_spec: Spec, made: Made) -> None:
+    """`forgeable` says the truth: where it stands, the centre of p(x|z) is a row as the encoder reads it, with a gradient."""
+    likelihood, _, raw, x = made(any_likelihood_spec)
+    if not likelihood.forgeable:
+        return
+    values = torch.randn(6, *raw, generator=torch.Generator().manual_seed(1)).to(x.device).requires_grad_()
+    shown = likelihood.forged(likelihood(values))
+    real = likelihood.seen(likelihood.observe(x))
+    assert shown.shape == real.shape
+    assert shown.dtype == real.dtype
+    shown.sum().backward()
+    assert values.grad is not None
+    assert torch.isfinite(values.grad).all()
+    assert (values.grad != 0).flatten(1).any(1).all()
+    assert likelihood.forged(likelihood(values[None])).shape == (1, *real.shape)

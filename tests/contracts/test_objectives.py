@@ -13,6 +13,7 @@ from lambent.part import Spec
 
 Seed = Callable[[int], torch.Generator]
 Assembled = Callable[..., tuple[LatentModel, Tensor]]
+Contexts = Callable[[Spec, int], Tensor | None]
 
 
 @pytest.fixture
@@ -134,11 +135,13 @@ def test_it_ends_settled(any_objective_spec: Spec, ready: Ready) -> None:
 @pytest.mark.parametrize("latent", ["Flat", "Ladder"])
 @pytest.mark.parametrize("posterior", ["Diagonal", "Full", "Flow", "Point"])
 def test_what_it_cannot_serve_it_refuses_when_assembled(
-    any_objective_spec: Spec, latent: str, posterior: str, assembled: Assembled, seed: Seed
+    any_objective_spec: Spec, latent: str, posterior: str, assembled: Assembled, context: Contexts, seed: Seed
 ) -> None:
     """No error may wait for the first step: either it is refused in a sentence, or it works."""
     spec: Spec = {"type": latent, "size": 3} if latent == "Flat" else {"type": latent, "sizes": [2, 2], "width": 4}
-    model, x = assembled(latent=spec, posterior={"type": posterior})
+    given = context(any_objective_spec, 8)
+    model, x = assembled(latent=spec, posterior={"type": posterior}, context=0 if given is None else 2)
+    given = None if given is None else given.to(x.device)
     objective = Objective.from_spec(any_objective_spec)
     try:
         check(model, objective)
@@ -150,7 +153,7 @@ def test_what_it_cannot_serve_it_refuses_when_assembled(
         return
     objective.setup(model)
     objective.to(model.device)
-    loss = objective(model, x, seed(0)).rows
+    loss = objective(model, x, seed(0), given).rows
     assert torch.isfinite(loss).all()
     loss.mean().backward()
 

@@ -11,12 +11,12 @@ from torch import Tensor
 import lambent.training.loop
 from lambent.errors import ArtifactError, InterruptedRun, UsageError
 from lambent.model import LatentModel
-from lambent.model.latents import Flat
+from lambent.model.latents import Flat, Styled
 from lambent.model.likelihoods import Autoregressive, Bernoulli, Gaussian, Likelihood
 from lambent.model.networks import Conv, Mlp, Network
 from lambent.model.posteriors import Diagonal, MisesFisher, Posterior
 from lambent.model.priors import Mixture, Prior, Sphere, Standard
-from lambent.objectives import Elbo, Lagging, Objective
+from lambent.objectives import Elbo, Invariant, Lagging, Objective
 from lambent.objectives.factor import Factor
 from lambent.training.checkpoint import Checkpoint
 from lambent.training.fitting import fit
@@ -311,3 +311,23 @@ def test_K16_resuming_needs_a_checkpoint_that_is_there(tmp_path: Path) -> None:
         CASES["plain"].run(resume=True)
     with pytest.raises(ArtifactError, match=r"no checkpoint at .*without resume"):
         CASES["plain"].run(checkpoint=tmp_path / "none", resume=True)
+
+
+def test_a_style_and_its_rival_go_on_to_the_bit(tmp_path: Path) -> None:
+    """The moments of styles, the rival, and the sizes of groups are as if nothing had happened."""
+    x, context = gaussian_rows(), torch.eye(2)[torch.arange(ROWS) % 2]
+
+    def trained(**more: Any) -> tuple[dict[str, Tensor], Any]:
+        model = LatentModel(Styled(content=Flat(2), style=2, group=4), Gaussian(), Mlp(width=8, depth=1), context=2)
+        objective = Invariant(width=8, depth=1)
+        settings = {"epochs": EPOCHS, "batch": BATCH, "average": 0.9, "precision": "fp32", "device": "cpu"}
+        history = fit(model, objective, x, context=context, **settings | more)
+        return {**model.state_dict(), **objective.state_dict()}, (history["loss"], history["leakage"])
+
+    whole, told = trained()
+    path = tmp_path / "checkpoint"
+    with pytest.raises(InterruptedRun):
+        trained(checkpoint=path, callbacks=[StopAt(STEPS + 4)])
+    resumed, told_again = trained(checkpoint=path, resume=True)
+    assert told == told_again
+    assert all(torch.equal(whole[name].nan_to_num(9.5), resumed[name].nan_to_num(9.5)) for name in whole)

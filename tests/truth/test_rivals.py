@@ -12,7 +12,7 @@ from lambent.model import LatentModel
 from lambent.model.likelihoods import DiscretizedLogistics, Gaussian
 from lambent.model.networks import Conv, Mlp
 from lambent.model.trace import from_prior
-from lambent.objectives import Adversarial, Elbo, Gan, Objective, VaeGan
+from lambent.objectives import Adversarial, Elbo, Factor, Gan, Objective, VaeGan
 from lambent.objectives.adversarial.augment import View
 from lambent.objectives.adversarial.balance import balance, last_weight
 from lambent.objectives.adversarial.judge import Judge
@@ -165,7 +165,7 @@ def test_the_balance_is_the_ratio_of_two_known_gradients() -> None:
     loss = 0.5 * picture.square().sum()  # ∂/∂W = pictureᵀ hidden, of norm 6.5 √5
     slope = torch.tensor([[0.3, 0.4]])  # ∂/∂W = slopeᵀ hidden, of norm ½ √5
     assert float(balance(loss, [picture], [slope], weight)) == pytest.approx(13.0)
-    assert float(balance(loss, [picture], [0 * slope], weight)) == pytest.approx(1e4)
+    assert float(balance(loss, [picture], [0 * slope], weight)) == pytest.approx(1e6)
     assert (
         float(
             balance((2 * hidden).sum() + 0 * loss.detach() + hidden.requires_grad_().sum(), [picture], [slope], weight)
@@ -298,3 +298,32 @@ def test_what_an_epoch_told_is_the_mean_of_its_steps_without_those_skipped(small
     for place, name in enumerate(("rival_loss", "rival_accuracy")):
         assert found[name] == pytest.approx((told[0][place] + told[1][place]) / 2, abs=1e-6)
     assert gan.told() == {"rival_loss": None, "rival_accuracy": None, "spread": None}
+
+
+def test_two_rivals_side_by_side_each_pay_their_own(small_model: Built) -> None:
+    model, x = small_model((4,)), torch.randn(8, 4)
+    objective = Adversarial(of=Factor(width=4, depth=1))
+    objective.setup(model)
+    objective.progress = 1.0
+    loss = objective(model, x, torch.Generator().manual_seed(0))
+    assert loss.within is not None
+    both = objective.contest(model, loss, torch.Generator().manual_seed(1))
+    own = objective.fought(model, loss, None, None)
+    other = objective.of.contest(model, loss.within, torch.Generator().manual_seed(1))
+    assert both is not None
+    assert other is not None
+    assert torch.allclose(both, own + other)
+    both.mean().backward()
+    assert objective.opponent is not None
+    assert all(p.grad is not None for p in objective.opponent.parameters())
+    assert len(list(objective.opponent.parameters())) == sum(
+        len(list(each.discriminator.parameters())) for each in (objective, objective.of)
+    )
+
+
+def test_of_a_codebook_reconstructions_alone_are_judged(assembled: Callable[..., tuple[LatentModel, Tensor]]) -> None:
+    model, x = assembled(quantizer={"type": "Finite", "levels": [3, 2]}, prior={"type": "Uniform"})
+    for objective in (Adversarial(), VaeGan()):
+        objective.setup(model)
+        objective.progress = 1.0
+        assert len(objective(model, x, torch.Generator().manual_seed(0)).forged) == 1

@@ -75,7 +75,9 @@ def fields_of(cls: type[Part]) -> list[str]:
 
 
 def _inner(inner: type[Part], hint: Any, value: Any, start: Any, path: str) -> Any:
-    """A field that holds a part, or a list of parts."""
+    """A field that holds a part, a list of parts, or nothing where it may."""
+    if type(None) in members(hint) and (value is None or (isinstance(value, Typed) and value in ("null", "~"))):
+        return None
     if _listed(hint) is None:
         return completed(inner, value, start if isinstance(start, dict) else None, path)
     if isinstance(value, Typed):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-LARGEST = 1e4
+LARGEST = 1e6  # a log-likelihood in nats sums over all pixels, a judgement is one number
 
 
 def last_weight(decoder: nn.Module) -> nn.Parameter:
@@ -14,7 +14,7 @@ def last_weight(decoder: nn.Module) -> nn.Parameter:
 
 
 def balance(loss: Tensor, pictures: Sequence[Tensor], slopes: Sequence[Tensor], weight: nn.Parameter) -> Tensor:
-    """‖∂loss/∂W‖ / ‖∂other/∂W‖, the factor at which another loss asks as much of a weight W as `loss` does; at most 10⁴.
+    """‖∂loss/∂W‖ / ‖∂other/∂W‖, the factor at which another loss asks as much of a weight W as `loss` does; at most 10⁶.
 
     slopes: ∂other/∂picture of pictures that came through W; their graphs stay. Nought where W is out of a graph. Esser, Rombach
     & Ommer, Taming Transformers for High-Resolution Image Synthesis, 2021.

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from lambent.errors import UsageError
 from lambent.model import LatentModel
 from lambent.model.trace import from_prior
 from lambent.objectives.adversarial.balance import balance, last_weight
@@ -45,8 +46,11 @@ class Hybrid(Rivalled, Around):
         self, model: LatentModel, x: Tensor, generator: torch.Generator | None = None, context: Tensor | None = None
     ) -> Loss:
         inner: Loss = self.inner(model, x, generator, context)
-        if not self.presence or inner.trace is None:
+        if not self.presence:
             return Loss(inner.rows, inner.seen, inner.trace, inner.calibrated, within=inner)
+        if inner.trace is None:
+            own, other = type(self).__name__, type(self.of).__name__
+            raise UsageError(f"{own} judges what {other} reconstructs, and its loss came without a trace: give it one")
         real = model.likelihood.seen(inner.trace.x).detach()
         pictures = [model.likelihood.forged(inner.trace.px)[0]]
         if self.imagines:

@@ -127,7 +127,7 @@ def test_every_objective_trains_it_and_it_generates(
             fit(model, objective, pictures, context=given, **settings)
         return
     if objective_spec["type"] in ("Gan", "Adversarial", "VaeGan"):
-        with pytest.raises(UsageError, match="use the (Gaussian|Absent)"):
+        with pytest.raises(UsageError, match=r"use the (Gaussian|Absent)"):
             fit(model, objective, pictures, context=given, **settings)
         return
     if objective_spec["type"] == "NotMiwae":

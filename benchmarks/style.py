@@ -179,7 +179,6 @@ def measured(trial: Trial, recipe: Path, folder: Path, seed: int) -> None:
         trial.told(found, own, other, "restyled", recipe.stem, minutes=minutes, epochs=epochs, seed=seed, **shares)
         shown = np.random.default_rng(1).permutation(HELD)[:WIDE]
         sheet |= {own: trial.emoji.held[own][shown], f"{own} → {other}": made[shown]}
-        sheet |= {f"{other}, true": trial.emoji.held[other][shown]} if own == NAMES[0] else {}
     if trial.args.sheets is not None:
         save_sheet(trial.args.sheets / f"{recipe.stem}.png", sheet)
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from lambent.model import LatentModel
 from lambent.model.likelihoods import Gaussian
 from lambent.model.trace import Node, Trace, from_posterior
-from lambent.objectives.base import Annealing, Loss, averaged, seen
+from lambent.objectives.base import Annealing, Loss, averaged, seen, unencoded
 from lambent.part import Part, elements, option
 
 
@@ -210,6 +210,8 @@ class Elbo(Annealing):
         return self.settled and (self.settle >= 1 or self.standing)
 
     def refusal(self, whole: Part) -> str | None:
+        if reason := unencoded(self, whole):
+            return reason
         free = self.free_bits or self.free_group or self.floor
         weighed = self.beta == "auto" or self.capacity or free
         if weighed and isinstance(whole, LatentModel) and not whole.latent.density:

@@ -9,8 +9,10 @@ from torch import Tensor
 from torch.distributions import Normal
 
 from lambent.model import LatentModel
+from lambent.model.latents import Flat
 from lambent.model.likelihoods import DiscretizedLogistics, Gaussian
 from lambent.model.networks import Conv, Mlp
+from lambent.model.posteriors import Absent
 from lambent.model.trace import from_prior
 from lambent.objectives import Adversarial, Elbo, Factor, Gan, Objective, VaeGan
 from lambent.objectives.adversarial.augment import View
@@ -268,7 +270,9 @@ def test_a_picture_is_moved_and_cut_by_whole_pixels() -> None:
 def test_a_gan_learns_a_gaussian(small_model: Built) -> None:
     mean, root = torch.tensor([2.0, -1.0]), torch.tensor([[1.0, 0.0], [0.8, 0.5]])
     x = mean + torch.randn(4096, 2, generator=torch.Generator().manual_seed(0)) @ root.T
-    model = small_model((2,), network=Mlp(width=32, depth=1), likelihood=Gaussian(scale="fixed"))
+    model = small_model(
+        (2,), latent=Flat(2, posterior=Absent()), network=Mlp(width=32, depth=1), likelihood=Gaussian(scale="fixed")
+    )
     history = fit(model, Gan(), x, epochs=20, batch=128, learning_rate=3e-3, precision="fp32")
     with torch.no_grad():
         drawn = model.likelihood.forged(model.generate(4096, from_prior(torch.Generator().manual_seed(1))))

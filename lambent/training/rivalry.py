@@ -9,7 +9,10 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from lambent.part import Spec
+from lambent.objectives import Aae, Objective, Wae
+from lambent.objectives.adversarial.rivalled import Rivalled
+from lambent.objectives.around import Around
+from lambent.part import Spec, registered
 from lambent.training.callbacks import Quiet
 from lambent.training.run import Run
 
@@ -223,12 +226,26 @@ def _rising(values: list[float]) -> bool:
     return values[-1] > 1.1 * values[-LASTING]
 
 
-def _place(objective: Spec, name: str, path: str = "--objective") -> tuple[str, Any]:
-    """The flag that sets a field of the objective, or of the one that it is built around, and its value; None without one."""
-    if name in objective:
-        return f"{path}.{name}", objective[name]
+def _contesting(objective: Spec, path: str = "--objective") -> tuple[Spec, str]:
+    """The objective whose rival the history tells of, and the flag that sets it.
+
+    Another that is built around it may have a rival of its own, and fields of the same names (Invariant, r1).
+    """
     inner = objective.get("of")
-    return _place(inner, name, f"{path}.of") if isinstance(inner, dict) else ("", None)
+    if isinstance(inner, dict) and _is(objective, Around) and not _is(objective, Rivalled):
+        return _contesting(inner, f"{path}.of")
+    return objective, path
+
+
+def _is(objective: Spec, *kinds: type[Objective]) -> bool:
+    found = registered(Objective).get(str(objective.get("type")))
+    return found is not None and issubclass(found, kinds)
+
+
+def _place(objective: Spec, name: str) -> tuple[str, Any]:
+    """The flag that sets a field of the objective whose rival is told of, and its value; None without one."""
+    own, path = _contesting(objective)
+    return (f"{path}.{name}", own[name]) if name in own else ("", None)
 
 
 def _monotone(values: list[float]) -> bool:
@@ -242,16 +259,18 @@ def _calmer(objective: Spec) -> list[str]:
 
 def _of_rows(objective: Spec) -> bool:
     """Whether the rival judges rows; else codes."""
-    return bool(_place(objective, "r1")[0])
+    return _is(_contesting(objective)[0], Rivalled)
 
 
 def _judges_prior(objective: Spec) -> bool:
-    return objective.get("type") == "Aae" or objective.get("by") == "rival"
+    return _is(_contesting(objective)[0], Aae, Wae)
 
 
 def _heavier(objective: Spec) -> str:
     """To let the rival of codes weigh more, by the field of the objective that does."""
-    flag, value = _place(objective, "gamma" if "gamma" in objective else "weight")
+    flag, value = _place(objective, "gamma")
+    if not flag:
+        flag, value = _place(objective, "weight")
     now = 10.0 if value == "auto" else _finite(value)
     return (
         f"Give the rival more weight ({flag} {4 * now:g}, now {now:g})"

@@ -12,7 +12,7 @@ from lambent.model.latents import Flat
 from lambent.model.likelihoods import Gaussian
 from lambent.model.networks import Mlp
 from lambent.model.posteriors import Absent
-from lambent.objectives import Aae, Adversarial, Elbo, Factor, Gan, VaeGan, Wae
+from lambent.objectives import Aae, Adversarial, Elbo, Factor, Gan, Invariant, VaeGan, Wae
 from lambent.report import Findings, verdict
 from lambent.training.fitting import fit
 from lambent.training.rivalry import RULES, Watch, remarks
@@ -96,6 +96,18 @@ def test_cures_name_the_flag_where_the_field_is() -> None:
     nested = {"type": "Invariant", "of": inner}
     found = remarks(history(rival_accuracy=level(0.05)), nested)[0]
     assert "--objective.of.pace 4, now 1" in found.advice
+
+
+def test_a_rival_around_another_is_not_taken_for_it() -> None:
+    """Invariant has a rival, an r1 and a weight, too; the history is that of the one within."""
+    assert remarks(HEALTHY, Invariant(of=VaeGan()).spec()) == []
+    calmer = remarks(history(spread=level(0.2)), Invariant(of=VaeGan()).spec())[0].advice
+    assert "--objective.of.r1 10, now 1" in calmer
+    heavier = remarks({"rival_accuracy": [0.99] * 4}, Invariant(of=Aae(weight=2.0)).spec())[0].advice
+    assert "--objective.of.weight 8, now 2" in heavier
+    assert [r.title for r in remarks({"rival_accuracy": [0.52] * 4}, Invariant(of=Aae()).spec())] == [
+        "The codes match the prior"
+    ]
 
 
 def test_cures_of_what_is_set_already_are_left_out() -> None:

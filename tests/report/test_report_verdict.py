@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from lambent.report import Findings, Remark, summary, verdict
+from lambent.report.run.curves import curves
 from lambent.report.run.learning_rules import chance_gap, over_fitting
 from lambent.tasks.evaluate import UnitUsage
 
@@ -300,8 +301,15 @@ def test_autoencoder_and_gan_are_explained() -> None:
     assert "score (minus the loss)" in remarks[0].text
     assert titled(run(spec=point), "autoencoder") is not None
     assert titled(run(), "autoencoder") is None
-    gan = Findings("x", objective={"type": "VaeGan"}, history={"loss": loss, "validation_loss": loss})
+    absent = {"latent": {"type": "Flat", "posterior": {"type": "Absent"}}}
+    gan = Findings("x", spec=absent, objective={"type": "Gan"}, history={"loss": loss})
     assert [r.title for r in verdict(gan)] == ["There is no ELBO here"]
+
+
+def test_a_model_with_an_encoder_and_a_rival_has_its_bound_read() -> None:
+    """Its history holds a plain ELBO, whatever the objective is called."""
+    assert titled(run(objective={"type": "VaeGan"}), "no elbo") is None
+    assert curves(run(objective={"type": "VaeGan"})).name == "ELBO"
 
 
 @pytest.mark.parametrize("value", [None, math.nan, math.inf, "nonsense", [], {}])

@@ -35,7 +35,7 @@ def curves(findings: Findings) -> Curves:
     train, held = findings.series("elbo"), findings.series("validation_elbo")
     if not findings.autoencoder and any(last(values) is not None for values in (train, held)):
         return Curves("ELBO", train, held)
-    if "gan" in str(findings.objective.get("type", "")).lower():
+    if findings.generator:
         return Curves("score", [], [])
     losses = findings.series("loss"), findings.series("validation_loss")
     return Curves("score (minus the loss)", *([None if v is None else -v for v in column] for column in losses))

@@ -18,7 +18,7 @@ STRONG = ("autoregress", "transformer", "wave", "pixelcnn")  # in a part's name:
 
 
 def no_bound(findings: Findings) -> Remark | None:
-    """An autoencoder or a GAN has no evidence bound: say so, instead of showing empty places."""
+    """An autoencoder, a distance or a GAN has no evidence bound: say so, instead of showing empty places."""
     if _has_bound(findings):
         return None
     if findings.autoencoder:
@@ -36,7 +36,7 @@ def no_bound(findings: Findings) -> Remark | None:
             "or Gaussian likelihood."
         )
         return Remark("notice", "There is no ELBO here", text, advice, "trained by a distance, without a bound")
-    if "gan" in str(findings.objective.get("type", "")).lower():
+    if findings.generator:
         text = (
             "It was trained against a rival and gives no bound on the probability of the data; judge it by its samples."
         )

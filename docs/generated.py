@@ -137,7 +137,7 @@ class Results(Generated):
     def markdown(self) -> str:
         path = REPOSITORY / "benchmarks" / "results" / f"{self.arguments[0]}.json"
         if not path.is_file():
-            return "*This has not been measured yet.*"
+            return f"*No results are kept with this version; `python benchmarks/{self.arguments[0]}.py` measures them.*"
         self.depend_on(path)
         return results(json.loads(path.read_text("utf-8")))
 

@@ -140,7 +140,7 @@ def test_without_a_bound_the_own_style_has_to_be_said(tmp_path: Path) -> None:
     model = LatentModel(Flat(2, posterior=lambent.Point()), Gaussian(), Conv((4,)), context=2).setup((3, 8, 8))
     fitted = Fitted(model.eval(), data.modality)
     pictures = bars(3, 6)[0]
-    with pytest.raises(UsageError, match=r"do not tell their own label.*\(Point\) has no bound.*--from"):
+    with pytest.raises(UsageError, match=r"^a Point posterior has no density, so the label of these rows.*--from"):
         restyle(fitted, pictures, to="paper")
     assert restyle(fitted, pictures, to="paper", own="night").x.shape == (3, 3, 8, 8)
 

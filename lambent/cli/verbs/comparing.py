@@ -223,7 +223,8 @@ class Comparing:
         }  # fmt: skip
         if ground.by is not None:
             unseen = 0 if ground.unseen is None else len(ground.unseen)
-            found["Feature space"] = f"{ground.by.space.name}, learned from the training pictures"
+            origin = "learned from the training pictures" if tree["features"] is None else f"of {tree['features']}"
+            found["Feature space"] = f"{ground.by.space.name}, {origin}"
             found["Samples"] = (
                 f"{ground.samples:,} of each model, beside {len(ground.by.real):,} real and {unseen:,} held out"
             )

@@ -47,7 +47,7 @@ def told_apart(real: Rows, other: Rows, categories: NDArray[np.bool_], seed: int
             few = np.random.default_rng(seed).permutation(len(held))[:SHUFFLED]
             drops = _drops(model, held[few], y[judged][few], seed)
     auc = float(np.mean(found))
-    return Detection(auc, _error(auc, len(real), len(other)), drops)
+    return Detection(auc, error_of_area(auc, len(real), len(other)), drops)
 
 
 def _drops(model: object, x: Rows, y: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
@@ -66,8 +66,8 @@ def _drops(model: object, x: Rows, y: NDArray[np.int64], seed: int) -> NDArray[n
     return lost
 
 
-def _error(auc: float, positive: int, negative: int) -> float:
-    """Standard error of an AUC, Hanley and McNeil's formula."""
+def error_of_area(auc: float, positive: int, negative: int) -> float:
+    """The standard error of an area under the ROC, by so many rows of each side. Hanley & McNeil, 1982."""
     first, second = auc / (2 - auc), 2 * auc**2 / (1 + auc)
     spread = auc * (1 - auc) + (negative - 1) * (first - auc**2) + (positive - 1) * (second - auc**2)
     return float(np.sqrt(max(0.0, spread) / (positive * negative)))

@@ -13,6 +13,8 @@ from lambent.fitted import Fitted, Rows
 from lambent.metrics.probe import linear_probe
 from lambent.metrics.samples.spectrum import Spectrum, sharpness
 from lambent.metrics.samples.walks import walks
+from lambent.metrics.tables.detection import error_of_area
+from lambent.model.bounded import bounding
 from lambent.seeds import stream
 from lambent.tasks import explore
 from lambent.tasks.compare.candidate import Candidate
@@ -163,7 +165,8 @@ def walk_between(candidate: Candidate, count: int, points: int, seed: int) -> By
         start, end = (ends.at(torch.arange(*part)) for part in ((0, half), (half, 2 * half)))
         rows = explore.interpolate(fitted, start.x, end.x, points, context=start.context, context_end=end.context)
     else:
-        wide = fitted.conditions.typical(count, torch.Generator().manual_seed(seed)) if fitted.conditions else None
+        random = torch.Generator().manual_seed(stream(seed, "walks compared"))
+        wide = fitted.conditions.typical(count, random) if fitted.conditions else None
         ends_of = [explore.prior_codes(fitted, count, stream(seed + end, "walks compared"), wide) for end in (0, 1)]
         rows = explore.walk(fitted, ends_of[0], ends_of[1], points, context=wide)
     frames = pictures_of(fitted, rows.flatten(0, 1))
@@ -196,15 +199,11 @@ def _odd(candidate: Candidate) -> Numbers:
     without = candidate.without
     if without is None:
         return {"auroc": Number(None, None, candidate.unfound)}
-    bounded = without.fitted.model.latent.density and without.fitted.model.likelihood.normalized
-    score = Score.from_spec("Evidence" if bounded else "Reconstruction")
+    score = Score.from_spec("Evidence" if bounding(without.fitted.model) else "Reconstruction")
     rows: Rows = without.fitted.rows(without.test)
     scores = score(without.fitted, rows).numpy()
     area, (odd, usual) = float(roc_auc_score(without.odd, scores)), (int(without.odd.sum()), int((~without.odd).sum()))
-    # Hanley and McNeil, 1982: of scores that fall exponentially.
-    first, second = area / (2 - area), 2 * area**2 / (1 + area)
-    variance = area * (1 - area) + (odd - 1) * (first - area**2) + (usual - 1) * (second - area**2)
-    return {"auroc": Number(area, float(np.sqrt(max(0.0, variance) / (odd * usual))))}
+    return {"auroc": Number(area, error_of_area(area, odd, usual))}
 
 
 def shown(candidate: Candidate, seed: int) -> Shown:

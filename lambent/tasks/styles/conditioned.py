@@ -8,6 +8,7 @@ from torch import Tensor
 from lambent.data.condition import Category, Condition
 from lambent.errors import DataError, UsageError
 from lambent.fitted import Rows
+from lambent.model.bounded import want_bound
 from lambent.tasks.predict import Prediction, predict
 from lambent.tasks.styles.base import Styles, Wish
 from lambent.tasks.tiles import Tiles
@@ -64,11 +65,11 @@ class Conditioned(Styles):
 
     def _refuse_guess(self, condition: Condition) -> None:
         """Refuse rows that do not tell their style where a model cannot say which is the likeliest."""
-        bounded = self.fitted.model.latent.density and self.fitted.model.likelihood.normalized
-        if bounded and isinstance(condition, Category):
-            return
-        why = f"and this model ({self.fitted.model.latent.inference}) has no bound to guess it by"
-        raise UsageError(f"these rows do not tell their own {condition.name}, {why}: say what it is (--from, own=…)")
+        what = f"the {condition.name} of these rows, which they do not tell, cannot be guessed"
+        instead = "say what it is (--from, own=…)"
+        if not isinstance(condition, Category):
+            raise UsageError(f"{what}, for it has no levels: {instead}")
+        want_bound(self.fitted.model, what, instead)
 
     def _under(self, context: Tensor, name: str, levels: list[str]) -> Tensor:
         """A context [rows, width] with a level of each row's own in one of its conditions."""

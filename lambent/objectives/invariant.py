@@ -12,6 +12,7 @@ from lambent.objectives.around import Around
 from lambent.objectives.base import Loss
 from lambent.objectives.judges_of_codes import judge_of_codes
 from lambent.objectives.spread import kernel
+from lambent.objectives.tally import Tally
 from lambent.part import option
 
 FEWEST = 4  # rows that the unbiased estimate of the kernel criterion takes
@@ -54,7 +55,7 @@ class Invariant(Around):
         if self.by == "rival":
             self.discriminator = judge_of_codes(units, self.width, self.depth, 2 * model.context, seed)
             self.discriminator.to(model.device)
-        self.register_buffer("leaked", torch.zeros(2, dtype=torch.float64))  # the sum over rows, and the rows
+            self.tally = Tally("leakage").to(model.device)
 
     def forward(
         self, model: LatentModel, x: Tensor, generator: torch.Generator | None = None, context: Tensor | None = None
@@ -79,8 +80,7 @@ class Invariant(Around):
         assert context is not None
         codes = self._codes(model, loss.trace).detach().requires_grad_(self.r1 > 0)
         lost: Tensor = -self._answers(codes, context).diagonal()
-        with torch.no_grad():
-            self.leaked += torch.stack([-lost.sum(), lost.new_tensor(len(lost))]).double()
+        self.tally.note(-lost.mean())
         if not self.r1:
             return lost
         (slope,) = torch.autograd.grad(lost.sum(), codes, create_graph=True)
@@ -101,11 +101,14 @@ class Invariant(Around):
         """The number of the first level that is no style."""
         return 1 if model.latent.grouped else 0
 
-    def told(self) -> dict[str, float | None]:
+    def learn(self, loss: Loss, taken: Tensor) -> None:
+        if self.by == "rival":
+            self.tally.count(taken)
+
+    def own(self) -> dict[str, float | None]:
         """`leakage`: nats that the rival found codes to tell of the context, at most its entropy."""
-        total, rows = self.leaked.tolist()
-        self.leaked.zero_()
-        return super().told() | ({"leakage": total / rows} if rows else {})
+        told: dict[str, float | None] = self.tally.told() if self.by == "rival" else {}
+        return told
 
     @property
     def settled(self) -> bool:

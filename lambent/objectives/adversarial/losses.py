@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from lambent.objectives import judges_of_codes
+
 Rule = Literal["relativistic", "non-saturating"]
 
 
@@ -18,7 +20,7 @@ def rivals_loss(rule: Rule, real: Tensor, fake: Tensor) -> Tensor:
     """
     if rule == "relativistic":
         return functional.softplus(fake - real)
-    return functional.softplus(-real) + functional.softplus(fake)
+    return 2 * judges_of_codes.told_apart(real, fake)
 
 
 def models_loss(rule: Rule, real: Tensor, fake: Tensor) -> Tensor:
@@ -30,7 +32,7 @@ def share_right(rule: Rule, real: Tensor, fake: Tensor) -> Tensor:
     """The share of the judgements that are right, a number of no axes: a half by chance."""
     if rule == "relativistic":
         return (real > fake).to(real.dtype).mean()
-    return 0.5 * ((real > 0).to(real.dtype).mean() + (fake < 0).to(real.dtype).mean())
+    return judges_of_codes.share_right(real, fake)
 
 
 def feature_distance(real: Sequence[Tensor], made: Sequence[Tensor]) -> Tensor:

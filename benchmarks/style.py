@@ -26,9 +26,9 @@ from sheet import WIDE, save_sheet
 from lambent.cli import main as command
 from lambent.fitted import Fitted
 from lambent.fitted import load as stored
+from lambent.metrics.probe import Probe
 from lambent.metrics.samples import space
 from lambent.metrics.samples.learning import learned
-from lambent.metrics.style import Probe
 from lambent.model import LatentModel
 from lambent.model.trace import from_posterior, mean
 from lambent.tasks.explore import encode

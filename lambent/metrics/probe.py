@@ -1,43 +1,62 @@
-"""linear_probe: what a code says of a label to the plainest reader there is."""
+"""Probe: what features, such as codes, say of labels to a plain reader."""
 
 import warnings
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lambent.errors import UsageError
+from lambent.metrics.samples.kernel import Estimate
 
-STRENGTH = 1.0  # inverse weight of the squares of the coefficients, of standardized columns
-ROUNDS = 500
+Numbers = NDArray[np.float64]
 
-
-class Probed(NamedTuple):
-    """The share of rows whose label is read rightly, with its standard error."""
-
-    value: float
-    error: float
+LEAST = 20  # rows that a probe learns from
+ROUNDS = 1000  # of its optimizer
 
 
-def linear_probe(codes: NDArray[Any], labels: NDArray[Any], held: NDArray[Any], truth: NDArray[Any]) -> Probed:
-    """The accuracy on held-out rows of a logistic regression from codes [n, d] to labels [n].
+class Probe:
+    """A classifier of features, to tell what these say of labels: linear (a logistic regression), or with a hidden layer.
 
-    held [m, d], truth [m]: rows that it has not seen. Columns are standardized by the rows that it learns from. error: of a
-    share of m rows. Alain & Bengio, Understanding Intermediate Layers Using Linear Classifier Probes, 2017.
-    Errors: `UsageError` for fewer than two labels or codes of different widths.
+    features [n, d], labels [n]; each feature is brought to mean 0 and deviation 1. hidden: units of the layer, 0 for none.
+    Alain & Bengio, Understanding intermediate layers using linear classifier probes, 2016.
+    Errors: `UsageError` for fewer than 20 rows, labels that are all alike, or features of another width.
     """
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
 
-    if codes.ndim != 2 or held.ndim != 2 or codes.shape[1] != held.shape[1]:
-        raise UsageError(f"a probe reads codes [n, d] of one width, not {list(codes.shape)} and {list(held.shape)}")
-    if len(np.unique(labels)) < 2:
-        raise UsageError("a probe tells labels apart, and these rows have one alone: give rows of two labels or more")
-    reader = make_pipeline(StandardScaler(), LogisticRegression(C=STRENGTH, max_iter=ROUNDS))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it may end before it has settled to the last digit
-        reader.fit(codes, labels)
-    right = np.asarray(reader.predict(held) == truth, np.float64)
-    share = float(right.mean())
-    return Probed(share, float(np.sqrt(share * (1 - share) / len(right))))
+    def __init__(self, features: Numbers, labels: NDArray[Any], hidden: int = 0, seed: int = 0) -> None:
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.neural_network import MLPClassifier
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+
+        if len(features) < LEAST or len(np.unique(labels)) < 2:
+            raise UsageError(
+                f"a probe learns from {LEAST} rows at least, of two labels or more; these are {len(features)} rows of "
+                f"{len(np.unique(labels))}"
+            )
+        # Held-out rows stop it, so that it does not learn these rows by heart.
+        how = {"early_stopping": True, "n_iter_no_change": 30, "learning_rate_init": 5e-3, "max_iter": ROUNDS}
+        layered = MLPClassifier((hidden,), random_state=seed % 2**32, **how)
+        classifier = layered if hidden else LogisticRegression(max_iter=ROUNDS)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # it may end before it has settled to the last digit
+            self.pipeline = make_pipeline(StandardScaler(), classifier).fit(features, labels)
+
+    def told(self, features: Numbers) -> NDArray[Any]:
+        """The likeliest label of each row, [n]."""
+        width = self.pipeline.n_features_in_
+        if features.ndim != 2 or features.shape[1] != width:
+            raise UsageError(f"this probe reads features [n, {width}], not {list(features.shape)}")
+        return np.asarray(self.pipeline.predict(features))
+
+    def share(self, features: Numbers, labels: NDArray[Any]) -> Estimate:
+        """The share of rows that it tells right, with its standard error."""
+        return Estimate.of(self.told(features) == labels)
+
+    def right(self, features: Numbers, labels: NDArray[Any]) -> Estimate:
+        """The same as the mean over labels, so that ½ of two is chance, however often each occurs."""
+        hit = self.told(features) == labels
+        shares = [Estimate.of(hit[labels == label]) for label in np.unique(labels)]
+        error = np.sqrt(sum(share.error**2 for share in shares)) / len(shares)
+        return Estimate(float(np.mean([share.value for share in shares])), float(error))

@@ -11,9 +11,8 @@ from lambent.metrics.samples.neighbours import nearest
 
 Numbers = NDArray[np.float64]
 
-LEAST = 20  # rows that a probe learns from
+LEAST = 20  # partners that content is learned from
 RIDGE = 1e-3  # of the mean variance within partners, below which none counts
-ROUNDS = 1000  # of a probe's optimizer
 DARKEST = 1 / 255  # below which a logarithm of a colour is not taken
 
 # From RGB to the responses of cones, and from their logarithms to light, yellow–blue and red–green.
@@ -31,7 +30,7 @@ def apart(rows: NDArray[Any], partners: NDArray[Any]) -> Estimate:
             f"each row is compared with its own partner, and these are {list(rows.shape)} and {list(partners.shape)}"
         )
     a, b = (_in_shares(side) for side in (rows, partners))
-    return _mean(np.sqrt(((a - b) ** 2).mean(1)))
+    return Estimate.of(np.sqrt(((a - b) ** 2).mean(1)))
 
 
 def _in_shares(rows: NDArray[Any]) -> Numbers:
@@ -44,11 +43,7 @@ def retrieved(features: Numbers, partners: Numbers) -> Estimate:
         raise UsageError(
             f"each row has one partner, and these are {list(features.shape)} and {list(partners.shape)} features"
         )
-    return _mean((nearest(features, partners).place == np.arange(len(features))).astype(np.float64))
-
-
-def _mean(values: Numbers) -> Estimate:
-    return Estimate(float(values.mean()), float(values.std(ddof=1) / len(values) ** 0.5) if len(values) > 1 else 0.0)
+    return Estimate.of(nearest(features, partners).place == np.arange(len(features)))
 
 
 class Content:
@@ -72,43 +67,6 @@ class Content:
     def __call__(self, features: Numbers) -> Numbers:
         """[n, d] → [n, d]."""
         return np.asarray(features @ self.root)
-
-
-class Probe:
-    """A classifier of features, to tell what these say of labels: linear (a logistic regression), or with a hidden layer.
-
-    features [n, d], labels [n]; each feature is brought to mean 0 and deviation 1. hidden: units of the layer, 0 for none.
-    Alain & Bengio, Understanding intermediate layers using linear classifier probes, 2016.
-    Errors: `UsageError` for fewer than 20 rows, or labels that are all alike.
-    """
-
-    def __init__(self, features: Numbers, labels: NDArray[Any], hidden: int = 0, seed: int = 0) -> None:
-        from sklearn.linear_model import LogisticRegression
-        from sklearn.neural_network import MLPClassifier
-        from sklearn.pipeline import make_pipeline
-        from sklearn.preprocessing import StandardScaler
-
-        if len(features) < LEAST or len(np.unique(labels)) < 2:
-            raise UsageError(
-                f"a probe learns from {LEAST} rows at least, of two labels or more; these are {len(features)} rows of "
-                f"{len(np.unique(labels))}"
-            )
-        # Held-out rows stop it, so that it does not learn these rows by heart.
-        how = {"early_stopping": True, "n_iter_no_change": 30, "learning_rate_init": 5e-3, "max_iter": ROUNDS}
-        layered = MLPClassifier((hidden,), random_state=seed % 2**32, **how)
-        classifier = layered if hidden else LogisticRegression(max_iter=ROUNDS)
-        self.pipeline = make_pipeline(StandardScaler(), classifier).fit(features, labels)
-
-    def told(self, features: Numbers) -> NDArray[Any]:
-        """The likeliest label of each row, [n]."""
-        return np.asarray(self.pipeline.predict(features))
-
-    def right(self, features: Numbers, labels: NDArray[Any]) -> Estimate:
-        """The share of rows that it tells right, the mean over labels, so that ½ of two is chance; with its standard error."""
-        hit = (self.told(features) == labels).astype(np.float64)
-        shares = [_mean(hit[labels == label]) for label in np.unique(labels)]
-        error = np.sqrt(sum(share.error**2 for share in shares)) / len(shares)
-        return Estimate(float(np.mean([share.value for share in shares])), float(error))
 
 
 def colour_transfer(pictures: NDArray[np.uint8], own: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.uint8]:

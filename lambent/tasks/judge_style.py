@@ -9,11 +9,13 @@ from numpy.typing import NDArray
 
 from lambent.errors import DataError, UsageError
 from lambent.errors import nearest as nearest_of
+from lambent.metrics.probe import Probe
 from lambent.metrics.samples.distance import PIXELS, Distance
+from lambent.metrics.samples.kernel import Estimate
 from lambent.metrics.samples.learning import learned
 from lambent.metrics.samples.neighbours import nearest
 from lambent.metrics.samples.space import Space, opened
-from lambent.metrics.style import Content, Probe, apart, colour_transfer, retrieved
+from lambent.metrics.style import Content, apart, colour_transfer, retrieved
 from lambent.tasks.samples.judgement import Measure
 
 Bytes = NDArray[np.uint8]
@@ -160,8 +162,7 @@ class StyleJudge:
         self, pictures: Bytes, partners: Bytes, wanted: NDArray[np.float64], place: int
     ) -> dict[str, Distance]:
         features = self.space(pictures)
-        reached = (self.probe.told(self.telling(pictures)) == place).astype(np.float64)
-        spread = float(reached.std(ddof=1) / len(reached) ** 0.5)
+        reached = Estimate.of(self.probe.told(self.telling(pictures)) == place)
         kept = {}
         if self.content is not None:
             kept["content"] = Distance(*retrieved(self.content(pictures), self.content(partners)), self.space.name)
@@ -171,7 +172,7 @@ class StyleJudge:
             "retrieval": Distance(*retrieved(features, wanted), self.space.name),
             "retrieval_pixels": Distance(*retrieved(_flat(pictures), _flat(partners)), PIXELS),
             **kept,
-            "style": Distance(float(reached.mean()), spread, self.telling.name),
+            "style": Distance(*reached, self.telling.name),
         }
 
 

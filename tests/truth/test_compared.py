@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import norm
 
 from lambent.errors import UsageError
-from lambent.metrics.probe import linear_probe
+from lambent.metrics.probe import Probe
 from lambent.metrics.samples.spectrum import sharpness, spectrum
 from lambent.metrics.samples.walks import walks
 from lambent.tasks.compare.comparison import Entry, Method, Number, Numbers, over_seeds
@@ -21,7 +21,7 @@ def test_a_probe_reads_two_gaussians_as_well_as_anything_can() -> None:
     labels = rng.integers(0, 2, 40_000)
     codes = rng.normal(size=(40_000, 5)) * np.array([1, 3, 3, 3, 3])
     codes[:, 0] += 2 * labels
-    found = linear_probe(codes[:20_000], labels[:20_000], codes[20_000:], labels[20_000:])
+    found = Probe(codes[:20_000], labels[:20_000]).share(codes[20_000:], labels[20_000:])
     assert found.value == pytest.approx(norm.cdf(1), abs=4 * found.error)
     assert found.error == pytest.approx(math.sqrt(norm.cdf(1) * norm.cdf(-1) / 20_000), rel=0.02)
 
@@ -29,16 +29,14 @@ def test_a_probe_reads_two_gaussians_as_well_as_anything_can() -> None:
 def test_a_probe_of_noise_is_right_by_chance() -> None:
     rng = np.random.default_rng(1)
     labels, codes = rng.integers(0, 4, 8000), rng.normal(size=(8000, 3))
-    found = linear_probe(codes[:4000], labels[:4000], codes[4000:], labels[4000:])
+    found = Probe(codes[:4000], labels[:4000]).share(codes[4000:], labels[4000:])
     assert found.value == pytest.approx(0.25, abs=4 * found.error)
 
 
-def test_a_probe_wants_two_labels_and_one_width() -> None:
-    codes = np.zeros((4, 2))
-    with pytest.raises(UsageError, match="these rows have one alone"):
-        linear_probe(codes, np.zeros(4), codes, np.zeros(4))
-    with pytest.raises(UsageError, match="one width"):
-        linear_probe(codes, np.arange(4), np.zeros((4, 3)), np.arange(4))
+def test_a_probe_wants_features_of_one_width() -> None:
+    probe = Probe(np.random.default_rng(0).normal(size=(40, 2)), np.arange(40) % 2)
+    with pytest.raises(UsageError, match=r"reads features \[n, 2\], not \[4, 3\]"):
+        probe.share(np.zeros((4, 3)), np.zeros(4))
 
 
 def test_a_straight_walk_of_even_steps_is_as_smooth_as_can_be() -> None:

@@ -6,7 +6,8 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from lambent.errors import UsageError
-from lambent.metrics.style import CONES, OPPONENTS, Content, Probe, apart, colour_transfer, retrieved
+from lambent.metrics.probe import Probe
+from lambent.metrics.style import CONES, OPPONENTS, Content, apart, colour_transfer, retrieved
 
 Numbers = NDArray[np.float64]
 

@@ -1,6 +1,6 @@
 """The kernel distance of two sets of features: an unbiased estimate of the squared maximum mean discrepancy."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,13 @@ class Estimate(NamedTuple):
 
     value: float
     error: float
+
+    @classmethod
+    def of(cls, values: NDArray[Any]) -> "Estimate":
+        """The mean of numbers, or the share of truths, [n]; of a single one the error is not known (NaN)."""
+        values = np.asarray(values, np.float64)
+        error = float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
+        return cls(float(values.mean()), error)
 
 
 def kernel(first: Numbers, second: Numbers) -> Estimate:

@@ -39,10 +39,10 @@ def manifold(real: Numbers, drawn: Numbers, neighbours: int = NEIGHBOURS) -> Man
     own, other = _reach(x, neighbours), _reach(y, neighbours)
     inside = across <= own[:, None]  # [real, drawn]: whether a real row's ball holds a drawn row
     return Manifold(
-        _share(inside.any(0)),
-        _share((across <= other[None, :]).any(1)),
-        _share(inside.sum(0) / neighbours),
-        _share(inside.any(1)),
+        Estimate.of(inside.any(0)),
+        Estimate.of((across <= other[None, :]).any(1)),
+        Estimate.of(inside.sum(0) / neighbours),
+        Estimate.of(inside.any(1)),
     )
 
 
@@ -51,8 +51,3 @@ def _reach(rows: Numbers, neighbours: int) -> Numbers:
     apart = cdist(rows, rows)
     np.fill_diagonal(apart, np.inf)
     return np.partition(apart, neighbours - 1, axis=1)[:, neighbours - 1]
-
-
-def _share(values: NDArray[np.float64] | NDArray[np.bool_]) -> Estimate:
-    values = np.asarray(values, np.float64)
-    return Estimate(float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values))))

@@ -33,9 +33,6 @@ def walks(features: NDArray[np.float64]) -> Walks:
     if not moving.any():
         return Walks(Estimate(float("nan"), float("nan")), Estimate(float("nan"), float("nan")))
     apart = np.linalg.norm(features[:, -1] - features[:, 0], axis=1)
-    return Walks(_mean(apart[moving] / length[moving]), _mean(steps[moving].max(1) * steps.shape[1] / length[moving]))
-
-
-def _mean(values: NDArray[np.float64]) -> Estimate:
-    error = float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
-    return Estimate(float(values.mean()), error)
+    return Walks(
+        Estimate.of(apart[moving] / length[moving]), Estimate.of(steps[moving].max(1) * steps.shape[1] / length[moving])
+    )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from lambent.data.kinds.image import Image
 from lambent.data.kinds.modality import Encoded
 from lambent.fitted import Fitted, Rows
-from lambent.metrics.probe import linear_probe
+from lambent.metrics.probe import LEAST, Probe
 from lambent.metrics.samples.spectrum import Spectrum, sharpness
 from lambent.metrics.samples.walks import walks
 from lambent.metrics.tables.detection import error_of_area
@@ -179,8 +179,10 @@ def _probe(candidate: Candidate, ground: Ground) -> Numbers:
     labels = candidate.train.labels, candidate.test.labels
     if labels[0] is None or labels[1] is None or len(np.unique(labels[0])) < 2:
         return {"probe": Number(None, None, "the data have no labels")}
+    if len(labels[0]) < LEAST:
+        return {"probe": Number(None, None, f"fewer than {LEAST} rows")}
     known, held = (_codes(candidate.fitted, rows) for rows in (candidate.train, candidate.test))
-    found = linear_probe(known, labels[0], held, labels[1])
+    found = Probe(known, labels[0]).share(held, labels[1])
     return {"probe": Number(found.value, found.error)}
 
 

@@ -22,7 +22,7 @@ from lambent.model.trace import from_prior
 from lambent.objectives import Elbo, Objective, suggested_latent
 from lambent.report.run.gather import gather
 from lambent.tasks import explore
-from lambent.tasks.of_samples import evaluated, liveliest, looked_at
+from lambent.tasks.samples.without_encoder import evaluated, liveliest, looked_at
 from lambent.training.fitting import fit
 from lambent.training.run import Run
 

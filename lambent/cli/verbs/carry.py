@@ -35,7 +35,7 @@ from lambent.tasks.by_column import by_column
 from lambent.tasks.by_row import by_row, labels_of
 from lambent.tasks.calibration import MOST_ROWS, calibrated
 from lambent.tasks.evaluate import Evaluation
-from lambent.tasks.of_samples import evaluated
+from lambent.tasks.samples.without_encoder import evaluated
 from lambent.tasks.sections import Section
 from lambent.training.callbacks import CONTEST, Callback, Journal, MLflow, Progress, Quiet, TensorBoard
 from lambent.training.fitting import fit

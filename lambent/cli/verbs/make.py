@@ -34,7 +34,7 @@ from lambent.fitted import Fitted, Rows
 from lambent.report.run.gather import are_pictures, busiest
 from lambent.tasks import explore
 from lambent.tasks.evaluate import UnitUsage
-from lambent.tasks.of_samples import liveliest
+from lambent.tasks.samples.without_encoder import liveliest
 
 MOST = 10_000_000
 SHOWN = 40  # pictures in a grid, unless asked otherwise

@@ -27,9 +27,9 @@ from lambent.report.numerals import show, show_moment, show_seconds
 from lambent.report.run.gather import gather
 from lambent.tasks.by_column import by_column
 from lambent.tasks.by_row import by_row, labels_of
-from lambent.tasks.of_samples import evaluated
 from lambent.tasks.samples.judge import LEAST
 from lambent.tasks.samples.sections import sample_sections
+from lambent.tasks.samples.without_encoder import evaluated
 from lambent.tasks.sections import Section
 
 ROWS = 2000  # of a report, unless told

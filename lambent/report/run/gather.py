@@ -17,7 +17,7 @@ from lambent.report.run.findings import Findings, LatentMap, Measure, Pictures, 
 from lambent.tasks import explore
 from lambent.tasks.by_row import labels_of
 from lambent.tasks.evaluate import Evaluation, UnitUsage
-from lambent.tasks.of_samples import liveliest
+from lambent.tasks.samples.without_encoder import liveliest
 
 SHOWN = 30  # originals with their reconstructions
 SAMPLES = 60

@@ -1,4 +1,4 @@
-"""of_samples: what can be measured of a model without an encoder: of what it draws, beside real rows."""
+"""What can be measured of a model without an encoder: of what it draws, beside real rows."""
 
 from typing import Any
 

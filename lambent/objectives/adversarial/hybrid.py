@@ -91,7 +91,11 @@ class Adversarial(Hybrid):
 
 
 class VaeGan(Hybrid):
-    """A VAE with a rival: reconstructions are judged in its features, too. Larsen et al., 2016."""
+    """A VAE with a rival: reconstructions are judged in its features, too.
+
+    loss of the objective + w λ (E[−log σ(D(x̂) − D(x))] + φ mean_l ‖f_l(x) − f_l(x̂)‖² / E‖f_l(x)‖²), f_l the rival's layers, φ
+    `features`, λ as of `Adversarial`. Larsen et al., Autoencoding beyond Pixels Using a Learned Similarity Metric, 2016.
+    """
 
     papers = ("larsen2016autoencoding", "esser2021taming")
 

@@ -111,9 +111,8 @@ class Rivalled(Objective):
         assert loss.real is not None
         rows, kinds = len(loss.real), len(loss.forged)
         view = View(self.augment, loss.real, generator)
-        fakes = torch.stack([view(each) for each in loss.forged], 1).flatten(
-            0, 1
-        )  # of each row together, so that the first ones are of all kinds
+        # What was made beside one row stands together, so that the first few rows are of all kinds.
+        fakes = torch.stack([view(each) for each in loss.forged], 1).flatten(0, 1)
         given = context if context is None else context.repeat_interleave(kinds, 0)
         real, steep = self._penalized(model, view(loss.real), context, self.r1)
         fake, fake_steep = self._penalized(model, fakes, given, self.r2)

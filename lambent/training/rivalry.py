@@ -169,7 +169,7 @@ def diverging(history: History, objective: Spec) -> Remark | None:
         if times > EXPLODED:
             text = f"The contest diverges: the {whose}'s gradient is {times:,.0f} times that of the first epochs."
             ways = [
-                "lower the learning rate to a third",
+                SLOWER,
                 _flag(objective, "r1", 10.0, least=1.0),
                 "clip gradients (--clip 1)",
             ]

@@ -18,7 +18,7 @@ from lambent.model import LatentModel
 from lambent.model.latents import Flat
 from lambent.model.likelihoods import Bernoulli, Gaussian, Poisson
 from lambent.model.networks import Mlp
-from lambent.model.posteriors import Point
+from lambent.model.posteriors import Absent, Diagonal, Point
 from lambent.model.priors import Flow, Mixture, Vamp
 from lambent.objectives import Elbo, Objective, Wae
 from lambent.training.callbacks import Journal, MLflow, TensorBoard
@@ -72,7 +72,8 @@ def test_D2_D3_D4_any_number_of_rows(
     """One row, fewer rows than a batch, or a last batch of one row: training works and its numbers are finite."""
     objective = Objective.from_spec(objective_spec)
     given = context(objective_spec, n)
-    model = small_model(context=0 if given is None else 2)
+    latent = Flat(2, posterior=Diagonal() if objective.encodes else Absent())
+    model = small_model(context=0 if given is None else 2, latent=latent)
     history = fit(model, objective, torch.randn(n, 4), context=given, **FAST | {"batch": batch, "epochs": 3})
     assert history["step"] == [-(-n // batch) * epoch for epoch in (1, 2, 3)]
     assert all(math.isfinite(value) for value in history["loss"])  # type: ignore[arg-type]

@@ -18,7 +18,7 @@ from lambent.model import LatentModel
 from lambent.model.latents import Flat
 from lambent.model.likelihoods import Bernoulli, Gaussian, Laplace
 from lambent.model.networks import Conv, Mlp
-from lambent.model.posteriors import Point
+from lambent.model.posteriors import Absent, Diagonal, Point
 from lambent.model.trace import from_posterior
 from lambent.objectives import BetaTc, Elbo, Objective
 from lambent.objectives.bounds import Iwae
@@ -137,8 +137,10 @@ def test_reported_loss_is_the_mean_over_rows_not_over_batches() -> None:
 def test_any_number_of_rows_and_any_batch(objective_spec: Spec, n: int, batch: int, context: Contexts) -> None:
     """One row; a last batch of one; a batch larger than the data."""
     given = context(objective_spec, n)
-    model = small(context=0 if given is None else 2)
-    history = fit(model, Objective.from_spec(objective_spec), rows(n), epochs=2, batch=batch, context=given, **FAST)
+    objective = Objective.from_spec(objective_spec)
+    latent = Flat(2, posterior=Diagonal() if objective.encodes else Absent())
+    model = small(context=0 if given is None else 2, latent=latent)
+    history = fit(model, objective, rows(n), epochs=2, batch=batch, context=given, **FAST)
     assert history["step"][-1] == 2 * math.ceil(n / batch)
     assert all(math.isfinite(loss) for loss in history["loss"])
 

@@ -27,6 +27,7 @@ from lambent.fitted import Fitted, load
 from lambent.progress import Add, counting
 from lambent.report import Findings
 from lambent.report import write as write_report
+from lambent.report.numerals import count
 from lambent.tasks.compare.candidate import Candidate, Odd
 from lambent.tasks.compare.comparing import Failures, compared
 from lambent.tasks.compare.comparison import Comparison
@@ -56,7 +57,7 @@ class Budget:
     @property
     def words(self) -> str:
         """For a reader."""
-        return f"{self.epochs:,} epochs each" if self.minutes is None else f"{self.minutes:g} minutes each"
+        return f"{count(self.epochs or 0, 'epoch')} each" if self.minutes is None else f"{self.minutes:g} minutes each"
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ class Comparing:
             plan.check()
         first = next(iter(plans.values()))
         rows = larger.load_rows(first.rows, first.modality, first.fit["validation"], self.folder, self.voice)
+        self._enough(rows)
         other = None if self.odd is None else without(rows, self.odd, self.folder / WITHOUT)
         epochs = None if self.budget.minutes is not None else self.budget.epochs or usual(first, rows)
         refused = self._recipes(plans, rows, epochs, other)
@@ -104,6 +106,11 @@ class Comparing:
         )
         write_text(self.folder / CONFIG, head + strict.dumped({"lambent": 1, "compare": found}))
         return found
+
+    def _enough(self, rows: Splits) -> None:
+        """Refuse pictures that are too few before models are trained on them."""
+        if isinstance(rows.train.modality, Image):
+            _refuse_few(len(rows.train))
 
     def _recipes(self, plans: dict[str, Plan], rows: Splits, epochs: int | None, other: Tree | None) -> dict[str, str]:
         """Write the recipe of each model; by name, why one cannot be trained on these rows."""
@@ -207,8 +214,7 @@ class Comparing:
             return Ground(None, None, tree["samples"])
         train, test = self._rows(fitted, one.folder, MOST_REAL)
         real, unseen = (np.asarray(fitted.modality.pictures(rows.x)) for rows in (train, test))
-        if len(real) < LEAST:
-            raise DataError(f"{len(real)} training pictures are too few to be compared with; {LEAST} at least")
+        _refuse_few(len(real))
         space = space_of(tree["features"], self.folder, real, train.labels, self.voice)
         return Ground(Yardstick(real, space, 0), unseen if len(unseen) >= LEAST else None, tree["samples"])
 
@@ -238,6 +244,11 @@ class Comparing:
         write_text(self.folder / NUMBERS, json.dumps(plain(dict(whole)), indent=2, ensure_ascii=False) + "\n")
         findings = Findings(str(whole["title"]), created=run_folder.now(), versions=versions())
         write_report(findings, self.folder / PAGE, comparison_sections(found), alone=True)
+
+
+def _refuse_few(pictures: int) -> None:
+    if pictures < LEAST:
+        raise DataError(f"{pictures} training pictures are too few to be compared with; {LEAST} at least")
 
 
 def kept(folder: Path) -> Tree:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -182,6 +183,21 @@ def test_pictures_too_few_to_be_compared_with_are_not_trained_on(tmp_path: Path,
     assert told.status == 3
     assert "training pictures are too few to be compared with; 20 at least" in told.complaint
     assert not list((tmp_path / "d").glob("vae-*"))
+
+
+@pytest.mark.parametrize(("name", "content"), [("metrics.json", "{"), ("metrics.json", None), ("model.safetensors", "{")])
+def test_a_damaged_run_is_named_with_the_way_out(
+    done: Path, tmp_path: Path, lambent: Run, name: str, content: str | None
+) -> None:
+    folder = tmp_path / "d"
+    shutil.copytree(done, folder)
+    path = folder / "vae-1" / name
+    path.unlink()
+    if content is not None:
+        path.write_text(content)
+    told = lambent("compare", "--resume", folder)
+    assert told.status == 4
+    assert f"delete the folder {folder / 'vae-1'}, and train that model again: lambent compare --resume" in told.complaint
 
 
 def test_a_comparison_is_not_written_over(done: Path, plenty: Path, lambent: Run) -> None:

@@ -179,7 +179,7 @@ class Comparing:
     def _candidates(self, done: list[Trained], tree: Tree, add: Add) -> Iterator[Candidate]:
         for one in done:
             fitted = self._loaded(one)
-            metrics = json.loads((one.folder / run_folder.METRICS).read_text("utf-8"))["metrics"]
+            metrics = self._metrics(one)
             train, test = self._rows(fitted, one.folder)
             without = self._odd(one.name) if tree["odd"] is not None and one.seed == 0 else None
             told = {} if tree["odd"] is None else {"unfound": "measured of seed 0, and only where that was trained"}
@@ -189,7 +189,23 @@ class Comparing:
     def _loaded(self, one: Trained) -> Fitted:
         from lambent.training.precision import device_of
 
-        return load(one.folder / run_folder.MODEL, device_of(self.device))
+        try:
+            return load(one.folder / run_folder.MODEL, device_of(self.device))
+        except ArtifactError as error:
+            raise self._damaged(one, str(error)) from None
+
+    def _metrics(self, one: Trained) -> Mapping[str, Any]:
+        path = one.folder / run_folder.METRICS
+        try:
+            found = json.loads(path.read_text("utf-8"))["metrics"]
+        except (OSError, ValueError, KeyError, TypeError):
+            found = None
+        if not isinstance(found, dict):
+            raise self._damaged(one, f"{path} is missing or damaged")
+        return found
+
+    def _damaged(self, one: Trained, what: str) -> ArtifactError:
+        return ArtifactError(f"{what}; delete the folder {one.folder}, and train that model again: {resuming(self.folder)}")
 
     def _rows(self, fitted: Fitted, folder: Path, most: int = PROBED) -> tuple[Encoded, Encoded]:
         assert fitted.modality is not None

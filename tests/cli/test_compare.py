@@ -185,7 +185,9 @@ def test_pictures_too_few_to_be_compared_with_are_not_trained_on(tmp_path: Path,
     assert not list((tmp_path / "d").glob("vae-*"))
 
 
-@pytest.mark.parametrize(("name", "content"), [("metrics.json", "{"), ("metrics.json", None), ("model.safetensors", "{")])
+@pytest.mark.parametrize(
+    ("name", "content"), [("metrics.json", "{"), ("metrics.json", None), ("model.safetensors", "{")]
+)
 def test_a_damaged_run_is_named_with_the_way_out(
     done: Path, tmp_path: Path, lambent: Run, name: str, content: str | None
 ) -> None:
@@ -197,7 +199,26 @@ def test_a_damaged_run_is_named_with_the_way_out(
         path.write_text(content)
     told = lambent("compare", "--resume", folder)
     assert told.status == 4
-    assert f"delete the folder {folder / 'vae-1'}, and train that model again: lambent compare --resume" in told.complaint
+    assert (
+        f"delete the folder {folder / 'vae-1'}, and train that model again: lambent compare --resume" in told.complaint
+    )
+
+
+def test_labels_that_the_encoder_is_told_are_not_probed(plenty: Path, tmp_path: Path, lambent: Run) -> None:
+    told = lambent(
+        "compare",
+        plenty,
+        "--models=vae",
+        "--condition=label",
+        "--epochs=1",
+        "--seeds=1",
+        *TINY,
+        "--out",
+        tmp_path / "d",
+    )
+    assert told.status == 0, told.err
+    probe = json.loads((tmp_path / "d" / "compare.json").read_text("utf-8"))["models"][0]["numbers"]["probe"]
+    assert probe == {"value": None, "why": "the encoder is told the labels, as a condition"}
 
 
 def test_a_comparison_is_not_written_over(done: Path, plenty: Path, lambent: Run) -> None:

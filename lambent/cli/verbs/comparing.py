@@ -205,7 +205,9 @@ class Comparing:
         return found
 
     def _damaged(self, one: Trained, what: str) -> ArtifactError:
-        return ArtifactError(f"{what}; delete the folder {one.folder}, and train that model again: {resuming(self.folder)}")
+        return ArtifactError(
+            f"{what}; delete the folder {one.folder}, and train that model again: {resuming(self.folder)}"
+        )
 
     def _rows(self, fitted: Fitted, folder: Path, most: int = PROBED) -> tuple[Encoded, Encoded]:
         assert fitted.modality is not None

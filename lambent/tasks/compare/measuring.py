@@ -178,6 +178,9 @@ def _probe(candidate: Candidate, ground: Ground) -> Numbers:
     labels = candidate.train.labels, candidate.test.labels
     if labels[0] is None or labels[1] is None or len(np.unique(labels[0])) < 2:
         return {"probe": Number(None, None, "the data have no labels")}
+    told = {item.name for item in candidate.fitted.conditions.items} if candidate.fitted.conditions else set()
+    if told & {"label", getattr(candidate.fitted.modality, "label", None)}:
+        return {"probe": Number(None, None, "the encoder is told the labels, as a condition")}
     known, held = (_codes(candidate.fitted, rows) for rows in (candidate.train, candidate.test))
     found = linear_probe(known, labels[0], held, labels[1])
     return {"probe": Number(found.value, found.error)}

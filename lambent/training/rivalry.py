@@ -63,7 +63,7 @@ class Watch(Quiet):
         for remark in remarks(run.history, run.objective.spec()):
             if remark.level == "problem" and remark.title not in self.said:
                 self.said.add(remark.title)
-                self.say(f"epoch {run.epoch}: {remark.text} {remark.advice}")
+                self.say(f"epoch {run.epoch}: {remark.title}: {remark.text} {remark.advice}")
 
 
 # ---- the rules ---------------------------------------------------------------------------------------------------
@@ -74,7 +74,7 @@ def won(history: History, objective: Spec) -> Remark | None:
     right = _lately(history, "rival_accuracy")
     if right is None or right < WON:
         return None
-    text = f"The rival has won: {right:.0%} of its judgements are right, and what it dislikes tells the model little."
+    text = f"{right:.0%} of its judgements are right, and what it dislikes tells the model little."
     if not _of_rows(objective):
         return Remark("problem", "The rival has won", text, f"{_heavier(objective)}.", "the rival has won")
     ways = [_flag(objective, "r1", 10.0, least=1.0), _flag(objective, "pace", 0.25)]
@@ -89,7 +89,7 @@ def lost(history: History, objective: Spec) -> Remark | None:
     right = _lately(history, "rival_accuracy")
     if right is None or right > LOST:
         return None
-    text = f"The rival has lost: only {right:.0%} of its judgements are right, less than by chance. The model runs ahead of it."
+    text = f"Only {right:.0%} of its judgements are right, less than by chance. The model runs ahead of it."
     ways = [_flag(objective, "pace", 4.0), _flag(objective, "r1", 0.1)]
     return Remark("problem", "The rival has lost", text, _advice("Let it learn faster", ways), "the rival has lost")
 
@@ -100,7 +100,7 @@ def blind(history: History, objective: Spec) -> Remark | None:
     if spread is None or not _is_blind(history, objective):
         return None
     text = (
-        f"The rival sees nothing: its loss is that of chance, though rows of the model lie {spread:.2g} times as far apart as "
+        f"Its loss is that of chance, though rows of the model lie {spread:.2g} times as far apart as "
         "rows of the data do."
     )
     ways = [_flag(objective, "r1", 0.1), _flag(objective, "r2", 0.1), _flag(objective, "pace", 4.0)]
@@ -120,9 +120,7 @@ def collapsed(history: History, objective: Spec) -> Remark | None:
     spread = _lately(history, "spread")
     if spread is None or spread >= ALIKE or _rising(_present(history, "spread")) or _is_blind(history, objective):
         return None
-    text = (
-        f"Mode collapse: rows of the model lie {spread:.0%} as far apart as rows of the data do, and do not spread out."
-    )
+    text = f"Rows of the model lie {spread:.0%} as far apart as rows of the data do, and do not spread out."
     ways = _calmer(objective)
     flag, now = _place(objective, "loss")
     if now == "non-saturating":
@@ -138,7 +136,7 @@ def swinging(history: History, objective: Spec) -> Remark | None:
     if len(later) < 2 * LASTING or max(later) < SWING * min(later) or _monotone(later):
         return None
     text = (
-        f"The contest swings: in the second half of training rows of the model lay between {min(later):.2g} and {max(later):.2g} "
+        f"In the second half of training rows of the model lay between {min(later):.2g} and {max(later):.2g} "
         "times as far apart as rows of the data."
     )
     right = _lately(history, "rival_accuracy")
@@ -151,7 +149,7 @@ def far_off(history: History, objective: Spec) -> Remark | None:
     spread = _lately(history, "spread")
     if spread is None or spread <= FAR:
         return None
-    text = f"The model has left the data: its rows lie {spread:.2g} times as far apart as rows of the data do."
+    text = f"Its rows lie {spread:.2g} times as far apart as rows of the data do."
     ways = [_flag(objective, "pace", 4.0), SLOWER]
     return Remark(
         "problem", "The model has left the data", text, _advice("Bring it back", ways), "the model has left the data"
@@ -167,7 +165,7 @@ def diverging(history: History, objective: Spec) -> Remark | None:
         first = statistics.median(norms[:LASTING])
         times = now / max(first, 1e-12)
         if times > EXPLODED:
-            text = f"The contest diverges: the {whose}'s gradient is {times:,.0f} times that of the first epochs."
+            text = f"The {whose}'s gradient is {times:,.0f} times that of the first epochs."
             ways = [
                 SLOWER,
                 _flag(objective, "r1", 10.0, least=1.0),
@@ -182,7 +180,7 @@ def standing(history: History, objective: Spec) -> Remark | None:
     told, losses = history.get("rival_accuracy"), list(history.get("loss") or ())
     if not told or len(losses) < 2 or not all(_finite(v) is None for v in losses[-2:]) or not any(map(_finite, losses)):
         return None
-    text = "Both stand still: every step of the last two epochs had a loss far above those before, and was left out."
+    text = "Every step of the last two epochs had a loss far above those before, and was left out."
     ways = [SLOWER, "let no step be left out (--spike 0)"]
     return Remark("problem", "Both stand still", text, _advice("Start anew", ways), "training stood still")
 

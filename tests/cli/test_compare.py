@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -176,6 +177,50 @@ def test_refusals_before_anything_is_trained(
     assert not Path("d").exists()
 
 
+def test_pictures_too_few_to_be_compared_with_are_not_trained_on(tmp_path: Path, lambent: Run) -> None:
+    np.save(tmp_path / "few.npy", np.random.default_rng(0).integers(0, 256, (10, 8, 8), dtype=np.uint8))
+    told = lambent("compare", tmp_path / "few.npy", "--models=vae", "--epochs=1", *TINY, "--out", tmp_path / "d")
+    assert told.status == 3
+    assert "training pictures are too few to be compared with; 20 at least" in told.complaint
+    assert not list((tmp_path / "d").glob("vae-*"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("metrics.json", "{"), ("metrics.json", None), ("model.safetensors", "{")]
+)
+def test_a_damaged_run_is_named_with_the_way_out(
+    done: Path, tmp_path: Path, lambent: Run, name: str, content: str | None
+) -> None:
+    folder = tmp_path / "d"
+    shutil.copytree(done, folder)
+    path = folder / "vae-1" / name
+    path.unlink()
+    if content is not None:
+        path.write_text(content)
+    told = lambent("compare", "--resume", folder)
+    assert told.status == 4
+    assert (
+        f"delete the folder {folder / 'vae-1'}, and train that model again: lambent compare --resume" in told.complaint
+    )
+
+
+def test_labels_that_the_encoder_is_told_are_not_probed(plenty: Path, tmp_path: Path, lambent: Run) -> None:
+    told = lambent(
+        "compare",
+        plenty,
+        "--models=vae",
+        "--condition=label",
+        "--epochs=1",
+        "--seeds=1",
+        *TINY,
+        "--out",
+        tmp_path / "d",
+    )
+    assert told.status == 0, told.err
+    probe = json.loads((tmp_path / "d" / "compare.json").read_text("utf-8"))["models"][0]["numbers"]["probe"]
+    assert probe == {"value": None, "why": "the encoder is told the labels, as a condition"}
+
+
 def test_a_comparison_is_not_written_over(done: Path, plenty: Path, lambent: Run) -> None:
     told = lambent("compare", plenty, "--epochs=1", "--out", done)
     assert told.status == 2
@@ -195,7 +240,7 @@ def test_the_face_in_python_takes_arrays(tmp_path: Path, plenty: Path) -> None:
     assert [entry.name for entry in found.entries] == ["mine"]
     number = found["mine"].numbers["probe"]
     assert number.known
-    assert found.facts["Budget"] == "1 epochs each"
+    assert found.facts["Budget"] == "1 epoch each"
     with pytest.raises(UsageError, match=r"holds compare\.yaml already"):
         package.compare(x, tmp_path / "d", y, epochs=1)
     with pytest.raises(UsageError, match="a path or a data set brings its own"):

@@ -109,6 +109,10 @@ def test_G5_tags(refuses: Refuses, tag: str) -> None:
     [
         ("laten: {size: 3}", "laten: no such section; did you mean 'latent'?"),
         ("latent: {type: Flatt}", "latent: the name of a Latent is expected"),
+        (
+            "objective: {type: Gann}",
+            "objective: the name of an Objective is expected, and 'Gann' is none; did you mean 'Gan'?",
+        ),
         ("latent: {prior: {type: Vamp, componets: 3}}", "did you mean 'components'?"),
         ("latent: {prior: {components: 3}}", "latent.prior.components: Standard has no field"),
         ("fit: {epoch: 3}", "fit.epoch: no such setting; did you mean 'epochs'?"),

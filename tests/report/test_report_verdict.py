@@ -197,6 +197,27 @@ def test_short_run() -> None:
     assert titled(run(), "very short") is None
 
 
+def test_a_short_run_of_a_gan_has_no_curve_to_judge() -> None:
+    for epochs, said in ((3, True), (8, False)):
+        history: dict[str, Column] = {"loss": [1.0] * epochs, "rival_loss": [0.7] * epochs}
+        gan = Findings("a run", history=history, objective={"type": "Gan"})
+        assert (titled(gan, "very short") is not None) == said
+
+
+def test_a_loss_with_a_rival_in_it_does_not_say_whether_a_model_learned() -> None:
+    """The rival's part rises as the rival learns, and the KL is not asked for: what rows cost is what counts."""
+    history: dict[str, Column] = {
+        "elbo": [-21.7, -22.8, -22.4],
+        "reconstruction": [21.3, 21.2, 21.1],
+        "loss": [28.4, 30.2, 29.6],
+        "rival_loss": [0.69, 0.66, 0.68],
+    }
+    aae = Findings("a run", history=history, objective={"type": "Aae"})
+    assert titled(aae, "not trained") is None
+    worse = history | {"reconstruction": [21.3, 21.8, 21.6]}
+    assert titled(Findings("a run", history=worse, objective={"type": "Aae"}), "not trained") is not None
+
+
 def test_instability() -> None:
     values: Column = [-100.0] * 10
     values[4] = math.nan

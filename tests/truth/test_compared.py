@@ -162,6 +162,34 @@ def test_faults_are_told_beside_the_best() -> None:
     assert told[-1].text == "poor took 30 s, full 10 s, by a budget of 3 epochs each."
 
 
+def test_no_model_is_named_for_samples_that_are_nothing_like_the_data() -> None:
+    """Fréchet distances of noise differ, too: the best of them is no advice."""
+    entries = [
+        entry("a", coverage=Number(0.04, 0.01), frechet=Number(122.0, 1.0), error=Number(0.1, 0.001)),
+        entry("b", coverage=Number(0.01, 0.01), frechet=Number(139.0, 1.0), error=Number(0.2, 0.001)),
+    ]
+    far, near = ({"holdout": {"coverage": Number(share, 0.02)}} for share in (0.52, 0.15))
+    assert [one.measure for one in uses(entries, far)] == ["error"]
+    titles = [remark.title for remark in verdict(entries, uses(entries, far), "2 epochs each", far)]
+    assert titles == [
+        "If it is to be one model: a",
+        "Not the best at anything: b",
+        "No model's samples look like the data",
+    ]
+    assert [one.measure for one in uses(entries, near)] == ["frechet", "coverage", "error"]
+    titles = [remark.title for remark in verdict(entries, uses(entries, near), "2 epochs each", near)]
+    assert titles[-1] == "b leaves kinds of pictures out"
+
+
+def test_what_was_refused_for_all_seeds_is_told_once() -> None:
+    lost = Entry("gan", None, {}, {}, {0: "no gradient", 1: "no gradient", 2: "the loss was not finite"})
+    told = [(remark.title, remark.text) for remark in verdict([lost], [], "3 epochs each")]
+    assert told == [
+        ("gan, seeds 0, 1: not trained", "no gradient"),
+        ("gan, seed 2: not trained", "the loss was not finite"),
+    ]
+
+
 def test_a_model_with_a_network_of_its_own_is_named() -> None:
     small, large = ({"network": {"type": "Mlp", "width": width}} for width in (8, 16))
     entries = [Entry(name, ABLE, {}, {0: {}}, spec=spec) for name, spec in (("a", small), ("b", large), ("c", small))]

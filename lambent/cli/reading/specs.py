@@ -51,7 +51,8 @@ def _chosen(kind: type[Part], tree: Tree, default: Spec | None, path: str) -> ty
     known = registered(kind)
     if not isinstance(name, str) or name not in known:
         found = "is missing" if name is None else f"{str(name)[:60]!r} is none"
-        raise UsageError(f"{path}: the name of a {kind.__name__} is expected, and {found}; {nearest(str(name), known)}")
+        which = f"{'an' if kind.__name__[0] in 'AEIO' else 'a'} {kind.__name__}"
+        raise UsageError(f"{path}: the name of {which} is expected, and {found}; {nearest(str(name), known)}")
     return known[str(name)]
 
 

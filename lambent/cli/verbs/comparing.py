@@ -27,6 +27,7 @@ from lambent.fitted import Fitted, load
 from lambent.progress import Add, counting
 from lambent.report import Findings
 from lambent.report import write as write_report
+from lambent.report.numerals import count
 from lambent.tasks.compare.candidate import Candidate, Odd
 from lambent.tasks.compare.comparing import Failures, compared
 from lambent.tasks.compare.comparison import Comparison
@@ -56,7 +57,7 @@ class Budget:
     @property
     def words(self) -> str:
         """For a reader."""
-        return f"{self.epochs:,} epochs each" if self.minutes is None else f"{self.minutes:g} minutes each"
+        return f"{count(self.epochs or 0, 'epoch')} each" if self.minutes is None else f"{self.minutes:g} minutes each"
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ class Comparing:
             plan.check()
         first = next(iter(plans.values()))
         rows = larger.load_rows(first.rows, first.modality, first.fit["validation"], self.folder, self.voice)
+        self._enough(rows)
         other = None if self.odd is None else without(rows, self.odd, self.folder / WITHOUT)
         epochs = None if self.budget.minutes is not None else self.budget.epochs or usual(first, rows)
         refused = self._recipes(plans, rows, epochs, other)
@@ -104,6 +106,11 @@ class Comparing:
         )
         write_text(self.folder / CONFIG, head + strict.dumped({"lambent": 1, "compare": found}))
         return found
+
+    def _enough(self, rows: Splits) -> None:
+        """Refuse pictures that are too few before models are trained on them."""
+        if isinstance(rows.train.modality, Image):
+            _refuse_few(len(rows.train))
 
     def _recipes(self, plans: dict[str, Plan], rows: Splits, epochs: int | None, other: Tree | None) -> dict[str, str]:
         """Write the recipe of each model; by name, why one cannot be trained on these rows."""
@@ -172,7 +179,7 @@ class Comparing:
     def _candidates(self, done: list[Trained], tree: Tree, add: Add) -> Iterator[Candidate]:
         for one in done:
             fitted = self._loaded(one)
-            metrics = json.loads((one.folder / run_folder.METRICS).read_text("utf-8"))["metrics"]
+            metrics = self._metrics(one)
             train, test = self._rows(fitted, one.folder)
             without = self._odd(one.name) if tree["odd"] is not None and one.seed == 0 else None
             told = {} if tree["odd"] is None else {"unfound": "measured of seed 0, and only where that was trained"}
@@ -182,7 +189,25 @@ class Comparing:
     def _loaded(self, one: Trained) -> Fitted:
         from lambent.training.precision import device_of
 
-        return load(one.folder / run_folder.MODEL, device_of(self.device))
+        try:
+            return load(one.folder / run_folder.MODEL, device_of(self.device))
+        except ArtifactError as error:
+            raise self._damaged(one, str(error)) from None
+
+    def _metrics(self, one: Trained) -> Mapping[str, Any]:
+        path = one.folder / run_folder.METRICS
+        try:
+            found = json.loads(path.read_text("utf-8"))["metrics"]
+        except (OSError, ValueError, KeyError, TypeError):
+            found = None
+        if not isinstance(found, dict):
+            raise self._damaged(one, f"{path} is missing or damaged")
+        return found
+
+    def _damaged(self, one: Trained, what: str) -> ArtifactError:
+        return ArtifactError(
+            f"{what}; delete the folder {one.folder}, and train that model again: {resuming(self.folder)}"
+        )
 
     def _rows(self, fitted: Fitted, folder: Path, most: int = PROBED) -> tuple[Encoded, Encoded]:
         assert fitted.modality is not None
@@ -207,8 +232,7 @@ class Comparing:
             return Ground(None, None, tree["samples"])
         train, test = self._rows(fitted, one.folder, MOST_REAL)
         real, unseen = (np.asarray(fitted.modality.pictures(rows.x)) for rows in (train, test))
-        if len(real) < LEAST:
-            raise DataError(f"{len(real)} training pictures are too few to be compared with; {LEAST} at least")
+        _refuse_few(len(real))
         space = space_of(tree["features"], self.folder, real, train.labels, self.voice)
         return Ground(Yardstick(real, space, 0), unseen if len(unseen) >= LEAST else None, tree["samples"])
 
@@ -239,6 +263,11 @@ class Comparing:
         write_text(self.folder / NUMBERS, json.dumps(plain(dict(whole)), indent=2, ensure_ascii=False) + "\n")
         findings = Findings(str(whole["title"]), created=run_folder.now(), versions=versions())
         write_report(findings, self.folder / PAGE, comparison_sections(found), alone=True)
+
+
+def _refuse_few(pictures: int) -> None:
+    if pictures < LEAST:
+        raise DataError(f"{pictures} training pictures are too few to be compared with; {LEAST} at least")
 
 
 def kept(folder: Path) -> Tree:

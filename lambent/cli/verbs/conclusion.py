@@ -11,7 +11,7 @@ from lambent.cli.voice import Voice, plain
 from lambent.data import Encoded
 from lambent.fitted import Fitted
 from lambent.report import Remark, summary, verdict
-from lambent.report.numerals import show, show_seconds, show_with_error
+from lambent.report.numerals import count, show, show_seconds, show_with_error
 from lambent.report.run.findings import Findings
 from lambent.tasks.evaluate import Evaluation
 
@@ -43,8 +43,9 @@ def conclusion(folder: Path, found: Evaluation, findings: Findings, fitted: Fitt
         return
     provenance = fitted.provenance
     spent = f"{show(provenance['parameters'])} parameters, {show_seconds(provenance['seconds'])} of training"
-    voice.say(f"{findings.name}: {spent}; on {found.rows:,} test rows:")
-    voice.table(("metric", "value", "", "unit", "meaning"), metric_rows(found), right=(1,))
+    voice.say(f"{findings.name}: {spent}" + (f"; on {count(found.rows, 'test row')}:" if metrics else ""))
+    if metrics:
+        voice.table(("metric", "value", "", "unit", "meaning"), metric_rows(found), right=(1,))
     _say_verdict(remarks, voice)
     run = shlex.quote(str(folder))
     suffix = "png" if findings.pictures is not None else "csv"

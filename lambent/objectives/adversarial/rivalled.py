@@ -153,7 +153,8 @@ class Rivalled(Objective):
         if not whole.likelihood.forgeable:
             return (
                 f"{name} teaches a model by a rival's gradient at the rows it makes, and {likelihood} makes rows that have none: "
-                "use the Gaussian or, of bytes, the DiscretizedLogistics likelihood, or the Elbo objective"
+                "use the DiscretizedLogistics likelihood for pictures (levels=2 where they are black and white), the Gaussian "
+                "for rows of numbers alone, or the Elbo objective"
             )
         if whole.gaps:
             return f"{name} shows a rival whole rows, and with gaps=True they are not: use the Elbo objective, or fill the gaps"

@@ -154,7 +154,12 @@ def _fell(findings: Findings, found: Curves) -> str | None:
         or trend(present).change > 0
     ):
         return None
-    losses = [v for v in findings.series("loss") if v is not None]
+    if (
+        last(findings.series("rival_loss")) is not None
+    ):  # the part of the loss that a rival makes rises and falls with it
+        losses = [v for v in findings.series("reconstruction") if v is not None]
+    else:
+        losses = [v for v in findings.series("loss") if v is not None]
     if len(losses) > 1 and losses[-1] < losses[0]:
         return None  # what it was trained for got better
     return f"The training {found.name} ended {show(fall, 3)} nats below that of the first epoch ({show(present[0])})."

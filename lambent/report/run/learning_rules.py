@@ -151,11 +151,14 @@ def under_training(findings: Findings) -> Remark | None:
     found = curves(findings)
     side, column = ("validation", found.held) if last(found.held) is not None else ("training", found.train)
     values, name = [v for v in column if v is not None], f"{side} {found.name}"
+    epochs = len(values)
+    if not values and last(findings.series("rival_loss")) is not None:
+        epochs = findings.epochs
+    if 0 < epochs < SHORT:
+        text = f"{count(epochs, 'epoch')}: too few to see a trend."
+        return Remark("notice", "A very short run", text, "Train for at least ten epochs before you judge the model.")
     if not values:
         return None
-    if len(values) < SHORT:
-        text = f"{count(len(values), 'epoch')}: too few to see a trend."
-        return Remark("notice", "A very short run", text, "Train for at least ten epochs before you judge the model.")
     size, moved, train = size_of(findings, values[-1]), trend(values), _trend_of_training(found)
     steep = train is not None and train.gain > max(2 * IMPROVING * size, noise(found.train))
     if stale := _stale(found, steep):

@@ -32,8 +32,9 @@ def compared(
             originals = pictures_of(one.fitted, one.test.x[shown_rows(one.test)])
     names = dict.fromkeys([*models, *failed])
     entries = [models.get(name, _Model()).entry(name, dict(failed.get(name, {}))) for name in names]
-    found = uses(entries)
-    return Comparison(entries, _beside(ground), facts, found, verdict(entries, found, budget), originals)
+    beside = _beside(ground)
+    found = uses(entries, beside)
+    return Comparison(entries, beside, facts, found, verdict(entries, found, budget, beside), originals)
 
 
 @dataclass

@@ -1,16 +1,17 @@
 """The verdict of a comparison in plain words: for this data, use … when …, each with the numbers that say so."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import hypot
 
-from lambent.tasks.compare.comparison import MEASURES, Entry, Number, Use
+from lambent.tasks.compare.comparison import MEASURES, Entry, Number, Numbers, Use
 from lambent.tasks.samples.sections import written
 from lambent.tasks.sections import Remark
 
 APART = 2.0  # standard errors of a difference beyond which it is no chance
 LEAN = 0.55  # share of samples nearer to training pictures than to unseen ones
 MISSING = 0.5  # of the best model's coverage, or precision
+FAR = 0.25  # of the coverage that real pictures reach, below which no samples look like the data
 UNEVEN = 1.25  # times the time of the quickest
 
 
@@ -34,6 +35,9 @@ PURPOSES = (
     Purpose("pictures are to change evenly on the way from one to another", "straightness"),
     Purpose("odd rows are to be found", "auroc", 0.01),
 )
+
+
+OF_SAMPLES = ("frechet", "coverage", "sharpness")  # purposes that ask for samples like the data
 
 
 def use(entries: Sequence[Entry], purpose: Purpose) -> Use | None:
@@ -69,13 +73,27 @@ def behind(purpose: Purpose, number: Number, best: Number) -> bool:
     return worse > max(APART * hypot(number.error or 0.0, best.error or 0.0), purpose.least * scale)
 
 
-def uses(entries: Sequence[Entry]) -> list[Use]:
-    """Every purpose for which two models at least have a number, with those that serve it best."""
+def uses(entries: Sequence[Entry], beside: Mapping[str, Numbers] | None = None) -> list[Use]:
+    """Every purpose for which two models at least have a number, with those that serve it best.
+
+    beside: numbers of real pictures, by the same yardstick. Where no model comes near them, none is named for its samples.
+    """
     trained = [entry for entry in entries if entry.by_seed]
-    found = [one for purpose in PURPOSES if (one := use(trained, purpose)) is not None]
+    far = far_from_data(trained, beside or {}) is not None
+    asked = [purpose for purpose in PURPOSES if not (far and purpose.measure in OF_SAMPLES)]
+    found = [one for purpose in asked if (one := use(trained, purpose)) is not None]
     if any(one.measure == "bits_per_dim" for one in found):  # which is the bound in other units
         found = [one for one in found if one.measure != "bound"]
     return found
+
+
+def far_from_data(entries: Sequence[Entry], beside: Mapping[str, Numbers]) -> tuple[float, float] | None:
+    """The best coverage of any model and that of real pictures, where the first is a small part of the second."""
+    real = (beside.get("holdout") or beside.get("copies") or {}).get("coverage")
+    own = [float(n.value or 0.0) for e in entries if (n := e.numbers.get("coverage")) is not None and n.known]
+    if not own or real is None or not real.known or max(own) >= FAR * float(real.value or 0.0):
+        return None
+    return max(own), float(real.value or 0.0)
 
 
 def sentence(one: Use) -> str:
@@ -88,13 +106,26 @@ def sentence(one: Use) -> str:
     return f"For this data, use {' or '.join(names)} when {one.when} ({in_sentence(one.measure)} {told_}{beside})."
 
 
-def verdict(entries: Sequence[Entry], found: Sequence[Use], budget: str) -> list[Remark]:
-    """The one model for all, and what is wrong with any: each with its numbers."""
+def verdict(
+    entries: Sequence[Entry], found: Sequence[Use], budget: str, beside: Mapping[str, Numbers] | None = None
+) -> list[Remark]:
+    """The one model for all, and what is wrong with any: each with its numbers. beside: numbers of real pictures."""
     trained = [entry for entry in entries if entry.by_seed]
+    far = far_from_data(trained, beside or {})
+    faults = _faults(trained) if far is None else _none_like_data(*far)
     return [
-        *_failed(entries), *_overall(trained, found), *_idle(trained, found), *_faults(trained), *_unlike(trained),
+        *_failed(entries), *_overall(trained, found), *_idle(trained, found), *faults, *_unlike(trained),
         *_uneven(trained, budget),
     ]  # fmt: skip
+
+
+def _none_like_data(best: float, real: float) -> list[Remark]:
+    text = (
+        f"{best:.0%} of the real pictures have a sample of the best model near them; {real:.0%} have a real one that was not "
+        "trained on. So no model is named for its samples, and what else is measured may change, too."
+    )
+    advice = "Train for longer (--epochs, --minutes), on more pictures, or with a larger network."
+    return [Remark("problem", "No model's samples look like the data", text, advice)]
 
 
 def _idle(entries: Sequence[Entry], found: Sequence[Use]) -> list[Remark]:
@@ -167,11 +198,13 @@ def _cure(entry: Entry) -> str:
 
 
 def _failed(entries: Sequence[Entry]) -> list[Remark]:
-    return [
-        Remark("problem", f"{entry.name}, seed {seed}: not trained", text)
-        for entry in entries
-        for seed, text in entry.failed.items()
-    ]
+    found = []
+    for entry in entries:
+        for text in dict.fromkeys(entry.failed.values()):
+            seeds = [str(seed) for seed, own in entry.failed.items() if own == text]
+            whose = f"seed{'s' if len(seeds) > 1 else ''} {', '.join(seeds)}"
+            found.append(Remark("problem", f"{entry.name}, {whose}: not trained", text))
+    return found
 
 
 def _unlike(entries: Sequence[Entry]) -> list[Remark]:

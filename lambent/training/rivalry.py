@@ -224,11 +224,15 @@ def _rising(values: list[float]) -> bool:
 
 
 def _place(objective: Spec, name: str, path: str = "--objective") -> tuple[str, Any]:
-    """The flag that sets a field of the objective, or of the one that it is built around, and its value; None without one."""
-    if name in objective:
-        return f"{path}.{name}", objective[name]
+    """The flag that sets a field of the objective, or of the one that it is built around, and its value; None without one.
+
+    A rival that the history tells of has a pace of its own; what is built around one without, such as `Invariant` with a rival
+    whose answers are no contest about rows, is passed by.
+    """
     inner = objective.get("of")
-    return _place(inner, name, f"{path}.of") if isinstance(inner, dict) else ("", None)
+    if isinstance(inner, dict) and (name not in objective or "pace" not in objective):
+        return _place(inner, name, f"{path}.of")
+    return (f"{path}.{name}", objective[name]) if name in objective else ("", None)
 
 
 def _monotone(values: list[float]) -> bool:

@@ -12,7 +12,7 @@ from lambent.model.latents import Flat
 from lambent.model.likelihoods import Gaussian
 from lambent.model.networks import Mlp
 from lambent.model.posteriors import Absent
-from lambent.objectives import Aae, Adversarial, Elbo, Factor, Gan, VaeGan, Wae
+from lambent.objectives import Aae, Adversarial, Elbo, Factor, Gan, Invariant, VaeGan, Wae
 from lambent.report import Findings, verdict
 from lambent.training.fitting import fit
 from lambent.training.rivalry import RULES, Watch, remarks
@@ -186,3 +186,11 @@ def test_a_contest_that_goes_well_is_left_alone() -> None:
 
 def test_no_rival_no_word() -> None:
     assert contested(Elbo(), epochs=2)[1] == []
+
+
+def test_the_rival_of_rows_is_set_where_it_stands_though_what_is_around_it_has_a_field_of_that_name() -> None:
+    around = Invariant(r1=0.1, of=VaeGan(r1=1.0)).spec()
+    advice = remarks(history(rival_accuracy=level(0.985)), around)[0].advice
+    assert "--objective.of.r1 10, now 1; or --objective.of.pace 0.25, now 1" in advice
+    inside = Adversarial(r1=1.0, of=Invariant(r1=0.1)).spec()
+    assert "--objective.r1 10, now 1;" in remarks(history(rival_accuracy=level(0.985)), inside)[0].advice

@@ -64,10 +64,11 @@ class Conditioned(Styles):
 
     def _refuse_guess(self, condition: Condition) -> None:
         """Refuse rows that do not tell their style where a model cannot say which is the likeliest."""
-        bounded = self.fitted.model.latent.density and self.fitted.model.likelihood.normalized
-        if bounded and isinstance(condition, Category):
+        latent, likelihood = self.fitted.model.latent, self.fitted.model.likelihood
+        if latent.density and likelihood.normalized and isinstance(condition, Category):
             return
-        why = f"and this model ({self.fitted.model.latent.inference}) has no bound to guess it by"
+        part = type(likelihood).__name__ if not likelihood.normalized else latent.inference
+        why = f"and this model ({part}) has no bound to guess it by"
         raise UsageError(f"these rows do not tell their own {condition.name}, {why}: say what it is (--from, own=…)")
 
     def _under(self, context: Tensor, name: str, levels: list[str]) -> Tensor:

@@ -25,6 +25,7 @@ from sample_sets import SETS
 from sheet import SHOWN, save_sheet
 
 from lambent import Fitted, LatentModel, Objective, evaluate, fit, fit_prior
+from lambent.cli.verbs.affording import unlearned
 from lambent.data.kinds.modality import Encoded
 from lambent.data.splitting import take
 from lambent.metrics.samples import space
@@ -141,7 +142,8 @@ class Trial:
             "seed": self.args.seed, "device": self.args.device, "batch": cure.batch, "learning_rate": 2e-3,
             "schedule": "cosine", "warmup": 0.02, "average": 0.99,
         }  # fmt: skip
-        history = fit(LatentModel.from_spec(spec), Objective.from_spec(cure.objective), self.few, epochs=2, **how)
+        timed = LatentModel.from_spec(unlearned(spec))
+        history = fit(timed, Objective.from_spec(cure.objective), self.few, epochs=2, **how)
         epochs = self._affordable(history["seconds"], self.args.minutes)
         model, began = LatentModel.from_spec(spec), time.perf_counter()
         fit(model, Objective.from_spec(cure.objective), self.train, epochs=epochs, **how)

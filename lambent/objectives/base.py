@@ -158,8 +158,8 @@ class Objective(Part):
         name, latent, given = type(self).__name__, whole.latent, whole.latent.inference
         if self.needs_context and not whole.context:
             return (
-                f"{name} is about the context of a model, and this one with a {latent.origin} prior has none: give the column to "
-                "be independent of as condition, such as condition=label"
+                f"{name} is about the context of a model, and this one has none: give the column to be independent of as "
+                "condition, such as condition=label (--condition label)"
             )
         if latent.discrete and not self.discrete:
             return (

@@ -91,5 +91,5 @@ def styles_of(fitted: Fitted) -> Styles:
         raise UsageError("this model's context has no names: decode its codes under another, reconstruct(under=…)")
     raise UsageError(
         "this model knows no styles: train one under a label of style (--condition label), or with a code of style beside "
-        "those of content (--latent Styled)"
+        "those of content (--latent Styled --condition label)"
     )

@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lambent import Flat, Gaussian, LatentModel, Mlp
+from lambent.cli.verbs.affording import unlearned
 from lambent.fitted import load
+from lambent.model.likelihoods import Perceptual
 from lambent.tasks.restyle import restyle
 
 Run = Callable[..., Any]
@@ -153,3 +156,24 @@ def test_photographs_are_restyled_whole(lambent: Run, tmp_path: Path) -> None:
     assert len(files) == 8
     for file in files:
         assert pixels(file).shape == pixels(tmp_path / "photos" / file.relative_to(tmp_path / "new")).shape
+
+
+def test_a_code_of_style_that_nothing_shares_is_told(
+    lambent: Run, pictures: Path, small: tuple[str, ...], tmp_path: Path
+) -> None:
+    words = ("train", pictures, "--latent=Styled", "--latent.style=2", "--network=Mlp", "--epochs=1", *small)
+    done = lambent(*words, "--out", tmp_path / "alone")
+    assert done.status == 0, done.err
+    assert "nothing says which rows are of one style" in done.err
+    assert "(--condition label)" in done.err
+
+
+def test_a_trial_of_a_few_rows_leaves_no_features_to_share(tmp_path: Path) -> None:
+    file = tmp_path / "features.safetensors"
+    model = LatentModel(Flat(2), Perceptual(features=str(file), steps=5), Mlp(8, 1))
+    likelihood = unlearned(model.spec())["likelihood"]
+    assert (likelihood["features"], likelihood["steps"]) == ("", 0)
+    file.write_bytes(b"")
+    assert unlearned(model.spec()) == model.spec()
+    plain = LatentModel(Flat(2), Gaussian(), Mlp(8, 1)).spec()
+    assert unlearned(plain) == plain

@@ -198,3 +198,11 @@ def test_a_contest_that_goes_well_is_left_alone() -> None:
 
 def test_no_rival_no_word() -> None:
     assert contested(Elbo(), epochs=2)[1] == []
+
+
+def test_the_rival_of_rows_is_set_where_it_stands_though_what_is_around_it_has_a_field_of_that_name() -> None:
+    around = Invariant(r1=0.1, of=VaeGan(r1=1.0)).spec()
+    advice = remarks(history(rival_accuracy=level(0.985)), around)[0].advice
+    assert "--objective.of.r1 10, now 1; or --objective.of.pace 0.25, now 1" in advice
+    inside = Adversarial(r1=1.0, of=Invariant(r1=0.1)).spec()
+    assert "--objective.r1 10, now 1;" in remarks(history(rival_accuracy=level(0.985)), inside)[0].advice

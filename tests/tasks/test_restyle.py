@@ -15,6 +15,7 @@ from lambent.data import load
 from lambent.errors import DataError, UsageError
 from lambent.metrics.samples.space import Space
 from lambent.model.latents import Grid, Styled
+from lambent.model.likelihoods import Perceptual
 from lambent.model.trace import mean
 from lambent.tasks import explore
 from lambent.tasks.judge_style import StyleJudge, judge_style
@@ -342,3 +343,9 @@ def test_a_restyling_model_beats_doing_nothing(trained: Fitted) -> None:
     gained = found.gained("restyled", "partners")
     assert gained is not None
     assert gained > 0.7
+
+
+def test_the_part_that_has_no_bound_to_guess_a_style_by_is_named(trained: Fitted) -> None:
+    model = LatentModel(Flat(2), Perceptual(steps=0), Mlp(8, 1), context=2).setup((3, 8, 8)).eval()
+    with pytest.raises(UsageError, match=r"their own label, and this model \(Perceptual\) has no bound"):
+        restyle(Fitted(model, trained.modality), bars(2, 1)[0], to="paper")

@@ -172,6 +172,11 @@ class _Start(Quiet):
                 f"{count:,} rows are few: the weights that are best on the validation rows are kept, and training stops after "
                 f"{waited:,} epochs without better ones (--patience 0: to the end)"
             )
+        if run.model.latent.grouped and not run.model.context:
+            self.voice.note(
+                "nothing says which rows are of one style, so that none share a code of style: name their label as condition "
+                "(--condition label)"
+            )
         if self.plan.preset is not None and not self.resume:
             same = flags_of(self.plan.chosen, self._tree())
             self.voice.step(f"--preset {self.plan.preset} says the same on this machine as: {same}")

@@ -47,7 +47,7 @@ def restyle(arguments: Sequence[str]) -> int:
     _tell_guess(made, voice)
     files = _written(folder, fitted, encoded, made)
     voice.result({"out": str(folder), "files": [str(each) for each in files], "own": made.own, "guessed": made.guessed})
-    voice.say(f"{folder}: {len(files):,} pictures, and {SHEET} with originals above them")
+    voice.say(f"{folder}: {len(files):,} picture{'s' * (len(files) != 1)}, and {SHEET} with originals above them")
     return 0
 
 
@@ -219,5 +219,5 @@ def _whole(options: Namespace, folder: Path, voice: Voice) -> int:
         picture = tiles.picture(made.x)
         files.append(output.write_picture(folder / name, picture, fitted.modality.white if fitted.modality else 255))
     voice.result({"out": str(folder), "files": [str(each) for each in files], "tile": tiles.tile})
-    voice.say(f"{folder}: {len(files):,} photographs")
+    voice.say(f"{folder}: {len(files):,} photograph{'s' * (len(files) != 1)}")
     return 0

@@ -89,7 +89,7 @@ class Conditioned(Styles):
     def shown(self, now: Tensor, exemplars: Any, seed: int) -> Tensor:
         raise UsageError(
             f"this model knows its styles by name ({self._listed()}), and takes none from pictures: name one, or train with a "
-            "code of style (--latent Styled)"
+            "code of style (--latent Styled --condition label)"
         )
 
     def content(self, codes: list[Tensor]) -> list[Tensor]:

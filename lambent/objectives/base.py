@@ -157,9 +157,11 @@ class Objective(Part):
             return None
         name, latent, given = type(self).__name__, whole.latent, whole.latent.inference
         if self.needs_context and not whole.context:
+            prior = getattr(latent, "prior", None)
+            other = "" if prior is None or prior.conditioned else f" under another prior than {latent.origin}"
             return (
                 f"{name} is about the context of a model, and this one has none: give the column to be independent of as "
-                "condition, such as condition=label (--condition label)"
+                f"condition{other}, such as condition=label (--condition label)"
             )
         if latent.discrete and not self.discrete:
             return (
@@ -201,6 +203,11 @@ def unencoded(objective: Objective, whole: Part) -> str | None:
         return None
     latent = whole.latent
     name, given, other = type(objective).__name__, latent.inference, type(latent).__name__
+    if latent.grouped and not objective.encodes:
+        return (
+            f"{name} teaches no encoder, and {other} with the {given} posterior takes the style from rows: use the Flat latent, "
+            "or the VaeGan objective, which trains both"
+        )
     if latent.encodes and not objective.encodes:
         return (
             f"{name} teaches no encoder, and a {other} with a {given} posterior has one: use the Absent posterior, or the VaeGan "

@@ -115,7 +115,7 @@ REFUSED = {
     ("Mixture", "InfoVae"): "use the Standard or Flow prior",
     ("Vamp", "InfoVae"): "use the Standard or Flow prior",
     **{
-        (likelihood, rivalled): "use the Gaussian or"
+        (likelihood, rivalled): "use the DiscretizedLogistics likelihood"
         for likelihood in (
             "Bernoulli",
             "Categorical",
@@ -130,6 +130,8 @@ REFUSED = {
         )
         for rivalled in ("Gan", "Adversarial", "VaeGan")
     },
+    ("Styled", "Absent"): "use Diagonal",
+    ("Styled", "Gan"): "use Diagonal|use the Flat latent",
     ("Codebook", "Gan"): "use the Elbo objective",
     **{
         (posterior, "Gan"): "use the Absent posterior"
@@ -138,6 +140,7 @@ REFUSED = {
     **{
         ("Absent", objective): "use the Diagonal posterior"
         for objective in (
+            "Aae",
             "Adversarial",
             "BetaTc",
             "Ciwae",
@@ -145,6 +148,7 @@ REFUSED = {
             "Elbo",
             "Factor",
             "InfoVae",
+            "Invariant",
             "Iwae",
             "Lagging",
             "Miwae",

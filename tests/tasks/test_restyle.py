@@ -347,5 +347,8 @@ def test_a_restyling_model_beats_doing_nothing(trained: Fitted) -> None:
 
 def test_the_part_that_has_no_bound_to_guess_a_style_by_is_named(trained: Fitted) -> None:
     model = LatentModel(Flat(2), Perceptual(steps=0), Mlp(8, 1), context=2).setup((3, 8, 8)).eval()
-    with pytest.raises(UsageError, match=r"their own label, and this model \(Perceptual\) has no bound"):
+    with pytest.raises(
+        UsageError,
+        match=r"Perceptual is a distance .* so the label of these rows, which they do not tell, cannot be guessed",
+    ):
         restyle(Fitted(model, trained.modality), bars(2, 1)[0], to="paper")

@@ -84,6 +84,14 @@ def scalar(text: str) -> Any:
     return text
 
 
+def _paired(text: str) -> str:
+    """Text with characters that JSON escapes as two surrogates, which YAML reads as they stand, put together."""
+    try:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16")
+    except UnicodeDecodeError:  # half of a pair
+        return text
+
+
 class _Folder:
     """Folds a stream of YAML events into one value."""
 
@@ -118,7 +126,7 @@ class _Folder:
 
     def scalar(self, line: int, event: "ScalarEvent") -> Any:
         if not event.implicit[0]:  # quoted
-            return event.value
+            return _paired(event.value)
         try:
             return scalar(event.value)
         except ValueError as error:

@@ -184,7 +184,8 @@ class Styled(Latent):
         if self.content.grouped or self.content.discrete:
             return f"Styled joins a style of numbers to a content of numbers, and {name} is no such: use Flat, Ladder or Grid"
         if not self.encodes:
-            return f"Styled takes the style from pictures, and a {self.inference} posterior reads none: use Diagonal"
+            given = self.inference
+            return f"Styled takes the style from rows, and the {given} posterior, as a Gan has it, reads none: use Diagonal"
         if reason := self.content.refusal(whole):
             return f"of the content of Styled: {reason}"
         return super().refusal(whole)

@@ -20,6 +20,7 @@ class Prior(Part):
 
     discrete: ClassVar[bool] = False  # over entries of a codebook, by number: see `setup` and `forward`
     learned: ClassVar[bool] = True
+    conditioned: ClassVar[bool] = True  # it serves a model with a context
     # Where its codes lie: in all of space, or on the unit sphere; None where the posterior's do.
     support: ClassVar[Literal["space", "sphere"] | None] = "space"
     reparameterized: ClassVar[bool] = True  # False: a draw carries no gradient of some of its weights

@@ -102,6 +102,7 @@ class Vamp(Prior):
         return HELD * self.components
 
     reparameterized = False
+    conditioned = False
 
     def setup(self, shape: Shape, examples: Tensor, context: int = 0) -> None:
         picked = examples[torch.randint(len(examples), (self.components,))].float()

@@ -134,7 +134,7 @@ class Located(Guessed):
         return np.asarray(np.rint(value).astype(np.int64))
 
     def _between(self, each: Rough, share: Rough, rough: Rough) -> Rough:
-        """The quantile of a mixture, between those of its components: by Newton's steps in log odds, or halving where they lead out."""
+        """The quantile of a mixture, between those of its components: by Newton's steps in log odds, or halving."""
         middle, _, inverse, weights = rough
         low, high = each.min(0), each.max(0)
         value: Rough = (weights * each).sum(0)

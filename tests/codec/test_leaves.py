@@ -115,6 +115,12 @@ def test_locations_and_scales_beyond_all_bounds_are_valid() -> None:
             assert (frequency >= 1).all()
             assert (start + frequency <= WHOLE).all()
         assert (symbols.below(symbols.low, every) == 0).all()
+        for share in (1, 7, 13, 20):  # no product has passed what 64 bits hold
+            between = symbols.low + (symbols.high - symbols.low) * share // 21
+            assert (symbols.intervals(between)[1] >= 1).all()
+            left = symbols.location[0] >> 13 < between - 100
+            steep = symbols.inverse[0] == 1 << 32
+            assert (symbols.below(between, every)[left & steep & (between > symbols.low)] > WHOLE - (1 << 16) - 1).all()
         assert (symbols.below(symbols.high + 1, every) == WHOLE).all()
         drawn = symbols.pop(stack := Stack(5))
         symbols.push(stack, drawn)

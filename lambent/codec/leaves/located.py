@@ -10,7 +10,7 @@ from lambent.codec.stack import PRECISION, WHOLE, Numbers
 from lambent.codec.symbols import Guessed, Where
 
 POINT = 13  # bits of a location, in steps: middles between two are exact
-FARTHEST = 1 << 17  # steps from the range beyond which a location makes no difference
+FARTHEST = 1 << 15  # steps from the range beyond which a location makes no difference; products stay below 2^62
 PLACE = 16  # bits of a place within a cell of a table
 FAR = POINT + INVERSE - FINE.bit_length() + 1 - PLACE  # bits of a standardized number beyond those
 SHARE = 20  # bits of the weight of a component

@@ -123,5 +123,5 @@ def told(model: LatentModel) -> str:
 
 if __name__ == "__main__":
     torch.set_num_threads(int(sys.argv[1]))
-    print(json.dumps({name: told(exact(model_of(name))) for name in sys.argv[2:] or MODELS}))
-    print(torch.backends.cpu.get_cpu_capability(), file=sys.stderr)
+    sys.stdout.write(json.dumps({name: told(exact(model_of(name))) for name in sys.argv[2:] or MODELS}) + "\n")
+    sys.stderr.write(torch.backends.cpu.get_cpu_capability() + "\n")

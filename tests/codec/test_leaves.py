@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.special import log_expit, log_softmax
 from scipy.stats import norm
 
-from lambent.codec.leaves import EDGE, STEP, Codes, coder
+from lambent.codec.leaves import STEP, Codes, coder
 from lambent.codec.leaves.families import LOGISTIC, NORMAL, inverse
 from lambent.codec.leaves.finite import finite, ordered, shares, two
 from lambent.codec.leaves.located import Located
@@ -21,6 +21,7 @@ from lambent.distributions import DiagonalNormal, FullNormal, StandardNormal, sh
 from lambent.errors import UsageError
 
 UNIT = 1 << 12
+EDGE = 64 << STEP
 
 
 def whole(x: np.ndarray) -> Numbers:
@@ -43,7 +44,8 @@ def mixed(rng: np.random.Generator, count: int, wild: float = 1.0) -> Located:
 
 
 def codes(rng: np.random.Generator, count: int, wild: float = 1.0) -> Codes:
-    return Codes(whole(rng.normal(0, wild, count)), whole(rng.normal(-1, wild, count)), window=bool(rng.random() < 0.5))
+    location, log_scale = whole(rng.normal(0, wild, count)), whole(rng.normal(-1, wild, count))
+    return Codes(location, log_scale, bool(rng.random() < 0.5), rng.integers(0, STEP + 1, count))
 
 
 def posterior(rng: np.random.Generator, count: int, wild: float = 1.0) -> Located:
@@ -209,6 +211,9 @@ def test_a_posterior_reaches_six_deviations_and_a_prior_all_codes() -> None:
         prior = Codes(zeros + location, zeros + log_scale, window=False)
         prior.push(stack := Stack(16), everywhere)
         assert (prior.pop(stack) == everywhere).all()
+        assert stack.is_empty
+        drawn = prior.pop(stack)
+        prior.push(stack, drawn)
         assert stack.is_empty
 
 

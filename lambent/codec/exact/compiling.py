@@ -184,15 +184,17 @@ def _conv(module: nn.Conv2d, bits: int) -> nn.Module:
             f"{module} has no exact form, which coding needs: use one group, no dilation and noughts around"
         )
     weight, padding = module.weight, (int(module.padding[0]), int(module.padding[1]))
+    if 2 * module.out_channels <= module.in_channels and module.stride == (1, 1) and module.kernel_size != (1, 1):
+        return layers.ExactNarrowing(_named(module), weight, module.bias, padding, bits)
     return layers.ExactConv(_named(module), weight, module.bias, _pair(module.stride), padding, bits)
 
 
 @exact_form.register
 def _transposed(module: nn.ConvTranspose2d, bits: int) -> nn.Module:
-    if module.groups != 1 or module.dilation != (1, 1) or isinstance(module.padding, str):
-        raise UsageError(f"{module} has no exact form, which coding needs: use one group and no dilation")
-    pairs = (_pair(module.stride), _pair(module.padding), _pair(module.output_padding))
-    return layers.ExactTransposed(_named(module), module.weight, module.bias, *pairs, bits)
+    if module.groups != 1 or module.dilation != (1, 1) or module.output_padding != (0, 0):
+        raise UsageError(f"{module} has no exact form, which coding needs: use one group, no dilation and no output_padding")
+    stride, padding = _pair(module.stride), _pair(module.padding)
+    return layers.ExactTransposed(_named(module), module.weight, module.bias, stride, padding, bits)
 
 
 @exact_form.register

@@ -46,8 +46,8 @@ WEIGHTED: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "conv to few channels": (nn.Conv2d(9, 2, 3, padding=1), (3, 9, 7, 5)),
     "conv to few channels of a few places": (nn.Conv2d(9, 2, (3, 5), padding=(2, 1)), (3, 9, 2, 3)),
     "conv to few channels of one column": (nn.Conv2d(9, 2, 3, padding=1), (3, 9, 4, 1)),
-    "conv in many pieces": (nn.Conv2d(9, 8, 3, padding=1), (2, 9, 40, 50)),
-    "conv in pieces of some rows": (nn.Conv2d(9, 8, 3, padding=1), (71, 9, 8, 8)),
+    "conv in many pieces": (nn.Conv2d(9, 8, 3, padding=1), (2, 9, 60, 80)),
+    "conv in pieces of some rows": (nn.Conv2d(9, 8, 3, padding=1), (71, 9, 8, 9)),
     "conv to few channels in pieces": (nn.Conv2d(9, 2, 3, padding=1), (71, 9, 12, 8)),
 }
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lambent.cli.png import sixteen_bits
+from lambent.data.writers.png import sixteen_bits
 from lambent.data.kinds.depth import spread
 from lambent.data.readers.framing import plain
 from lambent.data.readers.series import objects, typed

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image as Pil
 
 from lambent.cli import output
-from lambent.cli.png import sixteen_bits
+from lambent.data.writers.png import sixteen_bits
 from lambent.data.kinds.image import Image
 from lambent.data.readers import pictures, samples
 

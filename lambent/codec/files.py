@@ -52,13 +52,14 @@ class Made:
     """What became of the data: the archive as it is now, and what was met on the way.
 
     taken: bytes of what was compressed now, as it lay. unmodelled: bytes that the same takes without a model, where that was
-    measured. coded: bytes of this time's blocks. items: of this time. failed: blocks that did not decode to what they were made
+    measured. model: bytes of the model packed, inside or measured. coded: bytes of this time's blocks. items: of this time. failed: blocks that did not decode to what they were made
     of, and are stored. notices: what was left out, by name.
     """
 
     archive: Described
     taken: int = 0
     unmodelled: int = 0
+    model: int = 0
     coded: int = 0
     items: int = 0
     failed: int = 0
@@ -69,7 +70,7 @@ class Made:
         """How many such items earn back the bytes of the model inside; None where no number of them does."""
         if not self.items or self.unmodelled <= self.coded:
             return None
-        return self.archive.model * self.items / (self.unmodelled - self.coded)
+        return self.model * self.items / (self.unmodelled - self.coded)
 
 
 def compress(fitted: Fitted, source: Any, path: Path, options: Options, device: str | torch.device = "cpu") -> Made:
@@ -92,9 +93,10 @@ def compress(fitted: Fitted, source: Any, path: Path, options: Options, device: 
     }
     first = _continued(path, header, content) if options.append else 0
     coding = Coding(codec, content, options, Made(Described()))
-    inside = packed(own, lookup.BITS) if options.model and not options.append else None
+    inside = packed(own, lookup.BITS) if (options.model and not options.append) or options.measure else None
+    coding.made.model = len(inside or b"")
     with ExitStack() as stack:
-        writer = stack.enter_context(Writer(path, header, inside, append=options.append))
+        writer = stack.enter_context(Writer(path, header, inside if options.model else None, append=options.append))
         add = stack.enter_context(counting(f"compressing {content.noun}", max(content.total, 1)))
         numbered = enumerate(content.pieces(), first)
         for block, piece in in_order(lambda given: coding.block(*given), numbered, options.threads):
@@ -159,7 +161,7 @@ class Coding:
         if piece.rows is None:
             return None
         try:
-            self.codec.admit(piece.rows)
+            self.codec.likelihood.check(piece.rows)
         except DataError:  # beyond what the likelihood knows
             return None
         found = self.codec.encode(piece.rows, seed)

@@ -185,7 +185,8 @@ def is_arrays(path: Path) -> bool:
 
 
 def opened(path: Path, fitted: Fitted, rows: int) -> Arrays:
-    """The arrays of a .npy, .npz or IDX file; of an .npz all of them, whichever the model can tell."""
+    """The arrays of a .npy, .npz or IDX file; of an .npz all of them, whichever the model can tell, or the one that is named."""
+    path, wanted = arrays.divided(path)
     if not arrays.is_array_file(path):
         array = idx.read_idx(path)
         return Arrays({"": array}, {"": (array.dtype.newbyteorder(">"), False)}, "idx", fitted, rows)
@@ -197,10 +198,14 @@ def opened(path: Path, fitted: Fitted, rows: int) -> Arrays:
     with files.unchanged(path), arrays.explained(path), zipfile.ZipFile(path) as archive:
         for info in archive.infolist():
             key = info.filename.removesuffix(".npy")
+            if wanted not in (None, key):
+                continue
             with arrays.member(archive, info, path) as (stream, where):
                 found = arrays.heading(stream, info.file_size, where)
             stored[key] = (found.dtype, found.fortran)
             held[key] = arrays.read(f"{path}:{key}").array
+    if not held:
+        raise DataError(f"{path}: holds no array {wanted!r}")
     return Arrays(held, stored, "npz", fitted, rows)
 
 

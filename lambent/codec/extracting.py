@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-
 from lambent.codec.archive import Reader, Salvage
 from lambent.codec.content import arrays
 from lambent.codec.content.pictures import into
@@ -129,7 +128,9 @@ def _beside(out: Path) -> Iterator[Path]:
             os.rename(temporary, out)
     except OSError as error:
         place = error.filename or out
-        raise MachineError(f"cannot write {place}: {explained(error)}. Nothing was changed; choose another place") from error
+        raise MachineError(
+            f"cannot write {place}: {explained(error)}. Nothing was changed; choose another place"
+        ) from error
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -145,6 +146,8 @@ def _moved(temporary: Path, out: Path) -> None:
             if not place.resolve().is_relative_to(home):
                 raise UsageError(f"--out {out}: {place} leads out of the folder; choose an empty one")
         elif place.is_dir():
-            raise UsageError(f"--out {out}: {place} is a folder, where a file of the archive should stand; choose an empty one")
+            raise UsageError(
+                f"--out {out}: {place} is a folder, where a file of the archive should stand; choose an empty one"
+            )
         else:
             os.replace(path, place)

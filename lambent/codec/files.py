@@ -2,7 +2,6 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,11 +13,10 @@ from lambent.codec import lookup
 from lambent.codec.archive import Block, Writer, layout
 from lambent.codec.archive.folding import QUICK, folded
 from lambent.codec.content import arrays, pictures
-from lambent.codec.content.base import Content, Part, Piece, Side
+from lambent.codec.content.base import Content, Piece, Side
 from lambent.codec.content.planes import Planes
 from lambent.codec.described import Described, described, sides
 from lambent.codec.exact import NUMERICS
-from lambent.codec.opening import KINDS
 from lambent.codec.pack import packed
 from lambent.codec.rows import RowCodec, in_order
 from lambent.data.kinds.image import Image
@@ -28,7 +26,9 @@ from lambent.part import elements
 from lambent.progress import counting
 
 WORTH = 1.5  # times a coded block that a quick fold of the same reaches where the best one is certain to be longer, too
-NUMBERS = 1 << 22  # of a block's rows, about: a heading of 100 bytes and what the first row borrows are then below 0.1 %
+NUMBERS = (
+    1 << 22
+)  # of a block's rows, about: a heading of 100 bytes and what the first row borrows are then below 0.1 %
 FEWEST = 64  # rows of a block, however large
 
 
@@ -65,6 +65,13 @@ class Made:
     failed: int = 0
     notices: Counter[str] = field(default_factory=Counter)
 
+    def add(self, piece: Piece, written: int, unmodelled: int) -> None:
+        """Take a block into account."""
+        self.taken += piece.taken
+        self.items += piece.items
+        self.coded += written
+        self.unmodelled += unmodelled
+
     @property
     def pays_from(self) -> float | None:
         """How many such items earn back the bytes of the model inside; None where no number of them does."""
@@ -92,15 +99,16 @@ def compress(fitted: Fitted, source: Any, path: Path, options: Options, device: 
         "content": content.facts(),
     }
     first = _continued(path, header, content) if options.append else 0
-    coding = Coding(codec, content, options, Made(Described()))
+    coding = Coding(own, codec, content, options, Made(Described()))
     inside = packed(own, lookup.BITS) if (options.model and not options.append) or options.measure else None
     coding.made.model = len(inside or b"")
     with ExitStack() as stack:
         writer = stack.enter_context(Writer(path, header, inside if options.model else None, append=options.append))
         add = stack.enter_context(counting(f"compressing {content.noun}", max(content.total, 1)))
         numbered = enumerate(content.pieces(), first)
-        for block, piece in in_order(lambda given: coding.block(*given), numbered, options.threads):
-            coding.made.coded += writer.add(block)
+        for block, piece, plain in in_order(lambda given: coding.block(*given), numbered, options.threads):
+            written = writer.add(block)
+            coding.made.add(piece, written, plain + written - len(block.payload))
             add(piece.items)
     coding.made.archive = described(path)
     coding.made.notices.update(content.notices)
@@ -113,7 +121,7 @@ def content_of(source: Any, fitted: Fitted) -> Content:
     if not isinstance(source, (str, Path)):
         return arrays.of_memory(source, fitted, rows)
     path = Path(source)
-    if not path.is_dir() and (":" in path.name and arrays.is_keyed(path) or arrays.is_arrays(path)):
+    if not path.is_dir() and ((":" in path.name and arrays.is_keyed(path)) or arrays.is_arrays(path)):
         return arrays.opened(path, fitted, rows)
     if not path.exists():
         raise DataError(f"{path}: there is no such file or folder")
@@ -129,9 +137,13 @@ def _continued(path: Path, header: dict[str, Any], content: Content) -> int:
         raise UsageError(f"{path}: there is no archive to append to; leave --append out")
     held = described(path)
     if held.header.get("model") != header["model"]:
-        raise UsageError(f"{path}: was made with the model {held.header['model'][:12]}, and this is {header['model'][:12]}: name the same run")
+        raise UsageError(
+            f"{path}: was made with the model {held.header['model'][:12]}, and this is {header['model'][:12]}: name the same run"
+        )
     if held.header != header:
-        raise UsageError(f"{path}: holds {held.header['kind']} of another form: compress these into an archive of their own")
+        raise UsageError(
+            f"{path}: holds {held.header['kind']} of another form: compress these into an archive of their own"
+        )
     content.follow(sides(path))
     return held.coded_blocks + held.stored_blocks
 
@@ -140,28 +152,28 @@ def _continued(path: Path, header: dict[str, Any], content: Content) -> int:
 class Coding:
     """Pieces into blocks; several at a time."""
 
+    fitted: Fitted
     codec: RowCodec
     content: Content
     options: Options
     made: Made
 
-    def block(self, number: int, piece: Piece) -> tuple[Block, Piece]:
-        """A piece as a block: coded where that decodes to the same and is the shorter, else as it is."""
-        self.made.taken += piece.taken
-        self.made.items += piece.items
+    def block(self, number: int, piece: Piece) -> tuple[Block, Piece, int]:
+        """A piece as a block: coded where that decodes to the same and is the shorter, else as it is.
+
+        With it the piece, and the bytes that it takes as it is, 0 where nobody asks.
+        """
         coded = self._coded(number, piece)
         block = _plain(piece) if coded is None else shorter(coded, piece)
-        if self.options.measure:
-            stored = block if not block.is_coded else _plain(piece)
-            self.made.unmodelled += len(stored.payload)
-        return block, piece
+        stored = block if not block.is_coded or not self.options.measure else _plain(piece)
+        return block, piece, len(stored.payload) if self.options.measure else 0
 
     def _coded(self, seed: int, piece: Piece) -> Block | None:
         """None where no model tells the piece, or where it does not come back to the bit."""
         if piece.rows is None:
             return None
         try:
-            self.codec.likelihood.check(piece.rows)
+            self.fitted.model.likelihood.check(piece.rows)
         except DataError:  # beyond what the likelihood knows
             return None
         found = self.codec.encode(piece.rows, seed)

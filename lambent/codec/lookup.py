@@ -14,6 +14,7 @@ from torch import Tensor
 from lambent.data.catalog.cache import cache_folder
 from lambent.disk import strict_json
 from lambent.disk.modelfile import MODEL
+from lambent.disk.tensorfile import as_bytes
 from lambent.disk.whole import write_text
 from lambent.errors import ArtifactError, LambentError
 from lambent.fitted import Fitted, load
@@ -27,9 +28,8 @@ def rounded(fitted: Fitted, bits: int = BITS) -> Fitted:
     """The same model with weights that are multiples of 2^-bits: what an archive is coded by, whether it carries them or not."""
     model = copy.deepcopy(fitted.model)
     with torch.no_grad():
-        for tensor in model.state_dict().values():
-            if tensor.dtype.is_floating_point:
-                tensor.copy_(_whole(tensor, bits) * 2.0**-bits)
+        for weight in model.parameters():
+            weight.copy_(_whole(weight, bits) * 2.0**-bits)
     return Fitted(model, fitted.modality)
 
 
@@ -38,14 +38,15 @@ def _whole(tensor: Tensor, bits: int) -> Tensor:
 
 
 def identity(fitted: Fitted, bits: int = BITS) -> str:
-    """SHA-256 of a model: of the description of its parts, and of its weights as multiples of 2^-bits."""
+    """SHA-256 of a model: of the description of its parts, of its weights as multiples of 2^-bits, and of its buffers."""
     model = fitted.model
     said = {"model": model.spec(), "event": list(model.event_shape), "bits": bits}
     found = hashlib.sha256(json.dumps(said, sort_keys=True, separators=(",", ":")).encode())
+    weights = {name for name, _ in model.named_parameters()}
     for name, tensor in sorted(model.state_dict().items()):
-        whole = _whole(tensor, bits) if tensor.dtype.is_floating_point else tensor.detach().cpu()
         found.update(f"\n{name} {list(tensor.shape)}\n".encode())
-        found.update(whole.long().numpy().astype("<i8").tobytes())
+        held = _whole(tensor, bits).long() if name in weights else tensor
+        found.update(as_bytes(held))
     return found.hexdigest()
 
 
@@ -117,5 +118,7 @@ def checked(given: Fitted, wanted: str, name: str, bits: int = BITS) -> Fitted:
     """The model that was given, if it is the one that the archive was made with; `ArtifactError` if not."""
     own = identity(given, bits)
     if own != wanted:
-        raise ArtifactError(f"the archive was made with the model {wanted[:12]}, and {name} holds {own[:12]}: name the right run")
+        raise ArtifactError(
+            f"the archive was made with the model {wanted[:12]}, and {name} holds {own[:12]}: name the right run"
+        )
     return given

@@ -43,7 +43,9 @@ class Opened:
     def __post_init__(self) -> None:
         header = self.archive.header
         if header["kind"] not in KINDS:
-            raise ArtifactError(f"the archive holds {header['kind']!r}, which this version does not know: update lambent")
+            raise ArtifactError(
+                f"the archive holds {header['kind']!r}, which this version does not know: update lambent"
+            )
         if header["numerics"] != NUMERICS:
             raise ArtifactError(
                 f"the archive was made by the rules of arithmetic {header['numerics']}, and this version has {NUMERICS}: "
@@ -78,7 +80,11 @@ class Opened:
     def restored(self, put: Put) -> Restored:
         """What the blocks are put into."""
         header = self.archive.header
-        return RestoredArrays(header["content"]) if header["kind"] == "arrays" else RestoredPictures(header["content"], put)
+        return (
+            RestoredArrays(header["content"])
+            if header["kind"] == "arrays"
+            else RestoredPictures(header["content"], put)
+        )
 
     def all_into(self, restored: Restored) -> Any:
         """Every block, in order, each held against the digest of what was put in; what came back."""

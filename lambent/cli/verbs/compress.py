@@ -60,10 +60,14 @@ def _for_compress() -> Parser:
         "--with-model", action="store_true",
         help="put the model into the archive, too, so that nothing else is needed to decompress it; default: it is named by hash",
     )  # fmt: skip
-    parser.add_argument("--no-verify", action="store_true", help="write blocks without decoding them first: twice as fast")
+    parser.add_argument(
+        "--no-verify", action="store_true", help="write blocks without decoding them first: twice as fast"
+    )
     group = parser.add_argument_group("training first")
     group.add_argument("--train", action="store_true", help="train a model on the data, and keep it for the next ones")
-    group.add_argument("--run", metavar="RUN", type=filled("--run"), help="the folder it is kept in; default: runs/NAME")
+    group.add_argument(
+        "--run", metavar="RUN", type=filled("--run"), help="the folder it is kept in; default: runs/NAME"
+    )
     group.add_argument("--preset", choices=PRESETS, help="its size, as of lambent train; default: small for pictures")
     group.add_argument("--minutes", type=positive, metavar="M", help="train for so many")
     group.add_argument("--epochs", type=whole("--epochs", 1, 10**6), help="train for so many epochs")
@@ -74,9 +78,13 @@ def _for_compress() -> Parser:
 def _settled(options: Namespace, flags: Tree) -> None:
     """Tell RUN DATA from DATA --train, and refuse what cannot be asked together."""
     if not options.train:
-        given = [f"--{name}" for name in flags] + [f"--{name}" for name in OF_TRAINING if getattr(options, name) is not None]
+        given = [f"--{name}" for name in flags] + [
+            f"--{name}" for name in OF_TRAINING if getattr(options, name) is not None
+        ]
         if given:
-            raise UsageError(f"{options.model} is trained already, so {', '.join(given)} can change nothing: add --train, or leave it out")
+            raise UsageError(
+                f"{options.model} is trained already, so {', '.join(given)} can change nothing: add --train, or leave it out"
+            )
         if options.data is None:
             name = shlex.quote(options.model)
             raise UsageError(f"which run, which data? lambent compress RUN {name}, or lambent compress {name} --train")
@@ -168,7 +176,9 @@ def _tell(made: "Made", path: Path, options: Namespace, voice: Voice) -> None:
     share = f", {made.coded / made.taken:.1%} of the {made.taken:,} bytes that they took" if made.taken else ""
     bits = f"; {held.bits:.3f} bits for each number that the model told" if held.bits is not None else ""
     inside = f"; {held.model:,} bytes of it the model" if held.model else ""
-    voice.say(f"{path}: {made.items:,} {noun} in {made.coded:,} bytes{share}{bits}; the archive has {held.bytes:,}{inside}")
+    voice.say(
+        f"{path}: {made.items:,} {noun} in {made.coded:,} bytes{share}{bits}; the archive has {held.bytes:,}{inside}"
+    )
     if options.train:
         _tell_whether_it_pays(made, pays, noun, options, voice)
 
@@ -195,7 +205,9 @@ def _tell_notices(made: "Made", kind: str, voice: Voice) -> None:
 def _tell_whether_it_pays(made: "Made", pays: float | None, noun: str, options: Namespace, voice: Voice) -> None:
     voice.say(f"the model is kept for the next: lambent compress {shlex.quote(options.model)} DATA -o FILE{SUFFIX}")
     if pays is None:
-        voice.say(f"it does not pay here: without a model these {noun} take {made.unmodelled:,} bytes, with it {made.coded:,}")
+        voice.say(
+            f"it does not pay here: without a model these {noun} take {made.unmodelled:,} bytes, with it {made.coded:,}"
+        )
         return
     saved = (made.unmodelled - made.coded) / made.items
     voice.say(
@@ -247,9 +259,13 @@ def _for_decompress() -> Parser:
         "where it was seen last",
     )  # fmt: skip
     parser.add_argument(
-        "--salvage", action="store_true", help="of a damaged archive, all that is intact; the status is 4 if something is lost"
+        "--salvage",
+        action="store_true",
+        help="of a damaged archive, all that is intact; the status is 4 if something is lost",
     )
-    parser.add_argument("--force", action="store_true", help="write into a folder that holds files, or replace the file")
+    parser.add_argument(
+        "--force", action="store_true", help="write into a folder that holds files, or replace the file"
+    )
     return common(parser, machine=True)
 
 
@@ -259,7 +275,9 @@ def facts(path: Path) -> tuple[list[tuple[str, str]], dict[str, Any]]:
 
     held = described(path)
     header, noun = held.header, "files" if held.header["kind"] == "pictures" else "rows"
-    inside = f"inside, {held.model:,} bytes" if held.model else "not inside: looked for by its hash, or named with --model"
+    inside = (
+        f"inside, {held.model:,} bytes" if held.model else "not inside: looked for by its hash, or named with --model"
+    )
     told = [
         ("file", f"{path} ({held.bytes:,} bytes, an archive of {header['kind']})"),
         ("holds", f"{held.items:,} {noun}, {held.content:,} bytes"),

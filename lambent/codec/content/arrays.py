@@ -67,7 +67,14 @@ class Arrays(Content):
     kind = "arrays"
     noun = "rows"
 
-    def __init__(self, held: Mapping[str, Array], stored: Mapping[str, tuple[np.dtype, bool]], form: str, fitted: Fitted, rows: int):
+    def __init__(
+        self,
+        held: Mapping[str, Array],
+        stored: Mapping[str, tuple[np.dtype, bool]],
+        form: str,
+        fitted: Fitted,
+        rows: int,
+    ):
         """held: arrays by name, in this machine's byte order; stored: of each its type in the file, and whether in Fortran's order."""
         self.form, self.per_block = form, rows
         self.planes = Planes.of(fitted) if len(fitted.model.event_shape) == 3 else None
@@ -213,7 +220,9 @@ def of_memory(array: Any, fitted: Fitted, rows: int) -> Arrays:
     """An array in memory, or what NumPy makes one of."""
     found = np.asarray(array)
     if not found.ndim or found.dtype.hasobject:
-        raise DataError(f"a {type(array).__name__} holds no rows; give an array, a file of one, or a folder of pictures")
+        raise DataError(
+            f"a {type(array).__name__} holds no rows; give an array, a file of one, or a folder of pictures"
+        )
     native = np.asarray(found, found.dtype.newbyteorder("="))
     return Arrays({"": native}, {"": (found.dtype, False)}, "array", fitted, rows)
 
@@ -223,7 +232,9 @@ def check_out(path: Path, form: str) -> None:
     suffix = path.suffix.lower()
     wanted = {"npy": ".npy", "array": ".npy", "npz": ".npz"}.get(form)
     if wanted is not None and suffix != wanted:
-        raise UsageError(f"--out {path}: the archive holds what was in a {wanted} file; give it a name that ends in {wanted}")
+        raise UsageError(
+            f"--out {path}: the archive holds what was in a {wanted} file; give it a name that ends in {wanted}"
+        )
     if wanted is None and suffix in (".npy", ".npz"):
         raise UsageError(f"--out {path}: the archive holds what was in an IDX file; give it another suffix")
 

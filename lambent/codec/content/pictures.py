@@ -155,9 +155,13 @@ class RestoredPictures(Restored):
                 break
             path = names.harmless(name)
             if form is None:
-                self._give(path if path not in self.taken else names.ending_in(path, path.suffix, self.taken), None, held)
+                self._give(
+                    path if path not in self.taken else names.ending_in(path, path.suffix, self.taken), None, held
+                )
             else:
-                levels = np.frombuffer(held, "<u2" if form.deep else np.uint8).reshape(form.kept, form.height, form.width)
+                levels = np.frombuffer(held, "<u2" if form.deep else np.uint8).reshape(
+                    form.kept, form.height, form.width
+                )
                 self._give(names.ending_in(path, ".png", self.taken), form, levels)
         if place != len(raw):
             raise ArtifactError(f"block {index} holds {len(raw):,} bytes, and describes files of {place:,}")

@@ -12,7 +12,18 @@ from lambent.data.readers import pictures
 from lambent.data.writers.png import sixteen_bits
 from lambent.errors import ArtifactError, DataError
 
-MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16", "I;16B", "I;16L")  # of Pillow, whose samples come back as they are
+MODES = (
+    "1",
+    "L",
+    "LA",
+    "P",
+    "RGB",
+    "RGBA",
+    "I",
+    "I;16",
+    "I;16B",
+    "I;16L",
+)  # of Pillow, whose samples come back as they are
 PALETTES = ("P",)
 LONGEST = 1 << 20  # pixels of a side
 MOST_PIXELS = pictures.LIMIT_PIXELS

@@ -127,7 +127,9 @@ def told(values: Array, unit: str, planes: Planes) -> Array | None:
     white = planes.white
     if unit == "ones":
         only = bool(((values == 0) | (values == 1)).all())
-        return (values != 0).astype(np.uint8) * np.uint8(255) if only and (planes.binary or values.dtype == bool) else None
+        return (
+            (values != 0).astype(np.uint8) * np.uint8(255) if only and (planes.binary or values.dtype == bool) else None
+        )
     if not values.size or values.dtype == bool or values.dtype.kind not in "iuf":
         return None if values.size else np.zeros(values.shape, np.uint8)
     scaled = values.astype(np.float64) * white if unit == "fractions" else values

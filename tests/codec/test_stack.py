@@ -1,4 +1,4 @@
-"""The stack: push and pop are inverse to each other in either order, and what is pushed costs its information."""
+"""The stack: push and pop are inverse to each other, whatever the lanes, and what is pushed costs its information."""
 
 import numpy as np
 import pytest

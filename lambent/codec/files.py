@@ -16,7 +16,7 @@ from lambent.codec.content import arrays, pictures
 from lambent.codec.content.base import Content, Piece, Side
 from lambent.codec.content.planes import Planes
 from lambent.codec.described import Described, described, sides
-from lambent.codec.exact import NUMERICS
+from lambent.codec.exact.dyadic import NUMERICS
 from lambent.codec.pack import packed
 from lambent.codec.rows import RowCodec, in_order
 from lambent.data.kinds.image import Image

@@ -13,7 +13,7 @@ from lambent.codec.content.arrays import RestoredArrays
 from lambent.codec.content.base import Restored, Side
 from lambent.codec.content.pictures import Put, RestoredPictures
 from lambent.codec.described import side_of
-from lambent.codec.exact import NUMERICS
+from lambent.codec.exact.dyadic import NUMERICS
 from lambent.codec.pace import Pace
 from lambent.codec.pack import unpacked
 from lambent.codec.rows import Coded, RowCodec, in_order

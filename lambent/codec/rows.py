@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lambent.codec.exact import STEP, exact, probe
-from lambent.codec.leaves import coder, emission, top
+from lambent.codec.exact.compiling import exact, probe
+from lambent.codec.leaves import STEP, coder, emission, top
 from lambent.codec.pace import Batch, Pace
 from lambent.codec.stack import Numbers, Stack
 from lambent.errors import ArtifactError
@@ -95,13 +95,13 @@ class RowCodec:
         count = max(1, round(rows * self.numbers / BLOCK))
         return [slice(rows * i // count, rows * (i + 1) // count) for i in range(count)]
 
-    def encode_each(self, blocks: Iterable[Tensor], threads: int = 1) -> Iterator[Coded]:
+    def encodein_order(self, blocks: Iterable[Tensor], threads: int = 1) -> Iterator[Coded]:
         """Blocks of rows, in order, so many at a time."""
-        return _each(self.encode, blocks, threads)
+        return in_order(self.encode, blocks, threads)
 
-    def decode_each(self, blocks: Iterable[Coded], threads: int = 1) -> Iterator[Tensor]:
+    def decodein_order(self, blocks: Iterable[Coded], threads: int = 1) -> Iterator[Tensor]:
         """The inverse of `encode_each`."""
-        return _each(self.decode, blocks, threads)
+        return in_order(self.decode, blocks, threads)
 
     # ---- one batch -----------------------------------------------------------------------------------------------
 
@@ -162,7 +162,7 @@ def from_stack(stack: Stack, numbers: list[Numbers], device: torch.device) -> Dr
     return draw
 
 
-def _each(work: Callable[[Given], Made], given: Iterable[Given], threads: int) -> Iterator[Made]:
+def in_order(work: Callable[[Given], Made], given: Iterable[Given], threads: int) -> Iterator[Made]:
     """work of each, in order; of those ahead no more are begun than there are threads."""
     if threads == 1:
         yield from map(work, given)

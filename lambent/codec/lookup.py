@@ -50,11 +50,11 @@ def identity(fitted: Fitted, bits: int = BITS) -> str:
     return found.hexdigest()
 
 
-def remembered(fitted: Fitted, path: Path) -> None:
-    """Note where a model lies that something was compressed by, in the user's cache; where that cannot be, nothing is noted."""
+def remembered(name: str, path: Path) -> None:
+    """Note in the user's cache where the model of that hash lies; where that cannot be, nothing is noted."""
     with contextlib.suppress(OSError, LambentError):
         known = _known()
-        name, place = identity(fitted), str(path.resolve())
+        place = str(path.resolve())
         known.pop(name, None)
         kept = dict(list(known.items())[-MOST_KNOWN + 1 :]) | {name: place}
         write_text(_registry(), json.dumps(kept, indent=1))

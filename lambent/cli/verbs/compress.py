@@ -63,6 +63,10 @@ def _for_compress() -> Parser:
     parser.add_argument(
         "--no-verify", action="store_true", help="write blocks without decoding them first: twice as fast"
     )
+    parser.add_argument(
+        "--weight-bits", type=whole("--weight-bits", 4, 24), metavar="N",
+        help="bits behind the point that are kept of a weight; default: 10 where the model travels inside, else 16",
+    )  # fmt: skip
     group = parser.add_argument_group("training first")
     group.add_argument("--train", action="store_true", help="train a model on the data, and keep it for the next ones")
     group.add_argument(
@@ -139,9 +143,16 @@ def _compressed(options: Namespace, path: Path, voice: Voice) -> int:
     from lambent.training.precision import device_of
 
     fitted, file = _loaded(options.model)
-    how = Options(options.with_model, not options.no_verify, options.append, options.train, _at_once(options.threads))
+    how = Options(
+        options.with_model,
+        not options.no_verify,
+        options.append,
+        options.train,
+        _at_once(options.threads),
+        options.weight_bits,
+    )
     made = compress(fitted, options.data, path, how, device_of(options.device))
-    lookup.remembered(fitted, file)
+    lookup.remembered(made.archive.header["model"], file)
     _tell(made, path, options, voice)
     return 0
 

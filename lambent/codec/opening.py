@@ -117,6 +117,8 @@ class Opened:
         pace = side.get("pace")
         if not isinstance(pace, list) or len(pace) != 2 or not all(type(n) is int and 0 <= n < MOST_PACE for n in pace):
             raise ArtifactError(f"{block} does not say how it was coded")
+        if (described := restored.rows_in(side)) != block.rows:
+            raise ArtifactError(f"{block} holds {block.rows:,} rows, and describes content of {described:,}")
         coded = Coded(block.rows, block.seed, block.borrowed, Pace(*pace), block.payload)
         raw = restored.raw_of(self.codec.decode(coded), side)
         block.check(raw)

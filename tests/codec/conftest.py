@@ -28,7 +28,7 @@ def slopes() -> Levels:
 def made(count: int, seed: int = 0, channels: int = 1, side: int = 8) -> NDArray[np.uint8]:
     rng = np.random.default_rng(seed)
     across = np.linspace(-1, 1, side)[:, None]
-    height, down, right = rng.normal(size=(3, count, 1, 1, channels))
+    height, down, right = rng.normal(size=(3, count, 1, 1, 1)) + 0.1 * rng.normal(size=(3, count, 1, 1, channels))
     noise = rng.normal(size=(count, side, side, channels))
     whole = 128 + 30 * height + 20 * (down * across[:, None] + right * across) + noise
     found: NDArray[np.uint8] = np.clip(np.rint(whole), 0, 255).astype(np.uint8)

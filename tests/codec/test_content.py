@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as Pil
@@ -180,9 +179,3 @@ def test_two_files_of_one_name_are_two_files() -> None:
     for name in ("a.jpg", "a.png", "a.bmp", "a.png"):
         taken.add(names.ending_in(Path(name), ".png", taken))
     assert taken == {Path("a.png"), Path("a.png.png"), Path("a.bmp.png"), Path("a.png-2.png")}
-
-
-def test_rows_that_are_not_as_many_as_the_pictures_need_are_refused() -> None:
-    teller = Pixels(Planes(1, 4, 4), (4, 4))
-    with pytest.raises(ArtifactError, match="3 rows"):
-        teller.values(torch.zeros(3, 1, 4, 4, dtype=torch.uint8), 2, np.dtype(np.uint8), "levels")

@@ -113,9 +113,9 @@ class Arrays(Content):
 
     def _step(self, member: Member) -> int:
         size = max(1, elements(member.shape) * member.dtype.itemsize)
-        if isinstance(member.teller, Pixels):
+        if member.teller is not None:
             return max(1, self.per_block // max(1, member.teller.each))
-        return self.per_block if member.teller is not None else max(1, PLAIN_BYTES // size)
+        return max(1, PLAIN_BYTES // size)
 
     def _piece(self, number: int, member: Member, values: Array, first: int) -> Piece:
         raw = np.ascontiguousarray(values, member.dtype).tobytes()
@@ -140,10 +140,15 @@ class RestoredArrays(Restored):
         self.members = [Member.restored(said, own) for said in members]
         self.parts: list[list[tuple[int, int, bytes]]] = [[] for _ in self.members]
 
-    def raw_of(self, rows: Any, side: Side) -> bytes:
+    def rows_in(self, side: Side) -> int:
         member, _, count = self._place(side)
         if member.teller is None or side.get("unit") not in UNITS:
             raise ArtifactError("a block of the archive does not say how its rows are read")
+        return count * member.teller.each
+
+    def raw_of(self, rows: Any, side: Side) -> bytes:
+        member, _, count = self._place(side)
+        assert member.teller is not None
         native = member.dtype.newbyteorder("=")
         values = member.teller.values(rows, count, native, side["unit"])
         return np.ascontiguousarray(values, member.dtype).tobytes()

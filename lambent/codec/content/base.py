@@ -66,8 +66,12 @@ class Restored(ABC):
     """The same on its way out of an archive. Whatever is said in an archive may be a stranger's: it is held against the bytes."""
 
     @abstractmethod
+    def rows_in(self, side: Side) -> int:
+        """How many rows of the model a coded block has by what stands beside it; `ArtifactError` where that cannot be."""
+
+    @abstractmethod
     def raw_of(self, rows: Tensor, side: Side) -> bytes:
-        """The bytes that the rows of a coded block say; `ArtifactError` where block and rows do not go together."""
+        """The bytes that so many rows of a coded block say."""
 
     @abstractmethod
     def take(self, raw: bytes, side: Side, index: int) -> None:

@@ -134,14 +134,18 @@ class RestoredPictures(Restored):
         self.put = put
         self.taken: set[Path] = set()
 
+    def rows_in(self, side: Side) -> int:
+        return sum(self._count(form) for _, form in _pictured(side))
+
+    def _count(self, form: Form) -> int:
+        if not self.planes.takes(form.kept):
+            raise ArtifactError(f"the archive describes a picture of {form.kept} bands, which its model does not take")
+        return self.planes.count(form.kept, form.height, form.width)
+
     def raw_of(self, rows: Tensor, side: Side) -> bytes:
-        forms = [form for _, form in _pictured(side)]
-        counts = [self.planes.count(f.kept, f.height, f.width) if self.planes.takes(f.kept) else -1 for f in forms]
-        if min(counts, default=0) < 0 or sum(counts) != len(rows):
-            raise ArtifactError(f"a block holds {len(rows):,} rows, and describes pictures of {sum(counts):,}")
         found, place = [], 0
-        for form, count in zip(forms, counts, strict=True):
-            shape = (1, form.kept, form.height, form.width)
+        for _, form in _pictured(side):
+            count, shape = self._count(form), (1, form.kept, form.height, form.width)
             found.append(_bytes(self.planes.levels(rows[place : place + count], shape, form.deep)[0]))
             place += count
         return b"".join(found)

@@ -19,7 +19,13 @@ UNITS = ("levels", "ones", "fractions")
 
 
 class Teller(Protocol):
-    """How values [n, …] of one array become rows, with the unit that says how to have them back."""
+    """How values [n, …] of one array become rows, with the unit that says how to have them back.
+
+    each: rows of the model in one of them.
+    """
+
+    @property
+    def each(self) -> int: ...
 
     def rows(self, values: Array) -> tuple[Tensor, str] | None: ...
 
@@ -56,6 +62,8 @@ class Pixels:
     @property
     def each(self) -> int:
         """Rows of the model in one of them."""
+        if not self.planes.takes(self._laid[0]):
+            raise ArtifactError(f"the archive describes pictures of {self._laid[0]} bands, which its model does not take")
         return self.planes.count(*self._laid)
 
     @property
@@ -81,8 +89,6 @@ class Pixels:
 
     def values(self, rows: Tensor, count: int, dtype: np.dtype, unit: str) -> Array:
         bands, height, width = self._laid
-        if not self.planes.takes(bands) or len(rows) != count * self.planes.count(bands, height, width):
-            raise ArtifactError(f"a block holds {len(rows):,} rows, which are not {count:,} pictures")
         deep = self.planes.white > 255
         levels = self.planes.levels(rows, (count, bands, height, width), deep)
         laid = untold(levels, unit, dtype, self.planes)
@@ -94,6 +100,7 @@ class Numbers:
     """Arrays whose rows are those of the model, as they stand: whole numbers, truth values, or floats that are."""
 
     shape: Shape
+    each = 1
 
     @classmethod
     def of(cls, fitted: Fitted, array: Array) -> "Numbers | None":
@@ -114,8 +121,6 @@ class Numbers:
         return torch.from_numpy(whole.astype(np.uint8 if high < 256 else np.int32)), "levels"
 
     def values(self, rows: Tensor, count: int, dtype: np.dtype, unit: str) -> Array:
-        if len(rows) != count:
-            raise ArtifactError(f"a block holds {len(rows):,} rows, and says that they are {count:,}")
         return rows.detach().cpu().numpy().astype(dtype).reshape(count, *self.shape)
 
 

@@ -51,7 +51,7 @@ class Stack:
         """
         if (frequency <= 0).any():
             raise ArtifactError("a symbol comes out that cannot be: these bytes were coded by another model, or are damaged")
-        starts, frequencies = start.astype(np.uint64), frequency.astype(np.uint64)
+        starts, frequencies = start.view(np.uint64), frequency.view(np.uint64)
         for first in range((len(starts) - 1) // self.lanes * self.lanes, -1, -self.lanes):
             f = frequencies[first : first + self.lanes]
             heads = self.heads[: len(f)]
@@ -69,8 +69,8 @@ class Stack:
             where = slice(first, min(first + self.lanes, count))
             heads = self.heads[: where.stop - first]
             slots = heads & SLOT
-            symbols[where], start, frequency = find(slots.astype(np.int64), where)
-            heads = frequency.astype(np.uint64) * (heads >> BITS) + slots - start.astype(np.uint64)
+            symbols[where], start, frequency = find(slots.view(np.int64), where)
+            heads = frequency.view(np.uint64) * (heads >> BITS) + slots - start.view(np.uint64)
             low = heads < LEAST
             if low.any():
                 heads[low] = (heads[low] << WORD) | self._taken(int(low.sum())).astype(np.uint64)

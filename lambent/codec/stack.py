@@ -101,7 +101,7 @@ class Stack:
             self._append((gone & LOW).astype(np.uint32))
             high = (gone >> WORD).astype(np.int64)
             size = np.frexp(high.astype(np.float64))[1].astype(np.int64) - 1  # exact: below 2^53
-            low = np.minimum(size, 16)
+            low: Numbers = np.minimum(size, 16)
             rest = high - (1 << size)
             self._push_bits(rest & ((1 << low) - 1), low)
             self._push_bits(rest >> low, size - low)

@@ -53,7 +53,7 @@ def test_the_cost_is_the_negative_elbo(vae: VAE, slopes: np.ndarray, tmp_path: P
     codec = Codec(vae)
     codec.compress(slopes, tmp_path / "x.lam")
     assert codec.sizes is not None
-    bound = evaluate(vae, slopes, samples=1, seed=0)["elbo"].value
+    bound = evaluate(vae, slopes, samples=1, seed=0).metrics["elbo"].value
     assert 8 * codec.sizes.payload / 300 == pytest.approx(-bound / np.log(2), rel=0.05)
 
 

@@ -1,0 +1,216 @@
+"""The exact form of a likelihood whose columns see the columns before them, and how its rows are coded, column by column."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lambent.codec.exact.dyadic import LIMIT, WEIGHT, rounded, whole
+from lambent.codec.exact.layers import ExactLinear, Tabled
+from lambent.codec.leaves.emissions import Emission, emission
+from lambent.codec.leaves.finite import finite
+from lambent.codec.stack import Numbers, Stack
+from lambent.codec.symbols import Symbols
+from lambent.model.likelihoods.autoregressive import Autoregressive
+from lambent.model.likelihoods.chain import Chain, Heads, Pairwise, Shared
+from lambent.model.likelihoods.features import Features, Layout
+
+
+class ExactAutoregressive(nn.Module):
+    """An Autoregressive likelihood in whole numbers. Rows are tokens [rows, columns]; a cell whose indicator is 1 is missing.
+
+    Cells come in the order that the likelihood has, each after its indicator, and see the cells before them; an indicator sees the
+    indicators before it, too.
+    """
+
+    def __init__(self, likelihood: Autoregressive, bits: int = WEIGHT) -> None:
+        super().__init__()
+        chain: Chain = likelihood.chain
+        self.layout: Layout = chain.layout
+        self.event, self.hidden, self.gaps = likelihood.event, likelihood.hidden, likelihood.gaps
+        own = self.layout.columns - self.layout.indicators
+        self.sequence: list[int] = []
+        for column in (one for one in likelihood.order.tolist() if one < own):
+            self.sequence += [one for one in (self.layout.partner[column], column) if one >= 0]
+        self.read = Shown(likelihood.read)
+        self.shown = Shown(chain.features)
+        self.hearing = hearing(chain, self._visible(own), bits)
+        self.links = nn.ModuleList(Link(chain, column, bits) for column in range(self.layout.columns))
+
+    def _visible(self, own: int) -> Tensor:
+        """[columns, columns]: whether one is before the other, and seen by it."""
+        rank = torch.tensor(self.sequence).argsort()
+        before = rank[:, None] < rank[None, :]
+        before[own:, :own] = False
+        return before
+
+    # ---- as the encoder reads rows -------------------------------------------------------------------------------
+
+    def observe(self, x: Tensor) -> Tensor:
+        """Rows as they are."""
+        return x
+
+    def seen(self, x: Tensor) -> Tensor:
+        """Tokens [rows, columns] as numbers for the encoder, those of missing cells nought; where there may be gaps, with a mask."""
+        tokens = x.long()
+        there = self.there(tokens)[:, : self.read.layout.columns]
+        values = self.read(tokens[:, : self.read.layout.columns], there)
+        return torch.cat((values, there.double()), 1) if self.gaps else values
+
+    def there(self, tokens: Tensor) -> Tensor:
+        """Which cells are not missing, [rows, columns]."""
+        there = torch.ones_like(tokens, dtype=torch.bool)
+        for column, partner in enumerate(self.layout.partner):
+            if partner > column:
+                there[:, column] = tokens[:, partner] == 0
+        return there
+
+    # ---- as it is coded ------------------------------------------------------------------------------------------
+
+    def symbols(self, raw: Tensor, told: Tensor, column: int, rows: Tensor) -> Symbols:
+        """The tokens of a column in some of the rows, from raw [rows, columns, width] and what the others tell."""
+        logits = self.links[column](raw[rows, column] + self.hearing.heard(told[rows], column))
+        return finite(whole(logits))
+
+
+class Shown(nn.Module):
+    """What tokens show, side by side: dyadic numbers, [rows, features]; those that are not there show nought."""
+
+    def __init__(self, features: Features) -> None:
+        super().__init__()
+        self.layout, self.spans = features.layout, features.spans
+        with torch.no_grad():
+            tables = [
+                rounded(features.of(column, torch.arange(tokens)).double().clamp(-LIMIT, LIMIT))
+                for column, tokens in enumerate(self.layout.tokens)
+            ]
+        self.tables = nn.ParameterList(nn.Parameter(table, requires_grad=False) for table in tables)
+
+    def forward(self, tokens: Tensor, there: Tensor) -> Tensor:
+        every = range(self.layout.columns)
+        return torch.cat([self.tables[j][tokens[:, j]] * there[:, j, None] for j in every], 1)
+
+
+class HeardOfEach(nn.Module):
+    """Every column hears every other in its own way: `told` are the features of all."""
+
+    def __init__(self, shown: Features, heard: Pairwise, visible: Tensor, bits: int) -> None:
+        super().__init__()
+        self.spans = shown.spans
+        weight = heard.weight.detach().double() * visible[heard.owner].unsqueeze(-1)
+        weight = weight * heard.strange[heard.owner].unsqueeze(-1)
+        self.layers = nn.ModuleList(
+            ExactLinear(f"what column {column} hears", weight[:, column].T, None, bits)
+            for column in range(weight.shape[1])
+        )
+
+    def told(self, features: Tensor) -> Tensor:
+        """What the columns tell, from their features."""
+        return features
+
+    def add(self, told: Tensor, column: int, features: Tensor) -> None:
+        """Let a column tell its features, too."""
+        told[:, self.spans[column] : self.spans[column + 1]] = features
+
+    def heard(self, told: Tensor, column: int) -> Tensor:
+        """What a column hears of those before it, [rows, width]."""
+        found: Tensor = self.layers[column](told)
+        return found
+
+
+class HeardInOne(nn.Module):
+    """All columns hear one sum, each with gains of its own: `told` is what each adds to it, [rows, columns, width]."""
+
+    def __init__(self, shown: Features, heard: Shared, visible: Tensor, bits: int) -> None:
+        super().__init__()
+        self.spans = shown.spans
+        self.layers = nn.ModuleList(
+            ExactLinear(f"what column {j} tells", heard.weight[j, : self.spans[j + 1] - self.spans[j]].T, None, bits)
+            for j in range(len(heard.weight))
+        )
+        partner, columns = heard.partner, torch.arange(len(heard.weight))
+        self.visible = visible & (partner[None, :] != columns[:, None])
+        self.gains = nn.Parameter(rounded(heard.gain.detach(), bits).clamp(-LIMIT, LIMIT), requires_grad=False)
+
+    def told(self, features: Tensor) -> Tensor:
+        parts = features.split([b - a for a, b in zip(self.spans, self.spans[1:], strict=False)], 1)
+        return torch.stack([layer(part) for layer, part in zip(self.layers, parts, strict=True)], 1)
+
+    def add(self, told: Tensor, column: int, features: Tensor) -> None:
+        told[:, column] = self.layers[column](features)
+
+    def heard(self, told: Tensor, column: int) -> Tensor:
+        both = told[:, self.visible[:, column]].sum(1).clamp(-LIMIT, LIMIT)
+        return rounded(both * self.gains[column])
+
+
+def hearing(chain: Chain, visible: Tensor, bits: int) -> HeardOfEach | HeardInOne:
+    """The exact form of what columns hear; visible [columns, columns]: whether one is heard by the other."""
+    if isinstance(chain.heard, Shared):
+        return HeardInOne(chain.features, chain.heard, visible, bits)
+    return HeardOfEach(chain.features, chain.heard, visible, bits)
+
+
+class Link(nn.Module):
+    """From what a column hears to the logits of its tokens, [rows, width] → [rows, tokens]."""
+
+    def __init__(self, chain: Chain, column: int, bits: int) -> None:
+        super().__init__()
+        name = f"the layer of column {column}"
+        self.bias = nn.Parameter(rounded(chain.bias[column].detach()), requires_grad=False)
+        self.inner = ExactLinear(name, chain.weight[column].T, chain.inner[column], bits)
+        self.curve = Tabled("silu")
+        self.head = ExactLinear(name, *_head(chain.heads, column, bits), bits)
+
+    def forward(self, heard: Tensor) -> Tensor:
+        hidden = self.curve(heard + self.bias)
+        logits: Tensor = self.head(hidden + self.curve(self.inner(hidden)))
+        return logits
+
+
+def _head(heads: Heads, column: int, bits: int) -> tuple[Tensor, Tensor]:
+    """The logits' weights [tokens, width] and biases: those of bins, which speak by smooth features, multiplied out exactly."""
+    (group, member), tokens = heads.where[column], heads.layout.tokens[column]
+    weight = rounded(heads.weights[group][member, :, :tokens].detach(), bits)
+    if str(group) in heads.smooth:
+        smooth = rounded(heads.smooth[str(group)][member].detach(), bits)
+        places = rounded(getattr(heads, f"phi{group}")[member, :, :tokens], bits)
+        weight = weight * getattr(heads, f"single{group}")[member, :, :tokens].double() + smooth @ places
+    return weight.T, heads.biases[group][member, :tokens].detach().double()
+
+
+class Columns(Emission):
+    """Rows of tokens under an exact chain: a column after the other, each given those before it."""
+
+    def __init__(self, likelihood: ExactAutoregressive, raw: Tensor) -> None:
+        self.likelihood, self.rows, self.event = likelihood, len(raw), likelihood.event
+        self.raw = raw.reshape(len(raw), *likelihood.hidden)
+        self.stages = len(likelihood.sequence)
+
+    def push(self, stack: Stack, x: Numbers) -> None:
+        chain = self.likelihood
+        tokens = torch.from_numpy(x)
+        there = chain.there(tokens)
+        told = chain.hearing.told(chain.shown(tokens, there))
+        for column in reversed(chain.sequence):
+            rows = there[:, column]
+            if bool(rows.any()):
+                chain.symbols(self.raw, told, column, rows).push(stack, x[rows.numpy(), column])
+
+    def pop(self, stack: Stack) -> Numbers:
+        chain = self.likelihood
+        tokens = torch.zeros(self.rows, chain.layout.columns, dtype=torch.int64)
+        nothing = torch.zeros_like(tokens, dtype=torch.bool)
+        told = chain.hearing.told(chain.shown(tokens, nothing))
+        for column in chain.sequence:
+            rows = chain.there(tokens)[:, column]
+            if not bool(rows.any()):
+                continue
+            tokens[rows, column] = torch.from_numpy(chain.symbols(self.raw, told, column, rows).pop(stack))
+            features = chain.shown.tables[column][tokens[:, column]] * rows[:, None]
+            chain.hearing.add(told, column, features)
+        return np.asarray(tokens.numpy())
+
+
+@emission.register(ExactAutoregressive)
+def _(likelihood: ExactAutoregressive, raw: Tensor) -> Emission:
+    return Columns(likelihood, raw)

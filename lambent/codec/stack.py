@@ -72,6 +72,40 @@ class Stack:
             self.heads[: len(heads)] = heads
         return symbols
 
+    # ---- lanes ---------------------------------------------------------------------------------------------------
+
+    def widen(self, lanes: int) -> None:
+        """Twice as many lanes until there are `lanes`, the new heads made of what the stack holds: nothing is added to it.
+
+        A head h is a word and h >> 32, of 1 to 32 bits: their number, then all but the highest, which is 1.
+        """
+        while self.lanes < lanes:
+            size = self.pop(_of_bits(np.full(self.lanes, 5)), self.lanes)
+            low = np.minimum(size, 16)
+            high = self.pop(_of_bits(size - low), self.lanes)
+            high = (1 << size) + (high << low) + self.pop(_of_bits(low), self.lanes)
+            words = self._taken(self.lanes).astype(np.uint64)
+            self.heads = np.concatenate([self.heads, (high.astype(np.uint64) << WORD) | words])
+            self.lanes *= 2
+
+    def narrow(self, lanes: int) -> None:
+        """The inverse of `widen`: half as many lanes until there are `lanes`, the others' heads pushed."""
+        while self.lanes > lanes:
+            self.lanes //= 2
+            self.heads, gone = self.heads[: self.lanes].copy(), self.heads[self.lanes :]
+            self._append((gone & LOW).astype(np.uint32))
+            high = (gone >> WORD).astype(np.int64)
+            size = np.frexp(high.astype(np.float64))[1].astype(np.int64) - 1  # exact: below 2^53
+            low = np.minimum(size, 16)
+            rest = high - (1 << size)
+            self._push_bits(rest & ((1 << low) - 1), low)
+            self._push_bits(rest >> low, size - low)
+            self._push_bits(size, np.full(self.lanes, 5))
+
+    def _push_bits(self, values: Numbers, bits: Numbers) -> None:
+        """Whole numbers below 2^bits, all as likely."""
+        self.push(values << (PRECISION - bits), 1 << (PRECISION - bits))
+
     # ---- words ---------------------------------------------------------------------------------------------------
 
     def _append(self, words: Words) -> None:
@@ -127,6 +161,17 @@ class Stack:
         below = np.arange(self._count, 0, -1, dtype=np.uint64)
         same = self._count == self.borrowed and bool((self.heads == begun.heads).all())
         return same and bool((self._words[: self._count] == (_scattered(below, self.seed, 2) & LOW)).all())
+
+
+def _of_bits(bits: Numbers) -> Find:
+    """The inverse of `_push_bits`."""
+
+    def find(slots: Numbers, where: slice) -> tuple[Numbers, Numbers, Numbers]:
+        unit = PRECISION - bits[where]
+        values = slots >> unit
+        return values, values << unit, 1 << unit
+
+    return find
 
 
 def _scattered(numbers: NDArray[np.uint64], seed: int, stream: int) -> NDArray[np.uint64]:

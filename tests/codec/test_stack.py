@@ -50,3 +50,32 @@ def test_what_is_popped_is_a_draw() -> None:
 def test_C15_bytes_that_are_no_stack_are_refused(data: bytes) -> None:
     with pytest.raises(ArtifactError, match="stack|lane"):
         Stack.from_bytes(data, 1, 0, 0)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 10**6), st.integers(0, 6), st.integers(0, 300))
+def test_widen_is_the_inverse_of_narrow_and_narrow_of_widen(seed: int, doublings: int, count: int) -> None:
+    symbols, values = some(seed, count)
+    stack = Stack(1, seed)
+    stack.widen(1 << doublings)
+    assert stack.lanes == 1 << doublings
+    symbols.push(stack, values)
+    stack.narrow(1)
+    again = Stack.from_bytes(stack.to_bytes(), 1, seed, stack.borrowed)
+    again.widen(1 << doublings)
+    assert (symbols.pop(again) == values).all()
+    again.narrow(1)
+    assert again.is_empty
+
+
+def test_many_lanes_cost_no_more_than_one_once_they_are_narrowed() -> None:
+    symbols, values = some(5, 100_000)
+    sizes = []
+    for lanes in (1, 256):
+        stack = Stack(1)
+        symbols.push(stack, values)
+        stack.widen(lanes)
+        symbols.push(stack, values)
+        stack.narrow(1)
+        sizes.append(len(stack.to_bytes()))
+    assert abs(sizes[1] - sizes[0]) <= 64  # of about 200,000

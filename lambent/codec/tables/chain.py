@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from lambent.codec.exact.compiling import exact_form
 from lambent.codec.exact.dyadic import LIMIT, WEIGHT, rounded, whole
 from lambent.codec.exact.layers import ExactLinear, Tabled
 from lambent.codec.leaves.emissions import Emission, emission
@@ -209,6 +210,11 @@ class Columns(Emission):
             features = chain.shown.tables[column][tokens[:, column]] * rows[:, None]
             chain.hearing.add(told, column, features)
         return np.asarray(tokens.numpy())
+
+
+@exact_form.register
+def _(likelihood: Autoregressive, bits: int) -> nn.Module:
+    return ExactAutoregressive(likelihood, bits)
 
 
 @emission.register(ExactAutoregressive)

@@ -12,7 +12,7 @@ import torch
 from lambent.codec.pace import Pace
 from lambent.codec.rows import Coded, RowCodec
 from lambent.codec.stack import Numbers, Stack
-from lambent.codec.tables import beside, columns
+from lambent.codec.tables import beside, chain, columns
 from lambent.codec.tables.columns import Cells, Read
 from lambent.codec.tables.parts import joined, parted, plain, squeezed, unplain, unsqueezed
 from lambent.codec.tables.text import Sheet, bare, sheet
@@ -20,7 +20,6 @@ from lambent.data.kinds.table import Table
 from lambent.data.readers.forms import freed
 from lambent.errors import ArtifactError, DataError, LambentError, UsageError, nearest
 from lambent.fitted import Fitted
-from lambent.model.likelihoods.autoregressive import Autoregressive
 
 BLOCK = 1 << 16  # rows that are coded together
 STORED, CODED = b"S", b"C"
@@ -73,7 +72,7 @@ def of_tables(fitted: Fitted) -> Table:
         raise UsageError("this model was not trained on a table, and cannot compress one")
     if table.window > 1:
         raise UsageError("a model of windows of a series cannot compress its table: train one with --data.window 1")
-    if not isinstance(fitted.model.likelihood, Autoregressive):
+    if not isinstance(fitted.model.likelihood, chain.Autoregressive):
         name = type(fitted.model.likelihood).__name__
         raise UsageError(
             f"a table is compressed by a model whose columns see columns, of tokens; this one has the {name} likelihood: train "

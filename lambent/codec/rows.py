@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lambent.codec.exact import STEP, exact, probe
-from lambent.codec.leaves import coder, emission, top
+from lambent.codec.exact.compiling import exact, probe
+from lambent.codec.leaves import STEP, coder, emission, top
 from lambent.codec.pace import Batch, Pace
 from lambent.codec.stack import Numbers, Stack
 from lambent.errors import ArtifactError

@@ -9,7 +9,7 @@ from lambent.codec.exact.dyadic import LIMIT, WEIGHT, rounded, whole
 from lambent.codec.exact.layers import ExactLinear, Tabled
 from lambent.codec.leaves.emissions import Emission, emission
 from lambent.codec.leaves.finite import finite
-from lambent.codec.stack import Numbers, Stack
+from lambent.codec.stack import Numbers
 from lambent.codec.symbols import Symbols
 from lambent.model.likelihoods.autoregressive import Autoregressive
 from lambent.model.likelihoods.chain import Chain, Heads, Pairwise, Shared
@@ -69,7 +69,8 @@ class ExactAutoregressive(nn.Module):
 
     def symbols(self, raw: Tensor, told: Tensor, column: int, rows: Tensor) -> Symbols:
         """The tokens of a column in some of the rows, from raw [rows, columns, width] and what the others tell."""
-        logits = self.links[column](raw[rows, column] + self.hearing.heard(told[rows], column))
+        own, told = (raw[:, column], told) if bool(rows.all()) else (raw[rows, column], told[rows])
+        logits = self.links[column](own + self.hearing.heard(told, column))
         return finite(whole(logits))
 
 
@@ -108,9 +109,9 @@ class HeardOfEach(nn.Module):
         """What the columns tell, from their features."""
         return features
 
-    def add(self, told: Tensor, column: int, features: Tensor) -> None:
-        """Let a column tell its features, too."""
-        told[:, self.spans[column] : self.spans[column + 1]] = features
+    def add(self, told: Tensor, column: int, rows: Tensor, features: Tensor) -> None:
+        """Let a column of some rows tell its features, too."""
+        told[rows, self.spans[column] : self.spans[column + 1]] = features
 
     def heard(self, told: Tensor, column: int) -> Tensor:
         """What a column hears of those before it, [rows, width]."""
@@ -136,8 +137,8 @@ class HeardInOne(nn.Module):
         parts = features.split([b - a for a, b in zip(self.spans, self.spans[1:], strict=False)], 1)
         return torch.stack([layer(part) for layer, part in zip(self.layers, parts, strict=True)], 1)
 
-    def add(self, told: Tensor, column: int, features: Tensor) -> None:
-        told[:, column] = self.layers[column](features)
+    def add(self, told: Tensor, column: int, rows: Tensor, features: Tensor) -> None:
+        told[rows, column] = self.layers[column](features)
 
     def heard(self, told: Tensor, column: int) -> Tensor:
         both = told[:, self.visible[:, column]].sum(1).clamp(-LIMIT, LIMIT)
@@ -180,36 +181,45 @@ def _head(heads: Heads, column: int, bits: int) -> tuple[Tensor, Tensor]:
 
 
 class Columns(Emission):
-    """Rows of tokens under an exact chain: a column after the other, each given those before it."""
+    """Rows of tokens under an exact chain, a stage for each column; of cells only those that are there.
+
+    What the columns have told so far is kept from one stage to the next: they are asked for in their order.
+    """
 
     def __init__(self, likelihood: ExactAutoregressive, raw: Tensor) -> None:
         self.likelihood, self.rows, self.event = likelihood, len(raw), likelihood.event
         self.raw = raw.reshape(len(raw), *likelihood.hidden)
         self.stages = len(likelihood.sequence)
 
-    def push(self, stack: Stack, x: Numbers) -> None:
+    def symbols(self, stage: int, before: list[Numbers], last: Symbols | None) -> Symbols:
         chain = self.likelihood
-        tokens = torch.from_numpy(x)
-        there = chain.there(tokens)
-        told = chain.hearing.told(chain.shown(tokens, there))
-        for column in reversed(chain.sequence):
-            rows = there[:, column]
-            if bool(rows.any()):
-                chain.symbols(self.raw, told, column, rows).push(stack, x[rows.numpy(), column])
+        if stage == 0:
+            self.tokens = torch.zeros(self.rows, chain.layout.columns, dtype=torch.int64, device=self.raw.device)
+            self.told = chain.hearing.told(chain.shown(self.tokens, torch.zeros_like(self.tokens, dtype=torch.bool)))
+        else:
+            column = chain.sequence[stage - 1]
+            rows = self._there(column)
+            values = torch.from_numpy(before[-1]).to(self.raw.device)
+            self.tokens[rows, column] = values
+            chain.hearing.add(self.told, column, rows, chain.shown.tables[column][values])
+        column = chain.sequence[stage]
+        return chain.symbols(self.raw, self.told, column, self._there(column))
 
-    def pop(self, stack: Stack) -> Numbers:
-        chain = self.likelihood
-        tokens = torch.zeros(self.rows, chain.layout.columns, dtype=torch.int64)
-        nothing = torch.zeros_like(tokens, dtype=torch.bool)
-        told = chain.hearing.told(chain.shown(tokens, nothing))
-        for column in chain.sequence:
-            rows = chain.there(tokens)[:, column]
-            if not bool(rows.any()):
-                continue
-            tokens[rows, column] = torch.from_numpy(chain.symbols(self.raw, told, column, rows).pop(stack))
-            features = chain.shown.tables[column][tokens[:, column]] * rows[:, None]
-            chain.hearing.add(told, column, features)
-        return np.asarray(tokens.numpy())
+    def parted(self, x: Numbers) -> list[Numbers]:
+        self.tokens = torch.from_numpy(x)
+        return [x[self._there(column).numpy(), column] for column in self.likelihood.sequence]
+
+    def joined(self, parts: list[Numbers]) -> Numbers:
+        column = self.likelihood.sequence[-1]
+        self.tokens[self._there(column), column] = torch.from_numpy(parts[-1]).to(self.tokens.device)
+        return np.asarray(self.tokens.cpu().numpy())
+
+    def _there(self, column: int) -> Tensor:
+        """The rows whose cell of a column is not missing, by their indicators."""
+        partner = self.likelihood.layout.partner[column]
+        if partner < column:  # it has none, or is one
+            return torch.ones(self.rows, dtype=torch.bool, device=self.tokens.device)
+        return self.tokens[:, partner] == 0
 
 
 @exact_form.register

@@ -11,8 +11,9 @@ from lambent.codec.leaves.emissions import Emission, emission
 from lambent.codec.leaves.finite import finite
 from lambent.codec.stack import Numbers
 from lambent.codec.symbols import Symbols
+from lambent.codec.tables.places import places
 from lambent.model.likelihoods.autoregressive import Autoregressive
-from lambent.model.likelihoods.chain import Chain, Heads, Pairwise, Shared
+from lambent.model.likelihoods.chain import MILD, Chain, Pairwise, Shared, strangers
 from lambent.model.likelihoods.features import Features, Layout
 
 
@@ -28,21 +29,11 @@ class ExactAutoregressive(nn.Module):
         chain: Chain = likelihood.chain
         self.layout: Layout = chain.layout
         self.event, self.hidden, self.gaps = likelihood.event, likelihood.hidden, likelihood.gaps
-        own = self.layout.columns - self.layout.indicators
-        self.sequence: list[int] = []
-        for column in (one for one in likelihood.order.tolist() if one < own):
-            self.sequence += [one for one in (self.layout.partner[column], column) if one >= 0]
+        self.sequence = sequence(likelihood)
         self.read = Shown(likelihood.read)
         self.shown = Shown(chain.features)
-        self.hearing = hearing(chain, self._visible(own), bits)
+        self.hearing = hearing(chain, visible(self.layout, self.sequence), bits)
         self.links = nn.ModuleList(Link(chain, column, bits) for column in range(self.layout.columns))
-
-    def _visible(self, own: int) -> Tensor:
-        """[columns, columns]: whether one is before the other, and seen by it."""
-        rank = torch.tensor(self.sequence).argsort()
-        before = rank[:, None] < rank[None, :]
-        before[own:, :own] = False
-        return before
 
     # ---- as the encoder reads rows -------------------------------------------------------------------------------
 
@@ -74,18 +65,33 @@ class ExactAutoregressive(nn.Module):
         return finite(whole(logits))
 
 
+def sequence(likelihood: Autoregressive) -> list[int]:
+    """The columns as they are coded: in the likelihood's order, each after its indicator, which has to be known before it."""
+    layout: Layout = likelihood.chain.layout
+    own = (column for column in likelihood.order.tolist() if column < layout.columns - layout.indicators)
+    return [one for column in own for one in (layout.partner[column], column) if one >= 0]
+
+
+def visible(layout: Layout, sequence: list[int]) -> Tensor:
+    """[columns, columns]: whether one is heard by the other: it is before it, and no indicator, unless both are."""
+    rank, own = torch.tensor(sequence).argsort(), layout.columns - layout.indicators
+    before = rank[:, None] < rank[None, :]
+    before[own:, :own] = False
+    return before & strangers(layout)
+
+
 class Shown(nn.Module):
     """What tokens show, side by side: dyadic numbers, [rows, features]; those that are not there show nought."""
 
     def __init__(self, features: Features) -> None:
         super().__init__()
         self.layout, self.spans = features.layout, features.spans
-        with torch.no_grad():
-            tables = [
-                rounded(features.of(column, torch.arange(tokens)).double().clamp(-LIMIT, LIMIT))
-                for column, tokens in enumerate(self.layout.tokens)
-            ]
-        self.tables = nn.ParameterList(nn.Parameter(table, requires_grad=False) for table in tables)
+        single = features.single.detach().double().unsqueeze(1)
+        whole = [rounded(features.vectors.detach().clamp(-LIMIT, LIMIT)) * single, places(self.layout, features.phi)]
+        table = torch.cat([*whole, torch.ones_like(single)], 1)
+        spans = zip(self.spans, self.spans[1:], strict=False)
+        tables = [table[self.layout.places(j)][:, features.own[a:b]] for j, (a, b) in enumerate(spans)]
+        self.tables = nn.ParameterList(nn.Parameter(each.contiguous(), requires_grad=False) for each in tables)
 
     def forward(self, tokens: Tensor, there: Tensor) -> Tensor:
         every = range(self.layout.columns)
@@ -99,7 +105,6 @@ class HeardOfEach(nn.Module):
         super().__init__()
         self.spans = shown.spans
         weight = heard.weight.detach().double() * visible[heard.owner].unsqueeze(-1)
-        weight = weight * heard.strange[heard.owner].unsqueeze(-1)
         self.layers = nn.ModuleList(
             ExactLinear(f"what column {column} hears", weight[:, column].T, None, bits)
             for column in range(weight.shape[1])
@@ -129,8 +134,7 @@ class HeardInOne(nn.Module):
             ExactLinear(f"what column {j} tells", heard.weight[j, : self.spans[j + 1] - self.spans[j]].T, None, bits)
             for j in range(len(heard.weight))
         )
-        partner, columns = heard.partner, torch.arange(len(heard.weight))
-        self.visible = visible & (partner[None, :] != columns[:, None])
+        self.visible = visible
         self.gains = nn.Parameter(rounded(heard.gain.detach(), bits).clamp(-LIMIT, LIMIT), requires_grad=False)
 
     def told(self, features: Tensor) -> Tensor:
@@ -161,7 +165,7 @@ class Link(nn.Module):
         self.bias = nn.Parameter(rounded(chain.bias[column].detach()), requires_grad=False)
         self.inner = ExactLinear(name, chain.weight[column].T, chain.inner[column], bits)
         self.curve = Tabled("silu")
-        self.head = ExactLinear(name, *_head(chain.heads, column, bits), bits)
+        self.head = ExactLinear(name, *_head(chain, column, bits), bits)
 
     def forward(self, heard: Tensor) -> Tensor:
         hidden = self.curve(heard + self.bias)
@@ -169,14 +173,16 @@ class Link(nn.Module):
         return logits
 
 
-def _head(heads: Heads, column: int, bits: int) -> tuple[Tensor, Tensor]:
+def _head(chain: Chain, column: int, bits: int) -> tuple[Tensor, Tensor]:
     """The logits' weights [tokens, width] and biases: those of bins, which speak by smooth features, multiplied out exactly."""
-    (group, member), tokens = heads.where[column], heads.layout.tokens[column]
+    heads, tokens = chain.heads, chain.layout.tokens[column]
+    group, member = heads.where[column]
     weight = rounded(heads.weights[group][member, :, :tokens].detach(), bits)
     if str(group) in heads.smooth:
-        smooth = rounded(heads.smooth[str(group)][member].detach(), bits)
-        places = rounded(getattr(heads, f"phi{group}")[member, :, :tokens], bits)
-        weight = weight * getattr(heads, f"single{group}")[member, :, :tokens].double() + smooth @ places
+        own = chain.layout.places(column)
+        smooth = rounded(MILD * heads.smooth[str(group)][member].detach().double(), bits)
+        product = smooth @ places(chain.layout, chain.features.phi)[own].T
+        weight = weight * chain.features.single[own].double() + product
     return weight.T, heads.biases[group][member, :tokens].detach().double()
 
 

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from lambent.data.kinds.columns.ranked import DAY, Ranked
 from lambent.errors import ArtifactError, UsageError
 
 MOST_EXPONENT = 40  # powers of ten to either side, by which the decimals of numbers are told apart
+_POWERS = [Fraction(10) ** exponent for exponent in range(-MOST_EXPONENT, MOST_EXPONENT)]
 
 
 @dataclass
@@ -128,8 +130,14 @@ class Values(Cells):
         self.tokens, self.blank, self.how, self.counts = column.tokens, blank, how, counts
         self._low, self._high = ([_exactly(end) for end in ends] for ends in (column.low, column.high))
         self.decimals = sorted({d for row in counts.values() for d in range(len(row)) if row[d]})
-        self._exponents = [_exponent((a + b) / 2) for a, b in zip(self._low, self._high, strict=True)]
         self._bounds = {d: self._whole(d) for d in self.decimals}
+
+    @cached_property
+    def _exponents(self) -> list[int]:
+        """Of the middle of each token; by these it is told how many decimals values have, where that is not the same of all."""
+        if len(self.decimals) < 2:
+            return [0] * len(self._low)
+        return [_exponent((a + b) / 2) for a, b in zip(self._low, self._high, strict=True)]
 
     @classmethod
     def learned(cls, column: Ranked, cells: Counter[str], gappy: bool) -> "Values":
@@ -237,10 +245,7 @@ def _exactly(end: float) -> Fraction:
 def _exponent(middle: Fraction) -> int:
     """How many digits a number has before its point; less than one for noughts behind it."""
     size = abs(middle)
-    found = -MOST_EXPONENT
-    while found < MOST_EXPONENT and size >= Fraction(10) ** found:
-        found += 1
-    return found
+    return bisect_right(_POWERS, size) - MOST_EXPONENT
 
 
 def _held(whole: int) -> int:

@@ -25,6 +25,7 @@ BLOCK = 1 << 16  # rows that are coded together
 STORED, CODED = b"S", b"C"
 EACH = 4096  # places for each lane of their stack
 LANES = 64
+SMALL = 16  # times smaller, and it is not tried whether LZMA does better
 
 
 def encode_table(fitted: Any, source: str | Path | bytes) -> bytes:
@@ -37,13 +38,14 @@ def encode_table(fitted: Any, source: str | Path | bytes) -> bytes:
     given = Fitted.of(fitted)
     table = of_tables(given)
     content = source if isinstance(source, bytes) else Path(source).read_bytes()
-    stored = STORED + squeezed(content)
     found = sheet(content, table.delimiter)
     layout = None if found is None else _layout(table, found)
     if found is None or layout is None:
-        return stored
+        return STORED + squeezed(content)
     coded = CODED + _Encoder(given, table, found, layout).coded()
-    return min(coded, stored, key=len)
+    if len(coded) * SMALL < len(content):
+        return coded
+    return min(coded, STORED + squeezed(content), key=len)
 
 
 def decode_table(fitted: Any, data: bytes) -> bytes:

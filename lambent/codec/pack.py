@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from lambent.codec.archive.folding import folded, unfolded
@@ -179,12 +178,9 @@ def _tensors(
         room -= size
         if min([0, *shape]) < 0 or room < 0:
             raise ArtifactError("its tensors are far larger than its bytes can tell")
-        yield (
-            name,
-            (_verbatim(entry, size, tables) if "dtype" in entry else _coded(entry, size, tables, stack, bits)).reshape(
-                shape
-            ),
-        )
+        kept = "dtype" in entry
+        tensor = _verbatim(entry, size, tables) if kept else _coded(entry, size, tables, stack, bits)
+        yield name, tensor.reshape(shape)
 
 
 def _verbatim(entry: dict[str, Any], size: int, tables: _Tables) -> Tensor:
@@ -200,5 +196,4 @@ def _coded(entry: dict[str, Any], size: int, tables: _Tables, stack: Stack, bits
     binned = Binned(low, shift, np.array([tables.number() for _ in range(bins)], np.int64))
     if binned.count != size:
         raise ArtifactError(f"{entry['name'][:80]} has {size} weights, and its histogram {binned.count}")
-    values: NDArray[np.float64] = binned.pop(stack) * 2.0**-bits
-    return torch.from_numpy(values.astype(np.float32))
+    return torch.from_numpy((binned.pop(stack) * 2.0**-bits).astype(np.float32))

@@ -88,7 +88,7 @@ def parsed_header(text: bytes) -> dict[str, Any]:
     try:
         header = strict_json.parsed(text.decode("utf-8"), deepest=16)
     except ValueError as error:
-        raise ArtifactError(f"is damaged: its description is no JSON: {error}") from None
+        raise ArtifactError(f"is damaged: its description cannot be read: {error}") from None
     fault = header_fault(header)
     if fault:
         raise ArtifactError(f"is damaged: its description: {fault}")

@@ -9,19 +9,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import torch
+
 from lambent.codec.archive import Reader, Salvage
 from lambent.codec.content import arrays
 from lambent.codec.content.pictures import into
 from lambent.codec.content.samples import Form, picture_of
+from lambent.codec.content.texts import RestoredTexts
 from lambent.codec.opening import Opened
-from lambent.disk.whole import explained, write_whole
+from lambent.disk.whole import explained, write_bytes, write_whole
 from lambent.errors import MachineError, UsageError
 from lambent.fitted import Fitted
 
 
 @dataclass
 class Extracted:
-    """What came out. kind: of the archive's content. count: files, or rows. lost: what of a damaged archive could not be had."""
+    """What came out. kind: of the content. count: files, rows or tables. lost: what of a damaged archive could not be had."""
 
     kind: str
     out: Path
@@ -36,7 +39,7 @@ class Reading:
     model: Fitted | None = None
     name: str = "the model that was given"
     salvage: bool = False
-    device: str = "cpu"
+    device: str | torch.device = "cpu"
     threads: int = 1
 
 
@@ -57,9 +60,8 @@ def decompress(source: Path | BinaryIO, out: Path, how: Reading, force: bool = F
     or where the disk refuses; `UsageError` where something stands at `out` already.
     """
     with opened(source, how) as archive:
-        if archive.archive.header["kind"] == "arrays":
-            return _arrays(archive, out, force)
-        return _folder(archive, out, force)
+        made = {"arrays": _arrays, "pictures": _folder, "table": _text}
+        return made[archive.archive.header["kind"]](archive, out, force)
 
 
 def in_memory(source: Path | BinaryIO, how: Reading) -> tuple[str, Any]:
@@ -72,22 +74,34 @@ def in_memory(source: Path | BinaryIO, how: Reading) -> tuple[str, Any]:
     with opened(source, how) as archive:
         restored = archive.restored(put)
         found = archive.all_into(restored)
-    if not isinstance(restored, arrays.RestoredArrays):
-        return "pictures", held
-    return restored.form, found if restored.form == "npz" else found[""]
+    if isinstance(restored, arrays.RestoredArrays):
+        return restored.form, found if restored.form == "npz" else found[""]
+    return ("table", found) if isinstance(restored, RestoredTexts) else ("pictures", held)
 
 
 def _arrays(archive: Opened, out: Path, force: bool) -> Extracted:
     restored = archive.restored(_nowhere)
     assert isinstance(restored, arrays.RestoredArrays)
-    if out.is_dir():
-        raise UsageError(f"--out {out}: is a folder, and the archive holds arrays: name a file in it")
-    if os.path.lexists(out) and not force:
-        raise UsageError(f"--out {out}: exists; add --force to replace it, or choose another name")
+    _free(out, force)
     arrays.check_out(out, restored.form)
     found = archive.all_into(restored)
     write_whole(out, lambda temporary: arrays.write(temporary, found, restored.form))
     return Extracted("arrays", out, sum(len(array) if array.ndim else 1 for array in found.values()), archive.lost)
+
+
+def _text(archive: Opened, out: Path, force: bool) -> Extracted:
+    _free(out, force)
+    found = archive.all_into(archive.restored(_nowhere))
+    write_bytes(out, found)
+    return Extracted("table", out, 1, archive.lost)
+
+
+def _free(out: Path, force: bool) -> None:
+    """Refuse a name that a file cannot have here, or that one has."""
+    if out.is_dir():
+        raise UsageError(f"--out {out}: is a folder, and the archive holds one file: name a file in it")
+    if os.path.lexists(out) and not force:
+        raise UsageError(f"--out {out}: exists; add --force to replace it, or choose another name")
 
 
 def _nowhere(path: Path, form: Form | None, content: Any) -> None: ...

@@ -12,14 +12,15 @@ import torch
 from lambent.codec import lookup
 from lambent.codec.archive import Block, Writer, layout
 from lambent.codec.archive.folding import QUICK, folded
-from lambent.codec.content import arrays, pictures
-from lambent.codec.content.base import Content, Piece, Side
+from lambent.codec.content import arrays, pictures, texts
+from lambent.codec.content.base import Content, Model, Piece, Side
 from lambent.codec.content.planes import Planes
 from lambent.codec.described import Described, described, sides
 from lambent.codec.exact.dyadic import NUMERICS
 from lambent.codec.pack import packed
 from lambent.codec.rows import RowCodec, in_order
 from lambent.data.kinds.image import Image
+from lambent.data.kinds.table import Table
 from lambent.errors import ArtifactError, DataError, UsageError
 from lambent.fitted import Fitted
 from lambent.part import elements
@@ -55,8 +56,8 @@ class Made:
     """What became of the data: the archive as it is now, and what was met on the way.
 
     taken: bytes of what was compressed now, as it lay. unmodelled: bytes that the same takes without a model, where that was
-    measured. model: bytes of the model packed, inside or measured. coded: bytes of this time's blocks. items: of this time. failed: blocks that did not decode to what they were made
-    of, and are stored. notices: what was left out, by name.
+    measured. model: bytes of the model packed, where it is inside or was measured. coded: bytes of this time's blocks. items: of
+    this time. failed: blocks that did not decode to what they were made of, and are stored. notices: what was left out, by name.
     """
 
     archive: Described
@@ -86,7 +87,7 @@ class Made:
 def compress(fitted: Fitted, source: Any, path: Path, options: Options, device: str | torch.device = "cpu") -> Made:
     """Data into an archive at `path`, which stands there once it is whole.
 
-    source: a folder or a file of pictures, a .npy, .npz or IDX file, or an array.
+    source: a folder or a file of pictures, a .npy, .npz or IDX file, an array, or the CSV file of a table.
     Errors: `DataError` for data of another kind than the model's, `UsageError` for a model without an exact form.
     """
     bits = _bits(path, options)
@@ -103,7 +104,7 @@ def compress(fitted: Fitted, source: Any, path: Path, options: Options, device: 
         "content": content.facts(),
     }
     first = _continued(path, header, content) if options.append else 0
-    coding = Coding(own, codec, content, options, Made(Described()))
+    coding = Coding(Model(own, codec), content, options, Made(Described()))
     inside = packed(own, bits) if (options.model and not options.append) or options.measure else None
     coding.made.model = len(inside or b"")
     with ExitStack() as stack:
@@ -136,6 +137,8 @@ def content_of(source: Any, fitted: Fitted) -> Content:
         return arrays.opened(path, fitted, rows)
     if not path.exists():
         raise DataError(f"{path}: there is no such file or folder")
+    if isinstance(fitted.modality, Table):
+        return texts.Texts(path)
     if fitted.modality is not None and not isinstance(fitted.modality, Image):
         name = type(fitted.modality).__name__
         raise DataError(f"{path}: is no array of rows, and this model is of the kind {name}, not of pictures")
@@ -163,8 +166,7 @@ def _continued(path: Path, header: dict[str, Any], content: Content) -> int:
 class Coding:
     """Pieces into blocks; several at a time."""
 
-    fitted: Fitted
-    codec: RowCodec
+    model: Model
     content: Content
     options: Options
     made: Made
@@ -181,22 +183,19 @@ class Coding:
 
     def _coded(self, seed: int, piece: Piece) -> Block | None:
         """None where no model tells the piece, or where it does not come back to the bit."""
-        if piece.rows is None:
+        found = self.content.encode(self.model, piece, seed)
+        if found is None:
             return None
-        try:
-            self.fitted.model.likelihood.check(piece.rows)
-        except DataError:  # beyond what the likelihood knows
-            return None
-        found = self.codec.encode(piece.rows, seed)
-        if self.options.verify and not self._comes_back(found, piece):
+        raw, side = piece.coded.raw, as_bytes(found.side)
+        block = Block.coded(raw, found.rows, found.payload, 1, found.seed, found.borrowed, side)
+        if self.options.verify and not self._comes_back(block, found.side, raw):
             self.made.failed += 1
             return None
-        side = as_bytes({**piece.coded.side, "pace": list(found.pace)})
-        return Block.coded(piece.coded.raw, found.rows, found.data, 1, found.seed, found.borrowed, side)
+        return block
 
-    def _comes_back(self, found: Any, piece: Piece) -> bool:
+    def _comes_back(self, block: Block, side: Side, raw: bytes) -> bool:
         try:
-            return self.content.restored().raw_of(self.codec.decode(found), piece.coded.side) == piece.coded.raw
+            return self.content.restored().decode(self.model, block, side) == raw
         except ArtifactError:
             return False
 

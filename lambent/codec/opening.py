@@ -10,19 +10,17 @@ import torch
 from lambent.codec import lookup
 from lambent.codec.archive import Block, Reader, Salvage
 from lambent.codec.content.arrays import RestoredArrays
-from lambent.codec.content.base import Restored, Side
+from lambent.codec.content.base import Model, Restored, Side
 from lambent.codec.content.pictures import Put, RestoredPictures
 from lambent.codec.described import side_of
 from lambent.codec.exact.dyadic import NUMERICS
-from lambent.codec.pace import Pace
 from lambent.codec.pack import unpacked
-from lambent.codec.rows import Coded, RowCodec, in_order
+from lambent.codec.rows import RowCodec, in_order
 from lambent.errors import ArtifactError, MachineError
 from lambent.fitted import Fitted
 from lambent.progress import counting
 
-MOST_PACE = 1 << 31
-KINDS = ("arrays", "pictures")
+KINDS = ("arrays", "pictures", "table")
 
 
 @dataclass
@@ -58,16 +56,17 @@ class Opened:
             self.lost += self.archive.lost
 
     @cached_property
-    def codec(self) -> RowCodec:
+    def model(self) -> Model:
         """The model, once it has shown that this machine computes with it what the other one did."""
         bits = self.archive.header["weight_bits"]
-        codec = RowCodec(lookup.rounded(self._fitted(bits), bits), self.device, bits)
+        fitted = lookup.rounded(self._fitted(bits), bits)
+        codec = RowCodec(fitted, self.device, bits)
         if codec.probe().hex() != self.archive.header.get("probe"):
             raise MachineError(
                 "this machine computes differently from the one that made the archive, so that nothing would come back right: "
                 "no block is decoded. Another version of torch or NumPy may be at fault; lambent doctor --deep tells more"
             )
-        return codec
+        return Model(fitted, codec)
 
     def _fitted(self, bits: int) -> Fitted:
         wanted = self.archive.header["model"]
@@ -114,12 +113,6 @@ class Opened:
     def _content(self, block: Block, side: Side, restored: Restored) -> bytes:
         if not block.is_coded:
             return block.content()
-        pace = side.get("pace")
-        if not isinstance(pace, list) or len(pace) != 2 or not all(type(n) is int and 0 <= n < MOST_PACE for n in pace):
-            raise ArtifactError(f"{block} does not say how it was coded")
-        if (described := restored.rows_in(side)) != block.rows:
-            raise ArtifactError(f"{block} holds {block.rows:,} rows, and describes content of {described:,}")
-        coded = Coded(block.rows, block.seed, block.borrowed, Pace(*pace), block.payload)
-        raw = restored.raw_of(self.codec.decode(coded), side)
+        raw = restored.decode(self.model, block, side)
         block.check(raw)
         return raw

@@ -29,7 +29,7 @@ class Codec:
     """
 
     def __init__(self, model: Any = None, *, device: str = "cpu", threads: int = 1, verbose: bool = False) -> None:
-        self.path = model_path(model) if isinstance(model, (str, os.PathLike)) else None
+        self.path = model_path(Path(model)) if isinstance(model, (str, os.PathLike)) else None
         self.fitted = None if model is None else load(self.path) if self.path is not None else Fitted.of(model)
         self.device = device
         self.threads = threads
@@ -76,7 +76,7 @@ class Codec:
         other files. Errors: `ArtifactError` for damage or another model, `MachineError` where this machine computes differently.
         """
         source = path if hasattr(path, "read") else Path(path)  # type: ignore[arg-type]
-        how = Reading(self.fitted, "this Codec's model", salvage, str(device_of(self.device)), self.threads)
+        how = Reading(self.fitted, "this Codec's model", salvage, device_of(self.device), self.threads)
         with shown(self.verbose):
             if out is None:
                 return in_memory(source, how)[1]  # type: ignore[arg-type]

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 SUFFIX = ".lam"
 RUNS = Path("runs")
+NOUNS = {"arrays": "rows", "pictures": "files", "table": "rows"}  # by kind of content
 USAGE = (
     "lambent compress RUN DATA -o FILE.lam [flags]\n"
     "       lambent compress DATA --train -o FILE.lam [--run RUN] [flags, those of the parts of a model among them]"
@@ -177,7 +178,7 @@ def _at_once(threads: str) -> int:
 
 def _tell(made: "Made", path: Path, options: Namespace, voice: Voice) -> None:
     held = made.archive
-    noun = "files" if held.header["kind"] == "pictures" else "rows"
+    noun = NOUNS[held.header["kind"]]
     _tell_notices(made, held.header["kind"], voice)
     pays = made.pays_from if options.train else None
     voice.result(
@@ -198,8 +199,8 @@ def _tell_notices(made: "Made", kind: str, voice: Voice) -> None:
     held = made.archive
     if made.failed:
         voice.note(
-            f"{made.failed} blocks did not decode to what they were made of, and are stored as they are: nothing is lost, but this "
-            "should not be; please report it"
+            f"{made.failed} blocks did not decode to what they were made of, and are stored as they are: nothing is lost, but "
+            "this should not be; please report it"
         )
     if kind == "pictures" and held.stored_items:
         voice.note(
@@ -243,7 +244,7 @@ def decompress(arguments: Sequence[str]) -> int:
     device = device_of(options.device)
     how = Reading(given, str(options.model), options.salvage, device, _at_once(options.threads))
     found = decompress(source, Path(options.out), how, options.force)
-    noun = "files" if found.kind == "pictures" else "rows"
+    noun = NOUNS[found.kind]
     voice.result({"out": str(found.out), "kind": found.kind, "count": found.count, "lost": found.lost})
     voice.say(f"{found.out}: {found.count:,} {noun}")
     if found.lost:
@@ -285,7 +286,7 @@ def facts(path: Path) -> tuple[list[tuple[str, str]], dict[str, Any]]:
     from lambent.codec.described import described
 
     held = described(path)
-    header, noun = held.header, "files" if held.header["kind"] == "pictures" else "rows"
+    header, noun = held.header, NOUNS.get(held.header["kind"], "items")
     inside = (
         f"inside, {held.model:,} bytes" if held.model else "not inside: looked for by its hash, or named with --model"
     )

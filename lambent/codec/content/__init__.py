@@ -1,1 +1,1 @@
-"""What an archive can hold: pictures in files, arrays; each cut into pieces that a block of the archive holds, and put together."""
+"""What an archive can hold: pictures in files, arrays, tables; each cut into pieces, one a block, and put together again."""

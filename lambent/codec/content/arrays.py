@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lambent.codec.content.base import Content, Part, Piece, Restored, Side
+from lambent.codec.content.base import Part, Piece, RestoredRows, RowContent, Side
 from lambent.codec.content.planes import Planes
 from lambent.codec.content.values import UNITS, Array, Numbers, Pixels, Teller
 from lambent.data.readers import arrays, idx
@@ -25,7 +25,7 @@ FORMS = ("array", "npy", "npz", "idx")
 
 @dataclass(frozen=True)
 class Member:
-    """One array: its name in its file, the shape of its rows, its type as the file has it, and how a model tells it, if one does."""
+    """One array: its name in its file, the shape of its rows, its type as the file has it, and how a model tells it, if at all."""
 
     key: str
     shape: Shape
@@ -61,7 +61,7 @@ class Member:
         return replace(plain, teller=teller)
 
 
-class Arrays(Content):
+class Arrays(RowContent):
     """Arrays of rows, in the order of their file."""
 
     kind = "arrays"
@@ -75,7 +75,7 @@ class Arrays(Content):
         fitted: Fitted,
         rows: int,
     ):
-        """held: arrays by name, in this machine's byte order; stored: of each its type in the file, and whether in Fortran's order."""
+        """held: arrays by name, in this machine's byte order; stored: of each its type in the file, and whether by Fortran's order."""
         self.form, self.per_block = form, rows
         self.planes = Planes.of(fitted) if len(fitted.model.event_shape) == 3 else None
         self.held = [array.reshape(1) if array.ndim == 0 else array for array in held.values()]
@@ -128,7 +128,7 @@ class Arrays(Content):
         return Piece(rows, Part(raw, {**side, "unit": unit}), plain, len(values), len(raw))
 
 
-class RestoredArrays(Restored):
+class RestoredArrays(RestoredRows):
     """Arrays out of an archive, by name."""
 
     def __init__(self, facts: Side) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lambent.codec.content import names
-from lambent.codec.content.base import Content, Part, Piece, Restored, Side
+from lambent.codec.content.base import Part, Piece, RestoredRows, RowContent, Side
 from lambent.codec.content.planes import Planes
 from lambent.codec.content.samples import Form, Samples, as_png, read
 from lambent.data.readers import regular as files
@@ -56,7 +56,7 @@ class Batch:
         return Piece(torch.cat(self.rows), Part(raw, side), plain, len(self.items), self.size)
 
 
-class Pictures(Content):
+class Pictures(RowContent):
     """All files of a folder at every depth, but for hidden and system ones, or one file.
 
     Pictures whose samples the model can tell become rows, alike ones together; all other files are kept as they are.
@@ -126,7 +126,7 @@ class Pictures(Content):
 Put = Callable[[Path, "Form | None", "NDArray[Any] | bytes"], None]
 
 
-class RestoredPictures(Restored):
+class RestoredPictures(RestoredRows):
     """Pictures out of an archive: each is handed to `put` with its form and its levels, or as the bytes of its file."""
 
     def __init__(self, facts: Side, put: Put) -> None:

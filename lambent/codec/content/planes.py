@@ -37,13 +37,14 @@ class Planes:
         event, modality, likelihood = fitted.model.event_shape, fitted.modality, fitted.model.likelihood
         if len(event) != 3 or not (modality is None or isinstance(modality, Image)):
             raise UsageError(
-                f"this model takes rows of shape {list(event)}, which are no pictures: compress an array of such rows, .npy or .npz"
+                f"this model takes rows of shape {list(event)}, which are no pictures: compress an array of such rows, .npy"
             )
+        channels, height, width = event
         if modality is not None:
-            return cls(*event, 255 if modality.binary else modality.white, modality.binary)
+            return cls(channels, height, width, 255 if modality.binary else modality.white, modality.binary)
         binary = isinstance(likelihood, Bernoulli)
         white = likelihood.levels - 1 if isinstance(likelihood, DiscretizedLogistics) else 255
-        return cls(*event, 255 if binary else white, binary)
+        return cls(channels, height, width, 255 if binary else white, binary)
 
     def facts(self) -> dict[str, Any]:
         """As plain JSON."""
@@ -59,7 +60,7 @@ class Planes:
                 raise ValueError
         except (KeyError, TypeError, ValueError):
             raise ArtifactError("the header of the archive does not say how pictures were cut") from None
-        return cls(*event, white, binary)
+        return cls(event[0], event[1], event[2], white, binary)
 
     # ---- shapes --------------------------------------------------------------------------------------------------
 
@@ -78,7 +79,7 @@ class Planes:
     # ---- levels --------------------------------------------------------------------------------------------------
 
     def rows(self, levels: Levels) -> Tensor | None:
-        """Pictures [n, bands, height, width], bytes or whole numbers of 16 bits → rows [m, C, H, W]; None where they cannot be told."""
+        """Pictures [n, bands, height, width], bytes or of 16 bits → rows [m, C, H, W]; None where they cannot be told."""
         if not self.takes(levels.shape[1]):
             return None
         told = self._told(levels)

@@ -65,7 +65,7 @@ class Form:
             right = right and 0 < height <= LONGEST and 0 < width <= LONGEST and height * width <= MOST_PIXELS
         if not right:
             raise ArtifactError(f"the archive describes a picture as {str(said)[:60]}, which none is")
-        return cls(*said)
+        return cls(bands, bits, height, width, kept)
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Samples:
 
 
 def read(path: Path) -> Samples | None:
-    """A picture's samples; None of a file whose samples alone would not bring back what it shows: animated, turned, CMYK, damaged."""
+    """A picture's samples; None of a file whose samples alone would not bring it back: animated, turned, CMYK, damaged."""
     if path.suffix.lower() not in pictures.SUFFIXES:
         return None
     try:

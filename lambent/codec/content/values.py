@@ -63,7 +63,9 @@ class Pixels:
     def each(self) -> int:
         """Rows of the model in one of them."""
         if not self.planes.takes(self._laid[0]):
-            raise ArtifactError(f"the archive describes pictures of {self._laid[0]} bands, which its model does not take")
+            raise ArtifactError(
+                f"the archive describes pictures of {self._laid[0]} bands, which its model does not take"
+            )
         return self.planes.count(*self._laid)
 
     @property
@@ -121,7 +123,8 @@ class Numbers:
         return torch.from_numpy(whole.astype(np.uint8 if high < 256 else np.int32)), "levels"
 
     def values(self, rows: Tensor, count: int, dtype: np.dtype, unit: str) -> Array:
-        return rows.detach().cpu().numpy().astype(dtype).reshape(count, *self.shape)
+        found: Array = rows.detach().cpu().numpy().astype(dtype).reshape(count, *self.shape)
+        return found
 
 
 def told(values: Array, unit: str, planes: Planes) -> Array | None:

@@ -49,7 +49,9 @@ class Described:
 
     def plain(self) -> dict[str, Any]:
         """As plain JSON."""
-        told = {"model_inside" if name == "model" else name: value for name, value in vars(self).items() if name != "header"}
+        told = {
+            "model_inside" if name == "model" else name: value for name, value in vars(self).items() if name != "header"
+        }
         return {**told, "items": self.items, "bits_per_number": self.bits}
 
 

@@ -75,12 +75,12 @@ class Codec:
         In memory: an array, arrays by name for an .npz, or for pictures by name arrays [H, W] or [H, W, bands], and the bytes of
         other files. Errors: `ArtifactError` for damage or another model, `MachineError` where this machine computes differently.
         """
-        source = path if hasattr(path, "read") else Path(path)  # type: ignore[arg-type]
+        source = Path(path) if isinstance(path, (str, os.PathLike)) else path
         how = Reading(self.fitted, "this Codec's model", salvage, device_of(self.device), self.threads)
         with shown(self.verbose):
             if out is None:
-                return in_memory(source, how)[1]  # type: ignore[arg-type]
-            found: Extracted = decompress(source, Path(out), how, force)  # type: ignore[arg-type]
+                return in_memory(source, how)[1]
+            found: Extracted = decompress(source, Path(out), how, force)
         return found
 
     def info(self, path: str | os.PathLike[str]) -> Described:

@@ -45,7 +45,7 @@ def test_a_tile_at_the_edge_repeats_the_last_column_and_row() -> None:
 
 @pytest.mark.parametrize("white", [1, 100, 255, 1023, 4095, 65535])
 def test_C16_levels_of_any_depth_come_back(white: int) -> None:
-    """Bytes under a deeper model are spread over its scale and brought back; whole numbers of 16 bits up to white are taken as they are."""
+    """Bytes under a deeper model are spread over its scale and brought back; whole numbers up to white are taken as they are."""
     planes = Planes(1, 2, 2, white)
     for levels in (np.arange(min(white, 255) + 1, dtype=np.uint8), np.linspace(0, white, 50).astype(np.uint16)):
         picture = levels.reshape(1, 1, 1, -1)
@@ -108,7 +108,7 @@ MODES = ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"]
 
 @pytest.mark.parametrize("mode", MODES)
 def test_C16_every_sample_of_a_picture_comes_back(tmp_path: Path, mode: str) -> None:
-    """One bit, bytes, palettes, transparency, 16 bits: what Pillow reads of the PNG that comes back is what it read of the file."""
+    """One bit, bytes, palettes, transparency, 16 bits: Pillow reads the same of the PNG that comes back as of the file."""
     rng = np.random.default_rng(0)
     picture = (
         Pil.fromarray(rng.integers(0, 65536, (7, 9)).astype(np.uint16))

@@ -213,7 +213,7 @@ def test_C20_the_same_bytes_each_time_whatever_the_threads(grey: Fitted, slopes:
 
 
 def test_append(grey: Fitted, slopes: Levels, tmp_path: Path) -> None:
-    """Files go behind those that are there; the same names twice, another model or another form are refused, and nothing changes."""
+    """Files go behind those that are there; the same names again, another model or form are refused, and nothing changes."""
     first, second = (
         pictures_into(tmp_path / "a" / "first", slopes(40)),
         pictures_into(tmp_path / "b" / "second", slopes(30, 1)),
@@ -287,7 +287,7 @@ def test_the_model_is_found_by_its_hash(
 def test_C8_another_model_is_refused(grey: Fitted, slopes: Levels, tmp_path: Path) -> None:
     """A model that is not the archive's is refused by its hash, before anything is decoded."""
     compress(grey, slopes(50), tmp_path / "x.lam", Options())
-    with pytest.raises(ArtifactError, match="was made with the model .* and runs/other holds"):
+    with pytest.raises(ArtifactError, match="was made with the model"):
         in_memory(tmp_path / "x.lam", Reading(lookup.rounded(grey, 6), "runs/other"))
 
 
@@ -368,11 +368,12 @@ def test_C18_a_full_disk_leaves_nothing(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
+    work: dict[str, Callable[[], object]] = {
+        "compress": lambda: compress(grey, slopes(50), place / "y.lam", Options()),
+        "decompress": lambda: decompress(tmp_path / "x.lam", place / "y.npy", Reading(grey)),
+    }
     with pytest.raises(MachineError, match="No space left on device"):
-        if way == "compress":
-            compress(grey, slopes(50), place / "y.lam", Options())
-        else:
-            decompress(tmp_path / "x.lam", place / "y.npy", Reading(grey))
+        work[way]()
     assert list(place.iterdir()) == []
 
 

@@ -223,8 +223,8 @@ def _tell_whether_it_pays(made: "Made", pays: float | None, noun: str, options: 
         return
     saved = (made.unmodelled - made.coded) / made.items
     voice.say(
-        f"it takes {made.model:,} bytes itself (--with-model puts them in), and saves {saved:,.1f} for each of the {noun}: it pays "
-        f"from {max(1, round(pays)):,} {noun} on"
+        f"it takes {made.model:,} bytes itself (--with-model puts them in), and saves {saved:,.1f} for each of the {noun}: it "
+        f"pays from {max(1, round(pays)):,} {noun} on"
     )
 
 

@@ -25,7 +25,7 @@ FORMS = ("array", "npy", "npz", "idx")
 
 @dataclass(frozen=True)
 class Member:
-    """One array: its name in its file, the shape of its rows, its type as the file has it, and how a model tells it, if at all."""
+    """One array: its name in its file, the shape of its rows, its type in the file, and how a model tells it, if at all."""
 
     key: str
     shape: Shape
@@ -75,7 +75,7 @@ class Arrays(RowContent):
         fitted: Fitted,
         rows: int,
     ):
-        """held: arrays by name, in this machine's byte order; stored: of each its type in the file, and whether by Fortran's order."""
+        """held: arrays by name, in this machine's byte order; stored: of each its type there, and whether in Fortran's order."""
         self.form, self.per_block = form, rows
         self.planes = Planes.of(fitted) if len(fitted.model.event_shape) == 3 else None
         self.held = [array.reshape(1) if array.ndim == 0 else array for array in held.values()]

@@ -105,7 +105,7 @@ def read(path: Path) -> Samples | None:
     if alpha is not None and not bool((alpha == np.iinfo(values.dtype).max).all()):
         told = np.concatenate([whole, alpha[None].astype(whole.dtype)])
     bits = 1 if mode == "1" else 16 if deep else 8
-    return Samples(Form(bands, bits, *told.shape[1:], len(told)), np.ascontiguousarray(told), hard)
+    return Samples(Form(bands, bits, told.shape[1], told.shape[2], len(told)), np.ascontiguousarray(told), hard)
 
 
 def _of_bytes(values: NDArray[Any]) -> NDArray[np.uint8]:

@@ -151,11 +151,13 @@ def told(values: Array, unit: str, planes: Planes) -> Array | None:
 
 def untold(levels: Array, unit: str, dtype: np.dtype, planes: Planes) -> Array:
     """The inverse of `told`."""
+    values = levels
     if unit == "ones":
-        return (levels > 0).astype(dtype)
-    if unit == "fractions":
-        return (levels / np.asarray(planes.white, dtype)).astype(dtype)
-    return levels.astype(dtype)
+        values = levels > 0
+    elif unit == "fractions":
+        values = levels / np.asarray(planes.white, dtype)
+    found: Array = values.astype(dtype)
+    return found
 
 
 def same(first: Array, second: Array) -> bool:

@@ -46,7 +46,7 @@ class Stack:
 
     def push(self, start: Numbers, frequency: Numbers) -> None:
         """Symbols [n] whose intervals begin at `start` and have this frequency, of 2^24; the first is popped first."""
-        starts, frequencies = start.astype(np.uint64), frequency.astype(np.uint64)
+        starts, frequencies = start.view(np.uint64), frequency.view(np.uint64)
         for first in range((len(starts) - 1) // self.lanes * self.lanes, -1, -self.lanes):
             f = frequencies[first : first + self.lanes]
             heads = self.heads[: len(f)]
@@ -64,8 +64,8 @@ class Stack:
             where = slice(first, min(first + self.lanes, count))
             heads = self.heads[: where.stop - first]
             slots = heads & SLOT
-            symbols[where], start, frequency = find(slots.astype(np.int64), where)
-            heads = frequency.astype(np.uint64) * (heads >> BITS) + slots - start.astype(np.uint64)
+            symbols[where], start, frequency = find(slots.view(np.int64), where)
+            heads = frequency.view(np.uint64) * (heads >> BITS) + slots - start.view(np.uint64)
             low = heads < LEAST
             if low.any():
                 heads[low] = (heads[low] << WORD) | self._taken(int(low.sum())).astype(np.uint64)

@@ -12,8 +12,9 @@ from scipy.special import log_expit, log_softmax
 from scipy.stats import norm
 
 from lambent.codec.leaves import STEP, Codes, coder
+from lambent.codec.leaves.families import LOGISTIC, NORMAL, inverse
 from lambent.codec.leaves.finite import finite, ordered, shares, two
-from lambent.codec.leaves.located import LOGISTIC, NORMAL, Located, Mixed, inverse
+from lambent.codec.leaves.located import Located
 from lambent.codec.stack import WHOLE, Numbers, Stack
 from lambent.codec.symbols import Symbols
 from lambent.distributions import DiagonalNormal, FullNormal, StandardNormal, shaped
@@ -33,13 +34,12 @@ def located(rng: np.random.Generator, count: int, wild: float = 1.0) -> Located:
     return Located(family, (location + UNIT) * high, inverse(log_scale, 2 / high), 0, high)
 
 
-def mixed(rng: np.random.Generator, count: int, wild: float = 1.0) -> Mixed:
+def mixed(rng: np.random.Generator, count: int, wild: float = 1.0) -> Located:
     high, components = int(rng.choice([1, 255, 65535])), int(rng.integers(1, 6))
-    parts = []
-    for _ in range(components):
-        location, log_scale = whole(rng.normal(0, wild, count)), whole(rng.normal(-3, 2 * wild, count))
-        parts.append(Located(LOGISTIC, (location + UNIT) * high, inverse(log_scale, 2 / high), 0, high))
-    return Mixed(parts, shares(whole(rng.normal(0, 2 * wild, (count, components)))).T)
+    shape = (components, count)
+    location, log_scale = whole(rng.normal(0, wild, shape)), whole(rng.normal(-3, 2 * wild, shape))
+    weights = shares(whole(rng.normal(0, 2 * wild, shape)))
+    return Located(LOGISTIC, (location + UNIT) * high, inverse(log_scale, 2 / high), 0, high, weights)
 
 
 def codes(rng: np.random.Generator, count: int, wild: float = 1.0) -> Codes:
@@ -154,11 +154,8 @@ def test_a_level_costs_what_the_mixture_says(components: int) -> None:
     shape = (components, 50_000)
     location, log_scale = whole(rng.uniform(-1.1, 1.1, shape)), whole(rng.uniform(-4.5, 0, shape))
     logits = whole(rng.normal(0, 1.5, shape))
-    parts = [
-        Located(LOGISTIC, (m + UNIT) * 255, inverse(s, 2 / 255), 0, 255)
-        for m, s in zip(location, log_scale, strict=True)
-    ]
-    symbols = Mixed(parts, shares(logits.T).T)
+    weights = shares(logits)
+    symbols = Located(LOGISTIC, (location + UNIT) * 255, inverse(log_scale, 2 / 255), 0, 255, weights)
     x = symbols.pop(Stack(64, 1))
     each = logistic_nats(x, (location / UNIT + 1) * 127.5, np.exp(log_scale / UNIT) * 127.5, 255)
     expected = -np.logaddexp.reduce(log_softmax(logits / UNIT, 0) + each).mean() / math.log(2)

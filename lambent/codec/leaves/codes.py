@@ -5,7 +5,8 @@ from torch.distributions import Distribution
 
 from lambent.codec.exact.dyadic import FRACTION
 from lambent.codec.leaves.dyadics import dyadic, within
-from lambent.codec.leaves.located import INVERSE, NORMAL, POINT, STEEPEST, Located, inverse
+from lambent.codec.leaves.families import INVERSE, NORMAL, STEEPEST, inverse
+from lambent.codec.leaves.located import POINT, Located
 from lambent.codec.stack import Numbers
 from lambent.codec.symbols import Symbols
 from lambent.distributions import DiagonalNormal, StandardNormal, vector

@@ -12,8 +12,8 @@ from lambent.codec.exact import elementary
 from lambent.codec.exact.dyadic import FRACTION
 from lambent.codec.leaves.codes import STEP, Codes
 from lambent.codec.leaves.dyadics import dyadic, nearest, within
+from lambent.codec.leaves.families import INVERSE, inverse
 from lambent.codec.leaves.finite import Finite, finite
-from lambent.codec.leaves.located import INVERSE, inverse
 from lambent.codec.leaves.triangular import Triangular
 from lambent.codec.stack import Numbers, Stack
 from lambent.distributions import SCALE_RANGE, DiagonalNormal, vector

@@ -85,11 +85,11 @@ def test_C13_any_number_of_rows_comes_back(kind: str, count: int) -> None:
 
 @pytest.mark.parametrize("kind", SPECS)
 def test_a_row_costs_the_negative_elbo_of_the_float_model(kind: str) -> None:
-    x = rows_of(kind, 1500)
+    model, x = trained(kind), rows_of(kind, 1500)
     torch.manual_seed(0)
     with torch.no_grad():
-        elbo = trained(kind).trace(x, samples=8).log_weight.mean()
-    bits = -float(elbo) * len(x) / math.log(2)
+        elbo = float(model.trace(x, samples=8).log_weight.mean())
+    bits = -elbo * len(x) / math.log(2)
     coded = there_and_back(kind, x)
     assert 0.985 * bits < 8 * len(coded.to_bytes()) < 1.01 * bits + 600  # a head, a pace, what the first row popped
 

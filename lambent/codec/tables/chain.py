@@ -10,7 +10,7 @@ from lambent.codec.exact.layers import ExactLinear, Tabled
 from lambent.codec.leaves.emissions import Emission, emission
 from lambent.codec.leaves.finite import finite
 from lambent.codec.stack import Numbers
-from lambent.codec.symbols import Symbols
+from lambent.codec.symbols import Symbols, Uniform
 from lambent.codec.tables.places import places
 from lambent.model.likelihoods.autoregressive import Autoregressive
 from lambent.model.likelihoods.chain import MILD, Chain, Pairwise, Shared, strangers
@@ -60,6 +60,8 @@ class ExactAutoregressive(nn.Module):
 
     def symbols(self, raw: Tensor, told: Tensor, column: int, rows: Tensor) -> Symbols:
         """The tokens of a column in some of the rows, from raw [rows, columns, width] and what the others tell."""
+        if not bool(rows.any()):
+            return Uniform(np.empty(0, np.int64), np.empty(0, np.int64))
         own, told = (raw[:, column], told) if bool(rows.all()) else (raw[rows, column], told[rows])
         logits = self.links[column](own + self.hearing.heard(told, column))
         return finite(whole(logits))
@@ -206,8 +208,9 @@ class Columns(Emission):
             column = chain.sequence[stage - 1]
             rows = self._there(column)
             values = torch.from_numpy(before[-1]).to(self.raw.device)
-            self.tokens[rows, column] = values
-            chain.hearing.add(self.told, column, rows, chain.shown.tables[column][values])
+            if len(values):
+                self.tokens[rows, column] = values
+                chain.hearing.add(self.told, column, rows, chain.shown.tables[column][values])
         column = chain.sequence[stage]
         return chain.symbols(self.raw, self.told, column, self._there(column))
 

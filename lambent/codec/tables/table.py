@@ -1,5 +1,6 @@
 """A CSV file through a trained model of its table, and back to the same bytes."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ BLOCK = 1 << 16  # rows that are coded together
 STORED, CODED = b"S", b"C"
 EACH = 4096  # places for each lane of their stack
 LANES = 64
+DIGEST = 8  # bytes of a hash of the file
+DAMAGED = "the compressed table is damaged, or was made with another model"
 SMALL = 16  # times smaller, and it is not tried whether LZMA does better
 
 
@@ -42,7 +45,7 @@ def encode_table(fitted: Any, source: str | Path | bytes) -> bytes:
     layout = None if found is None else _layout(table, found)
     if found is None or layout is None:
         return STORED + squeezed(content)
-    coded = CODED + _Encoder(given, table, found, layout).coded()
+    coded = CODED + _digest(content) + _Encoder(given, table, found, layout).coded()
     if len(coded) * SMALL < len(content):
         return coded
     return min(coded, STORED + squeezed(content), key=len)
@@ -60,11 +63,18 @@ def decode_table(fitted: Any, data: bytes) -> bytes:
     if data[:1] != CODED:
         raise ArtifactError("these bytes are no compressed table")
     try:
-        return _decoded(given, table, data[1:])
+        content = _decoded(given, table, data[1 + DIGEST :])
     except LambentError:
         raise
-    except (KeyError, TypeError, ValueError, IndexError, OverflowError, StopIteration, AttributeError) as error:
-        raise ArtifactError(f"the compressed table is damaged, or was made with another model ({error!r})") from None
+    except (LookupError, TypeError, ValueError, OverflowError, StopIteration, AttributeError) as error:
+        raise ArtifactError(f"{DAMAGED} ({error!r})") from None
+    if _digest(content) != data[1 : 1 + DIGEST]:
+        raise ArtifactError(f"{DAMAGED}: what comes out is not what went in")
+    return content
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=DIGEST).digest()
 
 
 def of_tables(fitted: Fitted) -> Table:

@@ -12,6 +12,7 @@ from lambent.codec.archive import Block, Reader, Salvage
 from lambent.codec.content.arrays import RestoredArrays
 from lambent.codec.content.base import Model, Restored, Side
 from lambent.codec.content.pictures import Put, RestoredPictures
+from lambent.codec.content.texts import RestoredTexts
 from lambent.codec.described import side_of
 from lambent.codec.exact.dyadic import NUMERICS
 from lambent.codec.pack import unpacked
@@ -78,12 +79,10 @@ class Opened:
 
     def restored(self, put: Put) -> Restored:
         """What the blocks are put into."""
-        header = self.archive.header
-        return (
-            RestoredArrays(header["content"])
-            if header["kind"] == "arrays"
-            else RestoredPictures(header["content"], put)
-        )
+        kind, facts = self.archive.header["kind"], self.archive.header["content"]
+        if kind == "table":
+            return RestoredTexts()
+        return RestoredArrays(facts) if kind == "arrays" else RestoredPictures(facts, put)
 
     def all_into(self, restored: Restored) -> Any:
         """Every block, in order, each held against the digest of what was put in; what came back."""

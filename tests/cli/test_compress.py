@@ -285,13 +285,13 @@ def test_a_table_comes_back_byte_for_byte(lambent: Run, tmp_path: Path) -> None:
     """A CSV file by a model of its columns: words, numbers with their digits, the ends of lines."""
     rng = np.random.default_rng(0)
     lines = ["kind,size,price"]
-    for _ in range(400):
+    for _ in range(3000):
         kind = rng.choice(["oak", "elm", "fir"])
         size = {"oak": 30, "elm": 20, "fir": 10}[str(kind)] + int(rng.integers(0, 4))
         lines.append(f"{kind},{size},{size * 2.5:.2f}")
     Path("trees.csv").write_bytes("\r\n".join([*lines, ""]).encode())
     done = lambent(
-        "train", "trees.csv", "--data.scale=ranks", "--network.width=32", "--network.depth=1", "--latent.size=2", "--epochs=20",
+        "train", "trees.csv", "--data.scale=ranks", "--network.width=32", "--network.depth=1", "--latent.size=2", "--epochs=10",
         "--samples=2", "--rows=20", "--precision=fp32", "--threads=1", "--out=r",
     )  # fmt: skip
     assert done.status == 0, done.err

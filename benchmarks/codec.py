@@ -23,14 +23,14 @@ from typing import Any
 import numpy as np
 import torch
 from density import RECIPES, history, trained
+from lambent.codec.pack import packed
 from numpy.typing import NDArray
 from record import RESULTS, Record, column
 
 from lambent.cli.reading import strict
-from lambent.codec.pack import packed
 from lambent.codec.rows import RowCodec
 from lambent.data import load as load_data
-from lambent.fitted import Fitted, load
+from lambent.fitted import load
 from lambent.tasks import evaluate
 
 PROTOCOL = (
@@ -82,7 +82,9 @@ def unmosaic(picture: Images, shape: tuple[int, ...]) -> Images:
 
 def streams() -> dict[str, tuple[Callable[[bytes], bytes], Callable[[bytes], bytes]]]:
     """Codecs of bytes, at their best setting: to code, to decode."""
-    found: dict[str, Any] = {"xz -9e": (lambda data: lzma.compress(data, preset=9 | lzma.PRESET_EXTREME), lzma.decompress)}
+    found: dict[str, Any] = {
+        "xz -9e": (lambda data: lzma.compress(data, preset=9 | lzma.PRESET_EXTREME), lzma.decompress)
+    }
     with suppress(ImportError):
         import brotli
 

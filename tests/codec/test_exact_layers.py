@@ -202,3 +202,25 @@ def test_what_the_encoder_reads_is_rounded_alike_though_its_last_bit_be_amiss() 
 def test_layers_without_an_exact_form_are_refused(module: nn.Module) -> None:
     with pytest.raises(UsageError, match="has no exact form, which coding needs: use "):
         exact_form(module, WEIGHT)
+
+
+@pytest.mark.parametrize(("kernel", "padding", "outputs"), [(3, 1, 2), (3, 0, 3), (5, 2, 1), (1, 0, 2), (4, 1, 4)])
+def test_a_convolution_to_few_channels_is_the_convolution(kernel: int, padding: int, outputs: int) -> None:
+    module = nn.Conv2d(16, outputs, kernel, padding=padding).double().requires_grad_(False)
+    for parameter in module.parameters():
+        parameter.copy_(rounded(parameter, WEIGHT))
+    form = exact_form(module, WEIGHT)
+    assert isinstance(form, layers.ExactNarrowing)
+    x = rounded(torch.randn(3, 16, 9, 7, generator=torch.Generator().manual_seed(0)))
+    assert torch.equal(form(x), rounded(module(x)))
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding", "more"), [(3, 2, 1, 1), (3, 1, 1, 0), (2, 2, 0, 0), (5, 3, 2, 1)]
+)
+def test_a_transposed_convolution_of_any_kernel_is_one(kernel: int, stride: int, padding: int, more: int) -> None:
+    module = nn.ConvTranspose2d(8, 6, kernel, stride, padding, more).double().requires_grad_(False)
+    for parameter in module.parameters():
+        parameter.copy_(rounded(parameter, WEIGHT))
+    x = rounded(torch.randn(3, 8, 5, 4, generator=torch.Generator().manual_seed(0)))
+    assert torch.equal(exact_form(module, WEIGHT)(x), rounded(module(x)))

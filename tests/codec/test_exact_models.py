@@ -26,14 +26,14 @@ from lambent.part import Spec
 
 SCRIPT = Path(__file__).with_name("exact_bits.py")
 BITS = {
-    "mlp": "2d21944aa1fe55b9",
-    "mlp with a linear map": "3a36a33d9c644168",
-    "ladder": "b673d0ff70292005",
-    "conv": "308f031bd262329b",
-    "resnet": "7af2b561b9139a8a",
-    "resnet of one column": "d8fd49f86eaef265",
-    "grid of sizes": "9772de8dbead0b6e",
-    "grid of shares": "82febe5d58898095",
+    "mlp": "c6f0fe07967603d3",
+    "mlp with a linear map": "77eaa06a188d0048",
+    "ladder": "7f4a2ab734ec57c3",
+    "conv": "4773e3c073c87240",
+    "resnet": "f337902d302e9b68",
+    "resnet of one column": "fdd06db2fdd6f9d5",
+    "grid of sizes": "1bf8ec15c5929663",
+    "grid of shares": "d2b0a018255b1d53",
 }
 
 

@@ -12,6 +12,7 @@ from torch.distributions import Distribution
 
 from lambent.codec.exact import elementary, layers
 from lambent.codec.exact.dyadic import NUMERICS, WEIGHT, rounded, whole
+from lambent.codec.exact.pieces import InPieces
 from lambent.distributions.shaped import vector
 from lambent.distributions.vectors import DiagonalNormal
 from lambent.errors import UsageError
@@ -29,6 +30,8 @@ from lambent.model.trace import Node
 from lambent.part import Part, elements, family, registered
 
 PROBED = 2  # rows of a self-test
+PLACES = 1 << 14  # of images that go through a convolutional network at once
+NARROW = 4  # times as many inputs as outputs from which a convolution is done the other way about
 
 
 def exact(model: LatentModel, weight_bits: int = WEIGHT) -> LatentModel:
@@ -57,6 +60,9 @@ def compiled(model: LatentModel, weight_bits: int = WEIGHT) -> LatentModel:
     exact_form(made.latent, weight_bits)
     made.encoder = nn.Sequential(layers.Rounding(), exact_form(made.encoder, weight_bits))
     made.decoder = exact_form(made.decoder, weight_bits)
+    if made.network.convolutional:
+        at_once = max(1, PLACES // elements(made.event_shape[1:]))
+        made.encoder, made.decoder = InPieces(made.encoder, at_once), InPieces(made.decoder, at_once)
     return made.requires_grad_(False)
 
 
@@ -184,6 +190,9 @@ def _conv(module: nn.Conv2d, bits: int) -> nn.Module:
             f"{module} has no exact form, which coding needs: use one group, no dilation and noughts around"
         )
     weight, padding = module.weight, (int(module.padding[0]), int(module.padding[1]))
+    within = all(pad < size for pad, size in zip(padding, module.kernel_size, strict=True))
+    if _pair(module.stride) == (1, 1) and within and NARROW * module.out_channels <= module.in_channels:
+        return layers.ExactNarrowing(_named(module), weight, module.bias, padding, bits)
     return layers.ExactConv(_named(module), weight, module.bias, _pair(module.stride), padding, bits)
 
 
@@ -251,7 +260,7 @@ def probe(model: LatentModel) -> bytes:
     hooks = [
         module.register_forward_hook(lambda module, given, made: tell(made))
         for module in model.modules()
-        if type(module).__module__ == layers.__name__
+        if type(module).__module__ == layers.__name__ and not isinstance(module, layers.Weighing)  # a part of one
     ]
     try:
         for numbers in _probed(model):

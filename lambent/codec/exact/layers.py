@@ -14,7 +14,7 @@ from torch.nn import functional
 from lambent.codec.exact import elementary
 from lambent.codec.exact.dyadic import FRACTION, LIMIT, UNIT, check_sums, rounded
 
-PIECE = 1 << 21  # numbers that are laid out for one product: 16 MB
+PIECE = 1 << 18  # numbers that are laid out for one product: 2 MB
 REACH = 12  # beyond it SiLU and GELU are max(x, 0), and tanh is ±1, to less than half of 2⁻¹²
 Pair = tuple[int, int]
 
@@ -86,8 +86,43 @@ class ExactConv(nn.Module):
         return made.permute(0, 3, 1, 2)
 
 
+class ExactNarrowing(nn.Module):
+    """nn.Conv2d of stride 1 with few outputs: what every place gives to its neighbours first, then sums of shifted maps."""
+
+    def __init__(self, name: str, weight: Tensor, bias: Tensor | None, padding: Pair, bits: int) -> None:
+        super().__init__()
+        self.kernel: Pair = (weight.shape[2], weight.shape[3])
+        self.padding = padding
+        weight, outputs = rounded(weight.detach().cpu(), bits), weight.shape[0]
+        bias = torch.zeros(outputs, dtype=torch.float64) if bias is None else rounded(bias.detach().cpu(), bits)
+        check_sums(name, weight.flatten(1), bias, bits)
+        spread = weight.permute(2, 3, 0, 1).flatten(0, 2) * UNIT
+        self.matrix = nn.Parameter(spread.contiguous(), requires_grad=False)  # [kernel · outputs, inputs]
+        self.offset = nn.Parameter(bias * UNIT + 0.5, requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        at_once = max(1, PIECE // (len(self.matrix) * x.shape[2] * x.shape[3]))
+        pieces = [self._gathered(piece) for piece in x.permute(0, 2, 3, 1).split(at_once)]
+        return (pieces[0] if len(pieces) == 1 else torch.cat(pieces, 1)).transpose(0, 1)
+
+    def _gathered(self, places: Tensor) -> Tensor:
+        """[rows, height, width, inputs] to [outputs, rows, height', width']."""
+        rows, height, width, inputs = places.shape
+        (high, wide), (down, across), outputs = self.kernel, self.padding, len(self.offset)
+        cut = places.clamp(-LIMIT, LIMIT).reshape(-1, inputs)
+        given = (self.matrix @ cut.T).view(high, wide, outputs, rows, height, width)
+        tall, broad = height + high - 1, width + wide - 1  # of all places that anything is given to
+        whole = self.offset.view(-1, 1, 1, 1).expand(outputs, rows, tall, broad).contiguous()
+        for i in range(high):
+            for j in range(wide):
+                top, left = high - 1 - i, wide - 1 - j
+                whole[:, :, top : top + height, left : left + width] += given[i, j]
+        top, left = high - 1 - down, wide - 1 - across
+        return whole[:, :, top : tall - top, left : broad - left].floor().mul_(1 / UNIT)
+
+
 class ExactTransposed(nn.Module):
-    """nn.ConvTranspose2d: what every place gives to its neighbourhood by a product of matrices, then sums of shifted maps."""
+    """nn.ConvTranspose2d: what every place gives to its neighbourhood by a product of matrices, then sums where these overlap."""
 
     def __init__(
         self, name: str, weight: Tensor, bias: Tensor | None, stride: Pair, padding: Pair, more: Pair, bits: int
@@ -98,28 +133,47 @@ class ExactTransposed(nn.Module):
         check_sums(name, weight.transpose(0, 1).flatten(1), bias, bits)
         self.kernel: Pair = (weight.shape[2], weight.shape[3])
         self.stride, self.padding, self.more = stride, padding, more
+        # A kernel of several strides is so many parts, each of which falls into one stride of the output; the last with noughts.
+        self.parts: Pair = (-(-self.kernel[0] // stride[0]), -(-self.kernel[1] // stride[1]))
+        tall, wide = (parts * step for parts, step in zip(self.parts, stride, strict=True))
+        weight = functional.pad(weight, (0, wide - self.kernel[1], 0, tall - self.kernel[0]))
         spread = weight.permute(0, 2, 3, 1).flatten(1) * UNIT
-        self.matrix = nn.Parameter(spread.contiguous(), requires_grad=False)  # [inputs, kernel · outputs]
+        self.matrix = nn.Parameter(
+            spread.contiguous(), requires_grad=False
+        )  # [inputs, parts and strides of both axes, outputs]
         self.offset = nn.Parameter(bias * UNIT + 0.5, requires_grad=False)
 
     def forward(self, x: Tensor) -> Tensor:
         at_once = max(1, PIECE // (self.matrix.shape[1] * x.shape[2] * x.shape[3]))
-        pieces = [self._spread(piece) for piece in x.clamp(-LIMIT, LIMIT).permute(0, 2, 3, 1).split(at_once)]
+        pieces = [self._spread(piece) for piece in x.permute(0, 2, 3, 1).split(at_once)]
         made = pieces[0] if len(pieces) == 1 else torch.cat(pieces)
-        return made.floor_().mul_(1 / UNIT).permute(0, 3, 1, 2)
+        return made.permute(0, 3, 1, 2)
 
     def _spread(self, places: Tensor) -> Tensor:
         rows, height, width = places.shape[:3]
-        (high, wide), (down, right), outputs = self.kernel, self.stride, len(self.offset)
-        given = (places.contiguous() @ self.matrix).unflatten(3, (high, wide, outputs))
-        tall, broad = (height - 1) * down + high + self.more[0], (width - 1) * right + wide + self.more[1]
-        whole = places.new_empty(rows, tall, broad, outputs)
-        whole[:] = self.offset
-        for i in range(high):
-            for j in range(wide):
-                lines = slice(i, i + (height - 1) * down + 1, down)
-                whole[:, lines, j : j + (width - 1) * right + 1 : right] += given[:, :, :, i, j]
-        return whole[:, self.padding[0] : tall - self.padding[0], self.padding[1] : broad - self.padding[1]]
+        (high, wide), (down, right), outputs = self.parts, self.stride, len(self.offset)
+        given = (places.clamp(-LIMIT, LIMIT).contiguous() @ self.matrix).view(
+            rows, height, width, high, down, wide, right, outputs
+        )
+        tall, broad = (
+            (n - 1) * step + kernel + more
+            for n, step, kernel, more in zip((height, width), self.stride, self.kernel, self.more, strict=True)
+        )
+        lines = _overlapped(given.permute(3, 0, 1, 4, 2, 5, 6, 7), 1, -(-tall // down))
+        whole = _overlapped(lines.permute(4, 0, 1, 2, 3, 5, 6), 3, -(-broad // right)).flatten(3, 4).flatten(1, 2)
+        top, left = self.padding
+        return (whole[:, top : tall - top, left : broad - left] + self.offset).floor_().mul_(1 / UNIT)
+
+
+def _overlapped(parts: Tensor, axis: int, places: int) -> Tensor:
+    """Σ_k parts[k], each k places further along an axis of so many places."""
+    first, count = parts[0], parts.shape[1 + axis]
+    whole = first.new_empty(*first.shape[:axis], places, *first.shape[axis + 1 :])
+    whole.narrow(axis, 0, count).copy_(first)
+    whole.narrow(axis, count, places - count).zero_()
+    for k, part in enumerate(parts[1:], 1):
+        whole.narrow(axis, k, count).add_(part)
+    return whole
 
 
 class ExactAverage(nn.Module):

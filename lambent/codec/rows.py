@@ -174,7 +174,7 @@ class RowCodec:
         """Rows as the exact model reads them, whatever numbers they are stored as."""
         return x.to(self.model.device, torch.float64)
 
-    # ---- the steps of codes, the pace of batches ------------------------------------------------------------------------------------------------
+    # ---- the steps of codes, the pace of batches -------------------------------------------------------------------------
 
     @torch.no_grad()
     def _drawn(self) -> list[Distribution]:
@@ -217,8 +217,8 @@ def from_stack(stack: Stack, numbers: list[Numbers], steps: list[Numbers], devic
 def _steps(q: Distribution, shape: Shape) -> Numbers:
     """Bits of the codes of each unit, [units]: with steps of the posteriors' deviations, or up to half of them.
 
-    Coarser steps pop fewer bits, and cost next to nothing until they are wider: what z tells less of x, q costs less. Of maps, one
-    for all places of a channel. By whole numbers.
+    Coarser steps pop fewer bits, and cost next to nothing until they are wider: as z tells less of x, q costs less. Of maps,
+    one for all places of a channel. By whole numbers.
     """
     own = vector(q)
     assert isinstance(own, DiagonalNormal)

@@ -1,4 +1,4 @@
-"""Rows through a trained model onto a stack and back: without loss, at the float model's negative ELBO, the same bytes anywhere."""
+"""Rows onto a stack and back: without loss, at the float model's negative ELBO, the same bytes anywhere."""
 
 import hashlib
 import math

@@ -26,14 +26,14 @@ from lambent.part import Spec
 
 SCRIPT = Path(__file__).with_name("exact_bits.py")
 BITS = {
-    "mlp": "c6f0fe07967603d3",
-    "mlp with a linear map": "77eaa06a188d0048",
-    "ladder": "7f4a2ab734ec57c3",
-    "conv": "4773e3c073c87240",
-    "resnet": "f337902d302e9b68",
-    "resnet of one column": "fdd06db2fdd6f9d5",
-    "grid of sizes": "1bf8ec15c5929663",
-    "grid of shares": "d2b0a018255b1d53",
+    "mlp": "2d21944aa1fe55b9",
+    "mlp with a linear map": "3a36a33d9c644168",
+    "ladder": "b673d0ff70292005",
+    "conv": "a2f18d4d9d3cdc23",
+    "resnet": "b39fc2c05baf938f",
+    "resnet of one column": "158e5fb1a7d7d2a2",
+    "grid of sizes": "0451ad021a6027ea",
+    "grid of shares": "4a75031888f6bcdd",
 }
 
 

@@ -12,7 +12,6 @@ from torch.distributions import Distribution
 
 from lambent.codec.exact import elementary, layers
 from lambent.codec.exact.dyadic import NUMERICS, WEIGHT, rounded, whole
-from lambent.codec.exact.pieces import InPieces
 from lambent.distributions.shaped import vector
 from lambent.distributions.vectors import DiagonalNormal
 from lambent.errors import UsageError
@@ -30,8 +29,6 @@ from lambent.model.trace import Node
 from lambent.part import Part, elements, family, registered
 
 PROBED = 2  # rows of a self-test
-PLACES = 1 << 14  # of images that go through a convolutional network at once
-NARROW = 4  # times as many inputs as outputs from which a convolution is done the other way about
 
 
 def exact(model: LatentModel, weight_bits: int = WEIGHT) -> LatentModel:
@@ -60,9 +57,6 @@ def compiled(model: LatentModel, weight_bits: int = WEIGHT) -> LatentModel:
     exact_form(made.latent, weight_bits)
     made.encoder = nn.Sequential(layers.Rounding(), exact_form(made.encoder, weight_bits))
     made.decoder = exact_form(made.decoder, weight_bits)
-    if made.network.convolutional:
-        at_once = max(1, PLACES // elements(made.event_shape[1:]))
-        made.encoder, made.decoder = InPieces(made.encoder, at_once), InPieces(made.decoder, at_once)
     return made.requires_grad_(False)
 
 
@@ -170,16 +164,17 @@ def _residual(module: Residual, bits: int) -> nn.Module:
 
 @exact_form.register
 def _linear(module: nn.Linear, bits: int) -> nn.Module:
-    return layers.ExactLinear(_named(module), module.weight, module.bias, bits)
+    return layers.ExactLinear(str(module), module.weight, module.bias, bits)
 
 
 @exact_form.register
 def _pointwise(module: Pointwise, bits: int) -> nn.Module:
-    return layers.ExactPointwise(_named(module), module.weight, module.bias, bits)
+    return layers.ExactPointwise(str(module), module.weight, module.bias, bits)
 
 
 @exact_form.register
 def _conv(module: nn.Conv2d, bits: int) -> nn.Module:
+    """To few channels by another way than to many: what takes the least memory."""
     if (
         module.groups != 1
         or module.dilation != (1, 1)
@@ -190,18 +185,20 @@ def _conv(module: nn.Conv2d, bits: int) -> nn.Module:
             f"{module} has no exact form, which coding needs: use one group, no dilation and noughts around"
         )
     weight, padding = module.weight, (int(module.padding[0]), int(module.padding[1]))
-    within = all(pad < size for pad, size in zip(padding, module.kernel_size, strict=True))
-    if _pair(module.stride) == (1, 1) and within and NARROW * module.out_channels <= module.in_channels:
-        return layers.ExactNarrowing(_named(module), weight, module.bias, padding, bits)
-    return layers.ExactConv(_named(module), weight, module.bias, _pair(module.stride), padding, bits)
+    if 4 * module.out_channels <= module.in_channels and module.stride == (1, 1) and module.kernel_size != (1, 1):
+        return layers.ExactNarrowing(str(module), weight, module.bias, padding, bits)
+    return layers.ExactConv(str(module), weight, module.bias, _pair(module.stride), padding, bits)
 
 
 @exact_form.register
 def _transposed(module: nn.ConvTranspose2d, bits: int) -> nn.Module:
-    if module.groups != 1 or module.dilation != (1, 1) or isinstance(module.padding, str):
-        raise UsageError(f"{module} has no exact form, which coding needs: use one group and no dilation")
-    pairs = (_pair(module.stride), _pair(module.padding), _pair(module.output_padding))
-    return layers.ExactTransposed(_named(module), module.weight, module.bias, *pairs, bits)
+    if module.groups != 1 or module.dilation != (1, 1) or module.output_padding != (0, 0):
+        raise UsageError(
+            f"{module} has no exact form, which coding needs: use one group, no dilation and no output_padding"
+        )
+    assert not isinstance(module.padding, str)
+    stride, padding = _pair(module.stride), _pair(module.padding)
+    return layers.ExactTransposed(str(module), module.weight, module.bias, stride, padding, bits)
 
 
 @exact_form.register
@@ -234,10 +231,6 @@ def _larger(module: Larger, bits: int) -> nn.Module:
     return layers.ExactLarger(module.size)
 
 
-def _named(module: nn.Module) -> str:
-    return str(module)
-
-
 def _pair(sizes: tuple[int, ...]) -> tuple[int, int]:
     return int(sizes[0]), int(sizes[1])
 
@@ -260,7 +253,7 @@ def probe(model: LatentModel) -> bytes:
     hooks = [
         module.register_forward_hook(lambda module, given, made: tell(made))
         for module in model.modules()
-        if type(module).__module__ == layers.__name__ and not isinstance(module, layers.Weighing)  # a part of one
+        if type(module).__module__ == layers.__name__
     ]
     try:
         for numbers in _probed(model):

@@ -12,6 +12,7 @@ from torch.distributions import Distribution
 
 from lambent.codec.exact import elementary, layers
 from lambent.codec.exact.dyadic import NUMERICS, WEIGHT, rounded, whole
+from lambent.codec.exact.pieces import InPieces
 from lambent.distributions.shaped import vector
 from lambent.distributions.vectors import DiagonalNormal
 from lambent.errors import UsageError
@@ -28,6 +29,7 @@ from lambent.model.priors import Standard
 from lambent.model.trace import Node
 from lambent.part import Part, elements, family, registered
 
+PLACES = 1 << 15  # of pictures that go through convolutions at once
 PROBED = 2  # rows of a self-test
 
 
@@ -57,6 +59,9 @@ def compiled(model: LatentModel, weight_bits: int = WEIGHT) -> LatentModel:
     exact_form(made.latent, weight_bits)
     made.encoder = nn.Sequential(layers.Rounding(), exact_form(made.encoder, weight_bits))
     made.decoder = exact_form(made.decoder, weight_bits)
+    if made.network.convolutional:
+        rows = max(1, PLACES // elements(made.event_shape[1:]))
+        made.encoder, made.decoder = InPieces(made.encoder, rows), InPieces(made.decoder, rows)
     return made.requires_grad_(False)
 
 

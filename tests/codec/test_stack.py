@@ -48,6 +48,7 @@ def test_what_is_popped_is_a_draw() -> None:
 
 @pytest.mark.parametrize("data", [b"", b"1234567", bytes(8), bytes(range(200, 210))])
 def test_C15_bytes_that_are_no_stack_are_refused(data: bytes) -> None:
+    """Bytes that are no stack of so many lanes, or whose heads are out of range, are refused."""
     with pytest.raises(ArtifactError, match=r"stack|lane"):
         Stack.from_bytes(data, 1, 0, 0)
 

@@ -31,7 +31,8 @@ def made(rows: int = ROWS, seed: int = 0) -> list[list[str]]:
     paid = np.where(rng.random(rows) < 0.2, "", [f"{n:.2f}" for n in rng.gamma(2, 300, rows)])
     names = [f"person {rng.integers(10**9)} of {town}" for town in towns]
     return [
-        [str(n), towns[n], repr(float(heights[n])), str(paid[n]), str(rng.integers(0, 4)), names[n]] for n in range(rows)
+        [str(n), towns[n], repr(float(heights[n])), str(paid[n]), str(rng.integers(0, 4)), names[n]]
+        for n in range(rows)
     ]
 
 

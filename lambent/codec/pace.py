@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-FEWEST, MOST = 16, 1024  # lanes
+FEWEST, MOST = 4, 1024  # lanes
 LANE = 256  # bits that a stack holds for each of its lanes: a head is made of about 53 of them
 EACH = 8  # symbols of a batch for each lane
 
@@ -16,7 +16,7 @@ class Batch(NamedTuple):
 
     @property
     def size(self) -> int:
-        return self.rows.stop - self.rows.start
+        return int(self.rows.stop - self.rows.start)
 
 
 class Pace(NamedTuple):
@@ -34,7 +34,7 @@ class Pace(NamedTuple):
         done, lanes = 0, FEWEST
         while done < rows:
             held = done * self.left
-            size = min(most, rows - done, 1 + held // max(1, self.popped))
+            size = min(most, rows - done, 1 + 3 * held // (4 * max(1, self.popped)))  # heads hold the rest, or less
             while lanes < MOST and 2 * lanes * LANE <= held and 2 * lanes * EACH <= size * numbers:
                 lanes *= 2
             yield Batch(slice(done, done + size), lanes)

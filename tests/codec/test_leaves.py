@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.special import log_expit, log_softmax
 from scipy.stats import norm
 
-from lambent.codec.leaves import EDGE, STEP, Codes, coder
+from lambent.codec.leaves import STEP, Codes, coder
 from lambent.codec.leaves.families import LOGISTIC, NORMAL, inverse
 from lambent.codec.leaves.finite import finite, ordered, shares, two
 from lambent.codec.leaves.located import Located
@@ -193,7 +193,7 @@ def test_a_bit_costs_what_the_logit_says() -> None:
 def test_a_window_holds_eight_deviations_and_a_prior_all_codes() -> None:
     posterior, prior = (Codes(np.array([UNIT]), np.array([0]), window) for window in (True, False))
     assert (int(posterior.low[0]), int(posterior.high[0])) == (-7 * 256 - 1, 9 * 256 + 2)
-    assert (int(prior.low[0]), int(prior.high[0])) == (-EDGE, EDGE - 1)
+    assert (int(prior.low[0]), int(prior.high[0])) == (-64 * 2**STEP, 64 * 2**STEP - 1)
 
 
 # ---- of the model's own distributions ----------------------------------------------------------------------------

@@ -249,35 +249,48 @@ def _pair(sizes: tuple[int, ...]) -> tuple[int, int]:
 def probe(model: LatentModel) -> bytes:
     """What an exact model gives for rows and codes made of whole numbers, as a hash of 32 bytes: a machine's self-test.
 
-    Encoder, latent and decoder, and the elementary functions that tables are made of. Where it differs from the one in an
-    archive, that archive cannot be decoded here.
+    Of every layer in encoder, latent and decoder, and of the elementary functions that tables are made of. Where it differs from
+    the one in an archive, that archive cannot be decoded here.
     """
     told = hashlib.sha256(f"lambent numerics {NUMERICS}\n".encode())
-    for numbers in _probed(model):
-        told.update(numbers.astype("<i8").tobytes())
+
+    def tell(numbers: Tensor) -> None:
+        told.update(whole(numbers).astype("<i8").tobytes())
+
+    hooks = [
+        module.register_forward_hook(lambda module, given, made: tell(made))
+        for module in model.modules()
+        if type(module).__module__ == layers.__name__
+    ]
+    try:
+        for numbers in _probed(model):
+            tell(numbers)
+    finally:
+        for hook in hooks:
+            hook.remove()
     told.update(elementary.normal_cdf(np.arange(-2048, 2049) / 256).astype("<f8").tobytes())
     return told.digest()
 
 
-def _probed(model: LatentModel) -> Iterator[np.ndarray]:
+def _probed(model: LatentModel) -> Iterator[Tensor]:
+    """The parameters of every level's q and p, then the raw output."""
     seen = model.likelihood.seen(model.likelihood.observe(torch.zeros(1, *model.event_shape, device=model.device)))
-    made = _made((PROBED, *seen.shape[1:]), 0).to(model.device)
-    features = model._features(made)
+    features = model._features(_made((PROBED, *seen.shape[1:]), 0).to(model.device))
 
     def draw(node: Node, level: int) -> Tensor:
         return 4 * _made((*node.shape, *node.p.event_shape), 1 + level).to(model.device)
 
     hidden, nodes = model.latent(features, draw, 1, model._features)
     for node in nodes:
-        for distribution in (node.q, node.p):
-            yield from _parameters(distribution)
-    yield whole(model._raw(hidden))
+        yield from _parameters(node.q)
+        yield from _parameters(node.p)
+    yield model._raw(hidden)
 
 
-def _parameters(distribution: Distribution | None) -> Iterator[np.ndarray]:
+def _parameters(distribution: Distribution | None) -> Iterator[Tensor]:
     flat = None if distribution is None else vector(distribution)
     if isinstance(flat, DiagonalNormal):
-        yield from (whole(flat.location), whole(flat.log_scale))
+        yield from (flat.location, flat.log_scale)
 
 
 def _made(shape: tuple[int, ...], stream: int) -> Tensor:

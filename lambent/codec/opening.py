@@ -12,6 +12,7 @@ from lambent.codec.archive import Block, Reader, Salvage
 from lambent.codec.content.arrays import RestoredArrays
 from lambent.codec.content.base import Model, Restored, Side
 from lambent.codec.content.pictures import Put, RestoredPictures
+from lambent.codec.content.texts import RestoredTexts
 from lambent.codec.described import side_of
 from lambent.codec.exact.dyadic import NUMERICS
 from lambent.codec.pack import unpacked
@@ -79,6 +80,8 @@ class Opened:
     def restored(self, put: Put) -> Restored:
         """What the blocks are put into."""
         header = self.archive.header
+        if header["kind"] == "table":
+            return RestoredTexts()
         return (
             RestoredArrays(header["content"])
             if header["kind"] == "arrays"

@@ -137,6 +137,8 @@ class HeardOfEach(nn.Module):
 class HeardInOne(nn.Module):
     """All columns hear one sum, each with gains of its own: `told` is what each adds to it, [rows, columns, width]."""
 
+    visible: Tensor
+
     def __init__(self, shown: Features, heard: Shared, visible: Tensor, bits: int) -> None:
         super().__init__()
         self.spans = shown.spans
@@ -144,7 +146,7 @@ class HeardInOne(nn.Module):
             ExactLinear(f"what column {j} tells", heard.weight[j, : self.spans[j + 1] - self.spans[j]].T, None, bits)
             for j in range(len(heard.weight))
         )
-        self.visible = visible
+        self.register_buffer("visible", visible, persistent=False)
         self.gains = nn.Parameter(rounded(heard.gain.detach(), bits).clamp(-LIMIT, LIMIT), requires_grad=False)
 
     def told(self, features: Tensor) -> Tensor:
@@ -244,6 +246,6 @@ def _(likelihood: Autoregressive, bits: int) -> nn.Module:
     return ExactAutoregressive(likelihood, bits)
 
 
-@emission.register(ExactAutoregressive)  # type: ignore[misc] # it stands where a likelihood did
-def _(likelihood: ExactAutoregressive, raw: Tensor) -> Emission:
+@emission.register(ExactAutoregressive)
+def _(likelihood: ExactAutoregressive, raw: Tensor) -> Emission:  # type: ignore[misc] # it stands where a likelihood did
     return Columns(likelihood, raw)

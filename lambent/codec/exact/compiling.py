@@ -60,7 +60,7 @@ def compiled(model: LatentModel, weight_bits: int = WEIGHT) -> LatentModel:
     made.encoder = nn.Sequential(layers.Rounding(), exact_form(made.encoder, weight_bits))
     made.decoder = exact_form(made.decoder, weight_bits)
     if _has_form(made.likelihood):
-        made.likelihood = exact_form(made.likelihood, weight_bits)
+        made.likelihood = exact_form(made.likelihood, weight_bits)  # type: ignore[assignment] # all that coding asks of it
     if made.network.convolutional:
         rows = max(1, PLACES // elements(made.event_shape[1:]))
         made.encoder, made.decoder = InPieces(made.encoder, rows), InPieces(made.decoder, rows)

@@ -12,6 +12,7 @@ from torch.distributions import Distribution
 
 from lambent.codec.exact import elementary, layers
 from lambent.codec.exact.dyadic import NUMERICS, WEIGHT, rounded, whole
+from lambent.codec.exact.pieces import InPieces
 from lambent.distributions.shaped import vector
 from lambent.distributions.vectors import DiagonalNormal
 from lambent.errors import UsageError
@@ -28,6 +29,7 @@ from lambent.model.priors import Standard
 from lambent.model.trace import Node
 from lambent.part import Part, elements, family, registered
 
+PLACES = 1 << 15  # of pictures that go through convolutions at once
 PROBED = 2  # rows of a self-test
 
 
@@ -57,6 +59,11 @@ def compiled(model: LatentModel, weight_bits: int = WEIGHT) -> LatentModel:
     exact_form(made.latent, weight_bits)
     made.encoder = nn.Sequential(layers.Rounding(), exact_form(made.encoder, weight_bits))
     made.decoder = exact_form(made.decoder, weight_bits)
+    if _has_form(made.likelihood):
+        made.likelihood = exact_form(made.likelihood, weight_bits)  # type: ignore[assignment] # all that coding asks of it
+    if made.network.convolutional:
+        rows = max(1, PLACES // elements(made.event_shape[1:]))
+        made.encoder, made.decoder = InPieces(made.encoder, rows), InPieces(made.decoder, rows)
     return made.requires_grad_(False)
 
 
@@ -71,6 +78,8 @@ def refuse_uncodable(model: LatentModel) -> None:
             f"this model is conditioned on {model.context} numbers a row, which an archive does not hold: train one without "
             "a context"
         )
+    if _has_form(model.likelihood):  # then it knows of missing cells, and has probabilities
+        return
     if model.gaps or model.missingness is not None:
         raise UsageError(
             "a model with gaps=True leaves missing values out, so that decoding could not give them back: train one with "
@@ -83,6 +92,11 @@ def refuse_uncodable(model: LatentModel) -> None:
             f"{name} has a density and no probabilities, and lossless coding needs these: use DiscretizedLogistics for images, "
             f"Bernoulli for binary data, or one of {', '.join(coding)}"
         )
+
+
+def _has_form(likelihood: Likelihood) -> bool:
+    """Whether a likelihood has networks of its own, and an exact form."""
+    return exact_form.dispatch(type(likelihood)) is not exact_form.dispatch(object)
 
 
 def _instead(part: Part, others: list[str]) -> str:

@@ -1,0 +1,1 @@
+"""Exact arithmetic: networks and functions that give the same bits on every machine."""

@@ -1,0 +1,280 @@
+"""Compiling: a trained model as one of exact layers, which gives the same bits on every machine."""
+
+import copy
+import hashlib
+from collections.abc import Iterator
+from functools import singledispatch
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from lambent.codec.exact import elementary, layers
+from lambent.codec.exact.dyadic import NUMERICS, WEIGHT, rounded, whole
+from lambent.distributions.shaped import vector
+from lambent.distributions.vectors import DiagonalNormal
+from lambent.errors import UsageError
+from lambent.model.company import ask_encoder
+from lambent.model.latents import Flat, Grid, Ladder
+from lambent.model.latents.maps import Block, Larger, Pointwise, Residue, Smaller, Unfolded
+from lambent.model.likelihoods import Likelihood
+from lambent.model.model import LatentModel
+from lambent.model.networks import Network, Pyramid
+from lambent.model.networks.base import Along, Beside, Crop
+from lambent.model.networks.resnet import Residual
+from lambent.model.posteriors import Constant, Diagonal
+from lambent.model.priors import Standard
+from lambent.model.trace import Node
+from lambent.part import Part, elements, family, registered
+
+PROBED = 2  # rows of a self-test
+
+
+def exact(model: LatentModel, weight_bits: int = WEIGHT) -> LatentModel:
+    """The exact form of a model that can code rows; the model itself stays as it is.
+
+    Raises `UsageError`, in a sentence that says what to use instead, for parts by which nothing can be coded.
+    """
+    refuse_uncodable(model)
+    return compiled(model, weight_bits)
+
+
+def compiled(model: LatentModel, weight_bits: int = WEIGHT) -> LatentModel:
+    """A copy in float64 whose networks are exact, with weights in multiples of 2^-weight_bits: a pure function of the weights.
+
+    What its encoder reads is rounded first; the prior of its top level is Standard, whatever the model's: the codec codes that
+    level by a prior of its own. Raises `UsageError` for parts without an exact form.
+    """
+    if not model.network.exact:
+        raise UsageError(_instead(model.network, [n for n, other in registered(Network).items() if other.exact]))
+    ask_encoder(model)
+    made = copy.deepcopy(model).cpu().double().eval().requires_grad_(False)
+    made.low_precision = made.latent.low_precision = made.likelihood.low_precision = None
+    prior = Standard()
+    prior.setup(made.latent.shapes_of_levels[0], torch.zeros(0))
+    made.latent.prior = prior.double()
+    exact_form(made.latent, weight_bits)
+    made.encoder = nn.Sequential(layers.Rounding(), exact_form(made.encoder, weight_bits))
+    made.decoder = exact_form(made.decoder, weight_bits)
+    return made.requires_grad_(False)
+
+
+def refuse_uncodable(model: LatentModel) -> None:
+    """Refuse a model whose rows cannot be coded, whatever its networks."""
+    if model.members > 1:
+        raise UsageError(
+            f"an ensemble of {model.members} models has no one code for a row: use members=1, or one of them, `model.member(0)`"
+        )
+    if model.context:
+        raise UsageError(
+            f"this model is conditioned on {model.context} numbers a row, which an archive does not hold: train one without "
+            "a context"
+        )
+    if model.gaps or model.missingness is not None:
+        raise UsageError(
+            "a model with gaps=True leaves missing values out, so that decoding could not give them back: train one with "
+            "gaps=False on rows without missing values"
+        )
+    if not model.likelihood.discrete:
+        coding = [name for name, other in registered(Likelihood).items() if other.discrete]
+        name = type(model.likelihood).__name__
+        raise UsageError(
+            f"{name} has a density and no probabilities, and lossless coding needs these: use DiscretizedLogistics for images, "
+            f"Bernoulli for binary data, or one of {', '.join(coding)}"
+        )
+
+
+def _instead(part: Part, others: list[str]) -> str:
+    """The refusal of a part that has no exact form."""
+    kind = family(type(part)).__name__.lower()
+    return f"the {type(part).__name__} {kind} has no exact form, which coding needs: use {' or '.join(others)}"
+
+
+# ---- exact forms -----------------------------------------------------------------------------------------------------
+
+
+@singledispatch
+def exact_form(module: nn.Module, bits: int) -> nn.Module:
+    """The module over dyadic numbers, by its type; `bits` of a weight lie behind the point. May take the module apart."""
+    if isinstance(module, Part):
+        default = exact_form.dispatch(object)
+        kinds = registered(family(type(module))).items()
+        raise UsageError(_instead(module, [name for name, other in kinds if exact_form.dispatch(other) is not default]))
+    raise UsageError(
+        f"a layer {type(module).__name__} has no exact form, which coding needs: use the Mlp, Conv or ResNet network"
+    )
+
+
+@exact_form.register(nn.Sequential)
+@exact_form.register(nn.ModuleList)
+@exact_form.register(Pyramid)
+@exact_form.register(Along)
+@exact_form.register(Beside)
+@exact_form.register(Block)
+@exact_form.register(Residue)
+@exact_form.register(Unfolded)
+@exact_form.register(Flat)
+@exact_form.register(Ladder)
+@exact_form.register(Grid)
+@exact_form.register(Diagonal)
+def _of_its_layers(module: nn.Module, bits: int) -> nn.Module:
+    """What only joins, adds and cuts what its layers give is exact when they are; it stays, with others in their places."""
+    for name, child in list(module._modules.items()):  # named_children() would leave out one that stands twice
+        module._modules[name] = None if child is None else exact_form(child, bits)
+    return module
+
+
+@exact_form.register(nn.Flatten)
+@exact_form.register(nn.Unflatten)
+@exact_form.register(nn.Identity)
+@exact_form.register(nn.ReLU)
+@exact_form.register(Crop)
+@exact_form.register(Standard)
+def _as_it_is(module: nn.Module, bits: int) -> nn.Module:
+    return module
+
+
+@exact_form.register
+def _constant(module: Constant, bits: int) -> nn.Module:
+    _of_its_layers(module, bits)
+    module.log_scale.data = rounded(module.log_scale.data)
+    return module
+
+
+@exact_form.register
+def _upsample(module: nn.Upsample, bits: int) -> nn.Module:
+    if module.mode != "nearest" or module.scale_factor != 2:
+        raise UsageError(
+            f"{module} has no exact form, which coding needs: use nn.Upsample(scale_factor=2, mode='nearest')"
+        )
+    return layers.Doubled()
+
+
+@exact_form.register
+def _residual(module: Residual, bits: int) -> nn.Module:
+    """Its gain goes into the weights of the branch's last convolution."""
+    last = module.branch[-1]
+    assert isinstance(last, nn.Conv2d)
+    assert last.bias is not None
+    last.weight.data, last.bias.data = last.weight.data * module.gain.data, last.bias.data * module.gain.data
+    module.gain.data = torch.ones_like(module.gain.data)
+    return _of_its_layers(module, bits)
+
+
+@exact_form.register
+def _linear(module: nn.Linear, bits: int) -> nn.Module:
+    return layers.ExactLinear(_named(module), module.weight, module.bias, bits)
+
+
+@exact_form.register
+def _pointwise(module: Pointwise, bits: int) -> nn.Module:
+    return layers.ExactPointwise(_named(module), module.weight, module.bias, bits)
+
+
+@exact_form.register
+def _conv(module: nn.Conv2d, bits: int) -> nn.Module:
+    if (
+        module.groups != 1
+        or module.dilation != (1, 1)
+        or module.padding_mode != "zeros"
+        or isinstance(module.padding, str)
+    ):
+        raise UsageError(
+            f"{module} has no exact form, which coding needs: use one group, no dilation and noughts around"
+        )
+    weight, padding = module.weight, (int(module.padding[0]), int(module.padding[1]))
+    return layers.ExactConv(_named(module), weight, module.bias, _pair(module.stride), padding, bits)
+
+
+@exact_form.register
+def _transposed(module: nn.ConvTranspose2d, bits: int) -> nn.Module:
+    if module.groups != 1 or module.dilation != (1, 1) or isinstance(module.padding, str):
+        raise UsageError(f"{module} has no exact form, which coding needs: use one group and no dilation")
+    pairs = (_pair(module.stride), _pair(module.padding), _pair(module.output_padding))
+    return layers.ExactTransposed(_named(module), module.weight, module.bias, *pairs, bits)
+
+
+@exact_form.register
+def _leaky(module: nn.LeakyReLU, bits: int) -> nn.Module:
+    return layers.Leaking(module.negative_slope)
+
+
+@exact_form.register
+def _silu(module: nn.SiLU, bits: int) -> nn.Module:
+    return layers.Tabled("silu")
+
+
+@exact_form.register
+def _gelu(module: nn.GELU, bits: int) -> nn.Module:
+    return layers.Tabled("gelu")
+
+
+@exact_form.register
+def _tanh(module: nn.Tanh, bits: int) -> nn.Module:
+    return layers.Tabled("tanh")
+
+
+@exact_form.register
+def _smaller(module: Smaller, bits: int) -> nn.Module:
+    return layers.ExactAverage(module.size)
+
+
+@exact_form.register
+def _larger(module: Larger, bits: int) -> nn.Module:
+    return layers.ExactLarger(module.size)
+
+
+def _named(module: nn.Module) -> str:
+    return str(module)
+
+
+def _pair(sizes: tuple[int, ...]) -> tuple[int, int]:
+    return int(sizes[0]), int(sizes[1])
+
+
+# ---- self-test -------------------------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def probe(model: LatentModel) -> bytes:
+    """What an exact model gives for rows and codes made of whole numbers, as a hash of 32 bytes: a machine's self-test.
+
+    Encoder, latent and decoder, and the elementary functions that tables are made of. Where it differs from the one in an
+    archive, that archive cannot be decoded here.
+    """
+    told = hashlib.sha256(f"lambent numerics {NUMERICS}\n".encode())
+    for numbers in _probed(model):
+        told.update(numbers.astype("<i8").tobytes())
+    told.update(elementary.normal_cdf(np.arange(-2048, 2049) / 256).astype("<f8").tobytes())
+    return told.digest()
+
+
+def _probed(model: LatentModel) -> Iterator[np.ndarray]:
+    seen = model.likelihood.seen(model.likelihood.observe(torch.zeros(1, *model.event_shape, device=model.device)))
+    made = _made((PROBED, *seen.shape[1:]), 0).to(model.device)
+    features = model._features(made)
+
+    def draw(node: Node, level: int) -> Tensor:
+        return 4 * _made((*node.shape, *node.p.event_shape), 1 + level).to(model.device)
+
+    hidden, nodes = model.latent(features, draw, 1, model._features)
+    for node in nodes:
+        for distribution in (node.q, node.p):
+            yield from _parameters(distribution)
+    yield whole(model._raw(hidden))
+
+
+def _parameters(distribution: Distribution | None) -> Iterator[np.ndarray]:
+    flat = None if distribution is None else vector(distribution)
+    if isinstance(flat, DiagonalNormal):
+        yield from (whole(flat.location), whole(flat.log_scale))
+
+
+def _made(shape: tuple[int, ...], stream: int) -> Tensor:
+    """Multiples of 2⁻⁸ in [−1, 1), made of whole numbers."""
+    numbers = np.arange(elements(shape), dtype=np.uint64) + np.uint64(stream << 40)
+    mixed = numbers * np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9)
+    levels = (mixed >> np.uint64(55)).astype(np.float64)  # 0 … 511
+    return torch.from_numpy((levels - 256) / 256).reshape(shape)

@@ -1,6 +1,5 @@
 """Boxes: codes that are uniform over a box of side 1, as rounding to whole numbers blurs them, and priors seen through one."""
 
-import math
 from abc import abstractmethod
 
 import torch
@@ -11,9 +10,9 @@ from lambent.distributions.explicit import Axes, Explicit, FromNoise
 from lambent.distributions.shaped import Shaped, ShapedNoise, shaped
 from lambent.distributions.vectors import DiagonalNormal, StandardNormal
 
-# Log deviations of a normal seen through a box: one of 0.11 has all but 5·10⁻⁶ in its cell, and a narrower one would only make
-# the steps of training wilder.
-BOX_SCALES = (math.log(0.11), 7.0)
+# Log deviations of a normal seen through a box: one of e^−2.25 = 0.105 has all but 2·10⁻⁶ in its cell, and a narrower one would only
+# make the steps of training wilder. Numbers that a codec holds exactly.
+BOX_SCALES = (-2.25, 7.0)
 
 
 class UnitBox(FromNoise):

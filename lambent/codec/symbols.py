@@ -6,6 +6,9 @@ import numpy as np
 
 from lambent.codec.stack import WHOLE, Numbers, Stack
 
+Where = slice | Numbers  # which of the variables
+PIECE = 1 << 13  # variables at a time: what is made on the way stays in the processor's cache
+
 
 class Symbols(ABC):
     """`count` independent variables over whole numbers. All arithmetic is of whole numbers, the same on every machine.
@@ -59,6 +62,54 @@ class Cumulative(Symbols):
             low, high = np.where(right, middle, low), np.where(right, high, middle)
         start = self.below(low, where)
         return low, start, self.below(low + 1, where) - start
+
+
+class Guessed(Symbols):
+    """The same with the values of any of the variables, and a guess from which `find` needs no further to go than it is wrong."""
+
+    low: Numbers
+    high: Numbers
+
+    @abstractmethod
+    def below(self, values: Numbers, where: Where) -> Numbers:
+        """Quanta below these values of the variables `where`, as of `Cumulative`; a new array."""
+
+    @abstractmethod
+    def guess(self, slots: Numbers, where: Where) -> Numbers:
+        """About the values that hold these slots. Nothing depends on it but time: it may differ from machine to machine."""
+
+    def intervals(self, values: Numbers) -> tuple[Numbers, Numbers]:
+        start, frequency = np.empty(self.count, np.int64), np.empty(self.count, np.int64)
+        for first in range(0, self.count, PIECE):
+            where = slice(first, first + PIECE)
+            start[where] = self.below(values[where], where)
+            np.subtract(self.below(values[where] + 1, where), start[where], out=frequency[where])
+        return start, frequency
+
+    def find(self, slots: Numbers, where: slice) -> tuple[Numbers, Numbers, Numbers]:
+        values = self.guess(slots, where)
+        np.maximum(values, self.low[where], out=values)
+        np.minimum(values, self.high[where], out=values)
+        start, end = self.below(values, where), self.below(values + 1, where)
+        wrong = np.flatnonzero((slots < start) | (slots >= end))
+        if len(wrong):
+            values[wrong], start[wrong], end[wrong] = self._sought(slots[wrong], values[wrong], wrong + where.start)
+        return values, start, end - start
+
+    def _sought(self, slots: Numbers, values: Numbers, where: Numbers) -> tuple[Numbers, Numbers, Numbers]:
+        """By steps away from the guess, each twice as long, then by halving the last."""
+        low, high = self.low[where], self.high[where] + 1
+        right = self.below(values, where) <= slots  # the value sought lies at the guess or to its right
+        low, high = np.where(right, values, low), np.where(right, high, values)
+        step = 1
+        while (high - low).max() > 1:
+            middle = np.where(right, low + step, high - step)
+            middle = np.where((low < middle) & (middle < high), middle, (low + high) >> 1)
+            holds = self.below(middle, where) <= slots
+            low, high = np.where(holds, middle, low), np.where(holds, high, middle)
+            step *= 2
+        start = self.below(low, where)
+        return low, start, self.below(low + 1, where)
 
 
 class Uniform(Cumulative):

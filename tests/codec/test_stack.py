@@ -1,4 +1,4 @@
-"""The stack: push and pop are inverse to each other in either order, whatever the lanes, and what is pushed costs its information."""
+"""The stack: push and pop are inverse to each other, whatever the lanes, and what is pushed costs its information."""
 
 import numpy as np
 import pytest
@@ -48,5 +48,5 @@ def test_what_is_popped_is_a_draw() -> None:
 
 @pytest.mark.parametrize("data", [b"", b"1234567", bytes(8), bytes(range(200, 210))])
 def test_C15_bytes_that_are_no_stack_are_refused(data: bytes) -> None:
-    with pytest.raises(ArtifactError, match="stack|lane"):
+    with pytest.raises(ArtifactError, match=r"stack|lane"):
         Stack.from_bytes(data, 1, 0, 0)

@@ -15,7 +15,7 @@ from lambent.codec.exact.elementary import exp
 from lambent.codec.lossy.cells import FRACTION, MOST, Cells, factorized_table, normal_cells
 from lambent.codec.lossy.model import Halves, Size
 from lambent.codec.stack import LEAST, WHOLE, Numbers, Stack
-from lambent.data.photographs import photographs, picture, pictured
+from lambent.data.photographs import photograph, photographs, picture, pictured
 from lambent.distributions import Boxed, UnitBox, vector
 from lambent.errors import ArtifactError, UsageError
 from lambent.fitted import Fitted
@@ -145,8 +145,7 @@ class Lossy:
 def encode_lossy(fitted: Any, pictures: Iterable[Any], quality: int = TRAINED) -> bytes:
     """Pictures, each an array [height, width] or [height, width, channels] or the path of a file, as bytes; `Lossy.encode`."""
     codec = fitted if isinstance(fitted, Lossy) else Lossy(fitted)
-    rows = [x for each in pictures for _, x in photographs(codec.fitted.modality, each)]
-    coded = [codec.encode(x, quality) for x in rows]
+    coded = [codec.encode(x, quality) for each in pictures for x in _rows(codec, each)]
     return b"".join([MAGIC, codec.probe(), struct.pack("<I", len(coded)), *(struct.pack("<I", len(c)) + c for c in coded)])
 
 
@@ -158,6 +157,13 @@ def decode_lossy(fitted: Any, data: bytes) -> list[np.ndarray]:
     if data[len(MAGIC) : len(MAGIC) + 8] != codec.probe():
         raise ArtifactError("these pictures are of another model, or this machine computes differently from the one they are from")
     return [_shown(codec, codec.decode(part)) for part in _parts(data, len(MAGIC) + 8)]
+
+
+def _rows(codec: Lossy, each: Any) -> Iterator[Tensor]:
+    if isinstance(each, np.ndarray):
+        yield photograph(codec.fitted.modality, each)
+    else:
+        yield from (x for _, x in photographs(codec.fitted.modality, each))
 
 
 def _shown(codec: Lossy, levels: Tensor) -> np.ndarray:

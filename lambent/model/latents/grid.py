@@ -21,6 +21,8 @@ from lambent.part import Part, Shape, option, registered
 
 FEW = 2  # up to so many places a side each has its own weights, and convolutions look at one place alone
 
+WIDE = 4.0  # deviation that places of boxes begin with: much less than their width would drown in it, and Adam's steps be few
+
 
 class Grid(Variational):
     """Groups of maps z₁ (top) … z_L from coarse to fine, each conditioned on all above it; q a residual around p.
@@ -248,6 +250,7 @@ class Grid(Variational):
             self._channels(layer) * (1 if self.posterior.boxed else 2),
             self._kernel(layer),
             self.activation,
+            WIDE if self.posterior.boxed else 0.0,
         )
 
     @property

@@ -37,7 +37,7 @@ def built(channels: int = 3, seed: int = 0, **parts: Any) -> Fitted:
         for parameter in model.parameters():
             parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
         last = model.decoder[-2]  # so that grey levels lie between black and white
-        last.weight.mul_(0.1)
+        last.weight.mul_(0.4)
         last.bias.fill_(0.5)
     return Fitted(model.eval(), image)
 
@@ -166,7 +166,9 @@ def test_the_picture_hangs_on_no_threads(codec: Lossy) -> None:
 
 
 def test_the_size_is_what_the_model_tells(codec: Lossy) -> None:
-    """−log2 p̃ of the rounded codes, in whole bits of the file, but for the stack's heads."""
+    """−log2 p̃ of the rounded codes, but for the stack's heads. The nearest table's width errs one way for all codes of this model,
+    which was not trained; in one that was, such errors cancel to first order.
+    """
     pixels = torch.from_numpy(photograph(512, 512)).permute(2, 0, 1)[None]
     model = codec.fitted.model.resized((3, 512, 512)).eval()
     with torch.no_grad():
@@ -174,8 +176,7 @@ def test_the_size_is_what_the_model_tells(codec: Lossy) -> None:
         bits = -sum(float(node.p.log_prob(node.z)) for node in nodes) / math.log(2)
     data = codec.encode(pixels)
     lanes = 1 << data[9]
-    assert 8 * (len(data) - 8 * lanes) < 1.003 * bits
-    assert 8 * len(data) < 1.02 * bits + 8 * 10
+    assert 0.99 * bits < 8 * (len(data) - 10 - 4 * lanes) < 1.015 * bits
 
 
 def test_more_quality_takes_more_bytes_and_errs_less(codec: Lossy) -> None:

@@ -15,8 +15,8 @@ from lambent.distributions.boxes import normal_log_mass
 from lambent.model import LatentModel
 from lambent.model.latents import Flat, Grid, Ladder
 from lambent.model.likelihoods import Gaussian
-from lambent.model.networks import Conv, Mlp
-from lambent.model.posteriors import Uniform
+from lambent.model.networks import Conv, Mlp, ResNet
+from lambent.model.posteriors import Diagonal, Uniform
 from lambent.model.priors import Factorized, Mixture, Standard
 from lambent.model.trace import from_posterior, from_prior, mean
 from lambent.objectives import Elbo
@@ -170,3 +170,38 @@ def test_draws_from_the_prior_know_its_levels() -> None:
     with torch.no_grad():
         nodes = model.imagine(2000, from_prior(torch.Generator().manual_seed(0)))
     assert float(nodes[1].z.var()) == pytest.approx(1 + 1 / 12, rel=0.05)  # levels below begin as standard normals
+
+
+def test_a_model_of_blocks_begins_as_their_principal_components() -> None:
+    """With all of them, noise of a step of σ√12 leaves a squared error of σ², and the code of what is flat is nought."""
+    sigma = 0.02
+    generator = torch.Generator().manual_seed(0)
+    rough = torch.randn(40, 3, 64, 64, generator=generator)
+    x = (0.5 + 0.15 * rough.cumsum(-1).cumsum(-2).div(64)).clamp(0, 1)
+    grid = Grid("/16x1 /4x1", (4, 48), (8, 50), posterior=Uniform(), prior=Factorized())
+    model = LatentModel(grid, Gaussian("fixed", sigma), ResNet((96,), 1, 8, stem=4)).setup((3, 64, 64), x).eval()
+    with torch.no_grad():
+        trace = model.trace(x, 1, from_posterior(torch.Generator().manual_seed(1)))
+        error = (trace.px.mean[0] - x)[..., 8:-8, 8:-8].square().mean().sqrt()
+        flat = model.infer(x.mean((0, 2, 3), keepdim=True).expand(1, 3, 64, 64), 1, mean)
+    assert float(error) == pytest.approx(sigma, rel=0.02)
+    assert float(flat[1].z.abs().max()) <= 2
+    own, told = vector(trace.nodes[1].p).base.log_scale.exp(), trace.nodes[1].z.unflatten(2, (48,)).std((0, 1, 3, 4))
+    wide = told > 1
+    given = own.unflatten(-1, (48, 16, 16))[0, 0, :, 0, 0]
+    torch.testing.assert_close(given[wide], told[wide], rtol=0.2, atol=0.2)
+
+
+def test_other_models_begin_as_they_did() -> None:
+    x = torch.rand(10, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    models = [
+        LatentModel(Grid("/8x1 /4x1", (2, 4), (6,), posterior=Diagonal()), Gaussian("fixed"), ResNet((8,), 1, 8, stem=4)),
+        LatentModel(
+            Grid("/8x1 /4x1", (2, 4), (6,), posterior=Uniform(), prior=Factorized()), Gaussian("fixed"), Conv((8, 8))
+        ),
+    ]
+    for model in models:
+        shown, hidden = (
+            model.setup((1, 16, 16), examples).state_dict()["encoder.stages.0.0.weight"].clone() for examples in (x, None)
+        )
+        assert torch.equal(shown, hidden)

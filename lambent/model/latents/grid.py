@@ -21,14 +21,12 @@ from lambent.part import Part, Shape, option, registered
 
 FEW = 2  # up to so many places a side each has its own weights, and convolutions look at one place alone
 
-WIDE = 4.0  # deviation that places of boxes begin with: much less than their width would drown in it, and Adam's steps be few
-
 
 class Grid(Variational):
     """Groups of maps z₁ (top) … z_L from coarse to fine, each conditioned on all above it; q a residual around p.
 
     p(z) = p(z₁) Π p(z_l | z_<l), p(z_l | z_<l) = N(μ, σ²) with μ, σ read from the state h; q(z_l | x, z_<l) = N(μ + Δμ, (σ Δσ)²)
-    with Δμ, Δσ from h and the network's features of that size (Uniform: a box about μ + Δμ); then h ← B(h + W z_l), B residual blocks without normalization.
+    with Δμ, Δσ from h and the network's features of that size; then h ← B(h + W z_l), B residual blocks without normalization.
     The decoder reads the state behind the last group, a map [width, height, width]. Layers below the network's smallest map read
     averages of it. With factors alone in `layers`, no weight depends on the size of the image.
     Child, Very Deep VAEs, 2021; Vahdat & Kautz, NVAE, 2020; Sønderby et al., 2016.
@@ -152,15 +150,37 @@ class Grid(Variational):
             parameters = self.priors[group - 1](activated)
             if read is not None:
                 read = read.repeat(shape[0], 1, 1, 1) if shape[0] > 1 else read
-                residue = recomputed(self.residues[group - 1], activated, read)
+                said = read if self.posterior.boxed else recomputed(self.residues[group - 1], activated, read)
         own = self._vectors(parameters, shape)
         make = _boxes if self.posterior.boxed else _normals
-        return Node(*make(own, None if read is None else self._vectors(residue, shape), event), shape)
+        return Node(*make(own, None if read is None else self._vectors(said, shape), event), shape)
 
     def _vectors(self, parameters: Tensor, shape: tuple[int, int]) -> Tensor:
         """Maps [samples · rows, channels, …] as vectors [samples, rows, units]: locations, then log scales, where there are both."""
         vectors: Tensor = parameters.to(self.dtype).flatten(1).unflatten(0, shape)
         return vectors
+
+    @torch.no_grad()
+    def carry(self, units: int, gain: float, back: float, log_scales: Tensor) -> None:
+        """Begin with codes of the last group that are `gain` times its first `units` pairs of features, their prior so wide.
+
+        Features j and units + j are the two halves of one number, max(x, 0) and max(−x, 0). The state begins with `back` times the
+        codes in its first channels, and as what levels above make of it in the others. For a Uniform posterior.
+        """
+        reader, injection = self.readers[-1], self.injections[-1]
+        places = torch.arange(units)
+        for layer in (reader, injection):
+            layer.weight[:units] = 0
+            layer.bias[:units] = 0
+        reader.weight[places, places], reader.weight[places, units + places] = gain, -gain
+        injection.weight[places, places] = back
+        for layer in self.entries[-1].modules():
+            if isinstance(layer, nn.Linear):
+                layer.weight[:units], layer.bias[:units] = 0, 0
+        for block in self.afters[-1]:
+            block.layers[-1].weight.zero_()
+        channels = self._channels(self.layer_of[-1])
+        self.priors[-1].bias[channels : channels + units] = log_scales
 
     # ---- the way up: what q reads of x ---------------------------------------------------------------------------
 
@@ -182,10 +202,11 @@ class Grid(Variational):
         self.posterior.setup((self._width(0), *self.sizes[0]), self.shapes_of_levels[0])
         counts = [planned.groups - (layer == 0) for layer, planned in enumerate(self.plan)]
         self.readers = nn.ModuleList(
-            convolution(channels, count * self._middle(layer), 1) if count else nn.Identity()
+            convolution(channels, count * self._said(layer), 1) if count else nn.Identity()
             for layer, (channels, count) in enumerate(zip(seen, counts, strict=True))
         )
-        self.residues = nn.ModuleList(self._residue(layer) for layer in self.layer_of[1:])
+        below = [] if self.posterior.boxed else self.layer_of[1:]
+        self.residues = nn.ModuleList(self._residue(layer) for layer in below)
 
     def _up(self, layer: int, inputs: int, before: Size) -> nn.Module:
         """From the features of what lies below to those of a layer that the network has none for."""
@@ -236,6 +257,10 @@ class Grid(Variational):
     def _middle(self, layer: int) -> int:
         return max(1, round(self.squeeze * self._width(layer)))
 
+    def _said(self, layer: int) -> int:
+        """Channels of what q of a group reads of the features: of a Uniform posterior, the places of its boxes themselves."""
+        return self._channels(layer) if self.posterior.boxed else self._middle(layer)
+
     def _kernel(self, layer: int) -> int:
         planned = self.plan[layer]
         return 1 if planned.size is not None and planned.size <= FEW else 3
@@ -247,10 +272,9 @@ class Grid(Variational):
         return Residue(
             self._width(layer),
             self._middle(layer),
-            self._channels(layer) * (1 if self.posterior.boxed else 2),
+            self._channels(layer),
             self._kernel(layer),
             self.activation,
-            WIDE if self.posterior.boxed else 0.0,
         )
 
     @property
@@ -288,10 +312,10 @@ def _normal(parameters: Tensor, shape: Shape) -> Distribution:
     return shaped(DiagonalNormal(location, limited(log_scale, *SCALE_RANGE)), shape)
 
 
-def _boxes(own: Tensor, residue: Tensor | None, shape: Shape) -> tuple[Distribution, Distribution | None]:
-    """The same of a Uniform posterior: p = N(μ, diag σ²) seen through a box, q the box about μ + Δμ, whose centre lies whole steps
-    from μ.
+def _boxes(own: Tensor, places: Tensor | None, shape: Shape) -> tuple[Distribution, Distribution | None]:
+    """The same of a Uniform posterior: p = N(μ, diag σ²) seen through a box, q a box about the places that the features tell,
+    whose centre lies whole steps from μ.
     """
     location, log_scale = own.chunk(2, -1)
     p = boxed(shaped(DiagonalNormal(location, limited(log_scale, *BOX_SCALES)), shape))
-    return p, None if residue is None else shaped(UnitBox(location + residue, location), shape)
+    return p, None if places is None else shaped(UnitBox(places, location), shape)

@@ -136,15 +136,15 @@ if TYPE_CHECKING:
 __all__ = [
     "CATALOG", "VAE", "Absent", "Adversarial", "ArtifactError", "Bernoulli", "BetaTc", "Categorical", "Ciwae", "Codebook",
     "Constant", "ContinuousBernoulli", "Conv", "DataError", "DataWarning", "Detector", "Diagonal", "Diffusion", "DipVae",
-    "DiscretizedLogistics", "DivergedError", "Elbo", "Encoded", "Factor", "Factorized", "Fitted", "Flat", "Full", "Gan", "Gaussian",
-    "Grid", "Hurdle", "Image", "Imputer", "InfoVae", "InterruptedRun", "Invariant", "Iwae", "JohnsonSU", "Ladder",
-    "Lagging", "LambentError", "Laplace", "Latent", "LatentModel", "Likelihood", "LinearMasking", "Loss", "MachineError",
-    "MisesFisher", "Missingness", "Miwae", "Mixed", "Mixture", "Mlp", "MlpMasking", "Modality", "NegativeBinomial",
-    "Network", "NotMiwae", "Objective", "Ordinal", "Part", "Perceptual", "Piwae", "Point", "Poisson", "Posterior", "Prior",
-    "ResNet", "RoundedLogistic", "SelfMasking", "Sphere", "Sprites", "Standard", "StudentT", "Styled", "Table", "Tiles",
-    "Trace", "UsageError", "VaeGan", "Vamp", "Wae", "ZeroInflatedNegativeBinomial", "citation", "compare", "data", "detect",
-    "drift", "evaluate", "fit", "fit_prior", "impute", "invert", "judge", "judge_samples", "judge_style", "load",
-    "posteriors", "predict", "priors", "quantizers", "refine", "restyle", "save", "synthesize",
+    "DiscretizedLogistics", "DivergedError", "Elbo", "Encoded", "Factor", "Factorized", "Fitted", "Flat", "Full", "Gan",
+    "Gaussian", "Grid", "Hurdle", "Image", "Imputer", "InfoVae", "InterruptedRun", "Invariant", "Iwae", "JohnsonSU",
+    "Ladder", "Lagging", "LambentError", "Laplace", "Latent", "LatentModel", "Likelihood", "LinearMasking", "Loss",
+    "MachineError", "MisesFisher", "Missingness", "Miwae", "Mixed", "Mixture", "Mlp", "MlpMasking", "Modality",
+    "NegativeBinomial", "Network", "NotMiwae", "Objective", "Ordinal", "Part", "Perceptual", "Piwae", "Point", "Poisson",
+    "Posterior", "Prior", "ResNet", "RoundedLogistic", "SelfMasking", "Sphere", "Sprites", "Standard", "StudentT", "Styled",
+    "Table", "Tiles", "Trace", "UsageError", "VaeGan", "Vamp", "Wae", "ZeroInflatedNegativeBinomial", "citation", "compare",
+    "data", "detect", "drift", "evaluate", "fit", "fit_prior", "impute", "invert", "judge", "judge_samples", "judge_style",
+    "load", "posteriors", "predict", "priors", "quantizers", "refine", "restyle", "save", "synthesize",
 ]  # fmt: skip
 
 

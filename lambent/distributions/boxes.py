@@ -6,12 +6,12 @@ import torch
 from torch import Size, Tensor
 from torch.nn import functional
 
-from lambent.distributions.explicit import Axes, Explicit, FromNoise
+from lambent.distributions.explicit import Axes, Explicit, FromNoise, centre
 from lambent.distributions.shaped import Shaped, ShapedNoise, shaped
 from lambent.distributions.vectors import DiagonalNormal, StandardNormal
 
-# Log deviations of a normal seen through a box: one of e^−2.25 = 0.105 has all but 2·10⁻⁶ in its cell, and a narrower one would only
-# make the steps of training wilder. Numbers that a codec holds exactly.
+# Log deviations of a normal seen through a box: one of e^−2.25 = 0.105 has all but 2·10⁻⁶ in its cell, and a narrower one would
+# only make the steps of training wilder. Numbers that a codec holds exactly.
 BOX_SCALES = (-2.25, 7.0)
 
 
@@ -48,7 +48,8 @@ class UnitBox(FromNoise):
         return self.location
 
     def from_noise(self, noise: Tensor) -> Tensor:
-        return self.location + (torch.special.ndtr(noise) - 0.5)
+        drawn: Tensor = self.location + (torch.special.ndtr(noise) - 0.5)
+        return drawn
 
     def log_prob(self, value: Tensor) -> Tensor:
         """0 within the box, its edge as wide as the rounding of μ ± ½; −∞ outside."""
@@ -133,7 +134,7 @@ class Boxed(Explicit):
 
     @property
     def centre(self) -> Tensor:
-        return self.base.centre
+        return centre(self.base)
 
     @property
     def variance(self) -> Tensor:
@@ -171,4 +172,5 @@ def normal_log_mass(distance: Tensor, precision: Tensor) -> Tensor:
     away = distance.abs()
     upper = torch.special.log_ndtr((0.5 - away) * precision)
     lower = torch.special.log_ndtr((-0.5 - away) * precision)
-    return upper + torch.log(-torch.expm1(lower - upper))
+    mass: Tensor = upper + torch.log(-torch.expm1(lower - upper))
+    return mass

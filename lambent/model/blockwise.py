@@ -10,20 +10,26 @@ from lambent.model.likelihoods import Likelihood
 from lambent.model.networks import Half, Pyramid
 
 SPREAD = 4.0  # by which the state holds components larger than they are, so that weights behind it are about as large as others
+LEAST = 1e-3  # of the largest deviation: what varies less is not brought up to the others
 NARROW = 0.3  # the least deviation of a code that its prior begins with
 
 
 @torch.no_grad()
 def start_of_blocks(
-    likelihood: Likelihood, encoder: nn.Module | None, latent: Latent, decoder: nn.Module, observed: Tensor, embedded: Tensor
+    likelihood: Likelihood,
+    encoder: nn.Module | None,
+    latent: Latent,
+    decoder: nn.Module,
+    observed: Tensor,
+    embedded: Tensor,
 ) -> bool:
     """Let a model begin as a transform of blocks, if it can; whether it did.
 
     For a Grid of a Uniform posterior whose finest codes lie where the encoder's first convolution and the decoder's last one lead
     with one step. Their weights then are the principal components u_j of blocks of pixels, as x = max(x, 0) − max(−x, 0) takes
-    them through a non-linearity; the code is u_jᵀ(x − m) / σ√12, for under a likelihood of deviation σ steps of σ√12 err by as
-    much as their nats are worth; all else begins at nought. Codes of features by chance hold little but the brightness of
-    blocks, and most of a long training goes into finding the rest.
+    them through a non-linearity, of one deviation all, for what else reads them. The code is u_jᵀ(x − m) / σ√12: under a
+    likelihood of deviation σ, steps of σ√12 err by as much as their nats are worth. All else begins at nought. Codes of features
+    by chance hold little but the brightness of blocks, and most of a long training goes into finding the rest.
     """
     if not isinstance(latent, Grid) or not latent.posterior.boxed or len(latent.layer_of) < 2 or observed.dim() != 4:
         return False
@@ -39,8 +45,9 @@ def start_of_blocks(
     gain = 1 / (scale * math.sqrt(12))
     units = len(directions)
     blocks = directions.unflatten(1, (observed.shape[1], step, step))
-    _both(first.weight, first.bias, blocks, -(directions @ mean), slice(step, 2 * step))
-    latent.carry(units, gain, SPREAD / gain, (deviations * gain).clamp_min(NARROW).log())
+    even = deviations.clamp_min(float(deviations[0]) * LEAST)
+    _both(first, blocks / even[:, None, None, None], -(directions @ mean) / even, slice(step, 2 * step))
+    latent.carry(gain * even, SPREAD / gain, (deviations * gain).clamp_min(NARROW).log())
     inner.weight.zero_()
     places = torch.arange(units)
     inner.weight[places, places, 1, 1] = 1 / SPREAD
@@ -54,10 +61,10 @@ def start_of_blocks(
     return True
 
 
-def _both(weight: Tensor, bias: Tensor | None, blocks: Tensor, offset: Tensor, where: slice) -> None:
+def _both(layer: nn.Conv2d, blocks: Tensor, offset: Tensor, where: slice) -> None:
     """Filters that give each component in a pair of channels, as it is and with the other sign."""
+    weight, bias, units = layer.weight, layer.bias, len(blocks)
     assert bias is not None
-    units = len(blocks)
     weight[: 2 * units] = 0
     for channels, sign in ((slice(0, units), 1.0), (slice(units, 2 * units), -1.0)):
         weight[channels, :, where, where] = sign * blocks
@@ -80,7 +87,7 @@ def _ends(
 
 
 def _components(x: Tensor, step: int, units: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Of blocks [C · step · step]: their mean, the directions in which they vary the most [units, …], and the deviations there."""
+    """Of blocks [C · step · step]: their mean, the directions in which they vary most [units, …], and the deviations there."""
     cut = x[..., : x.shape[2] // step * step, : x.shape[3] // step * step]
     blocks = cut.unfold(2, step, step).unfold(3, step, step).permute(0, 2, 3, 1, 4, 5).flatten(3).flatten(0, 2).double()
     mean = blocks.mean(0)
@@ -90,4 +97,8 @@ def _components(x: Tensor, step: int, units: int) -> tuple[Tensor, Tensor, Tenso
 
 
 def _raw(likelihood: Likelihood, observed: Tensor) -> tuple[int, ...]:
-    return tuple(observed.shape[1:]) if getattr(likelihood, "scale", "") != "predicted" else (2 * observed.shape[1], *observed.shape[2:])
+    return (
+        tuple(observed.shape[1:])
+        if getattr(likelihood, "scale", "") != "predicted"
+        else (2 * observed.shape[1], *observed.shape[2:])
+    )

@@ -9,7 +9,16 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.nn import functional
 
-from lambent.distributions import SCALE_RANGE, Delta, DiagonalNormal, FullNormal, PowerSpherical, UnitBox, limited, shaped
+from lambent.distributions import (
+    SCALE_RANGE,
+    Delta,
+    DiagonalNormal,
+    FullNormal,
+    PowerSpherical,
+    UnitBox,
+    limited,
+    shaped,
+)
 from lambent.distributions.flows import FlowNormal, coupling_flow, straighten
 from lambent.errors import UsageError
 from lambent.part import Part, Shape, elements, option
@@ -19,6 +28,7 @@ WITHOUT_ENCODER = (
     "`lambent invert` finds codes by optimization, interpolate and traverse take --codes prior, evaluate --generated N, and "
     "the VaeGan objective trains an encoder beside the rival"
 )
+WIDE = 4.0  # deviation that the places of boxes begin with, of features of about unit scale: less would drown in their width
 CONCENTRATIONS = (-7.0, 9.0)  # log κ/d outside it is limited: from hardly a direction to hardly a spread
 
 
@@ -111,7 +121,7 @@ class Constant(Posterior):
 
 
 class Uniform(Posterior):
-    """U[μ(x) − ½, μ(x) + ½] of every unit: the noise that stands for rounding to whole numbers, by which a code is kept in a file.
+    """U[μ(x) − ½, μ(x) + ½] of every unit: the noise that stands for rounding to whole numbers, as a code is kept in a file.
 
     log q = 0, and p̃(z) = P(z − ½ < u ≤ z + ½) under the prior: the KL is −log p̃(z), at whole numbers the nats that z takes in a
     file. The centre of q is μ rounded, in whole steps from the centre of p at levels below the top, which have such boxes, too.
@@ -129,7 +139,8 @@ class Uniform(Posterior):
 
     def setup(self, features: Shape, shape: Shape) -> None:
         self.shape = shape
-        self.head = _small(_head(features, shape, 1))
+        self.head = _head(features, shape, 1)
+        nn.init.normal_(self.head.weight, std=WIDE / math.sqrt(self.head.weight[0].numel()))
 
     def forward(self, features: Tensor) -> Distribution:
         return shaped(UnitBox(_as_vectors(self.head(features), self.shape)), self.shape)

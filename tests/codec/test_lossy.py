@@ -166,8 +166,8 @@ def test_the_picture_hangs_on_no_threads(codec: Lossy) -> None:
 
 
 def test_the_size_is_what_the_model_tells(codec: Lossy) -> None:
-    """−log2 p̃ of the rounded codes, but for the stack's heads. The nearest table's width errs one way for all codes of this model,
-    which was not trained; in one that was, such errors cancel to first order.
+    """−log2 p̃ of the rounded codes, but for the stack's heads. The nearest table's width errs one way for all codes here, for
+    the model was not trained; in one that was, such errors cancel to first order.
     """
     pixels = torch.from_numpy(photograph(512, 512)).permute(2, 0, 1)[None]
     model = codec.fitted.model.resized((3, 512, 512)).eval()

@@ -195,13 +195,16 @@ def test_a_model_of_blocks_begins_as_their_principal_components() -> None:
 def test_other_models_begin_as_they_did() -> None:
     x = torch.rand(10, 1, 16, 16, generator=torch.Generator().manual_seed(0))
     models = [
-        LatentModel(Grid("/8x1 /4x1", (2, 4), (6,), posterior=Diagonal()), Gaussian("fixed"), ResNet((8,), 1, 8, stem=4)),
+        LatentModel(
+            Grid("/8x1 /4x1", (2, 4), (6,), posterior=Diagonal()), Gaussian("fixed"), ResNet((8,), 1, 8, stem=4)
+        ),
         LatentModel(
             Grid("/8x1 /4x1", (2, 4), (6,), posterior=Uniform(), prior=Factorized()), Gaussian("fixed"), Conv((8, 8))
         ),
     ]
     for model in models:
         shown, hidden = (
-            model.setup((1, 16, 16), examples).state_dict()["encoder.stages.0.0.weight"].clone() for examples in (x, None)
+            model.setup((1, 16, 16), examples).state_dict()["encoder.stages.0.0.weight"].clone()
+            for examples in (x, None)
         )
         assert torch.equal(shown, hidden)

@@ -1,4 +1,4 @@
-"""Lossy compression of photographs: rounded codes of a model with a Uniform posterior, and the exact decoder of their pictures."""
+"""Lossy compression of photographs: rounded codes of a model with a Uniform posterior, and an exact decoder of pictures."""
 
 from lambent.codec.lossy.pictures import decode_lossy, encode_lossy
 

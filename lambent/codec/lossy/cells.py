@@ -1,4 +1,4 @@
-"""Whole numbers by the mass of their cells: tables of quanta for normals of every width, and for the units of a Factorized prior."""
+"""Whole numbers by the mass of their cells: tables of quanta for normals of every width, and for a Factorized prior."""
 
 from functools import lru_cache
 

@@ -1,4 +1,4 @@
-"""The halves of a model that lossy coding needs: the encoder's maps in float32, the latent and the decoder exact, all in tiles."""
+"""The parts of a model that lossy coding needs: the encoder in float32, the latent and the decoder exact, in tiles."""
 
 import copy
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from lambent.model.likelihoods import Gaussian, Laplace
 from lambent.model.networks import Pyramid
 from lambent.model.priors import Factorized, Standard
 from lambent.model.trace import Draw, Node
-from lambent.tasks.windows import Span, windows
+from lambent.model.windows import Span, windows
 
 TILE = 512  # pixels of a tile's side, at least
 HELD = 4  # sizes whose models are kept
@@ -48,7 +48,7 @@ class Halves:
         self.around_picture = reach(lambda size: self._sized(size).decoder, width, self.cell, self.step)
 
     def nodes(self, x: Tensor | None, size: Size, draw: Draw) -> tuple[Tensor, list[Node]]:
-        """What the decoder reads, [1, width, …], and the levels' nodes: from observed pixels [1, C, *size], or from codes alone."""
+        """What the decoder reads, [1, width, …], and the levels' nodes: from observed pixels [1, C, *size], or codes alone."""
         latent = self._latent_of(size)
         features = None if x is None else [rounded(each) for each in self._features(x)]
         with torch.no_grad():
@@ -82,15 +82,15 @@ class Halves:
                     found[i] = self._laid(found[i], each, (rows, columns), around, size)
         return found
 
-    def _laid(self, whole: Tensor, part: Tensor, tile: tuple[Span, Span], around: tuple[Span, Span], size: Size) -> Tensor:
+    def _laid(
+        self, whole: Tensor, part: Tensor, tile: tuple[Span, Span], around: tuple[Span, Span], size: Size
+    ) -> Tensor:
         """The part of a map that belongs to a tile, in its place in that of the whole picture."""
         pixels = around[0].length // part.shape[-2]
         if not whole.numel():
             whole = part.new_empty(1, part.shape[1], size[0] // pixels, size[1] // pixels)
         inner, outer = [s.of_maps(pixels) for s in tile], [s.of_maps(pixels) for s in around]
-        whole[..., inner[0].slice, inner[1].slice] = part[
-            ..., inner[0].within(outer[0]), inner[1].within(outer[1])
-        ]
+        whole[..., inner[0].slice, inner[1].slice] = part[..., inner[0].within(outer[0]), inner[1].within(outer[1])]
         return whole
 
     def _needed(self, model: LatentModel) -> Callable[[Tensor], list[Tensor]]:
@@ -101,9 +101,7 @@ class Halves:
         read = {*latent.sources, len(encoder.shape) - 1}
 
         def run(x: Tensor) -> list[Tensor]:
-            return [
-                each if i in read else each.new_empty(1, each.shape[1], 0, 0) for i, each in enumerate(encoder(x))
-            ]
+            return [each if i in read else each.new_empty(1, each.shape[1], 0, 0) for i, each in enumerate(encoder(x))]
 
         return run
 
@@ -147,7 +145,9 @@ def refuse_unfit(model: LatentModel) -> None:
         inside = f" with a {latent.inference} posterior and a {latent.origin} prior" if isinstance(latent, Grid) else ""
         raise UsageError(f"codes of {given}{inside} are not made to be rounded, as lossy coding does: {use}")
     if any(layer.fixed for layer in latent.plan):
-        raise UsageError(f"maps of one size whatever the picture ({latent.layers!r}) code no pictures of any size: {use}")
+        raise UsageError(
+            f"maps of one size whatever the picture ({latent.layers!r}) code no pictures of any size: {use}"
+        )
     if not isinstance(model.likelihood, (Gaussian, Laplace)):
         raise UsageError(
             f"the middle of a {type(model.likelihood).__name__} likelihood is no plain output of the decoder, as lossy coding "

@@ -16,7 +16,7 @@ from lambent.codec.lossy.cells import FRACTION, MOST, Cells, factorized_table, n
 from lambent.codec.lossy.model import Halves, Size
 from lambent.codec.stack import LEAST, WHOLE, Numbers, Stack
 from lambent.data.photographs import photograph, photographs, picture, pictured
-from lambent.distributions import Boxed, UnitBox, vector
+from lambent.distributions import Boxed, DiagonalNormal, UnitBox, vector
 from lambent.errors import ArtifactError, UsageError
 from lambent.fitted import Fitted
 from lambent.model.priors import Factorized
@@ -96,10 +96,8 @@ class Lossy:
         def draw(node: Node, level: int) -> Tensor:
             count = elements(tuple(node.p.event_shape))
             values = torch.from_numpy((np.arange(count) * (level + 7) % 11 - 5).astype(np.float64))
-            cells = vector(node.p)
             if level:
-                assert isinstance(cells, Boxed)
-                told.update(whole(cells.base.log_scale).astype("<i8").tobytes())
+                told.update(whole(_normal(node).log_scale).astype("<i8").tobytes())
             return values.reshape(1, 1, *node.p.event_shape)
 
         hidden, _ = self.halves.nodes(None, size, draw)
@@ -128,10 +126,8 @@ class Lossy:
         if level == 0:
             rows = np.repeat(np.arange(shape[0]), elements(shape[1:]))
             return Cells(self.table, rows), torch.zeros((), dtype=torch.float64), 1.0
-        p = vector(node.p)
-        assert isinstance(p, Boxed)
-        step, log_step = steps_of(quality)
-        return normal_cells(whole(p.base.log_scale).reshape(-1), log_step), p.base.location.reshape(-1), step
+        p, (step, log_step) = _normal(node), steps_of(quality)
+        return normal_cells(whole(p.log_scale).reshape(-1), log_step), p.location.reshape(-1), step
 
     def _padded(self, x: Tensor) -> Tensor:
         """Brought up to whole steps by repeating the last line and column."""
@@ -139,14 +135,24 @@ class Lossy:
         return functional.pad(x, (0, self._whole(width) - width, 0, self._whole(height) - height), mode="replicate")
 
     def _whole(self, side: int) -> int:
-        return -(-side // self.halves.step) * self.halves.step
+        return int(-(-side // self.halves.step) * self.halves.step)
+
+
+def _normal(node: Node) -> DiagonalNormal:
+    """The p of a level below the top, without its box."""
+    p = vector(node.p)
+    assert isinstance(p, Boxed)
+    assert isinstance(p.base, DiagonalNormal)
+    return p.base
 
 
 def encode_lossy(fitted: Any, pictures: Iterable[Any], quality: int = TRAINED) -> bytes:
     """Pictures, each an array [height, width] or [height, width, channels] or the path of a file, as bytes; `Lossy.encode`."""
     codec = fitted if isinstance(fitted, Lossy) else Lossy(fitted)
     coded = [codec.encode(x, quality) for each in pictures for x in _rows(codec, each)]
-    return b"".join([MAGIC, codec.probe(), struct.pack("<I", len(coded)), *(struct.pack("<I", len(c)) + c for c in coded)])
+    return b"".join(
+        [MAGIC, codec.probe(), struct.pack("<I", len(coded)), *(struct.pack("<I", len(c)) + c for c in coded)]
+    )
 
 
 def decode_lossy(fitted: Any, data: bytes) -> list[np.ndarray]:
@@ -155,7 +161,9 @@ def decode_lossy(fitted: Any, data: bytes) -> list[np.ndarray]:
     if data[: len(MAGIC)] != MAGIC:
         raise ArtifactError("these are no bytes of lossy pictures")
     if data[len(MAGIC) : len(MAGIC) + 8] != codec.probe():
-        raise ArtifactError("these pictures are of another model, or this machine computes differently from the one they are from")
+        raise ArtifactError(
+            "these pictures are of another model, or this machine computes differently from the one they are from"
+        )
     return [_shown(codec, codec.decode(part)) for part in _parts(data, len(MAGIC) + 8)]
 
 

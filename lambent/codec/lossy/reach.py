@@ -14,8 +14,8 @@ Half = Callable[[Tensor], Tensor | Sequence[Tensor]]
 def reach(half: Callable[[tuple[int, int]], Half], channels: int, cell: int, step: int) -> int:
     """Pixels, in whole steps, between an edge and the farthest place that hangs on what lies beyond it.
 
-    half: for a size in pixels, what takes maps [1, channels, height / cell, width / cell] there. Beyond an edge in the middle of a
-    strip all is NaN, which goes through every product: what comes out as a number hangs on none of it.
+    half: for a size in pixels, what takes maps [1, channels, height / cell, width / cell] there. Beyond an edge in the middle of
+    a strip all is NaN, which goes through every product: what comes out as a number hangs on none of it.
     """
     length = 16 * step
     while True:

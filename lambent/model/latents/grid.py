@@ -156,31 +156,35 @@ class Grid(Variational):
         return Node(*make(own, None if read is None else self._vectors(said, shape), event), shape)
 
     def _vectors(self, parameters: Tensor, shape: tuple[int, int]) -> Tensor:
-        """Maps [samples · rows, channels, …] as vectors [samples, rows, units]: locations, then log scales, where there are both."""
+        """Maps [samples · rows, channels, …] as vectors [samples, rows, units]: places, then log scales where there are any."""
         vectors: Tensor = parameters.to(self.dtype).flatten(1).unflatten(0, shape)
         return vectors
 
     @torch.no_grad()
-    def carry(self, units: int, gain: float, back: float, log_scales: Tensor) -> None:
-        """Begin with codes of the last group that are `gain` times its first `units` pairs of features, their prior so wide.
+    def carry(self, gain: Tensor, back: float, log_scales: Tensor) -> None:
+        """Begin with codes of the last group that are `gain` [units] times its first pairs of features, their prior so wide.
 
-        Features j and units + j are the two halves of one number, max(x, 0) and max(−x, 0). The state begins with `back` times the
-        codes in its first channels, and as what levels above make of it in the others. For a Uniform posterior.
+        Features j and units + j are the two halves of one number, max(x, 0) and max(−x, 0). The state begins with `back` times
+        the codes in its first channels, and as what levels above make of it in the others. For a Uniform posterior.
         """
-        reader, injection = self.readers[-1], self.injections[-1]
+        reader, injection, prior, units = self.readers[-1], self.injections[-1], self.priors[-1], len(gain)
+        assert isinstance(reader, nn.Linear)
+        assert isinstance(injection, nn.Linear)
+        assert isinstance(prior, nn.Linear)
         places = torch.arange(units)
         for layer in (reader, injection):
             layer.weight[:units] = 0
             layer.bias[:units] = 0
         reader.weight[places, places], reader.weight[places, units + places] = gain, -gain
         injection.weight[places, places] = back
-        for layer in self.entries[-1].modules():
-            if isinstance(layer, nn.Linear):
-                layer.weight[:units], layer.bias[:units] = 0, 0
-        for block in self.afters[-1]:
-            block.layers[-1].weight.zero_()
+        for entry in self.entries[-1].modules():
+            if isinstance(entry, nn.Linear):
+                entry.weight[:units], entry.bias[:units] = 0, 0
+        for block in self.afters[-1].modules():
+            if isinstance(block, Block):
+                block.quieten()
         channels = self._channels(self.layer_of[-1])
-        self.priors[-1].bias[channels : channels + units] = log_scales
+        prior.bias[channels : channels + units] = log_scales
 
     # ---- the way up: what q reads of x ---------------------------------------------------------------------------
 
@@ -298,7 +302,7 @@ class Grid(Variational):
 
 
 def _normals(own: Tensor, residue: Tensor | None, shape: Shape) -> tuple[Distribution, Distribution | None]:
-    """p and q of a level over maps of a shape, N(μ, diag σ²), from vectors of locations and log scales and what q adds to them."""
+    """p and q of a level over maps of a shape, N(μ, diag σ²), from vectors of locations and log scales, and what q adds."""
     p, q = (
         None if parameters is None else _normal(parameters, shape)
         for parameters in (own, None if residue is None else own + residue)

@@ -18,7 +18,11 @@ class Factorized(Prior):
 
     papers = ("balle2018variational",)
 
-    pace = {"logits": 10.0, "location": 3.0, "log_scale": 3.0}  # as of Mixture: further to go than Adam's steps take them
+    pace = {
+        "logits": 10.0,
+        "location": 3.0,
+        "log_scale": 3.0,
+    }  # as of Mixture: further to go than Adam's steps take them
     reparameterized = False
     massed = True
 

@@ -1,17 +1,17 @@
 """Matched: rows of other contexts that show the same, found by their codes and learned from, so that a style changes alone."""
 
-from collections.abc import Mapping
 from itertools import combinations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lambent.errors import UsageError
 from lambent.model import LatentModel
 from lambent.model.trace import fixed, from_posterior, mean
 from lambent.objectives.around import Around
 from lambent.objectives.base import Loss
+from lambent.objectives.growing import Growing
 from lambent.part import Part, option
 
 CHUNK = 512  # rows that are encoded at a time
@@ -121,7 +121,7 @@ class Matched(Around):
         return super().refusal(whole)
 
 
-class Partners(nn.Module):
+class Partners(Growing):
     """The rows that were looked at, their context, and the pairs found among them, [pairs, 2] numbers of rows."""
 
     x: Tensor
@@ -142,14 +142,6 @@ class Partners(nn.Module):
         chosen = torch.randint(len(self.pairs), (-(-rows // 2),), generator=generator, device=self.pairs.device)
         pairs = self.pairs[chosen]
         return torch.cat((pairs, pairs.flip(1)))[:rows]
-
-    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any) -> None:
-        """How many rows there are a checkpoint alone knows."""
-        found = {name: state_dict.get(f"{prefix}{name}") for name in ("x", "context", "pairs")}
-        for name, value in found.items():
-            if isinstance(value, Tensor):
-                self.register_buffer(name, torch.empty_like(value, device=self.pairs.device))
-        super()._load_from_state_dict(state_dict, prefix, *args)
 
 
 def partners(codes: Tensor, one: Tensor, other: Tensor) -> Tensor:

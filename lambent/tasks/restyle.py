@@ -51,7 +51,7 @@ def restyle(
     in `to`, shown in `like`, or one in each, the named first. own: the style that rows have; by default what they tell, or
     else the likeliest by the bound. detail: the share d, from 0 to 1, of what the code lost of a picture that is carried over,
     x' + d (x − x''), x' decoded in the other style and x'' in its own: 0 is the decoder's picture alone, and 1 under a picture's
-    own style the picture itself; by default 0.3 of pictures. seed: of rows that are drawn, as in `Fitted.rows`.
+    own style the picture itself; by default 0.4 of pictures. seed: of rows that are drawn, as in `Fitted.rows`.
     Errors: `UsageError` for a model without styles, or of another kind than is asked for; those of `Fitted.rows`.
     """
     fitted = Fitted.of(fitted)

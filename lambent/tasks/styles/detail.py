@@ -7,7 +7,7 @@ from lambent.data.kinds.image import Image
 from lambent.errors import UsageError
 from lambent.fitted import Fitted
 
-DETAIL = 0.3  # the share that pictures carry unless another is asked for
+DETAIL = 0.4  # the share that pictures carry unless another is asked for
 
 
 def share_of(fitted: Fitted, detail: float | None) -> float:
@@ -29,5 +29,5 @@ def carried(fitted: Fitted, made: Tensor, x: Tensor, own: Tensor, detail: float)
     """
     assert isinstance(fitted.modality, Image)
     white = fitted.modality.white if fitted.of_bytes and not fitted.modality.binary else 1
-    whole = (x.to(made.dtype) + (made - own)).clamp(0, white)  # exactly x where the style is its own
-    return torch.lerp(made, torch.where(whole.isnan(), made, whole), detail)
+    whole = x.to(made.dtype) + (made - own)  # exactly x where the style is its own
+    return torch.lerp(made, torch.where(whole.isnan(), made, whole), detail).clamp(0, white)

@@ -40,6 +40,7 @@ SCRIPTS = (
     "speed",
     "startup",
     "style",
+    "table_archives",
     "tables",
     "tables_mixed",
     "tiles",

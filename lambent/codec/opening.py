@@ -79,14 +79,10 @@ class Opened:
 
     def restored(self, put: Put) -> Restored:
         """What the blocks are put into."""
-        header = self.archive.header
-        if header["kind"] == "table":
+        kind, facts = self.archive.header["kind"], self.archive.header["content"]
+        if kind == "table":
             return RestoredTexts()
-        return (
-            RestoredArrays(header["content"])
-            if header["kind"] == "arrays"
-            else RestoredPictures(header["content"], put)
-        )
+        return RestoredArrays(facts) if kind == "arrays" else RestoredPictures(facts, put)
 
     def all_into(self, restored: Restored) -> Any:
         """Every block, in order, each held against the digest of what was put in; what came back."""

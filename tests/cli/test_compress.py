@@ -279,3 +279,24 @@ def test_C19_a_block_that_fails_is_told(lambent: Run, run: Path, folder: Path, m
     assert "did not decode to what they were made of" in made.err
     assert lambent("decompress", "x.lam", "-o", "out").status == 0
     assert same(folder, Path("out"))
+
+
+def test_a_table_comes_back_byte_for_byte(lambent: Run, tmp_path: Path) -> None:
+    """A CSV file by a model of its columns: words, numbers with their digits, the ends of lines."""
+    rng = np.random.default_rng(0)
+    lines = ["kind,size,price"]
+    for _ in range(3000):
+        kind = rng.choice(["oak", "elm", "fir"])
+        size = {"oak": 30, "elm": 20, "fir": 10}[str(kind)] + int(rng.integers(0, 4))
+        lines.append(f"{kind},{size},{size * 2.5:.2f}")
+    Path("trees.csv").write_bytes("\r\n".join([*lines, ""]).encode())
+    done = lambent(
+        "train", "trees.csv", "--data.scale=ranks", "--network.width=32", "--network.depth=1", "--latent.size=2", "--epochs=10",
+        "--samples=2", "--rows=20", "--precision=fp32", "--threads=1", "--out=r",
+    )  # fmt: skip
+    assert done.status == 0, done.err
+    made = lambent("compress", "r", "trees.csv", "-o", "x.lam", "--with-model")
+    assert made.status == 0, made.err
+    assert lambent("decompress", "x.lam", "-o", "again.csv").status == 0
+    assert Path("again.csv").read_bytes() == Path("trees.csv").read_bytes()
+    assert json.loads(lambent("info", "x.lam", "--json").out)["coded_blocks"] == 1

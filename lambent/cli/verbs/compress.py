@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 SUFFIX = ".lam"
 RUNS = Path("runs")
-NOUNS = {"arrays": "rows", "pictures": "files", "table": "rows"}  # by kind of content
+NOUNS = {"arrays": "rows", "pictures": "files", "table": "table"}  # by kind of content
 USAGE = (
     "lambent compress RUN DATA -o FILE.lam [flags]\n"
     "       lambent compress DATA --train -o FILE.lam [--run RUN] [flags, those of the parts of a model among them]"
@@ -286,7 +286,7 @@ def facts(path: Path) -> tuple[list[tuple[str, str]], dict[str, Any]]:
     from lambent.codec.described import described
 
     held = described(path)
-    header, noun = held.header, NOUNS.get(held.header["kind"], "items")
+    header, noun = held.header, NOUNS.get(held.header["kind"], "items").replace("table", "lines")
     inside = (
         f"inside, {held.model:,} bytes" if held.model else "not inside: looked for by its hash, or named with --model"
     )

@@ -41,6 +41,7 @@ SCRIPTS = (
     "speed",
     "startup",
     "style",
+    "table_archives",
     "tables",
     "tables_mixed",
     "tiles",

@@ -63,8 +63,8 @@ PROTOCOL = (
     "that is the default. Trained on pairs: −log p(partner | z ~ q(z | picture)) + KL by the pairs themselves, a tenth "
     "of which stop it; and, linear, the ridge regression of the partner's pixels on the picture's, its penalty chosen by the "
     "same tenth. All settings but the epochs, the share of detail, too, were chosen on 300 of the training pairs, by models "
-    "that had not seen these. Epochs are few for want of time, and there is one seed; of style-matched 15 were measured, too, and "
-    "come 57 and 60 % of the way. Minutes are of one core; those of the network on pairs are by the clock, on a machine that "
+    "that had not seen these. Epochs are few for want of time, and there is one seed; of style-matched 15 were measured, too, "
+    "and come 57 and 60 % of the way. Minutes are of one core; those of the network on pairs are by the clock, on a machine that "
     "others used."
 )
 COLUMNS = [

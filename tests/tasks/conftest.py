@@ -1,4 +1,4 @@
-"""Small tables and models of them, for tests of what is asked of columns."""
+"""Small tables and models of them, for tests of what is asked of columns; a space of features that are known."""
 
 from collections.abc import Callable
 
@@ -6,10 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from lambent import Fitted, Flat, LatentModel, Table
 from lambent.data import load
 from lambent.data.kinds.modality import Encoded
+from lambent.metrics.samples.space import Space
 from lambent.model.likelihoods import Likelihood
 from lambent.model.networks import Mlp
 
@@ -64,3 +66,19 @@ def frame() -> Callable[..., pd.DataFrame]:
 def untrained() -> Callable[..., Fitted]:
     """untrained(frame, sharpness, seed): see `_untrained`."""
     return _untrained
+
+
+class Quarters(Space):
+    """Features that are known: means over quarters of a picture, of all channels."""
+
+    name = "quarters 000000000000"
+
+    def __call__(self, pictures: NDArray[np.uint8]) -> NDArray[np.float64]:
+        x = pictures.astype(np.float64).reshape(len(pictures), 4, 2, 4, 2, -1)
+        return np.asarray(x.mean((2, 4, 5)).reshape(len(x), -1) / 255)
+
+
+@pytest.fixture(scope="session")
+def quarters() -> Space:
+    """A space without weights."""
+    return Quarters()

@@ -30,7 +30,7 @@ _HOMES = {
     "lambent.papers": ("citation",),
     "lambent.part": ("Part",),
     "lambent.model.posteriors": ("Absent", "Constant", "Diagonal", "Full", "MisesFisher", "Point", "Posterior"),
-    "lambent.model.priors": ("Diffusion", "Mixture", "Prior", "Sphere", "Standard", "Vamp"),
+    "lambent.model.priors": ("Diffusion", "Factorized", "Mixture", "Prior", "Sphere", "Standard", "Vamp"),
     "lambent.objectives.factor": ("Factor",),
     "lambent.objectives.missing": ("NotMiwae",),
     "lambent.model.missingness": ("LinearMasking", "Missingness", "MlpMasking", "SelfMasking"),
@@ -101,7 +101,7 @@ if TYPE_CHECKING:
     from lambent.model.missingness import LinearMasking, Missingness, MlpMasking, SelfMasking
     from lambent.model.networks import Conv, Mlp, Network, ResNet
     from lambent.model.posteriors import Absent, Constant, Diagonal, Full, MisesFisher, Point, Posterior
-    from lambent.model.priors import Diffusion, Mixture, Prior, Sphere, Standard, Vamp
+    from lambent.model.priors import Diffusion, Factorized, Mixture, Prior, Sphere, Standard, Vamp
     from lambent.objectives import (
         Adversarial,
         BetaTc,
@@ -139,7 +139,7 @@ __all__ = [
     "CATALOG", "VAE", "Absent", "Adversarial", "ArtifactError", "Bernoulli", "BetaTc", "Categorical", "Ciwae", "Codebook",
     "Codec",
     "Constant", "ContinuousBernoulli", "Conv", "DataError", "DataWarning", "Detector", "Diagonal", "Diffusion", "DipVae",
-    "DiscretizedLogistics", "DivergedError", "Elbo", "Encoded", "Factor", "Fitted", "Flat", "Full", "Gan", "Gaussian",
+    "DiscretizedLogistics", "DivergedError", "Elbo", "Encoded", "Factor", "Factorized", "Fitted", "Flat", "Full", "Gan", "Gaussian",
     "Grid", "Hurdle", "Image", "Imputer", "InfoVae", "InterruptedRun", "Invariant", "Iwae", "JohnsonSU", "Ladder",
     "Lagging", "LambentError", "Laplace", "Latent", "LatentModel", "Likelihood", "LinearMasking", "Loss", "MachineError",
     "MisesFisher", "Missingness", "Miwae", "Mixed", "Mixture", "Mlp", "MlpMasking", "Modality", "NegativeBinomial",

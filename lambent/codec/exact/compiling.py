@@ -23,7 +23,7 @@ from lambent.model.model import LatentModel
 from lambent.model.networks import Network, Pyramid
 from lambent.model.networks.base import Along, Beside, Crop
 from lambent.model.networks.resnet import Residual
-from lambent.model.posteriors import Constant, Diagonal
+from lambent.model.posteriors import Constant, Diagonal, Uniform
 from lambent.model.priors import Standard
 from lambent.model.trace import Node
 from lambent.part import Part, elements, family, registered
@@ -127,6 +127,7 @@ def exact_form(module: nn.Module, bits: int) -> nn.Module:
 @exact_form.register(Ladder)
 @exact_form.register(Grid)
 @exact_form.register(Diagonal)
+@exact_form.register(Uniform)
 def _of_its_layers(module: nn.Module, bits: int) -> nn.Module:
     """What only joins, adds and cuts what its layers give is exact when they are; it stays, with others in their places."""
     for name, child in list(module._modules.items()):  # named_children() would leave out one that stands twice

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from lambent.distributions import SCALE_RANGE, DiagonalNormal, limited, shaped
+from lambent.distributions import BOX_SCALES, SCALE_RANGE, DiagonalNormal, UnitBox, boxed, limited, shaped
 from lambent.model.joining import joined
 from lambent.model.latents.base import Encoder, Features, Variational
 from lambent.model.latents.layers import feature_maps, parsed, sizes
@@ -21,12 +21,14 @@ from lambent.part import Part, Shape, option, registered
 
 FEW = 2  # up to so many places a side each has its own weights, and convolutions look at one place alone
 
+WIDE = 4.0  # deviation that places of boxes begin with: much less than their width would drown in it, and Adam's steps be few
+
 
 class Grid(Variational):
     """Groups of maps z₁ (top) … z_L from coarse to fine, each conditioned on all above it; q a residual around p.
 
     p(z) = p(z₁) Π p(z_l | z_<l), p(z_l | z_<l) = N(μ, σ²) with μ, σ read from the state h; q(z_l | x, z_<l) = N(μ + Δμ, (σ Δσ)²)
-    with Δμ, Δσ from h and the network's features of that size; then h ← B(h + W z_l), B residual blocks without normalization.
+    with Δμ, Δσ from h and the network's features of that size (Uniform: a box about μ + Δμ); then h ← B(h + W z_l), B residual blocks without normalization.
     The decoder reads the state behind the last group, a map [width, height, width]. Layers below the network's smallest map read
     averages of it. With factors alone in `layers`, no weight depends on the size of the image.
     Child, Very Deep VAEs, 2021; Vahdat & Kautz, NVAE, 2020; Sønderby et al., 2016.
@@ -83,7 +85,7 @@ class Grid(Variational):
     ) -> tuple[Tensor, list[Node]]:
         read = None if features is None else self._read(features)
         shape = (1, n) if read is None else (n, read[0].shape[0])
-        p = self.prior(lambda x: self.posterior(self._crowned(self._climbed(encoder(x)))), context)
+        p = self.top(lambda x: self.posterior(self._crowned(self._climbed(encoder(x)))), context)
         nodes = [Node(p, None if read is None else self.posterior(read[0]), shape)]
         nodes[0].z = draw(nodes[0], 0)
         state = self._begun(nodes[0].z.flatten(0, 1), context)
@@ -152,11 +154,11 @@ class Grid(Variational):
                 read = read.repeat(shape[0], 1, 1, 1) if shape[0] > 1 else read
                 residue = recomputed(self.residues[group - 1], activated, read)
         own = self._vectors(parameters, shape)
-        p = _normal(own, event)
-        return Node(p, None if read is None else _normal(own + self._vectors(residue, shape), event), shape)
+        make = _boxes if self.posterior.boxed else _normals
+        return Node(*make(own, None if read is None else self._vectors(residue, shape), event), shape)
 
     def _vectors(self, parameters: Tensor, shape: tuple[int, int]) -> Tensor:
-        """Maps [samples · rows, 2 · channels, …] as vectors [samples, rows, 2 · units]: locations, then log scales."""
+        """Maps [samples · rows, channels, …] as vectors [samples, rows, units]: locations, then log scales, where there are both."""
         vectors: Tensor = parameters.to(self.dtype).flatten(1).unflatten(0, shape)
         return vectors
 
@@ -243,7 +245,12 @@ class Grid(Variational):
 
     def _residue(self, layer: int) -> Residue:
         return Residue(
-            self._width(layer), self._middle(layer), self._channels(layer), self._kernel(layer), self.activation
+            self._width(layer),
+            self._middle(layer),
+            self._channels(layer) * (1 if self.posterior.boxed else 2),
+            self._kernel(layer),
+            self.activation,
+            WIDE if self.posterior.boxed else 0.0,
         )
 
     @property
@@ -266,7 +273,25 @@ class Grid(Variational):
         return super().refusal(whole)
 
 
+def _normals(own: Tensor, residue: Tensor | None, shape: Shape) -> tuple[Distribution, Distribution | None]:
+    """p and q of a level over maps of a shape, N(μ, diag σ²), from vectors of locations and log scales and what q adds to them."""
+    p, q = (
+        None if parameters is None else _normal(parameters, shape)
+        for parameters in (own, None if residue is None else own + residue)
+    )
+    assert p is not None
+    return p, q
+
+
 def _normal(parameters: Tensor, shape: Shape) -> Distribution:
-    """N(μ, diag σ²) over maps of a shape, from vectors of locations and log scales."""
     location, log_scale = parameters.chunk(2, -1)
     return shaped(DiagonalNormal(location, limited(log_scale, *SCALE_RANGE)), shape)
+
+
+def _boxes(own: Tensor, residue: Tensor | None, shape: Shape) -> tuple[Distribution, Distribution | None]:
+    """The same of a Uniform posterior: p = N(μ, diag σ²) seen through a box, q the box about μ + Δμ, whose centre lies whole steps
+    from μ.
+    """
+    location, log_scale = own.chunk(2, -1)
+    p = boxed(shaped(DiagonalNormal(location, limited(log_scale, *BOX_SCALES)), shape))
+    return p, None if residue is None else shaped(UnitBox(location + residue, location), shape)

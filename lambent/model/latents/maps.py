@@ -33,14 +33,16 @@ class Block(nn.Module):
 
 
 class Residue(nn.Module):
-    """What q adds to p's parameters, [batch, 2 · channels, height, width], from the state and what was read of the features."""
+    """What q adds to p's parameters, [batch, outputs, height, width], from the state and what was read of the features."""
 
-    def __init__(self, width: int, middle: int, channels: int, kernel: int, activation: str) -> None:
+    def __init__(
+        self, width: int, middle: int, outputs: int, kernel: int, activation: str, scale: float = 0.0
+    ) -> None:
         super().__init__()
         self.act = ACTIVATIONS[activation]()
         self.state = convolution(width, middle, 1, activation)
         self.inner = convolution(middle, middle, kernel, activation)
-        self.head = convolution(middle, 2 * channels, 1, activation, 0.0)  # so that q begins as p
+        self.head = convolution(middle, outputs, 1, activation, scale)  # of nought, so that q begins as p
 
     def forward(self, activated: Tensor, read: Tensor) -> Tensor:
         hidden: Tensor = self.head(self.act(self.inner(self.act(self.state(activated) + read))))

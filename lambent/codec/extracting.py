@@ -1,8 +1,8 @@
 """Extracting: an archive into a folder or a file, which appears when all of it is there."""
 
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -128,14 +128,11 @@ def _folder(archive: Opened, out: Path, force: bool) -> Extracted:
 @contextmanager
 def _beside(out: Path) -> Iterator[Path]:
     """A folder beside `out`, which takes its place, or gives it its files, when nothing was raised; else it is removed."""
-    temporary = None
+    # Named before it is made: an interruption in between must find it.
+    temporary = out.absolute().parent / f".{out.name[:40]}.{os.getpid()}-{secrets.token_hex(4)}.part"
     try:
-        out.absolute().parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{out.name[:40]}.", suffix=".part", dir=out.absolute().parent))
+        temporary.mkdir(parents=True)
         yield temporary
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o777 & ~mask)
         if out.is_dir():
             _moved(temporary, out)
         else:
@@ -146,8 +143,7 @@ def _beside(out: Path) -> Iterator[Path]:
             f"cannot write {place}: {explained(error)}. Nothing was changed; choose another place"
         ) from error
     finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _moved(temporary: Path, out: Path) -> None:

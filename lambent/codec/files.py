@@ -20,6 +20,7 @@ from lambent.codec.exact.dyadic import NUMERICS
 from lambent.codec.opening import coder
 from lambent.codec.pack import packed
 from lambent.codec.rows import in_order
+from lambent.codec.tables.slim import slim
 from lambent.data.kinds.image import Image
 from lambent.data.kinds.table import Table
 from lambent.errors import ArtifactError, DataError, UsageError
@@ -94,7 +95,7 @@ def compress(fitted: Fitted, source: Any, path: Path, options: Options, device: 
     Errors: `DataError` for data of another kind than the model's, `UsageError` for a model without an exact form.
     """
     bits = _bits(path, options)
-    own = lookup.rounded(fitted, bits)
+    own = lookup.rounded(slim(fitted) if options.model else fitted, bits)
     content = content_of(source, own, options.quality)
     codec = coder(own, content.kind, device, bits)
     header = {

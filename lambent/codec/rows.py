@@ -22,6 +22,7 @@ from lambent.fitted import Fitted
 from lambent.model import LatentModel
 from lambent.model.trace import Draw, Node
 from lambent.part import Shape, elements
+from lambent.training.heap import settle
 
 PILOTS = 16  # rows by which a block's pace is found
 BATCH = 1 << 22  # numbers of a batch's raw output, at most
@@ -81,6 +82,7 @@ class RowCodec:
     """
 
     def __init__(self, fitted: Fitted | LatentModel, device: str | torch.device = "cpu", weight_bits: int = 16) -> None:
+        settle()
         given = Fitted.of(fitted).model
         self.model = exact(given, weight_bits).to(device)
         self.top = top(given.latent.prior, self.model.latent.shapes_of_levels[0], self.model)
@@ -117,7 +119,9 @@ class RowCodec:
             x[batch.rows] = self._pop(stack, batch.size)
         stack.narrow(1)
         if not stack.is_empty:
-            raise ArtifactError("these bytes were coded by another model, or are damaged: they do not end as rows begin")
+            raise ArtifactError(
+                "these bytes were coded by another model, or are damaged: they do not end as rows begin"
+            )
         return torch.from_numpy(x.astype(np.uint8) if x.max(initial=0) < 256 else x)
 
     def probe(self) -> bytes:
@@ -170,7 +174,7 @@ class RowCodec:
         """Rows as the exact model reads them, whatever numbers they are stored as."""
         return x.to(self.model.device, torch.float64)
 
-    # ---- the steps of codes, the pace of batches ------------------------------------------------------------------------------------------------
+    # ---- the steps of codes, the pace of batches -------------------------------------------------------------------------
 
     @torch.no_grad()
     def _drawn(self) -> list[Distribution]:
@@ -213,8 +217,8 @@ def from_stack(stack: Stack, numbers: list[Numbers], steps: list[Numbers], devic
 def _steps(q: Distribution, shape: Shape) -> Numbers:
     """Bits of the codes of each unit, [units]: with steps of the posteriors' deviations, or up to half of them.
 
-    Coarser steps pop fewer bits, and cost next to nothing until they are wider: what z tells less of x, q costs less. Of maps, one
-    for all places of a channel. By whole numbers.
+    Coarser steps pop fewer bits, and cost next to nothing until they are wider: as z tells less of x, q costs less. Of maps,
+    one for all places of a channel. By whole numbers.
     """
     own = vector(q)
     assert isinstance(own, DiagonalNormal)

@@ -11,13 +11,25 @@ NEAR = np.arange(-8, 9)  # values about a guess that are looked at when it is wr
 PIECE = 1 << 13  # variables at a time: what is made on the way stays in the processor's cache
 
 
-class Symbols(ABC):
-    """`count` independent variables over whole numbers. All arithmetic is of whole numbers, the same on every machine.
-
-    Every value that can occur has a frequency of at least 1 and less than 2^24; those of a variable add to 2^24.
-    """
+class Variables(ABC):
+    """`count` independent variables over whole numbers. All arithmetic is of whole numbers, the same on every machine."""
 
     count: int
+
+    @abstractmethod
+    def push(self, stack: Stack, values: Numbers) -> None:
+        """Values of all variables, [count], onto the stack."""
+
+    @abstractmethod
+    def pop(self, stack: Stack) -> Numbers:
+        """The inverse of `push`, [count]; from any other stack: a draw."""
+
+
+class Symbols(Variables):
+    """Variables each of whose values is one symbol.
+
+    Every value that can occur has a frequency from 1 to 2^24; those of a variable add to 2^24.
+    """
 
     @abstractmethod
     def intervals(self, values: Numbers) -> tuple[Numbers, Numbers]:
@@ -28,11 +40,9 @@ class Symbols(ABC):
         """(values, start, frequency): of the variables `where`, the values whose intervals hold these slots, 0 ≤ slot < 2^24."""
 
     def push(self, stack: Stack, values: Numbers) -> None:
-        """Values of all variables, [count], onto the stack."""
         stack.push(*self.intervals(values))
 
     def pop(self, stack: Stack) -> Numbers:
-        """The inverse of `push`, [count]; from any other stack: a draw."""
         return stack.pop(self.find, self.count)
 
 

@@ -170,6 +170,7 @@ def test_C24_names_stay_inside(name: str, inside: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "..", "/", "../.."])
 def test_C24_names_of_nothing_are_refused(name: str) -> None:
+    """A name of which nothing is left once it stays inside is refused."""
     with pytest.raises(ArtifactError, match="which is none"):
         names.harmless(name)
 

@@ -380,6 +380,7 @@ def test_C18_a_full_disk_leaves_nothing(
 def test_C18_a_full_disk_leaves_no_folder(
     grey: Fitted, slopes: Levels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The disk is full while pictures are written: an error, and no folder, not even a temporary one."""
     folder = pictures_into(tmp_path / "in", slopes(10))
     compress(grey, folder, tmp_path / "x.lam", Options())
     (tmp_path / "place").mkdir()

@@ -73,6 +73,7 @@ def test_any_bytes_come_back_or_are_no_sheet(pieces: list[bytes]) -> None:
 def test_an_empty_file_is_no_sheet() -> None:
     assert sheet(b"") is None
     assert sheet(b"\n \r\n") is None
+    assert sheet(b"PAR1\0\n1,2\n") is None  # nor is what is no text
 
 
 # ---- spellings -------------------------------------------------------------------------------------------------------

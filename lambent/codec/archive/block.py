@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from lambent.codec.archive import layout
-from lambent.codec.archive.folding import QUICK, folded, unfolded
+from lambent.codec.archive.folding import folded, unfolded
 from lambent.codec.archive.layout import CODED, STORED, Head, digest
 from lambent.errors import ArtifactError
 
@@ -43,14 +42,6 @@ class Block:
     @property
     def is_coded(self) -> bool:
         return self.kind == CODED
-
-    def or_stored(self, content: bytes) -> "Block":
-        """This block, or its content stored where that is no longer, or where so short a payload may not make so much."""
-        too_good = self.size > layout.EXPANSION * len(self.payload)
-        if not too_good and len(folded(content, QUICK)) > 2 * len(self.payload):
-            return self
-        stored = Block.stored(content, self.rows, self.side)
-        return stored if too_good or len(stored.payload) <= len(self.payload) else self
 
     def content(self) -> bytes:
         """What a stored block holds; raises `ArtifactError` where it is not what was put in."""

@@ -18,7 +18,7 @@ Rough = NDArray[np.float32]  # for guesses, on which nothing depends but time
 
 FINE = 64  # cells of a table in a unit of its scale
 INVERSE = 27  # bits of an inverse scale, per step
-STEEPEST = 1 << 33  # inverse scales are at most so much: 64 per step
+STEEPEST = 1 << 32  # inverse scales are at most so much: 32 per step
 SCALES = 128  # log scales in a unit of one that are told apart: a wrong one costs 7e-6 bits at most
 WIDEST = 16  # log scales beyond ±16 are as these
 

@@ -20,7 +20,11 @@ def packed(cells: Sequence[str]) -> bytes:
     found = _counting(cells)
     if found is not None:
         return found
-    text = b"t" + squeezed("\n".join(cells).encode("utf-8")) if not any("\n" in one for one in cells) else b"j" + plain(list(cells))
+    text = (
+        b"t" + squeezed("\n".join(cells).encode("utf-8"))
+        if not any("\n" in one for one in cells)
+        else b"j" + plain(list(cells))
+    )
     counts = Counter(cells)
     return min(_named(cells, counts), text, key=len) if len(counts) <= min(NAMES, len(cells) // 2) else text
 

@@ -1,5 +1,7 @@
 """The exact form of a likelihood whose columns see the columns before them, and how its rows are coded, column by column."""
 
+from typing import TypeGuard
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -12,16 +14,17 @@ from lambent.codec.leaves.finite import finite
 from lambent.codec.stack import Numbers
 from lambent.codec.symbols import Symbols, Uniform
 from lambent.codec.tables.places import places
+from lambent.model.likelihoods import Likelihood
 from lambent.model.likelihoods.autoregressive import Autoregressive
 from lambent.model.likelihoods.chain import MILD, Chain, Pairwise, Shared, strangers
 from lambent.model.likelihoods.features import Features, Layout
 
 
 class ExactAutoregressive(nn.Module):
-    """An Autoregressive likelihood in whole numbers. Rows are tokens [rows, columns]; a cell whose indicator is 1 is missing.
+    """An Autoregressive likelihood in whole numbers. Rows are tokens [rows, columns]; the cell of an indicator of 1 is missing.
 
-    Cells come in the order that the likelihood has, each after its indicator, and see the cells before them; an indicator sees the
-    indicators before it, too.
+    Cells come in the order that the likelihood has, each after its indicator, and see the cells before them; an indicator sees
+    the indicators before it, too.
     """
 
     def __init__(self, likelihood: Autoregressive, bits: int = WEIGHT) -> None:
@@ -42,7 +45,7 @@ class ExactAutoregressive(nn.Module):
         return x
 
     def seen(self, x: Tensor) -> Tensor:
-        """Tokens [rows, columns] as numbers for the encoder, those of missing cells nought; where there may be gaps, with a mask."""
+        """Tokens [rows, columns] as numbers for the encoder, of missing cells noughts; with a mask, where there may be such."""
         tokens = x.long()
         there = self.there(tokens)[:, : self.read.layout.columns]
         values = self.read(tokens[:, : self.read.layout.columns], there)
@@ -65,6 +68,11 @@ class ExactAutoregressive(nn.Module):
         own, told = (raw[:, column], told) if bool(rows.all()) else (raw[rows, column], told[rows])
         logits = self.links[column](own + self.hearing.heard(told, column))
         return finite(whole(logits))
+
+
+def sees_columns(likelihood: Likelihood) -> TypeGuard[Autoregressive]:
+    """Whether the columns of a likelihood see each other, so that it has the exact form made here."""
+    return isinstance(likelihood, Autoregressive)
 
 
 def sequence(likelihood: Autoregressive) -> list[int]:
@@ -129,6 +137,8 @@ class HeardOfEach(nn.Module):
 class HeardInOne(nn.Module):
     """All columns hear one sum, each with gains of its own: `told` is what each adds to it, [rows, columns, width]."""
 
+    visible: Tensor
+
     def __init__(self, shown: Features, heard: Shared, visible: Tensor, bits: int) -> None:
         super().__init__()
         self.spans = shown.spans
@@ -136,7 +146,7 @@ class HeardInOne(nn.Module):
             ExactLinear(f"what column {j} tells", heard.weight[j, : self.spans[j + 1] - self.spans[j]].T, None, bits)
             for j in range(len(heard.weight))
         )
-        self.visible = visible
+        self.register_buffer("visible", visible, persistent=False)
         self.gains = nn.Parameter(rounded(heard.gain.detach(), bits).clamp(-LIMIT, LIMIT), requires_grad=False)
 
     def told(self, features: Tensor) -> Tensor:
@@ -237,5 +247,5 @@ def _(likelihood: Autoregressive, bits: int) -> nn.Module:
 
 
 @emission.register(ExactAutoregressive)
-def _(likelihood: ExactAutoregressive, raw: Tensor) -> Emission:
+def _(likelihood: ExactAutoregressive, raw: Tensor) -> Emission:  # type: ignore[misc] # it stands where a likelihood did
     return Columns(likelihood, raw)

@@ -32,7 +32,7 @@ _POWERS = [Fraction(10) ** exponent for exponent in range(-MOST_EXPONENT, MOST_E
 
 @dataclass
 class Read:
-    """The cells of a column: tokens [rows], −1 where missing; what tells cells of one token apart; texts that are kept, in order."""
+    """The cells of a column: tokens [rows], −1 where missing; what tells cells of one token apart; texts that are kept."""
 
     tokens: Numbers
     within: Any
@@ -94,7 +94,7 @@ class Names(Cells):
         gaps = np.zeros(len(codes), bool)
         if self.blank is not None:
             gaps = np.array([cell == self.blank for cell in cells], bool) & (codes == last)
-        kept = [cells[row] for row in np.flatnonzero((codes == last) & ~gaps)]
+        kept = [cells[row] for row in np.flatnonzero((codes == last) & ~gaps).tolist()]
         tokens = np.where(gaps, -1, np.minimum(codes, self.tokens - 1))
         return Read(tokens, (codes - (self.tokens - 1))[tokens == self.tokens - 1], kept)
 
@@ -166,7 +166,7 @@ class Values(Cells):
         if self.blank is not None and known.get(self.blank, (0,))[0] == last:
             known[self.blank] = (-1, 0, 0)
         found = np.array([known[cell] for cell in cells], np.int64).reshape(-1, 3)
-        kept = [cells[row] for row in np.flatnonzero(found[:, 0] == last)]
+        kept = [cells[row] for row in np.flatnonzero(found[:, 0] == last).tolist()]
         inside = found[(found[:, 0] >= 0) & (found[:, 0] < last)]
         return Read(found[:, 0], inside, kept)
 
@@ -210,7 +210,7 @@ class Values(Cells):
         return token if token >= 0 and whole <= high[token] else self.tokens - 1
 
     def _whole(self, decimals: int) -> tuple[list[int], list[int]]:
-        """The least and the greatest m of each token, where values are m · 10^−d. Neighbours that meet leave the point to the upper."""
+        """The least and the greatest m of each token, where values are m · 10^−d; where two meet, the point is of the upper."""
         scale = 10**decimals
         low = [-(-end.numerator * scale // end.denominator) for end in self._low]
         high = [end.numerator * scale // end.denominator for end in self._high]

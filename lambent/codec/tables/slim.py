@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from lambent.codec.exact.dyadic import rounded
-from lambent.codec.tables.chain import sequence, visible
+from lambent.codec.tables.chain import sees_columns, sequence, visible
 from lambent.data.kinds.columns.ranked import Ranked
 from lambent.data.kinds.modality import Modality
 from lambent.data.kinds.table import Table
@@ -24,17 +24,17 @@ def slim(fitted: Fitted, bits: int = 8) -> Fitted:
     It is good for nothing else: only columns in their own order see each other. Code by the copy itself once it is packed and
     unpacked, for that is what decodes. A model whose columns do not see columns comes back as it is.
     """
-    if not isinstance(fitted.model.likelihood, Autoregressive):
+    if not sees_columns(fitted.model.likelihood):
         return fitted
     made = Fitted(copy.deepcopy(fitted.model), _slim_table(fitted.modality))
     likelihood = made.model.likelihood
-    assert isinstance(likelihood, Autoregressive)
+    assert sees_columns(likelihood)
     chain: Chain = likelihood.chain
     for features in (chain.features, likelihood.read):
         _slim_features(features, bits)
     _slim_heads(chain.heads)
     if isinstance(chain.heard, Pairwise):
-        chain.heard.weight *= _heard(likelihood)[chain.heard.owner].unsqueeze(-1)
+        chain.heard.weight.mul_(_heard(likelihood)[chain.heard.owner].unsqueeze(-1))
     return made
 
 
@@ -44,7 +44,7 @@ def _slim_features(features: Features, bits: int) -> None:
     for column in range(features.layout.columns):
         own = features.own[features.spans[column] : features.spans[column + 1]]
         shows[features.layout.places(column), own[own < shows.shape[1]][:, None]] = True
-    features.vectors *= shows[:, : features.rank] & (features.single > 0).unsqueeze(1)
+    features.vectors.mul_(shows[:, : features.rank] & (features.single > 0).unsqueeze(1))
     midrank = rounded(features.phi[:, 0], bits) * shows[:, features.rank]
     features.phi.zero_()[:, 0] = midrank  # all else is told by the place
 
@@ -54,8 +54,8 @@ def _slim_heads(heads: Heads) -> None:
         tokens = torch.tensor([heads.layout.tokens[column] for column in columns])
         used = (torch.arange(heads.biases[group].shape[1]) < tokens[:, None]).unsqueeze(1)
         single = getattr(heads, f"single{group}")
-        heads.weights[group] *= used if str(group) not in heads.smooth else single > 0
-        heads.biases[group] *= used.squeeze(1)
+        heads.weights[group].mul_(used if str(group) not in heads.smooth else single > 0)
+        heads.biases[group].mul_(used.squeeze(1))
         getattr(heads, f"phi{group}").zero_()
 
 

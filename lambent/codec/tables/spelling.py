@@ -1,4 +1,4 @@
-"""Spelling: how a column of a file writes its values: whole numbers with a decimal point somewhere, or dates, and back to text."""
+"""Spelling: how a column of a file writes its values, whole numbers with a decimal point somewhere, or dates."""
 
 import re
 from abc import ABC, abstractmethod
@@ -65,13 +65,15 @@ class Decimals(Spelling):
         whole, fraction = digits[: len(digits) - value[1]], digits[len(digits) - value[1] :]
         whole = "" if self.bare and fraction and whole == "0" else whole
         sign = "-" if value[0] < 0 else ""
-        whole = sign + whole.rjust(self.width - len(sign), "0") if self.fill == "0" else (sign + whole).rjust(self.width)
+        whole = (
+            sign + whole.rjust(self.width - len(sign), "0") if self.fill == "0" else (sign + whole).rjust(self.width)
+        )
         return f"{self.before}{whole}{self.point if fraction else ''}{fraction}{self.after}"
 
 
 @dataclass(frozen=True)
 class Moments(Spelling):
-    """Dates, and times with `mark` between, as units since 1970: days, or seconds if there are any; exact: whether to the second."""
+    """Dates as days since 1970, or with times behind a `mark` as seconds; exact: whether seconds are written."""
 
     mark: str = ""
     exact: bool = True

@@ -84,7 +84,7 @@ def of_tables(fitted: Fitted) -> Table:
         raise UsageError("this model was not trained on a table, and cannot compress one")
     if table.window > 1:
         raise UsageError("a model of windows of a series cannot compress its table: train one with --data.window 1")
-    if not isinstance(fitted.model.likelihood, chain.Autoregressive):
+    if not chain.sees_columns(fitted.model.likelihood):
         name = type(fitted.model.likelihood).__name__
         raise UsageError(
             f"a table is compressed by a model whose columns see columns, of tokens; this one has the {name} likelihood: train "
@@ -95,7 +95,7 @@ def of_tables(fitted: Fitted) -> Table:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the columns of a model stand in a file: places[i] is that of its i-th; names: whether the first row is one of names."""
+    """Where the columns of a model stand in a file: places[i] is that of its i-th; names: whether the first row has names."""
 
     names: bool
     places: list[int]
@@ -106,7 +106,9 @@ def _layout(table: Table, found: Sheet) -> Layout | None:
     names = table.named and 0 not in found.odd
     if (table.named and not names) or found.rows <= names:
         return None
-    own = [freed(bare(column[0])) for column in found.columns] if names else [f"x{i}" for i in range(len(found.columns))]
+    own = (
+        [freed(bare(column[0])) for column in found.columns] if names else [f"x{i}" for i in range(len(found.columns))]
+    )
     wanted = [column.name for column in table.encoding.modelled]
     for name in wanted:
         if name not in own:
@@ -133,7 +135,8 @@ class _Encoder:
         blocks, kept = [], [list[str]() for _ in self.known]
         for first in range(0, self.rows, BLOCK):
             reads = [
-                writer.read(cells[first : first + BLOCK]) for writer, cells in zip(self.writers, self.cells, strict=True)
+                writer.read(cells[first : first + BLOCK])
+                for writer, cells in zip(self.writers, self.cells, strict=True)
             ]
             for texts, read in zip(kept, reads, strict=True):
                 texts += read.kept

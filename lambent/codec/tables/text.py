@@ -45,10 +45,10 @@ class Sheet:
 
 
 def sheet(content: bytes, delimiter: str | None = None) -> Sheet | None:
-    """A file's bytes as a sheet; None for what is none: no lines, or bytes that would not come back the same."""
+    """A file's bytes as a sheet; None for what is none: nothing but blanks, or NUL bytes."""
     encoding, text = _decoded(content)
     ending = "\n" if "\n" in text else "\r"
-    if not text.strip():
+    if not text.strip() or "\0" in text:
         return None
     delimiter = delimiter or _likeliest(text.split(ending, 1)[0])
     closed = text.endswith(ending)

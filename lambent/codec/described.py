@@ -43,7 +43,7 @@ class Described:
     @property
     def bits(self) -> float | None:
         """Bits for each number of the rows that the model told, the model and the headings apart; None where it told none."""
-        of_rows = self.rows and self.header["kind"] != "table"  # whose payload holds more than rows
+        of_rows = self.rows and self.header["kind"] not in ("lossy", "table")  # of which no rows are told
         numbers = self.rows * elements(tuple(self.header["event"])) if of_rows else 0
         return 8 * self.payload / numbers if numbers else None
 

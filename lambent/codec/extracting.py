@@ -13,7 +13,7 @@ import torch
 
 from lambent.codec.archive import Reader, Salvage
 from lambent.codec.content import arrays
-from lambent.codec.content.pictures import into
+from lambent.codec.content.listing import into
 from lambent.codec.content.samples import Form, picture_of
 from lambent.codec.content.texts import RestoredTexts
 from lambent.codec.opening import Opened
@@ -60,7 +60,7 @@ def decompress(source: Path | BinaryIO, out: Path, how: Reading, force: bool = F
     or where the disk refuses; `UsageError` where something stands at `out` already.
     """
     with opened(source, how) as archive:
-        made = {"arrays": _arrays, "pictures": _folder, "table": _text}
+        made = {"arrays": _arrays, "lossy": _folder, "pictures": _folder, "table": _text}
         return made[archive.archive.header["kind"]](archive, out, force)
 
 
@@ -122,7 +122,7 @@ def _folder(archive: Opened, out: Path, force: bool) -> Extracted:
             count += 1
 
         archive.all_into(archive.restored(put))
-    return Extracted("pictures", out, count, archive.lost)
+    return Extracted(archive.archive.header["kind"], out, count, archive.lost)
 
 
 @contextmanager

@@ -12,13 +12,14 @@ import torch
 from lambent.codec import lookup
 from lambent.codec.archive import Block, Writer, layout
 from lambent.codec.archive.folding import QUICK, folded
-from lambent.codec.content import arrays, pictures, texts
+from lambent.codec.content import arrays, lossy, pictures, texts
 from lambent.codec.content.base import Content, Model, Piece, Side
 from lambent.codec.content.planes import Planes
 from lambent.codec.described import Described, described, sides
 from lambent.codec.exact.dyadic import NUMERICS
+from lambent.codec.opening import coder
 from lambent.codec.pack import packed
-from lambent.codec.rows import RowCodec, in_order
+from lambent.codec.rows import in_order
 from lambent.codec.tables.slim import slim
 from lambent.data.kinds.image import Image
 from lambent.data.kinds.table import Table
@@ -42,6 +43,7 @@ class Options:
     model: it travels inside. verify: each block is decoded before it is written. append: behind the blocks that are there.
     measure: what the same would take without a model is found out. threads: blocks at a time. weight_bits: kept of a weight's
     fraction; fewer make the model inside smaller, and the rest a little larger; None: 10 where it is inside, else 16.
+    quality: 1 … 100 of pictures that need not come back to the bit, by a model of rounded codes; None: without loss.
     """
 
     model: bool = False
@@ -50,6 +52,7 @@ class Options:
     measure: bool = False
     threads: int = 1
     weight_bits: int | None = None
+    quality: int | None = None
 
 
 @dataclass
@@ -93,8 +96,8 @@ def compress(fitted: Fitted, source: Any, path: Path, options: Options, device: 
     """
     bits = _bits(path, options)
     own = lookup.rounded(slim(fitted) if options.model else fitted, bits)
-    codec = RowCodec(own, device, bits)
-    content = content_of(source, own)
+    content = content_of(source, own, options.quality)
+    codec = coder(own, content.kind, device, bits)
     header = {
         "kind": content.kind,
         "model": lookup.identity(own, bits),
@@ -128,8 +131,10 @@ def _bits(path: Path, options: Options) -> int:
     return options.weight_bits or (INSIDE if options.model else lookup.BITS)
 
 
-def content_of(source: Any, fitted: Fitted) -> Content:
+def content_of(source: Any, fitted: Fitted, quality: int | None = None) -> Content:
     """What there is to compress, as the model tells it; `DataError` where that cannot be."""
+    if quality is not None:
+        return _photographs(source, fitted, quality)
     rows = max(FEWEST, NUMBERS // elements(fitted.model.event_shape))
     if not isinstance(source, (str, Path)):
         return arrays.of_memory(source, fitted, rows)
@@ -144,6 +149,12 @@ def content_of(source: Any, fitted: Fitted) -> Content:
         name = type(fitted.modality).__name__
         raise DataError(f"{path}: is no array of rows, and this model is of the kind {name}, not of pictures")
     return pictures.Pictures(path, Planes.of(fitted), rows)
+
+
+def _photographs(source: Any, fitted: Fitted, quality: int) -> Content:
+    if not isinstance(source, (str, Path)) or arrays.is_arrays(Path(source)) or not Path(source).exists():
+        raise DataError("a quality is for pictures in files: give a folder, or a picture's file")
+    return lossy.Photographs(Path(source), fitted, quality)
 
 
 def _continued(path: Path, header: dict[str, Any], content: Content) -> int:
@@ -187,7 +198,7 @@ class Coding:
         found = self.content.encode(self.model, piece, seed)
         if found is None:
             return None
-        raw, side = piece.coded.raw, as_bytes(found.side)
+        raw, side = piece.coded.raw if found.raw is None else found.raw, as_bytes(found.side)
         block = Block.coded(raw, found.rows, found.payload, 1, found.seed, found.borrowed, side)
         if self.options.verify and not self._comes_back(block, found.side, raw):
             self.made.failed += 1

@@ -11,17 +11,25 @@ from lambent.codec import lookup
 from lambent.codec.archive import Block, Reader, Salvage
 from lambent.codec.content.arrays import RestoredArrays
 from lambent.codec.content.base import Model, Restored, Side
-from lambent.codec.content.pictures import Put, RestoredPictures
+from lambent.codec.content.listing import Put
+from lambent.codec.content.lossy import RestoredPhotographs
+from lambent.codec.content.pictures import RestoredPictures
 from lambent.codec.content.texts import RestoredTexts
 from lambent.codec.described import side_of
 from lambent.codec.exact.dyadic import NUMERICS
+from lambent.codec.lossy.pictures import Lossy
 from lambent.codec.pack import unpacked
 from lambent.codec.rows import RowCodec, in_order
 from lambent.errors import ArtifactError, MachineError
 from lambent.fitted import Fitted
 from lambent.progress import counting
 
-KINDS = ("arrays", "pictures", "table")
+KINDS = ("arrays", "lossy", "pictures", "table")
+
+
+def coder(fitted: Fitted, kind: str, device: str | torch.device, bits: int) -> RowCodec | Lossy:
+    """The exact form of a model by which content of that kind is coded; `UsageError` for a model that has none."""
+    return Lossy(fitted) if kind == "lossy" else RowCodec(fitted, device, bits)
 
 
 @dataclass
@@ -61,7 +69,7 @@ class Opened:
         """The model, once it has shown that this machine computes with it what the other one did."""
         bits = self.archive.header["weight_bits"]
         fitted = lookup.rounded(self._fitted(bits), bits)
-        codec = RowCodec(fitted, self.device, bits)
+        codec = coder(fitted, self.archive.header["kind"], self.device, bits)
         if codec.probe().hex() != self.archive.header.get("probe"):
             raise MachineError(
                 "this machine computes differently from the one that made the archive, so that nothing would come back right: "
@@ -82,6 +90,8 @@ class Opened:
         kind, facts = self.archive.header["kind"], self.archive.header["content"]
         if kind == "table":
             return RestoredTexts()
+        if kind == "lossy":
+            return RestoredPhotographs(put)
         return RestoredArrays(facts) if kind == "arrays" else RestoredPictures(facts, put)
 
     def all_into(self, restored: Restored) -> Any:

@@ -45,16 +45,18 @@ class Codec:
         verify: bool = True,
         append: bool = False,
         weight_bits: int | None = None,
+        quality: int | None = None,
     ) -> Made:
         """Data (a folder or a file of pictures, a .npy, .npz or IDX file, an array) into an archive at `path`.
 
         with_model: the model travels inside. verify: each block is decoded before it is written. append: behind what is there.
         weight_bits: kept of each weight's fraction; None: 10 where the model travels inside, else 16.
+        quality: 1 … 100 of pictures, lossy, by a model with a Uniform posterior; None: without loss.
         Errors: `DataError` for data of another kind than the model's, `UsageError` for a model without an exact form.
         """
         if self.fitted is None:
             raise UsageError("compress needs a trained model: Codec(run_or_model)")
-        options = Options(with_model, verify, append, threads=self.threads, weight_bits=weight_bits)
+        options = Options(with_model, verify, append, threads=self.threads, weight_bits=weight_bits, quality=quality)
         with shown(self.verbose):
             made = compress(self.fitted, data, Path(path), options, device_of(self.device))
         if self.path is not None:

@@ -384,12 +384,12 @@ def test_C18_a_full_disk_leaves_no_folder(
     folder = pictures_into(tmp_path / "in", slopes(10))
     compress(grey, folder, tmp_path / "x.lam", Options())
     (tmp_path / "place").mkdir()
-    from lambent.codec.content import pictures
+    from lambent.codec.content import listing
 
     def full(*_: Any) -> bytes:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(pictures, "as_png", full)
+    monkeypatch.setattr(listing, "as_png", full)
     with pytest.raises(MachineError, match="No space left on device"):
         decompress(tmp_path / "x.lam", tmp_path / "place" / "out", Reading(grey))
     assert list((tmp_path / "place").iterdir()) == []

@@ -1,20 +1,25 @@
 """Lossy pictures: cells of exact mass, files of the size that the model tells, and the same picture however it is decoded."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image as Pil
 from scipy.stats import logistic, norm
 
+from lambent.codec import lookup
+from lambent.codec.extracting import Reading, in_memory
+from lambent.codec.files import Options, compress
 from lambent.codec.lossy import decode_lossy, encode_lossy
 from lambent.codec.lossy.cells import MOST, Cells, factorized_table, normal_cells
 from lambent.codec.lossy.pictures import Lossy, steps_of
 from lambent.codec.lossy.reach import reach
 from lambent.codec.stack import WHOLE, Stack
 from lambent.data.kinds.image import Image
-from lambent.errors import ArtifactError, UsageError
+from lambent.errors import ArtifactError, DataError, UsageError
 from lambent.fitted import Fitted
 from lambent.model import LatentModel
 from lambent.model.latents import Grid
@@ -236,3 +241,31 @@ def test_the_reach_of_a_convolution_is_its_kernel() -> None:
     layer = torch.nn.Conv2d(1, 1, 7, padding=3)
     assert reach(lambda size: layer, 1, 1, 1) == 3
     assert reach(lambda size: layer, 1, 1, 8) == 8  # in whole steps
+
+
+# ---- in archives -----------------------------------------------------------------------------------------------------
+
+
+def test_a_folder_of_photographs_into_an_archive_and_back(tmp_path: Path) -> None:
+    """Pictures come back as the codec decodes them, in every size; other files byte for byte; the model travels inside."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name, size in (("a.png", (40, 50)), ("b.png", (70, 33))):
+        Pil.fromarray(photograph(*size)).save(folder / name)
+    (folder / "note.txt").write_text("taken at noon\n")
+    made = compress(built(), folder, tmp_path / "x.lam", Options(model=True, quality=50))
+    assert (made.archive.header["kind"], made.items, made.failed) == ("lossy", 3, 0)
+    assert made.archive.coded_items == 2
+    found = in_memory(tmp_path / "x.lam", Reading())[1]
+    own = Lossy(lookup.rounded(built(), made.archive.header["weight_bits"]))
+    for name, size in (("a.png", (40, 50)), ("b.png", (70, 33))):
+        assert (found[name] == decode_lossy(own, encode_lossy(own, [photograph(*size)]))[0]).all()
+    assert found["note.txt"] == b"taken at noon\n"
+
+
+def test_a_quality_is_for_files_of_pictures(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="for pictures in files"):
+        compress(built(), photograph(40, 50)[None], tmp_path / "x.lam", Options(quality=50))
+    Pil.fromarray(photograph(40, 50)).save(tmp_path / "a.png")
+    with pytest.raises(UsageError):
+        compress(built(), tmp_path / "a.png", tmp_path / "x.lam", Options(quality=101))

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from lambent.codec.archive import Block
+from lambent.codec.lossy.pictures import Lossy
 from lambent.codec.pace import Pace
 from lambent.codec.rows import Coded, RowCodec
 from lambent.errors import ArtifactError, DataError
@@ -20,10 +21,10 @@ MOST_PACE = 1 << 31
 
 @dataclass(frozen=True)
 class Model:
-    """What blocks are coded by: a trained model, and its exact form."""
+    """What blocks are coded by: a trained model, and its exact form, by which rows are coded or rounded codes."""
 
     fitted: Fitted
-    codec: RowCodec
+    codec: RowCodec | Lossy
 
 
 @dataclass(frozen=True)
@@ -51,13 +52,17 @@ class Piece:
 
 @dataclass(frozen=True)
 class Encoded:
-    """A piece as a model codes it: the payload of a block, what stands beside it, and what its stack needs."""
+    """A piece as a model codes it: the payload of a block, what stands beside it, and what its stack needs.
+
+    raw: what the payload decodes to, where that is not what the piece is to come back as.
+    """
 
     payload: bytes
     rows: int
     side: Side
     seed: int = 0
     borrowed: int = 0
+    raw: bytes | None = None
 
 
 class Content(ABC):
@@ -118,6 +123,7 @@ class RowContent(Content):
             model.fitted.model.likelihood.check(piece.rows)
         except DataError:  # beyond what the likelihood knows
             return None
+        assert isinstance(model.codec, RowCodec)
         found = model.codec.encode(piece.rows, seed)
         return Encoded(
             found.data, found.rows, {**piece.coded.side, "pace": list(found.pace)}, found.seed, found.borrowed
@@ -141,5 +147,7 @@ class RestoredRows(Restored):
             raise ArtifactError(f"{block} does not say how it was coded")
         if (said := self.rows_in(side)) != block.rows:
             raise ArtifactError(f"{block} holds {block.rows:,} rows, and describes content of {said:,}")
+        if not isinstance(model.codec, RowCodec):
+            raise ArtifactError("this model has rounded codes, and does not code rows")
         coded = Coded(block.rows, block.seed, block.borrowed, Pace(*pace), block.payload)
         return self.raw_of(model.codec.decode(coded), side)

@@ -14,6 +14,7 @@ _HOMES = {
         "UsageError",
     ),
     "lambent.estimators": ("Detector", "Imputer", "VAE"),
+    "lambent.estimators.codec": ("Codec",),
     "lambent.training.fitting": ("fit",),
     "lambent.model.latents": ("Codebook", "Flat", "Grid", "Ladder", "Latent", "Styled"),
     "lambent.model.likelihoods": (
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
     )
     from lambent.estimators import VAE, Detector, Imputer
     from lambent.estimators import load_estimator as load
+    from lambent.estimators.codec import Codec
     from lambent.fitted import Fitted, save
     from lambent.model import LatentModel, Trace, posteriors, priors, quantizers
     from lambent.model.latents import Codebook, Flat, Grid, Ladder, Latent, Styled
@@ -135,6 +137,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CATALOG", "VAE", "Absent", "Adversarial", "ArtifactError", "Bernoulli", "BetaTc", "Categorical", "Ciwae", "Codebook",
+    "Codec",
     "Constant", "ContinuousBernoulli", "Conv", "DataError", "DataWarning", "Detector", "Diagonal", "Diffusion", "DipVae",
     "DiscretizedLogistics", "DivergedError", "Elbo", "Encoded", "Factor", "Factorized", "Fitted", "Flat", "Full", "Gan",
     "Gaussian", "Grid", "Hurdle", "Image", "Imputer", "InfoVae", "InterruptedRun", "Invariant", "Iwae", "JohnsonSU",

@@ -45,8 +45,13 @@ class Stack:
     # ---- symbols -------------------------------------------------------------------------------------------------
 
     def push(self, start: Numbers, frequency: Numbers) -> None:
-        """Symbols [n] whose intervals begin at `start` and have this frequency, of 2^24; the first is popped first."""
-        starts, frequencies = start.astype(np.uint64), frequency.astype(np.uint64)
+        """Symbols [n] whose intervals begin at `start` and have this frequency, of 2^24; the first is popped first.
+
+        Raises `ArtifactError` for a symbol of no frequency, which only bytes can ask for that were coded by something else.
+        """
+        if (frequency <= 0).any():
+            raise ArtifactError("a symbol comes out that cannot be: these bytes were coded by another model, or are damaged")
+        starts, frequencies = start.view(np.uint64), frequency.view(np.uint64)
         for first in range((len(starts) - 1) // self.lanes * self.lanes, -1, -self.lanes):
             f = frequencies[first : first + self.lanes]
             heads = self.heads[: len(f)]
@@ -64,13 +69,47 @@ class Stack:
             where = slice(first, min(first + self.lanes, count))
             heads = self.heads[: where.stop - first]
             slots = heads & SLOT
-            symbols[where], start, frequency = find(slots.astype(np.int64), where)
-            heads = frequency.astype(np.uint64) * (heads >> BITS) + slots - start.astype(np.uint64)
+            symbols[where], start, frequency = find(slots.view(np.int64), where)
+            heads = frequency.view(np.uint64) * (heads >> BITS) + slots - start.view(np.uint64)
             low = heads < LEAST
             if low.any():
                 heads[low] = (heads[low] << WORD) | self._taken(int(low.sum())).astype(np.uint64)
             self.heads[: len(heads)] = heads
         return symbols
+
+    # ---- lanes ---------------------------------------------------------------------------------------------------
+
+    def widen(self, lanes: int) -> None:
+        """Twice as many lanes until there are `lanes`, the new heads made of what the stack holds: nothing is added to it.
+
+        A head h is a word and h >> 32, of 1 to 32 bits: their number, then all but the highest, which is 1.
+        """
+        while self.lanes < lanes:
+            size = self.pop(_of_bits(np.full(self.lanes, 5)), self.lanes)
+            low = np.minimum(size, 16)
+            high = self.pop(_of_bits(size - low), self.lanes)
+            high = (1 << size) + (high << low) + self.pop(_of_bits(low), self.lanes)
+            words = self._taken(self.lanes).astype(np.uint64)
+            self.heads = np.concatenate([self.heads, (high.astype(np.uint64) << WORD) | words])
+            self.lanes *= 2
+
+    def narrow(self, lanes: int) -> None:
+        """The inverse of `widen`: half as many lanes until there are `lanes`, the others' heads pushed."""
+        while self.lanes > lanes:
+            self.lanes //= 2
+            self.heads, gone = self.heads[: self.lanes].copy(), self.heads[self.lanes :]
+            self._append((gone & LOW).astype(np.uint32))
+            high = (gone >> WORD).astype(np.int64)
+            size = np.frexp(high.astype(np.float64))[1].astype(np.int64) - 1  # exact: below 2^53
+            low: Numbers = np.minimum(size, 16)
+            rest = high - (1 << size)
+            self._push_bits(rest & ((1 << low) - 1), low)
+            self._push_bits(rest >> low, size - low)
+            self._push_bits(size, np.full(self.lanes, 5))
+
+    def _push_bits(self, values: Numbers, bits: Numbers) -> None:
+        """Whole numbers below 2^bits, all as likely."""
+        self.push(values << (PRECISION - bits), 1 << (PRECISION - bits))
 
     # ---- words ---------------------------------------------------------------------------------------------------
 
@@ -127,6 +166,17 @@ class Stack:
         below = np.arange(self._count, 0, -1, dtype=np.uint64)
         same = self._count == self.borrowed and bool((self.heads == begun.heads).all())
         return same and bool((self._words[: self._count] == (_scattered(below, self.seed, 2) & LOW)).all())
+
+
+def _of_bits(bits: Numbers) -> Find:
+    """The inverse of `_push_bits`."""
+
+    def find(slots: Numbers, where: slice) -> tuple[Numbers, Numbers, Numbers]:
+        unit = PRECISION - bits[where]
+        values = slots >> unit
+        return values, values << unit, 1 << unit
+
+    return find
 
 
 def _scattered(numbers: NDArray[np.uint64], seed: int, stream: int) -> NDArray[np.uint64]:

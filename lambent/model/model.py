@@ -157,8 +157,11 @@ class LatentModel(Part):
 
     def unfolded(self, codes: list[Tensor], context: Tensor | None = None) -> Tensor:
         """The decoder's raw output [rows, *raw] for codes of every level, the top first, each [rows, *shape]."""
-        rows = len(codes[0])
-        return self._raw(joined(self._imagined(rows, fixed(*codes), context)[0], self._read(context, rows)))
+        return self.decoded(len(codes[0]), fixed(*codes), context)
+
+    def decoded(self, n: int, draw: Draw, context: Tensor | None = None) -> Tensor:
+        """The decoder's raw output [n, *raw] for n codes from wherever `draw` takes them."""
+        return self._raw(joined(self._imagined(n, draw, context)[0], self._read(context, n)))
 
     def imagine(self, n: int, draw: Draw | None = None, context: Tensor | None = None) -> list[Node]:
         """n codes from the prior, or from wherever `draw` takes them, without decoding: one node per level."""

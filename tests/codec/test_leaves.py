@@ -11,15 +11,17 @@ from hypothesis import strategies as st
 from scipy.special import log_expit, log_softmax
 from scipy.stats import norm
 
-from lambent.codec.leaves import EDGE, STEP, Codes, coder
+from lambent.codec.leaves import STEP, Codes, coder
+from lambent.codec.leaves.families import LOGISTIC, NORMAL, inverse
 from lambent.codec.leaves.finite import finite, ordered, shares, two
-from lambent.codec.leaves.located import LOGISTIC, NORMAL, Located, Mixed, inverse
+from lambent.codec.leaves.located import Located
 from lambent.codec.stack import WHOLE, Numbers, Stack
-from lambent.codec.symbols import Symbols
+from lambent.codec.symbols import Symbols, Variables
 from lambent.distributions import DiagonalNormal, FullNormal, StandardNormal, shaped
 from lambent.errors import UsageError
 
 UNIT = 1 << 12
+EDGE = 64 << STEP
 
 
 def whole(x: np.ndarray) -> Numbers:
@@ -33,17 +35,21 @@ def located(rng: np.random.Generator, count: int, wild: float = 1.0) -> Located:
     return Located(family, (location + UNIT) * high, inverse(log_scale, 2 / high), 0, high)
 
 
-def mixed(rng: np.random.Generator, count: int, wild: float = 1.0) -> Mixed:
+def mixed(rng: np.random.Generator, count: int, wild: float = 1.0) -> Located:
     high, components = int(rng.choice([1, 255, 65535])), int(rng.integers(1, 6))
-    parts = []
-    for _ in range(components):
-        location, log_scale = whole(rng.normal(0, wild, count)), whole(rng.normal(-3, 2 * wild, count))
-        parts.append(Located(LOGISTIC, (location + UNIT) * high, inverse(log_scale, 2 / high), 0, high))
-    return Mixed(parts, shares(whole(rng.normal(0, 2 * wild, (count, components)))).T)
+    shape = (components, count)
+    location, log_scale = whole(rng.normal(0, wild, shape)), whole(rng.normal(-3, 2 * wild, shape))
+    weights = shares(whole(rng.normal(0, 2 * wild, shape)))
+    return Located(LOGISTIC, (location + UNIT) * high, inverse(log_scale, 2 / high), 0, high, weights)
 
 
 def codes(rng: np.random.Generator, count: int, wild: float = 1.0) -> Codes:
-    return Codes(whole(rng.normal(0, wild, count)), whole(rng.normal(-1, wild, count)), window=bool(rng.random() < 0.5))
+    location, log_scale = whole(rng.normal(0, wild, count)), whole(rng.normal(-1, wild, count))
+    return Codes(location, log_scale, bool(rng.random() < 0.5), rng.integers(0, STEP + 1, count))
+
+
+def posterior(rng: np.random.Generator, count: int, wild: float = 1.0) -> Located:
+    return Codes(whole(rng.normal(0, wild, count)), whole(rng.normal(-1, wild, count)), window=True).near
 
 
 def tokens(rng: np.random.Generator, count: int, wild: float = 1.0) -> Symbols:
@@ -58,7 +64,7 @@ def bits(rng: np.random.Generator, count: int, wild: float = 1.0) -> Symbols:
     return two(whole(rng.normal(0, 3 * wild, count)))
 
 
-LEAVES: list[Callable[..., Symbols]] = [located, mixed, codes, tokens, levels, bits]
+LEAVES: list[Callable[..., Variables]] = [located, mixed, codes, tokens, levels, bits]
 
 
 @pytest.mark.parametrize("leaf", LEAVES)
@@ -76,7 +82,7 @@ def test_pop_is_the_inverse_of_push_and_push_of_pop(leaf, seed: int, lanes: int,
 
 
 @pytest.mark.parametrize("wild", [1.0, 1e3, 1e5])
-@pytest.mark.parametrize("leaf", [located, mixed, codes])
+@pytest.mark.parametrize("leaf", [located, mixed, posterior])
 @settings(deadline=None, max_examples=25)
 @given(st.integers(0, 10**6))
 def test_every_value_has_quanta_and_all_together_have_2_to_the_24(leaf, wild: float, seed: int) -> None:
@@ -90,7 +96,7 @@ def test_every_value_has_quanta_and_all_together_have_2_to_the_24(leaf, wild: fl
     assert (np.diff(below) >= 1).all()
 
 
-@pytest.mark.parametrize("leaf", [located, mixed, codes])
+@pytest.mark.parametrize("leaf", [located, mixed, posterior])
 def test_the_edges_of_every_interval_are_found(leaf) -> None:
     symbols = leaf(np.random.default_rng(4), 500)
     values = np.random.default_rng(5).integers(symbols.low, symbols.high + 1)
@@ -103,7 +109,7 @@ def test_locations_and_scales_beyond_all_bounds_are_valid() -> None:
     extremes = np.array([-(2**42), -(2**30), -1, 0, 1, 2**30, 2**42])
     location, log_scale = (grid.reshape(-1) for grid in np.meshgrid(extremes, extremes))
     every = slice(0, len(location))
-    leaves = [Codes(location, log_scale, window) for window in (False, True)]
+    leaves = [Codes(location, log_scale, window).near for window in (False, True)]
     leaves += [Located(LOGISTIC, location, inverse(log_scale, 2 / high), 0, high) for high in (1, 255, 65535)]
     for symbols in leaves:
         for ends in (symbols.low, symbols.high):
@@ -111,6 +117,12 @@ def test_locations_and_scales_beyond_all_bounds_are_valid() -> None:
             assert (frequency >= 1).all()
             assert (start + frequency <= WHOLE).all()
         assert (symbols.below(symbols.low, every) == 0).all()
+        for share in (1, 7, 13, 20):  # no product has passed what 64 bits hold
+            between = symbols.low + (symbols.high - symbols.low) * share // 21
+            assert (symbols.intervals(between)[1] >= 1).all()
+            left = symbols.location[0] >> 13 < between - 100
+            steep = symbols.inverse[0] == 1 << 32
+            assert (symbols.below(between, every)[left & steep & (between > symbols.low)] > WHOLE - (1 << 16) - 1).all()
         assert (symbols.below(symbols.high + 1, every) == WHOLE).all()
         drawn = symbols.pop(stack := Stack(5))
         symbols.push(stack, drawn)
@@ -120,7 +132,7 @@ def test_locations_and_scales_beyond_all_bounds_are_valid() -> None:
 # ---- what they cost, beside the float distributions --------------------------------------------------------------
 
 
-def cost(symbols: Symbols, values: Numbers) -> float:
+def cost(symbols: Variables, values: Numbers) -> float:
     """Bits of a value on the stack, on average."""
     stack = Stack(64)
     before = stack.bits
@@ -154,11 +166,8 @@ def test_a_level_costs_what_the_mixture_says(components: int) -> None:
     shape = (components, 50_000)
     location, log_scale = whole(rng.uniform(-1.1, 1.1, shape)), whole(rng.uniform(-4.5, 0, shape))
     logits = whole(rng.normal(0, 1.5, shape))
-    parts = [
-        Located(LOGISTIC, (m + UNIT) * 255, inverse(s, 2 / 255), 0, 255)
-        for m, s in zip(location, log_scale, strict=True)
-    ]
-    symbols = Mixed(parts, shares(logits.T).T)
+    weights = shares(logits)
+    symbols = Located(LOGISTIC, (location + UNIT) * 255, inverse(log_scale, 2 / 255), 0, 255, weights)
     x = symbols.pop(Stack(64, 1))
     each = logistic_nats(x, (location / UNIT + 1) * 127.5, np.exp(log_scale / UNIT) * 127.5, 255)
     expected = -np.logaddexp.reduce(log_softmax(logits / UNIT, 0) + each).mean() / math.log(2)
@@ -193,10 +202,36 @@ def test_a_bit_costs_what_the_logit_says() -> None:
     assert cost(symbols, values) == pytest.approx(expected, rel=5e-4)
 
 
-def test_a_window_holds_eight_deviations_and_a_prior_all_codes() -> None:
-    posterior, prior = (Codes(np.array([UNIT]), np.array([0]), window) for window in (True, False))
-    assert (int(posterior.low[0]), int(posterior.high[0])) == (-7 * 256 - 1, 9 * 256 + 2)
-    assert (int(prior.low[0]), int(prior.high[0])) == (-EDGE, EDGE - 1)
+def test_a_posterior_reaches_six_deviations_and_a_prior_all_codes() -> None:
+    posterior = Codes(np.array([UNIT]), np.array([0]), window=True)
+    assert (int(posterior.near.low[0]), int(posterior.near.high[0])) == (-5 * 256 - 1, 7 * 256 + 2)
+    everywhere = np.arange(-EDGE, EDGE)
+    zeros = np.zeros(len(everywhere), np.int64)
+    for location, log_scale in ((0, 0), (5 * UNIT, 0), (-63 * UNIT, UNIT), (0, 7 * UNIT), (10**9, -9 * UNIT)):
+        prior = Codes(zeros + location, zeros + log_scale, window=False)
+        prior.push(stack := Stack(16), everywhere)
+        assert (prior.pop(stack) == everywhere).all()
+        assert stack.is_empty
+        drawn = prior.pop(stack)
+        prior.push(stack, drawn)
+        assert stack.is_empty
+
+
+def test_a_unit_that_tells_nothing_costs_next_to_nothing() -> None:
+    zeros = np.zeros(200_000, np.int64)
+    posterior, prior = (Codes(zeros, zeros, window) for window in (True, False))
+    stack = Stack(64)
+    before = stack.bits
+    prior.push(stack, posterior.pop(stack))
+    assert abs(stack.bits - before) / len(zeros) < 2e-4
+
+
+def test_a_code_in_the_tail_of_a_prior_costs_its_tail_and_its_place() -> None:
+    codes = Codes(np.zeros(1000, np.int64), np.zeros(1000, np.int64), window=False)
+    near = np.arange(1000) % 64 + 1000
+    quanta = norm.pdf(near / 256) / 256 * WHOLE + 1
+    assert cost(codes, near) == pytest.approx(24 - np.log2(quanta).mean(), rel=0.01)
+    assert cost(codes, np.full(1000, 40 * 256)) == pytest.approx(24 + math.log2(EDGE - 6 * 256), abs=1.1)
 
 
 # ---- of the model's own distributions ----------------------------------------------------------------------------

@@ -48,5 +48,41 @@ def test_what_is_popped_is_a_draw() -> None:
 
 @pytest.mark.parametrize("data", [b"", b"1234567", bytes(8), bytes(range(200, 210))])
 def test_C15_bytes_that_are_no_stack_are_refused(data: bytes) -> None:
+    """Bytes that are no stack of so many lanes, or whose heads are out of range, are refused."""
     with pytest.raises(ArtifactError, match=r"stack|lane"):
         Stack.from_bytes(data, 1, 0, 0)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 10**6), st.integers(0, 6), st.integers(0, 300))
+def test_widen_is_the_inverse_of_narrow_and_narrow_of_widen(seed: int, doublings: int, count: int) -> None:
+    symbols, values = some(seed, count)
+    stack = Stack(1, seed)
+    stack.widen(1 << doublings)
+    assert stack.lanes == 1 << doublings
+    symbols.push(stack, values)
+    stack.narrow(1)
+    again = Stack.from_bytes(stack.to_bytes(), 1, seed, stack.borrowed)
+    again.widen(1 << doublings)
+    assert (symbols.pop(again) == values).all()
+    again.narrow(1)
+    assert again.is_empty
+
+
+def test_many_lanes_cost_no_more_than_one_once_they_are_narrowed() -> None:
+    symbols, values = some(5, 100_000)
+    sizes = []
+    for lanes in (1, 256):
+        stack = Stack(1)
+        symbols.push(stack, values)
+        stack.widen(lanes)
+        symbols.push(stack, values)
+        stack.narrow(1)
+        sizes.append(len(stack.to_bytes()))
+    assert abs(sizes[1] - sizes[0]) <= 64  # of about 200,000
+
+
+def test_C11_a_symbol_of_no_frequency_is_refused() -> None:
+    """It would take no room at all, and could not be popped."""
+    with pytest.raises(ArtifactError, match="cannot be"):
+        Stack(2).push(np.array([0, 5]), np.array([1, 0]))

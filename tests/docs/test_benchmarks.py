@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 RESULTS = sorted((ROOT / "benchmarks" / "results").glob("*.json"))
 SCRIPTS = (
     "blur",
+    "codec",
     "compare",
     "crowded",
     "defaults",

@@ -7,7 +7,7 @@ from lambent.codec.exact.dyadic import FRACTION
 from lambent.codec.exact.elementary import Reals
 from lambent.codec.stack import Numbers
 
-FURTHEST = 2.0**30  # 2^18 in units of 2^-12
+FURTHEST = 2.0**18
 
 
 def dyadic(x: Tensor) -> Numbers:
@@ -17,8 +17,8 @@ def dyadic(x: Tensor) -> Numbers:
 
 def nearest(x: Reals) -> Numbers:
     """The same of an array."""
-    wide = np.floor(np.nan_to_num(x, nan=0.0, posinf=FURTHEST, neginf=-FURTHEST) * (1 << FRACTION) + 0.5)
-    return np.asarray(np.minimum(np.maximum(wide, -FURTHEST), FURTHEST).astype(np.int64))
+    near = np.minimum(np.maximum(np.where(np.isnan(x), 0.0, x), -FURTHEST), FURTHEST)
+    return np.asarray(np.floor(near * (1 << FRACTION) + 0.5).astype(np.int64))
 
 
 def within(x: Numbers, low: Numbers | int, high: Numbers | int) -> Numbers:

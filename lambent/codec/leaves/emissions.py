@@ -7,7 +7,8 @@ import numpy as np
 from torch import Tensor
 
 from lambent.codec.exact import elementary
-from lambent.codec.leaves.dyadics import dyadic, nearest
+from lambent.codec.exact.dyadic import whole
+from lambent.codec.leaves.dyadics import nearest
 from lambent.codec.leaves.finite import finite, ordered, two
 from lambent.codec.stack import Numbers, Stack
 from lambent.codec.symbols import Symbols
@@ -95,17 +96,17 @@ class Elements(Emission):
 
 @emission.register
 def _(likelihood: Bernoulli, raw: Tensor) -> Emission:
-    return Elements(two(dyadic(raw).reshape(-1)), len(raw), likelihood.event)
+    return Elements(two(whole(raw).reshape(-1)), len(raw), likelihood.event)
 
 
 @emission.register
 def _(likelihood: Categorical, raw: Tensor) -> Emission:
-    return Elements(finite(dyadic(raw).reshape(-1, likelihood.levels)), len(raw), likelihood.event)
+    return Elements(finite(whole(raw).reshape(-1, likelihood.levels)), len(raw), likelihood.event)
 
 
 @emission.register
 def _(likelihood: Ordinal, raw: Tensor) -> Emission:
-    edges, centre = thresholds(likelihood), dyadic(raw).reshape(len(raw), -1, 1)
+    edges, centre = thresholds(likelihood), whole(raw).reshape(len(raw), -1, 1)
     return Elements(ordered((edges - centre).reshape(-1, likelihood.levels - 1)), len(raw), likelihood.event)
 
 

@@ -9,7 +9,7 @@ from lambent.codec.exact.dyadic import FRACTION
 from lambent.codec.leaves.dyadics import within
 from lambent.codec.leaves.located import SHARE
 from lambent.codec.stack import WHOLE, Numbers
-from lambent.codec.symbols import Cumulative, Symbols
+from lambent.codec.symbols import PIECE, Cumulative, Symbols
 from lambent.errors import UsageError
 
 WEIGHT = 22  # bits of the weight of the likeliest value
@@ -61,31 +61,46 @@ def ordered(edges: Numbers) -> Finite:
 
 
 def finite(logits: Numbers) -> Finite:
-    """P(v) = softmax(l)_v, from logits in 2^-12, [variables, values]."""
-    return Finite(_starts(weights(logits)))
+    """P(v) = softmax(l)_v, from logits in 2^-12, [variables, values]: each has one quantum beside its share of the others."""
+    count, size = logits.shape
+    if size > MOST:
+        raise UsageError(f"a variable with {size} values cannot be coded: {MOST} are allowed")
+    starts = np.zeros((count, size + 1), np.uint64)
+    rows = max(1, PIECE // size)
+    for first in range(0, count, rows):
+        here = starts[first : first + rows]
+        np.cumsum(weights(logits[first : first + rows], 1), 1, out=here[:, 1:], dtype=np.uint64)
+        total = here[:, -1:].copy()
+        here *= np.uint64(WHOLE - size)
+        here //= total
+        here += np.arange(size + 1, dtype=np.uint64)
+    return Finite(starts.view(np.int64))
 
 
 def shares(logits: Numbers) -> Numbers:
-    """softmax(l) in 2^-20, from logits in 2^-12, both [variables, values]; those of a variable add to 2^20."""
-    sums = np.cumsum(weights(logits), 1)
-    return np.diff((sums << SHARE) // sums[:, -1:], axis=1, prepend=0)
+    """softmax(l) in 2^-20, from logits in 2^-12, both [values, variables]; those of a variable add to 2^20."""
+    return normalized(weights(logits, 0))
 
 
-def weights(logits: Numbers) -> Numbers:
-    """e^(l − the greatest l) in 2^-22, from logits in 2^-12, both [variables, values]."""
+def normalized(weights: Numbers) -> Numbers:
+    """Weights [values, variables], each at most 2^22 and not all nought, as whole shares of 2^20 that add to it."""
+    whole = np.zeros(weights.shape[1], np.int64)
+    for each in weights:
+        whole += each
+    before, below = np.zeros_like(whole), np.zeros_like(whole)
+    for each in weights:
+        below += each
+        upto = ((below << SHARE).view(np.uint64) // whole.view(np.uint64)).view(np.int64)
+        each[...] = upto - before
+        before = upto
+    return weights
+
+
+def weights(logits: Numbers, axis: int) -> Numbers:
+    """e^(l − the greatest l) in 2^-22, from logits in 2^-12, over an axis."""
     table = _exponentials()
-    return np.asarray(np.take(table, np.minimum(logits.max(1, keepdims=True) - logits, len(table) - 1)))
-
-
-def _starts(weights: Numbers) -> Numbers:
-    """Quanta below each value and below all: each has one beside its share of the others."""
-    count, size = weights.shape
-    if size > MOST:
-        raise UsageError(f"a variable with {size} values cannot be coded: {MOST} are allowed")
-    starts = np.zeros((count, size + 1), np.int64)
-    np.cumsum(weights, 1, out=starts[:, 1:])
-    starts = starts * (WHOLE - size) // starts[:, -1:]
-    return np.asarray(starts + np.arange(size + 1))
+    short = logits.max(axis, keepdims=True) - logits
+    return np.asarray(table.take(np.minimum(short, len(table) - 1, out=short)))
 
 
 @lru_cache(1)

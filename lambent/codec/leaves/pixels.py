@@ -6,11 +6,12 @@ import numpy as np
 from torch import Tensor
 
 from lambent.codec.exact import elementary
-from lambent.codec.exact.dyadic import FRACTION
-from lambent.codec.leaves.dyadics import dyadic, nearest, within
+from lambent.codec.exact.dyadic import FRACTION, whole
+from lambent.codec.leaves.dyadics import nearest, within
 from lambent.codec.leaves.emissions import Emission, emission
-from lambent.codec.leaves.finite import shares
-from lambent.codec.leaves.located import LOGISTIC, SHARE, Located, Mixed, inverse
+from lambent.codec.leaves.families import LOGISTIC, inverse
+from lambent.codec.leaves.finite import normalized, shares
+from lambent.codec.leaves.located import SHARE, Located
 from lambent.codec.stack import Numbers
 from lambent.codec.symbols import Symbols
 from lambent.model.likelihoods import DiscretizedLogistics
@@ -29,7 +30,7 @@ class Pixels(Emission):
         self.rows, self.event, self.stages = len(raw), likelihood.event, likelihood.event[0]
         self.white = likelihood.levels - 1
         count, width, channels = likelihood.components, likelihood.raw_channels, likelihood.event[0]
-        by_number = dyadic(raw).reshape(self.rows, count, width, -1).transpose(2, 1, 0, 3).reshape(width, count, -1)
+        by_number = whole(raw).reshape(self.rows, count, width, -1).transpose(2, 1, 0, 3).reshape(width, count, -1)
         self.logits = by_number[0] if count > 1 else None
         location, log_scale, coupling = np.split(by_number[1 if count > 1 else 0 :], (channels, 2 * channels))
         self.location = (location + (1 << FRACTION)) * self.white  # in 2^-13 of a level, for −1 … 1 is the range
@@ -38,19 +39,13 @@ class Pixels(Emission):
         self.coupling = np.take(_bent(), within(coupling, -BENT << FRACTION, BENT << FRACTION) + (BENT << FRACTION))
 
     def symbols(self, stage: int, before: list[Numbers], last: Symbols | None) -> Symbols:
-        parts = [self._component(stage, c, before) for c in range(self.location.shape[1])]
-        if self.logits is None:
-            return parts[0]
-        weights = _updated(last, before[-1]) if isinstance(last, Mixed) else shares(self.logits.T).T
-        return Mixed(parts, weights)
-
-    def _component(self, channel: int, component: int, before: list[Numbers]) -> Located:
-        location = self.location[channel, component]
+        location, weights = self.location[stage], None
         if len(self.coupling):
-            couplings = self.coupling[channel * (channel - 1) // 2 :, component]
-            for coupling, x in zip(couplings, before, strict=False):
+            for coupling, x in zip(self.coupling[stage * (stage - 1) // 2 :], before, strict=False):
                 location = location + coupling * (2 * x - self.white)
-        return Located(LOGISTIC, location, self.inverse[channel, component], 0, self.white)
+        if self.logits is not None:
+            weights = _updated(last, before[-1]) if isinstance(last, Located) else shares(self.logits)
+        return Located(LOGISTIC, location, self.inverse[stage], 0, self.white, weights)
 
     def parted(self, x: Numbers) -> list[Numbers]:
         return list(x.reshape(self.rows, self.stages, -1).transpose(1, 0, 2).reshape(self.stages, -1))
@@ -65,11 +60,11 @@ def _(likelihood: DiscretizedLogistics, raw: Tensor) -> Emission:
     return Pixels(likelihood, raw)
 
 
-def _updated(mixed: Mixed, x: Numbers) -> Numbers:
+def _updated(mixed: Located, x: Numbers) -> Numbers:
     """Weights of the components given a value of each variable, [components, variables] in 2^-20."""
     masses = mixed.masses(x)
-    sums = np.cumsum((masses << SHARE - 2) // masses.max(0), 0)
-    return np.asarray(np.diff((sums << SHARE) // sums[-1], axis=0, prepend=0))
+    greatest = masses.max(0).view(np.uint64)
+    return normalized(((masses << (SHARE - 2)).view(np.uint64) // greatest).view(np.int64))
 
 
 @lru_cache(1)

@@ -12,8 +12,8 @@ from lambent.codec.exact import elementary
 from lambent.codec.exact.dyadic import FRACTION
 from lambent.codec.leaves.codes import STEP, Codes
 from lambent.codec.leaves.dyadics import dyadic, nearest, within
+from lambent.codec.leaves.families import INVERSE, inverse
 from lambent.codec.leaves.finite import Finite, finite
-from lambent.codec.leaves.located import INVERSE, inverse
 from lambent.codec.leaves.triangular import Triangular
 from lambent.codec.stack import Numbers, Stack
 from lambent.distributions import SCALE_RANGE, DiagonalNormal, vector
@@ -28,7 +28,9 @@ OUTLYING = 1 << (FRACTION + 8)  # standardized numbers count as 256 at most
 
 
 class TopPrior(ABC):
-    """p(z) over whole rows of codes k = 2^8 z, [rows, units]."""
+    """p(z) over whole rows of codes k = 2^steps z, [rows, units]; steps: of each unit, [units]."""
+
+    steps: Numbers
 
     @abstractmethod
     def push(self, stack: Stack, z: Numbers) -> None:
@@ -43,11 +45,11 @@ class StandardTop(TopPrior):
     """N(0, I)."""
 
     def __init__(self, units: int) -> None:
-        self.units = units
+        self.units, self.steps = units, np.full(units, STEP)
 
     def _codes(self, rows: int) -> Codes:
         nought = np.zeros(rows * self.units, np.int64)
-        return Codes(nought, nought, window=False)
+        return Codes(nought, nought, False, np.tile(self.steps, rows))
 
     def push(self, stack: Stack, z: Numbers) -> None:
         self._codes(len(z)).push(stack, z.reshape(-1))
@@ -57,20 +59,22 @@ class StandardTop(TopPrior):
 
 
 class Component(ABC):
-    """Gaussians p(z | c), all in one, [components, units]: the parameters are whole numbers in 2^-12."""
+    """Gaussians p(z | c), all in one, [components, units]: the parameters and z are whole numbers in 2^-12."""
 
     location: Numbers
     log_scale: Numbers
 
     @abstractmethod
     def squares(self, z: Numbers) -> Numbers:
-        """½ |standardized z|² under each component, [rows, components] in 2^-12; z: [rows, units] in 2^-8."""
+        """½ |standardized z|² under each component, [rows, components] in 2^-12; z: [rows, units] in 2^-12."""
 
     @abstractmethod
-    def push(self, stack: Stack, z: Numbers, chosen: Numbers) -> None: ...
+    def push(self, stack: Stack, z: Numbers, chosen: Numbers, steps: Numbers) -> None:
+        """Codes [rows, units] of these components onto the stack."""
 
     @abstractmethod
-    def pop(self, stack: Stack, chosen: Numbers) -> Numbers: ...
+    def pop(self, stack: Stack, chosen: Numbers, steps: Numbers) -> Numbers:
+        """The inverse of `push`."""
 
 
 class MixtureTop(TopPrior):
@@ -82,22 +86,23 @@ class MixtureTop(TopPrior):
     def __init__(self, logits: Numbers, gaussians: Component) -> None:
         self.prior = finite(logits[None])
         self.gaussians = gaussians
+        self.steps = np.full(gaussians.location.shape[1], STEP)
         self.constant = logits - gaussians.log_scale.sum(1)
 
     def _responsibilities(self, z: Numbers) -> Finite:
-        return finite(self.constant - self.gaussians.squares(z))
+        return finite(self.constant - self.gaussians.squares(_fine(z, self.steps)))
 
     def _weights(self, rows: int) -> Finite:
         return Finite(np.broadcast_to(self.prior.starts, (rows, len(self.prior.starts))))
 
     def push(self, stack: Stack, z: Numbers) -> None:
         chosen = self._responsibilities(z).pop(stack)
-        self.gaussians.push(stack, z, chosen)
+        self.gaussians.push(stack, z, chosen, self.steps)
         self._weights(len(z)).push(stack, chosen)
 
     def pop(self, stack: Stack, rows: int) -> Numbers:
         chosen = self._weights(rows).pop(stack)
-        z = self.gaussians.pop(stack, chosen)
+        z = self.gaussians.pop(stack, chosen, self.steps)
         self._responsibilities(z).push(stack, chosen)
         return z
 
@@ -112,19 +117,20 @@ class Diagonals(Component):
     def squares(self, z: Numbers) -> Numbers:
         squares = []
         for location, precision in zip(self.location, self.precision, strict=True):
-            apart = np.abs((z << (FRACTION - STEP)) - location)
+            apart = np.abs(z - location)
             standard = within((apart * precision) >> (INVERSE - STEP), 0, OUTLYING)
             squares.append((standard * standard).sum(1) >> (FRACTION + 1))
         return np.stack(squares, 1)
 
-    def _codes(self, chosen: Numbers) -> Codes:
-        return Codes(self.location[chosen].reshape(-1), self.log_scale[chosen].reshape(-1), window=False)
+    def _codes(self, chosen: Numbers, steps: Numbers) -> Codes:
+        every = np.tile(steps, len(chosen))
+        return Codes(self.location[chosen].reshape(-1), self.log_scale[chosen].reshape(-1), False, every)
 
-    def push(self, stack: Stack, z: Numbers, chosen: Numbers) -> None:
-        self._codes(chosen).push(stack, z.reshape(-1))
+    def push(self, stack: Stack, z: Numbers, chosen: Numbers, steps: Numbers) -> None:
+        self._codes(chosen, steps).push(stack, z.reshape(-1))
 
-    def pop(self, stack: Stack, chosen: Numbers) -> Numbers:
-        return self._codes(chosen).pop(stack).reshape(len(chosen), -1)
+    def pop(self, stack: Stack, chosen: Numbers, steps: Numbers) -> Numbers:
+        return self._codes(chosen, steps).pop(stack).reshape(len(chosen), -1)
 
 
 class Triangulars(Component):
@@ -134,26 +140,31 @@ class Triangulars(Component):
         self.location, self.log_scale, self.factors = within(location, -PLACES, PLACES), log_scale, factors
 
     def squares(self, z: Numbers) -> Numbers:
-        apart = (z << (FRACTION - STEP))[:, None] - self.location  # [rows, components, units]
+        apart = z[:, None] - self.location  # [rows, components, units]
         standard = within(self.factors.standardized(apart), -OUTLYING, OUTLYING)
         return np.asarray((standard * standard).sum(2) >> (FRACTION + 1))
 
-    def _codes(self, unit: int, apart: Numbers, chosen: Numbers) -> Codes:
+    def _codes(self, unit: int, apart: Numbers, chosen: Numbers, steps: Numbers) -> Codes:
         location = self.location[chosen, unit] + self.factors.regressed(unit, apart, chosen)
-        return Codes(location, self.log_scale[chosen, unit], window=False)
+        return Codes(location, self.log_scale[chosen, unit], False, int(steps[unit]))
 
-    def push(self, stack: Stack, z: Numbers, chosen: Numbers) -> None:
-        apart = (z << (FRACTION - STEP)) - self.location[chosen]
+    def push(self, stack: Stack, z: Numbers, chosen: Numbers, steps: Numbers) -> None:
+        apart = _fine(z, steps) - self.location[chosen]
         for unit in reversed(range(z.shape[1])):
-            self._codes(unit, apart, chosen).push(stack, z[:, unit])
+            self._codes(unit, apart, chosen, steps).push(stack, z[:, unit])
 
-    def pop(self, stack: Stack, chosen: Numbers) -> Numbers:
+    def pop(self, stack: Stack, chosen: Numbers, steps: Numbers) -> Numbers:
         z = np.zeros((len(chosen), self.location.shape[1]), np.int64)
         apart = np.zeros_like(z)
         for unit in range(z.shape[1]):
-            z[:, unit] = self._codes(unit, apart, chosen).pop(stack)
-            apart[:, unit] = (z[:, unit] << (FRACTION - STEP)) - self.location[chosen, unit]
+            z[:, unit] = self._codes(unit, apart, chosen, steps).pop(stack)
+            apart[:, unit] = (z[:, unit] << (FRACTION - steps[unit])) - self.location[chosen, unit]
         return z
+
+
+def _fine(z: Numbers, steps: Numbers) -> Numbers:
+    """Codes [rows, units] in 2^-12."""
+    return z << (FRACTION - steps)
 
 
 @singledispatch

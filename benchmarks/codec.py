@@ -23,11 +23,11 @@ from typing import Any
 import numpy as np
 import torch
 from density import RECIPES, history, trained
-from lambent.codec.pack import packed
 from numpy.typing import NDArray
 from record import RESULTS, Record, column
 
 from lambent.cli.reading import strict
+from lambent.codec.pack import packed
 from lambent.codec.rows import RowCodec
 from lambent.data import load as load_data
 from lambent.fitted import load

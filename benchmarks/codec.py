@@ -5,8 +5,8 @@
     python benchmarks/codec.py --keep RUNS --minutes 10 && python benchmarks/codec.py --keep RUNS --kept
     python benchmarks/codec.py --general                          # the general codecs alone
 
-Those need brotli, imagecodecs and pyoxipng; rows of what is not installed are left out. A general codec takes the whole test set at
-once, images as one mosaic of 100 × 100: of single files each would pay its header. Speeds are of raw pixels, a byte each.
+Those need brotli, imagecodecs and pyoxipng; rows of what is not installed are left out. A general codec takes the whole
+test set at once, images as one mosaic of 100 × 100: of single files each would pay its header.
 """
 
 import argparse
@@ -23,21 +23,22 @@ from typing import Any
 import numpy as np
 import torch
 from density import RECIPES, history, trained
+from lambent.codec.pack import packed
 from numpy.typing import NDArray
 from record import RESULTS, Record, column
 
 from lambent.cli.reading import strict
-from lambent.codec.pack import packed
 from lambent.codec.rows import RowCodec
 from lambent.data import load as load_data
-from lambent.fitted import Fitted, load
+from lambent.fitted import load
 from lambent.tasks import evaluate
 
 PROTOCOL = (
-    "Official test sets, 10,000 images of 28 × 28, each compressed as one archive and decompressed again, the same to the bit. Bits per "
-    "pixel count every byte of the file: headers, checksums, what the first rows borrow; of models without and with their own weights, "
-    "as they lie in the archive. −ELBO: of the float32 model, one code a row. Speeds in 10⁶ raw pixels a second. General codecs at their "
-    "best setting; binary images as bytes or bits, whichever is smaller (xz, brotli), or black and white."
+    "Official test sets, 10,000 images of 28 × 28, each compressed as one archive and decompressed again, the same to the "
+    "bit. Bits per pixel count every byte: headers, checksums, what the first rows borrow; of models without their own "
+    "weights, and with them as they lie in an archive. −ELBO: of the float32 model, one code a row. Speeds in 10⁶ raw "
+    "pixels a second. General codecs at their best setting; binary images as bytes or bits, whichever is smaller (xz, "
+    "brotli), or black and white."
 )
 COLUMNS = [
     column("data", "Data"),
@@ -76,13 +77,11 @@ def mosaic(images: Images) -> Images:
     return np.ascontiguousarray(rows.reshape(-1, SIDE * images.shape[2]))
 
 
-def unmosaic(picture: Images, shape: tuple[int, ...]) -> Images:
-    return picture.reshape(-1, shape[1], SIDE, shape[2]).swapaxes(1, 2).reshape(shape)
-
-
 def streams() -> dict[str, tuple[Callable[[bytes], bytes], Callable[[bytes], bytes]]]:
     """Codecs of bytes, at their best setting: to code, to decode."""
-    found: dict[str, Any] = {"xz -9e": (lambda data: lzma.compress(data, preset=9 | lzma.PRESET_EXTREME), lzma.decompress)}
+    found: dict[str, Any] = {
+        "xz -9e": (lambda data: lzma.compress(data, preset=9 | lzma.PRESET_EXTREME), lzma.decompress)
+    }
     with suppress(ImportError):
         import brotli
 
@@ -96,14 +95,10 @@ def pictures() -> dict[str, tuple[Callable[[Images], bytes], Callable[[bytes], I
     with suppress(ImportError):
         import imagecodecs
 
-        def webp(data: bytes) -> Images:
-            decoded = imagecodecs.webp_decode(data)
-            return decoded if decoded.ndim == 2 else decoded[..., 0]
-
         found["PNG, libpng at level 9"] = (lambda x: imagecodecs.png_encode(x, level=9), imagecodecs.png_decode)
         found["WebP lossless"] = (
             lambda x: imagecodecs.webp_encode(np.repeat(x[..., None], 3, 2), level=100, lossless=True, method=6),
-            webp,
+            imagecodecs.webp_decode,
         )
         found["JPEG XL, effort 9"] = (
             lambda x: imagecodecs.jpegxl_encode(x, lossless=True, effort=9),
@@ -130,7 +125,8 @@ def general(data: str, images: Images, record: Record) -> None:
     picture = mosaic(images * (255 if binary else 1))
     for name, (code, decode) in pictures().items():
         row = timed(lambda code=code: code(picture), decode, images)
-        assert (decode(row.pop("coded")).reshape(picture.shape) == picture).all()
+        back = decode(row.pop("coded"))
+        assert ((back if back.ndim == 2 else back[..., 0]) == picture).all()
         record.add(data=data, codec=name, **row)
 
 

@@ -19,16 +19,17 @@ GROUPS = {
     "L": "The command line",
     "G": "Configuration",
     "K": "Model files and checkpoints",
+    "C": "Archives",
     "M": "Disk, memory, environment",
 }
-NAMED = re.compile(r"^test_((?:[DLGKM][1-9][0-9]?_)+)(.+)$")
-PARAMETER = re.compile(r"^((?:[DLGKM][1-9][0-9]?_)+)([^\n]+)$(?!\n)")
+NAMED = re.compile(r"^test_((?:[DLGKCM][1-9][0-9]?_)+)(.+)$")
+PARAMETER = re.compile(r"^((?:[DLGKCM][1-9][0-9]?_)+)([^\n]+)$(?!\n)")
 HEAD = """\
 <!-- made by scripts/make_reliability_table.py -->
 
 Each case ends in one typed error and an exit status of its own (2 usage, 3 data, 4 artifact, 5 environment), without a
 traceback, half-written files or unbounded memory, unless its line says otherwise. Cases of text, audio and cell data, of
-archives, of the server and of distributed training belong to parts that are not built yet, and are not listed.
+the server and of distributed training belong to parts that are not built yet, and are not listed.
 
 Files are replaced by a rename within their folder, and a run folder is claimed by a lock of the system. A network file
 system that lacks either gives no such promise: keep runs on a local disk there, and copy them when they are done.

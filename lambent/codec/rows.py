@@ -22,6 +22,7 @@ from lambent.fitted import Fitted
 from lambent.model import LatentModel
 from lambent.model.trace import Draw, Node
 from lambent.part import Shape, elements
+from lambent.training.heap import settle
 
 PILOTS = 16  # rows by which a block's pace is found
 BATCH = 1 << 22  # numbers of a batch's raw output, at most
@@ -81,6 +82,7 @@ class RowCodec:
     """
 
     def __init__(self, fitted: Fitted | LatentModel, device: str | torch.device = "cpu", weight_bits: int = 16) -> None:
+        settle()
         given = Fitted.of(fitted).model
         self.model = exact(given, weight_bits).to(device)
         self.top = top(given.latent.prior, self.model.latent.shapes_of_levels[0], self.model)
@@ -135,11 +137,11 @@ class RowCodec:
 
     def encode_each(self, blocks: Iterable[Tensor], threads: int = 1) -> Iterator[Coded]:
         """Blocks of rows, in order, so many at a time."""
-        return _each(self.encode, blocks, threads)
+        return in_order(self.encode, blocks, threads)
 
     def decode_each(self, blocks: Iterable[Coded], threads: int = 1) -> Iterator[Tensor]:
         """The inverse of `encode_each`."""
-        return _each(self.decode, blocks, threads)
+        return in_order(self.decode, blocks, threads)
 
     # ---- one batch -----------------------------------------------------------------------------------------------
 
@@ -172,7 +174,7 @@ class RowCodec:
         """Rows as the exact model reads them, whatever numbers they are stored as."""
         return x.to(self.model.device, torch.float64)
 
-    # ---- the steps of codes, the pace of batches ------------------------------------------------------------------------------------------------
+    # ---- the steps of codes, the pace of batches -------------------------------------------------------------------------
 
     @torch.no_grad()
     def _drawn(self) -> list[Distribution]:
@@ -215,8 +217,8 @@ def from_stack(stack: Stack, numbers: list[Numbers], steps: list[Numbers], devic
 def _steps(q: Distribution, shape: Shape) -> Numbers:
     """Bits of the codes of each unit, [units]: with steps of the posteriors' deviations, or up to half of them.
 
-    Coarser steps pop fewer bits, and cost next to nothing until they are wider: what z tells less of x, q costs less. Of maps, one
-    for all places of a channel. By whole numbers.
+    Coarser steps pop fewer bits, and cost next to nothing until they are wider: as z tells less of x, q costs less. Of maps,
+    one for all places of a channel. By whole numbers.
     """
     own = vector(q)
     assert isinstance(own, DiagonalNormal)
@@ -226,7 +228,7 @@ def _steps(q: Distribution, shape: Shape) -> Numbers:
     return np.repeat(np.minimum(np.maximum(bits, 0), STEP), elements(shape[1:]))
 
 
-def _each(work: Callable[[Given], Made], given: Iterable[Given], threads: int) -> Iterator[Made]:
+def in_order(work: Callable[[Given], Made], given: Iterable[Given], threads: int) -> Iterator[Made]:
     """work of each, in order; of those ahead no more are begun than there are threads."""
     if threads == 1:
         yield from map(work, given)

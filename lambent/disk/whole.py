@@ -6,7 +6,7 @@ import importlib
 import os
 import secrets
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,15 @@ _ABSENT = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM, 
 
 
 def write_whole(path: str | os.PathLike[str], write: Callable[[Path], object]) -> Path:
-    """Have `write` fill a temporary file beside `path`, flush it to the disk, and move it into place.
+    """Have `write` fill a temporary file beside `path`, and move it into place; see `replacing`."""
+    with replacing(path) as temporary:
+        write(temporary)
+    return Path(path)
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A temporary file beside `path`, to be made and filled: flushed to the disk and moved into place when nothing was raised.
 
     A link at `path` is replaced, not followed. What a killed process left of an earlier attempt is removed first.
 
@@ -32,7 +40,7 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[Path], object]) -
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         remove_leftovers(path)
-        write(temporary)
+        yield temporary
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -46,7 +54,6 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[Path], object]) -
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
         _under_way.discard(temporary.name)
-    return path
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> Path:

@@ -42,7 +42,13 @@ WEIGHTED: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "transposed": (nn.ConvTranspose2d(4, 3, 4, stride=2, padding=1), (3, 4, 4, 5)),
     "transposed of a stem": (nn.ConvTranspose2d(4, 3, 8, 4, 2), (3, 4, 4, 5)),
     "transposed of one place": (nn.ConvTranspose2d(4, 3, 4, stride=2, padding=1), (1, 4, 1, 1)),
-    "transposed with more": (nn.ConvTranspose2d(4, 3, 3, 2, 1, output_padding=1), (1, 4, 3, 2)),
+    "transposed with a kernel of no whole strides": (nn.ConvTranspose2d(4, 3, (3, 5), (2, 3), (1, 0)), (2, 4, 3, 2)),
+    "conv to few channels": (nn.Conv2d(9, 2, 3, padding=1), (3, 9, 7, 5)),
+    "conv to few channels of a few places": (nn.Conv2d(9, 2, (3, 5), padding=(2, 1)), (3, 9, 2, 3)),
+    "conv to few channels of one column": (nn.Conv2d(9, 2, 3, padding=1), (3, 9, 4, 1)),
+    "conv in many pieces": (nn.Conv2d(9, 8, 3, padding=1), (2, 9, 60, 80)),
+    "conv in pieces of some rows": (nn.Conv2d(9, 8, 3, padding=1), (71, 9, 8, 9)),
+    "conv to few channels in pieces": (nn.Conv2d(9, 2, 3, padding=1), (71, 9, 12, 8)),
 }
 
 
@@ -73,8 +79,7 @@ def _fields(layer: nn.Module) -> dict[str, object]:
     if isinstance(layer, nn.Linear):
         return {"in_features": layer.in_features, "out_features": layer.out_features, "bias": layer.bias is not None}
     names = ("in_channels", "out_channels", "kernel_size", "stride", "padding")
-    more = ("output_padding",) if isinstance(layer, nn.ConvTranspose2d) else ()
-    return {name: getattr(layer, name) for name in names + more}
+    return {name: getattr(layer, name) for name in names}
 
 
 def test_sums_are_those_of_whole_numbers_up_to_the_bound() -> None:
@@ -195,6 +200,7 @@ def test_what_the_encoder_reads_is_rounded_alike_though_its_last_bit_be_amiss() 
         nn.Conv2d(4, 4, 3, padding="same"),
         nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect"),
         nn.ConvTranspose2d(4, 4, 3, dilation=2),
+        nn.ConvTranspose2d(4, 4, 3, stride=2, output_padding=1),
         nn.Upsample(scale_factor=2, mode="bilinear"),
     ],
     ids=str,

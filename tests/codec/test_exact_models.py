@@ -29,11 +29,11 @@ BITS = {
     "mlp": "2d21944aa1fe55b9",
     "mlp with a linear map": "3a36a33d9c644168",
     "ladder": "b673d0ff70292005",
-    "conv": "308f031bd262329b",
-    "resnet": "7af2b561b9139a8a",
-    "resnet of one column": "d8fd49f86eaef265",
-    "grid of sizes": "9772de8dbead0b6e",
-    "grid of shares": "82febe5d58898095",
+    "conv": "a2f18d4d9d3cdc23",
+    "resnet": "b39fc2c05baf938f",
+    "resnet of one column": "158e5fb1a7d7d2a2",
+    "grid of sizes": "0451ad021a6027ea",
+    "grid of shares": "4a75031888f6bcdd",
 }
 
 

@@ -1,4 +1,4 @@
-"""Rows through a trained model onto a stack and back: without loss, at the float model's negative ELBO, the same bytes anywhere."""
+"""Rows onto a stack and back: without loss, at the float model's negative ELBO, the same bytes anywhere."""
 
 import hashlib
 import math
@@ -80,6 +80,7 @@ def there_and_back(kind: str, x: Tensor) -> Coded:
 @pytest.mark.parametrize("kind", SPECS)
 @pytest.mark.parametrize("count", [0, 1, 2, 77])
 def test_C13_any_number_of_rows_comes_back(kind: str, count: int) -> None:
+    """No rows, one, and odd numbers of them come back as they were."""
     there_and_back(kind, rows_of(kind, count))
 
 
@@ -96,6 +97,7 @@ def test_a_row_costs_the_negative_elbo_of_the_float_model(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", SPECS)
 def test_C12_rows_far_from_training_come_back(kind: str) -> None:
+    """Noise, nought everywhere and white everywhere come back as they were."""
     event = SPECS[kind][0]
     white = 1 if kind == "binary" else 255
     noise = torch.randint(0, white + 1, (20, *event), generator=torch.Generator().manual_seed(0))
@@ -108,7 +110,8 @@ def test_rows_of_another_dtype_give_the_same_bytes() -> None:
     assert codec("binary").encode(x.float()) == codec("binary").encode(x)
 
 
-def test_another_model_or_damage_is_told_not_decoded() -> None:
+def test_C8_another_model_or_damage_is_told_not_decoded() -> None:
+    """Rows decoded by another model, or with a bit of them flipped, do not end as rows begin: refused."""
     coded = codec("grey, full").encode(rows_of("grey, full", 30))
     other = RowCodec(trained("grid"))
     with pytest.raises(ArtifactError, match="another model"):
@@ -121,11 +124,13 @@ def test_another_model_or_damage_is_told_not_decoded() -> None:
 
 @pytest.mark.parametrize("data", [b"", b"\x80" * 20, b"\x01\x00\x00"])
 def test_C1_bytes_that_are_no_coded_rows_are_refused(data: bytes) -> None:
+    """Bytes too short for the numbers that coded rows begin with, or with a number without end, are refused."""
     with pytest.raises(ArtifactError, match="five numbers"):
         Coded.from_bytes(data)
 
 
 def test_C20_blocks_in_threads_give_the_same_bytes_in_order() -> None:
+    """Blocks coded by one thread, again, and by two give the same bytes, and come back in order."""
     own = codec("grey, full")
     blocks = [rows_of("grey, full", 40, seed) for seed in range(5)]
     coded = list(own.encode_each(blocks))
@@ -158,6 +163,7 @@ for path in sorted(Path(sys.argv[2]).glob("*.model")):
 
 @pytest.mark.parametrize(("capability", "threads"), [("default", 1), ("avx2", 2), ("avx512", 1)])
 def test_C9_other_instructions_and_threads_decode_the_same(tmp_path: Path, capability: str, threads: int) -> None:
+    """Rows decode the same, and encode to the same bytes, in a process with other vector instructions or threads."""
     from lambent.fitted import save
 
     expected = []

@@ -48,6 +48,7 @@ def test_what_is_popped_is_a_draw() -> None:
 
 @pytest.mark.parametrize("data", [b"", b"1234567", bytes(8), bytes(range(200, 210))])
 def test_C15_bytes_that_are_no_stack_are_refused(data: bytes) -> None:
+    """Bytes that are no stack of so many lanes, or whose heads are out of range, are refused."""
     with pytest.raises(ArtifactError, match=r"stack|lane"):
         Stack.from_bytes(data, 1, 0, 0)
 
@@ -79,3 +80,9 @@ def test_many_lanes_cost_no_more_than_one_once_they_are_narrowed() -> None:
         stack.narrow(1)
         sizes.append(len(stack.to_bytes()))
     assert abs(sizes[1] - sizes[0]) <= 64  # of about 200,000
+
+
+def test_C11_a_symbol_of_no_frequency_is_refused() -> None:
+    """It would take no room at all, and could not be popped."""
+    with pytest.raises(ArtifactError, match="cannot be"):
+        Stack(2).push(np.array([0, 5]), np.array([1, 0]))

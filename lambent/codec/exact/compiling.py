@@ -12,6 +12,7 @@ from torch.distributions import Distribution
 
 from lambent.codec.exact import elementary, layers
 from lambent.codec.exact.dyadic import NUMERICS, WEIGHT, rounded, whole
+from lambent.codec.exact.pieces import InPieces
 from lambent.distributions.shaped import vector
 from lambent.distributions.vectors import DiagonalNormal
 from lambent.errors import UsageError
@@ -23,11 +24,12 @@ from lambent.model.model import LatentModel
 from lambent.model.networks import Network, Pyramid
 from lambent.model.networks.base import Along, Beside, Crop
 from lambent.model.networks.resnet import Residual
-from lambent.model.posteriors import Constant, Diagonal
+from lambent.model.posteriors import Constant, Diagonal, Uniform
 from lambent.model.priors import Standard
 from lambent.model.trace import Node
 from lambent.part import Part, elements, family, registered
 
+PLACES = 1 << 15  # of pictures that go through convolutions at once
 PROBED = 2  # rows of a self-test
 
 
@@ -57,6 +59,11 @@ def compiled(model: LatentModel, weight_bits: int = WEIGHT) -> LatentModel:
     exact_form(made.latent, weight_bits)
     made.encoder = nn.Sequential(layers.Rounding(), exact_form(made.encoder, weight_bits))
     made.decoder = exact_form(made.decoder, weight_bits)
+    if _has_form(made.likelihood):
+        made.likelihood = exact_form(made.likelihood, weight_bits)  # type: ignore[assignment] # all that coding asks of it
+    if made.network.convolutional:
+        rows = max(1, PLACES // elements(made.event_shape[1:]))
+        made.encoder, made.decoder = InPieces(made.encoder, rows), InPieces(made.decoder, rows)
     return made.requires_grad_(False)
 
 
@@ -71,6 +78,8 @@ def refuse_uncodable(model: LatentModel) -> None:
             f"this model is conditioned on {model.context} numbers a row, which an archive does not hold: train one without "
             "a context"
         )
+    if _has_form(model.likelihood):  # then it knows of missing cells, and has probabilities
+        return
     if model.gaps or model.missingness is not None:
         raise UsageError(
             "a model with gaps=True leaves missing values out, so that decoding could not give them back: train one with "
@@ -83,6 +92,11 @@ def refuse_uncodable(model: LatentModel) -> None:
             f"{name} has a density and no probabilities, and lossless coding needs these: use DiscretizedLogistics for images, "
             f"Bernoulli for binary data, or one of {', '.join(coding)}"
         )
+
+
+def _has_form(likelihood: Likelihood) -> bool:
+    """Whether a likelihood has networks of its own, and an exact form."""
+    return exact_form.dispatch(type(likelihood)) is not exact_form.dispatch(object)
 
 
 def _instead(part: Part, others: list[str]) -> str:
@@ -118,6 +132,7 @@ def exact_form(module: nn.Module, bits: int) -> nn.Module:
 @exact_form.register(Ladder)
 @exact_form.register(Grid)
 @exact_form.register(Diagonal)
+@exact_form.register(Uniform)
 def _of_its_layers(module: nn.Module, bits: int) -> nn.Module:
     """What only joins, adds and cuts what its layers give is exact when they are; it stays, with others in their places."""
     for name, child in list(module._modules.items()):  # named_children() would leave out one that stands twice
@@ -164,16 +179,17 @@ def _residual(module: Residual, bits: int) -> nn.Module:
 
 @exact_form.register
 def _linear(module: nn.Linear, bits: int) -> nn.Module:
-    return layers.ExactLinear(_named(module), module.weight, module.bias, bits)
+    return layers.ExactLinear(str(module), module.weight, module.bias, bits)
 
 
 @exact_form.register
 def _pointwise(module: Pointwise, bits: int) -> nn.Module:
-    return layers.ExactPointwise(_named(module), module.weight, module.bias, bits)
+    return layers.ExactPointwise(str(module), module.weight, module.bias, bits)
 
 
 @exact_form.register
 def _conv(module: nn.Conv2d, bits: int) -> nn.Module:
+    """To few channels by another way than to many: what takes the least memory."""
     if (
         module.groups != 1
         or module.dilation != (1, 1)
@@ -184,15 +200,20 @@ def _conv(module: nn.Conv2d, bits: int) -> nn.Module:
             f"{module} has no exact form, which coding needs: use one group, no dilation and noughts around"
         )
     weight, padding = module.weight, (int(module.padding[0]), int(module.padding[1]))
-    return layers.ExactConv(_named(module), weight, module.bias, _pair(module.stride), padding, bits)
+    if 4 * module.out_channels <= module.in_channels and module.stride == (1, 1) and module.kernel_size != (1, 1):
+        return layers.ExactNarrowing(str(module), weight, module.bias, padding, bits)
+    return layers.ExactConv(str(module), weight, module.bias, _pair(module.stride), padding, bits)
 
 
 @exact_form.register
 def _transposed(module: nn.ConvTranspose2d, bits: int) -> nn.Module:
-    if module.groups != 1 or module.dilation != (1, 1) or isinstance(module.padding, str):
-        raise UsageError(f"{module} has no exact form, which coding needs: use one group and no dilation")
-    pairs = (_pair(module.stride), _pair(module.padding), _pair(module.output_padding))
-    return layers.ExactTransposed(_named(module), module.weight, module.bias, *pairs, bits)
+    if module.groups != 1 or module.dilation != (1, 1) or module.output_padding != (0, 0):
+        raise UsageError(
+            f"{module} has no exact form, which coding needs: use one group, no dilation and no output_padding"
+        )
+    assert not isinstance(module.padding, str)
+    stride, padding = _pair(module.stride), _pair(module.padding)
+    return layers.ExactTransposed(str(module), module.weight, module.bias, stride, padding, bits)
 
 
 @exact_form.register
@@ -223,10 +244,6 @@ def _smaller(module: Smaller, bits: int) -> nn.Module:
 @exact_form.register
 def _larger(module: Larger, bits: int) -> nn.Module:
     return layers.ExactLarger(module.size)
-
-
-def _named(module: nn.Module) -> str:
-    return str(module)
 
 
 def _pair(sizes: tuple[int, ...]) -> tuple[int, int]:

@@ -30,13 +30,12 @@ def whole(x: Tensor) -> Numbers:
     return np.asarray(numbers, np.int64)
 
 
-def check_sums(name: str, weight: Tensor, bias: Tensor | None, bits: int) -> None:
+def check_sums(name: str, weight: Tensor, bias: Tensor, bits: int) -> None:
     """Refuse weights [outputs, inputs] and biases [outputs] by which a sum could pass what float64 holds exactly.
 
     Σ |w| · LIMIT + |b| + a rounding must stay below 2^53 products' units, for every output.
     """
-    largest = weight.abs().sum(1) * LIMIT + 1
-    largest = largest if bias is None else largest + bias.abs()
+    largest = weight.abs().sum(1) * LIMIT + bias.abs() + 1
     room = 2.0 ** (MANTISSA - FRACTION - bits)
     if not bool((largest < room).all()):
         found = float(largest.max()) / LIMIT

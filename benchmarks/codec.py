@@ -59,6 +59,7 @@ MODELS = (
     "mnist-bytes-mixture",
     "mnist-bytes-grid",
     "fashion-mnist-bytes-mixture",
+    "fashion-mnist-bytes-mixture-mlp",
     "fashion-mnist-bytes-grid",
 )
 SIDE = 100  # images on each side of a mosaic

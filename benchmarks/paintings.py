@@ -6,7 +6,8 @@
 FOLDER holds `paintings/titian.npz`, `photos/bsds/` and `photos/kodak/`; `LAMBENT_DATA` names it, too. It is trained on the 200
 photographs of BSDS, at 192 × 128, and the 255 paintings, at 128 × 128; the Kodak photographs, which are shown, it has not seen.
 There are no numbers here, for no photograph has a true partner: the sheet is to be looked at. Line by line: the photographs, with
-the colours of the paintings alone, half of the way, and all of it.
+the colours of the paintings alone, what the decoder makes of them, the same with the usual share of the photograph's own detail,
+and with all of it.
 """
 
 import argparse
@@ -29,8 +30,10 @@ Bytes = NDArray[np.uint8]
 RECIPE = Path(__file__).parent / "recipes" / "paintings.yaml"
 STYLES = ("painting", "photograph")
 SMALL = 128  # pixels of the shorter side of a photograph that is trained on, as that of a painting
-WIDE = (384, 256)  # of one that is shown
+WHOLE = 256  # of one that is restyled
+SHOWN = 120  # pixels of the squares, of the middle of each, that make the sheet
 GAP = 4
+STEP = 4  # between levels of the sheet, so that its file is small
 
 
 def prepared(data: Path, place: Path) -> Path:
@@ -71,7 +74,7 @@ def trained(args: argparse.Namespace) -> Path:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=os.environ.get("LAMBENT_DATA"))
-    parser.add_argument("--shown", nargs="*", default=["04", "05", "15", "23"], help="Kodak photographs")
+    parser.add_argument("--shown", nargs="*", default=["04", "15", "23"], help="Kodak photographs")
     parser.add_argument("--epochs", type=int, help="in place of the recipe's own")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--keep", type=Path, default=Path("runs/paintings"), help="where pictures and run are kept")
@@ -85,26 +88,27 @@ def main() -> None:
     columns = []
     for name in args.shown:
         path = next((args.data / "photos" / "kodak").rglob(f"{name}.png"))
-        photograph = np.asarray(shrunk(path, min(WIDE)))
+        photograph = np.asarray(shrunk(path, WHOLE))
         _, x = next(tiles.photographs(photograph[None]))
         made = [
-            tiles.picture(restyle_whole(tiles, x, to="painting", own="photograph", strength=strength).x)
-            for strength in (0.5, 1.0)
+            tiles.picture(restyle_whole(tiles, x, to="painting", own="photograph", detail=detail).x)
+            for detail in (0.0, None, 1.0)
         ]
-        columns.append(_column([photograph, colour_transfer(photograph[None], own, other)[0], *made]))
+        columns.append([photograph, colour_transfer(photograph[None], own, other)[0], *made])
         print(name, flush=True)
-    sheet = Picture.fromarray(np.concatenate(columns, 1))
-    write_whole(args.sheet, lambda place: sheet.save(place, "PNG", optimize=True))
+    sheet = np.concatenate([np.concatenate([_square(each) for each in one]) for one in columns], 1)
+    coarse = Picture.fromarray(sheet // STEP * STEP + STEP // 2)
+    write_whole(args.sheet, lambda place: coarse.save(place, "PNG", optimize=True))
 
 
-def _column(pictures: list[Bytes]) -> Bytes:
-    """Pictures below each other on white, each within a width and height that all have."""
-    wide = max(WIDE)
-    whole = np.full((len(pictures) * (wide + GAP), wide + GAP, 3), 255, np.uint8)
-    for place, picture in enumerate(pictures):
-        top = place * (wide + GAP)
-        whole[top : top + picture.shape[0], : picture.shape[1]] = picture
-    return whole
+def _square(picture: Bytes) -> Bytes:
+    """The middle of a picture at the size of the sheet, a gap below and beside it."""
+    height, width = picture.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    middle = Picture.fromarray(picture[top : top + side, left : left + side])
+    shown = np.asarray(middle.resize((SHOWN, SHOWN), Picture.Resampling.LANCZOS))
+    return np.pad(shown, ((0, GAP), (0, GAP), (0, 0)), constant_values=255)
 
 
 if __name__ == "__main__":

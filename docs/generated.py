@@ -155,6 +155,13 @@ class Growth(Generated):
         return plots.growth(json.loads(path.read_text("utf-8")))
 
 
+class BitsBack(Generated):
+    """`{bits-back}`: what becomes of a stack as one row is coded."""
+
+    def markdown(self) -> str:
+        return plots.bits_back()
+
+
 class Included(Generated):
     """`{included} FILE`: a Markdown file that a script writes, or a sentence where it has not."""
 
@@ -283,6 +290,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
         "datasets": Datasets,
         "results": Results,
         "growth": Growth,
+        "bits-back": BitsBack,
         "included": Included,
     }.items():
         app.add_directive(name, directive)

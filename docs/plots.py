@@ -62,6 +62,32 @@ class Axis:
         return found
 
 
+# What becomes of a stack as one row is coded: the caption, and the layers from the bottom, each with its height and its kind.
+STEPS = (
+    ("before", (("earlier rows", 70, ""), ("", 22, "taken"))),
+    ("take z off by q(z|x)", (("earlier rows", 70, ""), ("−75 bits", 22, "gone"))),
+    ("put x on by p(x|z)", (("earlier rows", 70, ""), ("+3,042 bits: x", 74, "new"))),
+    ("put z on by p(z)", (("earlier rows", 70, ""), ("x", 74, "new"), ("+120 bits: z", 30, "new"))),
+)
+
+
+def bits_back() -> str:
+    """The four states of the stack side by side, schematically: what is taken off first makes room for what is put on."""
+    wide, high, step = 110, 200, 150
+    parts = [
+        f'<svg viewBox="0 0 {len(STEPS) * step} {high + 40}" width="{len(STEPS) * step}" role="img" '
+        'aria-label="bits back: the stack before, without z, with x, with x and z">'
+    ]
+    for place, (caption, layers) in enumerate(STEPS):
+        left, y = place * step + 10, high
+        for name, height, kind in layers:
+            y -= height
+            parts.append(f'<rect x="{left}" y="{y}" width="{wide}" height="{height}" class="layer {kind}"/>')
+            parts.append(f'<text x="{left + wide / 2}" y="{y + height / 2 + 4}" text-anchor="middle">{name}</text>')
+        parts.append(f'<text x="{left + wide / 2}" y="{high + 18}" text-anchor="middle" class="title">{caption}</text>')
+    return '<div class="panels">' + "".join(parts) + "</svg></div>"
+
+
 def short(value: float) -> str:
     """10000 → 10k."""
     for unit, size in (("M", 1e6), ("k", 1e3)):

@@ -14,6 +14,7 @@ _HOMES = {
         "UsageError",
     ),
     "lambent.estimators": ("Detector", "Imputer", "VAE"),
+    "lambent.estimators.codec": ("Codec",),
     "lambent.training.fitting": ("fit",),
     "lambent.model.latents": ("Codebook", "Flat", "Grid", "Ladder", "Latent", "Styled"),
     "lambent.model.likelihoods": (
@@ -29,7 +30,7 @@ _HOMES = {
     "lambent.papers": ("citation",),
     "lambent.part": ("Part",),
     "lambent.model.posteriors": ("Absent", "Constant", "Diagonal", "Full", "MisesFisher", "Point", "Posterior"),
-    "lambent.model.priors": ("Diffusion", "Mixture", "Prior", "Sphere", "Standard", "Vamp"),
+    "lambent.model.priors": ("Diffusion", "Factorized", "Mixture", "Prior", "Sphere", "Standard", "Vamp"),
     "lambent.objectives.factor": ("Factor",),
     "lambent.objectives.missing": ("NotMiwae",),
     "lambent.model.missingness": ("LinearMasking", "Missingness", "MlpMasking", "SelfMasking"),
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
     )
     from lambent.estimators import VAE, Detector, Imputer
     from lambent.estimators import load_estimator as load
+    from lambent.estimators.codec import Codec
     from lambent.fitted import Fitted, save
     from lambent.model import LatentModel, Trace, posteriors, priors, quantizers
     from lambent.model.latents import Codebook, Flat, Grid, Ladder, Latent, Styled
@@ -99,7 +101,7 @@ if TYPE_CHECKING:
     from lambent.model.missingness import LinearMasking, Missingness, MlpMasking, SelfMasking
     from lambent.model.networks import Conv, Mlp, Network, ResNet
     from lambent.model.posteriors import Absent, Constant, Diagonal, Full, MisesFisher, Point, Posterior
-    from lambent.model.priors import Diffusion, Mixture, Prior, Sphere, Standard, Vamp
+    from lambent.model.priors import Diffusion, Factorized, Mixture, Prior, Sphere, Standard, Vamp
     from lambent.objectives import (
         Adversarial,
         BetaTc,
@@ -135,16 +137,17 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CATALOG", "VAE", "Absent", "Adversarial", "ArtifactError", "Bernoulli", "BetaTc", "Categorical", "Ciwae", "Codebook",
+    "Codec",
     "Constant", "ContinuousBernoulli", "Conv", "DataError", "DataWarning", "Detector", "Diagonal", "Diffusion", "DipVae",
-    "DiscretizedLogistics", "DivergedError", "Elbo", "Encoded", "Factor", "Fitted", "Flat", "Full", "Gan", "Gaussian",
-    "Grid", "Hurdle", "Image", "Imputer", "InfoVae", "InterruptedRun", "Invariant", "Iwae", "JohnsonSU", "Ladder",
-    "Lagging", "LambentError", "Laplace", "Latent", "LatentModel", "Likelihood", "LinearMasking", "Loss", "MachineError",
-    "MisesFisher", "Missingness", "Miwae", "Mixed", "Mixture", "Mlp", "MlpMasking", "Modality", "NegativeBinomial",
-    "Network", "NotMiwae", "Objective", "Ordinal", "Part", "Perceptual", "Piwae", "Point", "Poisson", "Posterior", "Prior",
-    "ResNet", "RoundedLogistic", "SelfMasking", "Sphere", "Sprites", "Standard", "StudentT", "Styled", "Table", "Tiles",
-    "Trace", "UsageError", "VaeGan", "Vamp", "Wae", "ZeroInflatedNegativeBinomial", "citation", "compare", "data", "detect",
-    "drift", "evaluate", "fit", "fit_prior", "impute", "invert", "judge", "judge_samples", "judge_style", "load",
-    "posteriors", "predict", "priors", "quantizers", "refine", "restyle", "save", "synthesize",
+    "DiscretizedLogistics", "DivergedError", "Elbo", "Encoded", "Factor", "Factorized", "Fitted", "Flat", "Full", "Gan",
+    "Gaussian", "Grid", "Hurdle", "Image", "Imputer", "InfoVae", "InterruptedRun", "Invariant", "Iwae", "JohnsonSU",
+    "Ladder", "Lagging", "LambentError", "Laplace", "Latent", "LatentModel", "Likelihood", "LinearMasking", "Loss",
+    "MachineError", "MisesFisher", "Missingness", "Miwae", "Mixed", "Mixture", "Mlp", "MlpMasking", "Modality",
+    "NegativeBinomial", "Network", "NotMiwae", "Objective", "Ordinal", "Part", "Perceptual", "Piwae", "Point", "Poisson",
+    "Posterior", "Prior", "ResNet", "RoundedLogistic", "SelfMasking", "Sphere", "Sprites", "Standard", "StudentT", "Styled",
+    "Table", "Tiles", "Trace", "UsageError", "VaeGan", "Vamp", "Wae", "ZeroInflatedNegativeBinomial", "citation", "compare",
+    "data", "detect", "drift", "evaluate", "fit", "fit_prior", "impute", "invert", "judge", "judge_samples", "judge_style",
+    "load", "posteriors", "predict", "priors", "quantizers", "refine", "restyle", "save", "synthesize",
 ]  # fmt: skip
 
 

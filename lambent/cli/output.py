@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lambent.cli.png import sixteen_bits
 from lambent.data.kinds.depth import spread
 from lambent.data.readers.framing import plain
 from lambent.data.readers.series import objects, typed
 from lambent.data.readers.typed import Declared, Typed
 from lambent.data.writers import tables
+from lambent.data.writers.png import sixteen_bits
 from lambent.disk.whole import write_bytes
 from lambent.errors import MachineError, UsageError
 

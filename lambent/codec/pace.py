@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 FEWEST, MOST = 4, 1024  # lanes
-LANE = 256  # bits that a stack holds for each of its lanes: a head is made of about 53 of them
+HEAD = 72  # bits that a head of a lane is made of, at most; about 53
 EACH = 8  # symbols of a batch for each lane
+GROWTH = 8  # times as many rows as were coded: what those hold gives lanes to few, and a batch of few lanes takes long
 
 
 class Batch(NamedTuple):
@@ -34,8 +35,10 @@ class Pace(NamedTuple):
         done, lanes = 0, FEWEST
         while done < rows:
             held = done * self.left
-            size = min(most, rows - done, 1 + 3 * held // (4 * max(1, self.popped)))  # heads hold the rest, or less
-            while lanes < MOST and 2 * lanes * LANE <= held and 2 * lanes * EACH <= size * numbers:
+            lent = 1 + 3 * held // (4 * max(1, self.popped))  # heads hold the rest, or less
+            size = min(most, rows - done, lent, max(1, GROWTH * done))
+            spare = held - 4 * size * self.popped // 3
+            while lanes < MOST and 2 * lanes * HEAD <= spare and 2 * lanes * EACH <= size * numbers:
                 lanes *= 2
             yield Batch(slice(done, done + size), lanes)
             done += size

@@ -137,11 +137,11 @@ class RowCodec:
 
     def encode_each(self, blocks: Iterable[Tensor], threads: int = 1) -> Iterator[Coded]:
         """Blocks of rows, in order, so many at a time."""
-        return _each(self.encode, blocks, threads)
+        return in_order(self.encode, blocks, threads)
 
     def decode_each(self, blocks: Iterable[Coded], threads: int = 1) -> Iterator[Tensor]:
         """The inverse of `encode_each`."""
-        return _each(self.decode, blocks, threads)
+        return in_order(self.decode, blocks, threads)
 
     # ---- one batch -----------------------------------------------------------------------------------------------
 
@@ -228,7 +228,7 @@ def _steps(q: Distribution, shape: Shape) -> Numbers:
     return np.repeat(np.minimum(np.maximum(bits, 0), STEP), elements(shape[1:]))
 
 
-def _each(work: Callable[[Given], Made], given: Iterable[Given], threads: int) -> Iterator[Made]:
+def in_order(work: Callable[[Given], Made], given: Iterable[Given], threads: int) -> Iterator[Made]:
     """work of each, in order; of those ahead no more are begun than there are threads."""
     if threads == 1:
         yield from map(work, given)

@@ -45,7 +45,12 @@ class Stack:
     # ---- symbols -------------------------------------------------------------------------------------------------
 
     def push(self, start: Numbers, frequency: Numbers) -> None:
-        """Symbols [n] whose intervals begin at `start` and have this frequency, of 2^24; the first is popped first."""
+        """Symbols [n] whose intervals begin at `start` and have this frequency, of 2^24; the first is popped first.
+
+        Raises `ArtifactError` for a symbol of no frequency, which only bytes can ask for that were coded by something else.
+        """
+        if (frequency <= 0).any():
+            raise ArtifactError("a symbol comes out that cannot be: these bytes were coded by another model, or are damaged")
         starts, frequencies = start.view(np.uint64), frequency.view(np.uint64)
         for first in range((len(starts) - 1) // self.lanes * self.lanes, -1, -self.lanes):
             f = frequencies[first : first + self.lanes]

@@ -37,14 +37,29 @@ def photographs(modality: Modality | None, source: Any) -> Iterator[tuple[str | 
     found, whole = filed.opened(raw_rows(source, several=False).rows), replace(image.target, size=None)
     if not isinstance(found, Pictures):
         for planes in pixels.layout(found, None, image.bands == "all"):
-            levels = pixels.as_levels(planes[None], whole.scale, whole.exact, Counter())
-            levels = pixels.with_channels(levels, image.event[0], Counter())
-            yield None, image.as_rows(levels, "the array")
+            yield None, _row(image, planes)
         return
     for path in found.files:
         with decoding():
             values = decode(path, whole)[0]
         yield str(path), image.as_rows(values[None], str(path))
+
+
+def photograph(modality: Modality | None, pixels_of_it: np.ndarray) -> Tensor:
+    """One photograph as an array [height, width] or [height, width, bands]: its row of levels [1, C, height, width]."""
+    image = pictured(modality)
+    if pixels_of_it.ndim not in (2, 3):
+        raise DataError(
+            f"a photograph is an array [height, width] or [height, width, bands], and this has shape {list(pixels_of_it.shape)}"
+        )
+    return _row(image, pixels_of_it[None] if pixels_of_it.ndim == 2 else np.moveaxis(pixels_of_it, -1, 0))
+
+
+def _row(image: Image, planes: np.ndarray) -> Tensor:
+    """Planes [C, height, width] as a row."""
+    whole = replace(image.target, size=None)
+    levels = pixels.as_levels(planes[None], whole.scale, whole.exact, Counter())
+    return image.as_rows(pixels.with_channels(levels, image.event[0], Counter()), "the array")
 
 
 def picture(modality: Modality | None, x: Tensor) -> np.ndarray:

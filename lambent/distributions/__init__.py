@@ -1,5 +1,6 @@
 """What torch.distributions lacks: explicit generators, densities over codes, and the classes that likelihoods return."""
 
+from lambent.distributions.boxes import BOX_SCALES, Boxed, LogisticMixture, Massed, UnitBox, boxed
 from lambent.distributions.columns import ColumnProduct
 from lambent.distributions.counted import Dispersed, ZeroInflated
 from lambent.distributions.elementwise import Binary, Observed, UnitInterval
@@ -24,10 +25,12 @@ from lambent.distributions.vectors import (
 )
 
 __all__ = [
+    "BOX_SCALES",
     "LOG_2PI",
     "SCALE_RANGE",
     "Axes",
     "Binary",
+    "Boxed",
     "ColumnProduct",
     "Delta",
     "DiagonalNormal",
@@ -36,7 +39,9 @@ __all__ = [
     "Explicit",
     "FromNoise",
     "FullNormal",
+    "LogisticMixture",
     "LogisticPixels",
+    "Massed",
     "NormalMixture",
     "Observed",
     "Perceived",
@@ -51,9 +56,11 @@ __all__ = [
     "Student",
     "UniformNumbers",
     "UniformSphere",
+    "UnitBox",
     "UnitInterval",
     "UnitMixture",
     "ZeroInflated",
+    "boxed",
     "centre",
     "constructed",
     "independent",

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from lambent.errors import UsageError
+from lambent.model.blockwise import start_of_blocks
 from lambent.model.company import ask_encoder, check
 from lambent.model.joining import joined, joined_shape
 from lambent.model.latents import Flat, Latent
@@ -87,8 +88,9 @@ class LatentModel(Part):
                 self.missingness.setup(event)
         if examples is not None:
             self.likelihood.study(observed, torch.Generator().manual_seed(stream(seed, "feature space")))
-            for _, latent, decoder in built:
+            for half, latent, decoder in built:
                 start(self.likelihood, latent, decoder, observed, embedded)
+                start_of_blocks(self.likelihood, half, latent, decoder, observed, embedded)
         self._join(built)
         if self.network.convolutional:
             self.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # the faster order in memory for images; the same numbers

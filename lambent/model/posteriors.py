@@ -9,7 +9,16 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.nn import functional
 
-from lambent.distributions import SCALE_RANGE, Delta, DiagonalNormal, FullNormal, PowerSpherical, limited, shaped
+from lambent.distributions import (
+    SCALE_RANGE,
+    Delta,
+    DiagonalNormal,
+    FullNormal,
+    PowerSpherical,
+    UnitBox,
+    limited,
+    shaped,
+)
 from lambent.distributions.flows import FlowNormal, coupling_flow, straighten
 from lambent.errors import UsageError
 from lambent.part import Part, Shape, elements, option
@@ -19,6 +28,7 @@ WITHOUT_ENCODER = (
     "`lambent invert` finds codes by optimization, interpolate and traverse take --codes prior, evaluate --generated N, and "
     "the VaeGan objective trains an encoder beside the rival"
 )
+WIDE = 4.0  # deviation that the places of boxes begin with, of features of about unit scale: less would drown in their width
 CONCENTRATIONS = (-7.0, 9.0)  # log κ/d outside it is limited: from hardly a direction to hardly a spread
 
 
@@ -32,6 +42,7 @@ class Posterior(Part):
     support: ClassVar[Literal["space", "sphere"] | None] = (
         "space"  # where its codes lie: in all of space, on the unit sphere, or, None, wherever the prior's do
     )
+    boxed: ClassVar[bool] = False  # z is uniform over a box of side 1, at every level, and p is seen through such a box
     maps: ClassVar[bool] = False  # takes features that are maps, and gives codes that are
 
     @abstractmethod
@@ -107,6 +118,41 @@ class Constant(Posterior):
     def forward(self, features: Tensor) -> Distribution:
         location = _as_vectors(self.head(features), self.shape)
         return shaped(DiagonalNormal(location, self.log_scale.expand_as(location)), self.shape)
+
+
+class Uniform(Posterior):
+    """U[μ(x) − ½, μ(x) + ½] of every unit: the noise that stands for rounding to whole numbers, as a code is kept in a file.
+
+    log q = 0, and p̃(z) = P(z − ½ < u ≤ z + ½) under the prior: the KL is −log p̃(z), at whole numbers the nats that z takes in a
+    file. The centre of q is μ rounded, in whole steps from the centre of p at levels below the top, which have such boxes, too.
+    A Gaussian likelihood of fixed scale σ makes the ELBO rate + distortion / 2σ². Ballé et al., Variational Image Compression
+    with a Scale Hyperprior, 2018; Minnen et al., Joint Autoregressive and Hierarchical Priors, 2018.
+    """
+
+    papers = ("balle2018variational", "minnen2018joint")
+
+    separable = False
+    factorized = True
+    maps = True
+    many = True
+    boxed = True
+
+    def setup(self, features: Shape, shape: Shape) -> None:
+        self.shape = shape
+        self.head = _head(features, shape, 1)
+        nn.init.normal_(self.head.weight, std=WIDE / math.sqrt(self.head.weight[0].numel()))
+
+    def forward(self, features: Tensor) -> Distribution:
+        return shaped(UnitBox(_as_vectors(self.head(features), self.shape)), self.shape)
+
+    def refusal(self, whole: Part) -> str | None:
+        prior = getattr(getattr(whole, "latent", None), "prior", None)
+        if prior is not None and not prior.massed:
+            return (
+                f"a Uniform posterior takes the mass of each unit's cell, and a {type(prior).__name__} prior gives none: "
+                "use the Factorized or Standard prior"
+            )
+        return None
 
 
 class Full(Posterior):

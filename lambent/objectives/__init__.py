@@ -8,6 +8,7 @@ from lambent.objectives.elbo import Elbo
 from lambent.objectives.factor import Factor
 from lambent.objectives.invariant import Invariant
 from lambent.objectives.lagging import Lagging
+from lambent.objectives.matched import Matched
 from lambent.objectives.missing import NotMiwae
 from lambent.objectives.spread import BetaTc, DipVae, InfoVae, Wae
 
@@ -26,6 +27,7 @@ __all__ = [
     "Iwae",
     "Lagging",
     "Loss",
+    "Matched",
     "Miwae",
     "NotMiwae",
     "Objective",

@@ -18,6 +18,7 @@ TAKEN = (
     "discrete",
     "needs_single",
     "examined",
+    "examines_training",
     "encodes",
     "needs_space",
     "standard_prior",

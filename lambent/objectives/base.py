@@ -65,6 +65,7 @@ class Objective(Part):
     discrete: ClassVar[bool] = False  # it can teach codes that are entries of a codebook, too
     needs_single: ClassVar[bool] = False  # one latent vector, Gaussian given x
     examined: ClassVar[int] = 0  # rows that it wants to look at after each epoch, by `examine`
+    examines_training: ClassVar[bool] = False  # of training, even where others are held out
     encodes: ClassVar[bool] = True  # it teaches q(z|x), too; the model of one that does not has no encoder
     needs_context: ClassVar[bool] = False  # it is about what conditions the model
     needs_space: ClassVar[bool] = False  # codes may lie anywhere, as they cannot on a sphere

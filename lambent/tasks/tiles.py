@@ -25,10 +25,10 @@ from lambent.model.likelihoods import Likelihood
 from lambent.model.noise import RowNoise, row_keys
 from lambent.model.steady import steady_maps
 from lambent.model.trace import Draw, Node, mean
+from lambent.model.windows import Span, Window, windows
 from lambent.part import Shape, elements
 from lambent.progress import counting
 from lambent.tasks.pooling import pooled_mean
-from lambent.tasks.windows import Span, Window, windows
 from lambent.training import heap
 
 CELL = 64  # pixels of a square whose log-probabilities are summed together, wherever tiles begin

@@ -17,6 +17,7 @@ from lambent.disk import strict_json, tensorfile
 from lambent.disk.tensorfile import digest
 from lambent.disk.whole import remove_leftovers, write_whole
 from lambent.errors import ArtifactError
+from lambent.objectives.growing import Growing
 from lambent.training.callbacks import Quiet
 from lambent.training.precision import Precision
 from lambent.training.run import Run
@@ -146,6 +147,9 @@ def _fill(run: Run, origin: str, state: dict[str, Any], tensors: dict[str, Tenso
         _prime(run.opponent, "opponent", tensors)
     if any(name.startswith("kept.") for name in tensors):
         run.kept = [t.clone() for t in run.model.state_dict().values()]
+    for place, module in run.objective.named_modules(prefix="objective"):
+        if isinstance(module, Growing):
+            module.fit_to({name.removeprefix(f"{place}."): t for name, t in tensors.items()})
     targets = _tensors(run)
     if missing := sorted(set(targets) ^ set(tensors)):
         raise ArtifactError(f"{origin} does not fit this model: {', '.join(missing[:8])} stand on one side only")

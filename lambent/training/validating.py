@@ -40,14 +40,18 @@ def validated(run: Run) -> dict[str, float | None]:
 
 @torch.no_grad()
 def examined(run: Run) -> None:
-    """Show the objective as many validation rows as it asks for, or training rows where there are none: the same each time."""
+    """Show the objective as many validation rows as it asks for, or training rows where it asks for those or there are no others.
+
+    They are the same each time.
+    """
     wanted = run.objective.examined
     if not wanted:
         return
     run.model.eval()
     generator = torch.Generator(run.device).manual_seed(stream(run.seed, "examination"))
     rows, contexts, count = [], [], 0
-    for x, context, _ in (run.validation or run.batches).epoch(0):
+    held_out = None if run.objective.examines_training else run.validation
+    for x, context, _ in (held_out or run.batches).epoch(0):
         rows.append(x[: wanted - count].clone())  # batches share their memory
         contexts.append(None if context is None else context[: wanted - count].clone())
         count += len(rows[-1])

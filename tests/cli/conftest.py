@@ -62,7 +62,7 @@ def process() -> Callable[..., subprocess.Popen[str]]:
 
     def start(*arguments: object, env: dict[str, str] | None = None, **how: object) -> subprocess.Popen[str]:
         own = {**os.environ, "OMP_NUM_THREADS": "1"} if env is None else env
-        own["PYTHONPATH"] = str(ROOT)
+        own["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [own.get("PYTHONPATH")])])
         command = [sys.executable, "-m", "lambent", *map(str, arguments)]
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **how}
         return subprocess.Popen(command, env=own, **streams)

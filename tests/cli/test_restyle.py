@@ -95,6 +95,8 @@ def test_a_style_from_pictures_and_mixed_with_a_named_one(
         "0.25",
         "--strength",
         "0.5",
+        "--detail",
+        "0.75",
         "--limit",
         5,
     )
@@ -102,7 +104,7 @@ def test_a_style_from_pictures_and_mixed_with_a_named_one(
     assert done.status == 0, done.err
     fitted = load(styled)
     assert fitted.modality is not None
-    made = restyle(fitted, source, to="left", like=like, mix=0.25, strength=0.5)
+    made = restyle(fitted, source, to="left", like=like, mix=0.25, strength=0.5, detail=0.75)
     files = [Path(name) for name in json.loads(done.out)["files"]]
     assert len(files) == 5
     for file, picture in zip(files, fitted.modality.levels(made.x)[:5], strict=True):

@@ -80,3 +80,9 @@ def test_many_lanes_cost_no_more_than_one_once_they_are_narrowed() -> None:
         stack.narrow(1)
         sizes.append(len(stack.to_bytes()))
     assert abs(sizes[1] - sizes[0]) <= 64  # of about 200,000
+
+
+def test_C11_a_symbol_of_no_frequency_is_refused() -> None:
+    """It would take no room at all, and could not be popped."""
+    with pytest.raises(ArtifactError, match="cannot be"):
+        Stack(2).push(np.array([0, 5]), np.array([1, 0]))

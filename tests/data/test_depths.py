@@ -13,10 +13,10 @@ import pytest
 import torch
 from PIL import Image as Pil
 
-from lambent.cli.png import sixteen_bits
 from lambent.data import load, load_parted, on_disk
 from lambent.data.kinds.image import Image
 from lambent.data.stored.opening import on_disk_parted
+from lambent.data.writers.png import sixteen_bits
 from lambent.errors import DataError, MachineError, UsageError
 
 Draw = Callable[..., Path]

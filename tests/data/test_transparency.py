@@ -7,9 +7,9 @@ import pytest
 from PIL import Image as Pil
 
 from lambent.cli import output
-from lambent.cli.png import sixteen_bits
 from lambent.data.kinds.image import Image
 from lambent.data.readers import pictures, samples
+from lambent.data.writers.png import sixteen_bits
 
 
 def saved(path: Path, bands: int, seed: int = 0, size: tuple[int, int] = (6, 7)) -> np.ndarray:

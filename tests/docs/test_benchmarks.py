@@ -31,6 +31,7 @@ SCRIPTS = (
     "growth",
     "imputation",
     "larger_than_memory",
+    "lossy",
     "not_at_random",
     "overhead",
     "paintings",

@@ -16,7 +16,7 @@ from lambent.model.likelihoods import Autoregressive, Bernoulli, Gaussian, Lapla
 from lambent.model.networks import Conv, Mlp, Network
 from lambent.model.posteriors import Absent, Diagonal, MisesFisher, Point, Posterior
 from lambent.model.priors import Flow, Mixture, Prior, Sphere, Standard
-from lambent.objectives import Aae, Adversarial, Elbo, Gan, Invariant, Lagging, Objective, VaeGan, Wae
+from lambent.objectives import Aae, Adversarial, Elbo, Gan, Invariant, Lagging, Matched, Objective, VaeGan, Wae
 from lambent.objectives.factor import Factor
 from lambent.training.checkpoint import Checkpoint
 from lambent.training.fitting import fit
@@ -329,16 +329,20 @@ def test_K16_resuming_needs_a_checkpoint_that_is_there(tmp_path: Path) -> None:
         CASES["plain"].run(checkpoint=tmp_path / "none", resume=True)
 
 
-def test_a_style_and_its_rival_go_on_to_the_bit(tmp_path: Path) -> None:
-    """The moments of styles, the rival, and the sizes of groups are as if nothing had happened."""
+def test_a_style_its_rival_and_partners_go_on_to_the_bit(tmp_path: Path) -> None:
+    """The moments of styles, the rival, the sizes of groups and the rows that were matched are as if nothing had happened."""
     x, context = gaussian_rows(), torch.eye(2)[torch.arange(ROWS) % 2]
 
     def trained(**more: Any) -> tuple[dict[str, Tensor], Any]:
         model = LatentModel(Styled(content=Flat(2), style=2, group=4), Gaussian(), Mlp(width=8, depth=1), context=2)
-        objective = Invariant(width=8, depth=1)
+        objective = Matched(of=Invariant(width=8, depth=1), start=0.2)
         settings = {"epochs": EPOCHS, "batch": BATCH, "average": 0.9, "precision": "fp32", "device": "cpu"}
         history = fit(model, objective, x, context=context, **settings | more)
-        return {**model.state_dict(), **objective.state_dict()}, (history["loss"], history["leakage"])
+        return {**model.state_dict(), **objective.state_dict()}, (
+            history["loss"],
+            history["leakage"],
+            history["partnered"],
+        )
 
     whole, told = trained()
     path = tmp_path / "checkpoint"

@@ -26,7 +26,7 @@ Unassembled = Callable[..., tuple[LatentModel, Tensor]]
 FAMILY = {"prior": Prior, "posterior": Posterior}
 FAMILIES = ("latent", "prior", "posterior", "likelihood", "network", "objective")
 SHARE = 12_000  # rows of the whole product that are tried by --slow
-SHARED = ("Flow", "Transformer")  # names of parts of several families
+SHARED = ("Flow", "Transformer", "Uniform")  # names of parts of several families
 
 # Every pair of parts that is refused whatever the rest, and what the refusal advises. What is not listed here must work.
 REFUSED = {
@@ -100,16 +100,26 @@ REFUSED = {
     },
     **{
         ("Codebook", name): "use Transformer or Uniform"
-        for name in ("Standard", "Mixture", "Vamp", "FlowPrior", "Diffusion", "Sphere")
+        for name in ("Standard", "Factorized", "Mixture", "Vamp", "FlowPrior", "Diffusion", "Sphere")
     },
     **{
         (name, prior): "use Standard or|use Sphere or Vamp"
         for name in ("Flat", "Ladder", "Grid", "Styled")
-        for prior in ("Uniform", "TransformerPrior")
+        for prior in ("UniformPrior", "TransformerPrior")
     },
     ("Codebook", "Mlp"): "use the Conv, ResNet or Transformer network",
     ("Mixture", "Wae"): "use the Standard or Flow prior",
     ("Vamp", "Wae"): "use the Standard or Flow prior",
+    **{("Factorized", name): "use the Standard or Flow prior" for name in ("Wae", "Aae", "InfoVae", "Gan")},
+    ("Factorized", "Point"): "use the Standard prior",
+    ("Factorized", "MisesFisher"): "or the Sphere or Vamp prior",
+    **{
+        (prior, "UniformPosterior"): "use the Factorized or Standard prior"
+        for prior in ("Mixture", "Vamp", "FlowPrior", "Diffusion")
+    },
+    ("Sphere", "UniformPosterior"): "use the MisesFisher posterior",
+    **{("UniformPosterior", name): "use Diagonal" for name in ("BetaTc", "DipVae")},
+    ("UniformPosterior", "Piwae"): "use Miwae or Ciwae",
     ("Mixture", "Aae"): "use the Standard or Flow prior",
     ("Vamp", "Aae"): "use the Standard or Flow prior",
     ("Mixture", "InfoVae"): "use the Standard or Flow prior",
@@ -135,7 +145,7 @@ REFUSED = {
     ("Codebook", "Gan"): "use the Elbo objective",
     **{
         (posterior, "Gan"): "use the Absent posterior"
-        for posterior in ("Diagonal", "Constant", "Full", "FlowPosterior", "MisesFisher", "Point")
+        for posterior in ("Diagonal", "Constant", "UniformPosterior", "Full", "FlowPosterior", "MisesFisher", "Point")
     },
     **{
         ("Absent", objective): "use the Diagonal posterior"
@@ -151,6 +161,7 @@ REFUSED = {
             "Invariant",
             "Iwae",
             "Lagging",
+            "Matched",
             "Miwae",
             "NotMiwae",
             "VaeGan",
@@ -177,6 +188,7 @@ REFUSED = {
     ("Sphere", "DipVae"): "use Diagonal",
     ("Sphere", "Factor"): "use Diagonal",
     ("Vamp", "Invariant"): "give the column",
+    ("Vamp", "Matched"): "give the column",
     **{("Styled", name): "use Flat" for name in ("BetaTc", "DipVae")},
     **{("Styled", name): "use the Elbo objective" for name in ("Iwae", "Miwae", "Ciwae", "Piwae", "NotMiwae")},
     ("MisesFisher", "BetaTc"): "use Diagonal",

@@ -13,6 +13,7 @@ import lambent
 from lambent import Conv, Elbo, Fitted, Flat, Gaussian, Image, LatentModel, Mlp, fit
 from lambent.data import load
 from lambent.errors import DataError, UsageError
+from lambent.fitted import Rows
 from lambent.metrics.samples.space import Space
 from lambent.model.latents import Grid, Styled
 from lambent.model.likelihoods import Perceptual
@@ -80,14 +81,41 @@ def test_restyled_rows_are_codes_decoded_under_another_context(trained: Fitted) 
     half = torch.tensor([[0.5, 0.5]]).expand(6, 2)
     for strength, context in ((1.0, [0.0, 1.0]), (0.5, [0.5, 0.5]), (0.0, [1.0, 0.0]), (0.25, [0.75, 0.25])):
         wanted = explore.decode(trained, code, torch.tensor([context]).expand(6, 2))
-        made = restyle(trained, night, to="paper", own="night", strength=strength)
+        made = restyle(trained, night, to="paper", own="night", strength=strength, detail=0)
         assert torch.equal(made.x, wanted)
         assert not made.guessed
-    mixed = restyle(trained, night, to=("night", "paper"), own={"label": "night"}, mix=0.5)
+    mixed = restyle(trained, night, to=("night", "paper"), own={"label": "night"}, mix=0.5, detail=0)
     assert torch.equal(mixed.x, explore.decode(trained, code, half))
     assert torch.equal(
         restyle(trained, rows, to={"label": "paper"}).x, restyle(trained, night, to="paper", own="night").x
     )
+
+
+def test_what_the_code_lost_is_carried_over(trained: Fitted) -> None:
+    """x' + d (x − x'') within the range of pixels; at 1 a picture in its own style is itself, to the bit."""
+    night, _ = bars(6, 2)
+    rows = trained.rows(night, given={"label": "night"})
+    code = explore.encode(trained, rows.x, rows.context)
+    own, other = (explore.decode(trained, code, trained.given({"label": name}, 6)) for name in ("night", "paper"))
+    for detail in (0.25, 1.0):
+        made = restyle(trained, night, to="paper", own="night", detail=detail)
+        torch.testing.assert_close(made.x, (other + detail * (rows.x - own)).clamp(0, 255), rtol=1e-5, atol=1e-2)
+    assert torch.equal(restyle(trained, night, to="paper", own="night", detail=0).x, other)
+    usual = restyle(trained, night, to="paper", own="night").x
+    assert torch.equal(usual, restyle(trained, night, to="paper", own="night", detail=0.4).x)
+    for unmoved in ({"to": "night"}, {"to": "paper", "strength": 0.0}):
+        made = restyle(trained, night, own="night", detail=1, **unmoved)
+        assert np.array_equal(trained.pictures(made.x), night)
+        assert torch.equal(made.x, rows.x.float())
+
+
+def test_rows_that_are_no_pictures_carry_no_detail() -> None:
+    rows, context = torch.randn(5, 3), torch.eye(2)[torch.tensor([0, 1, 0, 1, 0])]
+    model = LatentModel(Styled(Flat(2), style=1), Gaussian(), Mlp(8, 1), context=2).setup((3,)).eval()
+    made = restyle(Fitted(model), Rows(rows, context), like=Rows(rows[:2], None))
+    assert made.x.shape == (5, 3)
+    with pytest.raises(UsageError, match="these rows are none: leave it at 0"):
+        restyle(Fitted(model), Rows(rows, context), like=Rows(rows[:2], None), detail=0.5)
 
 
 def test_rows_that_tell_their_style_are_read_under_it(trained: Fitted, tmp_path: Path) -> None:
@@ -113,6 +141,7 @@ def test_rows_that_tell_their_style_are_read_under_it(trained: Fitted, tmp_path:
         ({"to": "paper", "strength": 1.5}, "strength lies between 0 and 1, not at 1.5"),
         ({"to": "paper", "like": "x.png"}, "one style is taken at a time"),
         ({"to": "paper", "mix": 0.5}, "two, not 1"),
+        ({"to": "paper", "detail": -0.1}, "detail lies between 0 and 1, not at -0.1"),
         ({"to": {"tint": "paper"}}, "not conditioned on 'tint'"),
         (
             {"like": np.zeros((1, 8, 8, 3), np.uint8)},
@@ -155,7 +184,7 @@ def test_a_whole_photograph_is_restyled_as_the_row_is(tmp_path: Path) -> None:
     tiles = lambent.Tiles.of(fitted, 64)
     photograph = np.random.default_rng(0).integers(0, 256, (1, 150, 100, 3), np.uint8)
     _, x = next(tiles.photographs(photograph))
-    made = restyle_whole(tiles, x, to="paper", own="night")
+    made = restyle_whole(tiles, x, to="paper", own="night", detail=0)
     with pytest.raises(UsageError):
         restyle_whole(tiles, x)
     whole = lambent.Tiles(tiles.fitted, tiles.field, 4096)
@@ -203,17 +232,19 @@ def test_the_style_of_exemplars_is_that_of_their_pooled_posterior(styled: Fitted
     style, *content = explore.encode(styled, styled.rows(night, given={"label": "night"}).x)
     for strength in (1.0, 0.3):
         wanted = explore.decode(styled, [torch.lerp(style, shared.expand_as(style), strength), *content])
-        torch.testing.assert_close(restyle(styled, night, like=examples, strength=strength).x, wanted)
+        made = restyle(styled, night, like=examples, strength=strength, detail=0)
+        torch.testing.assert_close(made.x, wanted)
     latent = model.latent
     assert isinstance(latent, Styled)
     both = latent.expected_style(torch.eye(2))
     named = torch.lerp(both[:1], both[1:], 0.25).expand_as(style)
     torch.testing.assert_close(
-        restyle(styled, night, to=("night", "paper"), mix=0.25).x, explore.decode(styled, [named, *content])
+        restyle(styled, night, to=("night", "paper"), mix=0.25, detail=0).x, explore.decode(styled, [named, *content])
     )
     mixed = torch.lerp(both[:1], shared, 0.5).expand_as(style)
     torch.testing.assert_close(
-        restyle(styled, night, to="night", like=examples, mix=0.5).x, explore.decode(styled, [mixed, *content])
+        restyle(styled, night, to="night", like=examples, mix=0.5, detail=0).x,
+        explore.decode(styled, [mixed, *content]),
     )
 
 
@@ -248,14 +279,18 @@ def test_a_whole_photograph_takes_a_style_from_others(tmp_path: Path) -> None:
     near = model.resized((3, 150, 100)).eval()
     with torch.no_grad():
         torch.testing.assert_close(style_of_all, near.infer(x, 1, mean)[0].z[0], rtol=1e-4, atol=1e-5)
-    made = restyle_whole(tiles, x, like=pictures)
+    made = restyle_whole(tiles, x, like=pictures, detail=0)
     shown = whole.decode([pooled(fitted, pictures), content], (150, 100))
     torch.testing.assert_close(made.x, shown)
-    half = restyle_whole(tiles, x, like=pictures, strength=0.5)
+    half = restyle_whole(tiles, x, like=pictures, strength=0.5, detail=0)
     torch.testing.assert_close(
         half.x, tiles.decode([torch.lerp(style, pooled(fitted, pictures), 0.5), content], (150, 100))
     )
-    torch.testing.assert_close(restyle_whole(tiles, x, like=pictures, strength=0).x, tiles.reconstruct(x))
+    torch.testing.assert_close(restyle_whole(tiles, x, like=pictures, strength=0, detail=0).x, tiles.reconstruct(x))
+    assert torch.equal(restyle_whole(tiles, x, like=pictures, strength=0, detail=1).x, x.float())
+    kept = restyle_whole(tiles, x, like=pictures, detail=0.3).x
+    expected = (shown + 0.3 * (x - tiles.reconstruct(x))).clamp(0, 255)
+    torch.testing.assert_close(kept, expected, rtol=1e-4, atol=1e-2)
     with pytest.raises(UsageError, match="share its style, so no score adds up"):
         tiles.score(x)
 

@@ -20,9 +20,9 @@ from lambent.model.posteriors import Point
 from lambent.model.priors import Mixture
 from lambent.model.steady import steady_maps
 from lambent.model.trace import mean
+from lambent.model.windows import windows
 from lambent.tasks import explore
 from lambent.tasks.tiles import Tiles
-from lambent.tasks.windows import windows
 
 MODELS: dict[str, Any] = {
     "one map": lambda: LatentModel(

@@ -23,6 +23,7 @@ from lambent.errors import UsageError
 from lambent.fitted import Fitted
 from lambent.tasks.restyle import Restyled, restyle_whole
 from lambent.tasks.restyle import restyle as restyled
+from lambent.tasks.styles.detail import DETAIL
 from lambent.tasks.tiles import Tiles
 
 MOST = 10_000_000
@@ -87,6 +88,13 @@ def _parser() -> Parser:
         "--mix", type=_share, metavar="0…1", help="the share of a second style, which a second --to or --like gives"
     )
     parser.add_argument(
+        "--detail",
+        type=_share,
+        default=DETAIL,
+        metavar="0…1",
+        help=f"the share that is carried over of what the code lost of a picture (default {DETAIL})",
+    )
+    parser.add_argument(
         "--from",
         dest="own",
         metavar="STYLE",
@@ -119,6 +127,7 @@ def _styles(options: Namespace, exemplars: list[Any]) -> dict[str, Any]:
         "like": (exemplars if several else exemplars[0]) if exemplars else None,
         "strength": options.strength,
         "mix": options.mix,
+        "detail": options.detail,
         "own": None if options.own is None else _style(options.own),
     }
 

@@ -1,4 +1,4 @@
-"""lambent report, info: look at what a run has left."""
+"""lambent report, info: look at what a run has left, or at an archive."""
 
 import json
 from argparse import Namespace
@@ -12,6 +12,7 @@ from lambent.cli import output
 from lambent.cli.reading.flags import IMPORTS, Parser, add_rows, add_run, common, filled, import_modules, whole
 from lambent.cli.reading.larger import drawn
 from lambent.cli.reading.words import in_line
+from lambent.cli.verbs import compress
 from lambent.cli.verbs.conclusion import metrics_text
 from lambent.cli.verbs.judging import MOST, add_features, refuse_features
 from lambent.cli.verbs.judging_pictures import of_pictures
@@ -101,14 +102,19 @@ def _for_report() -> Parser:
 
 
 def info(arguments: Sequence[str]) -> int:
-    """What the header of a model file says."""
-    parser = Parser("info", "What a model file holds: parts, data, training.")
-    add_run(parser)
+    """What the header of a model file says, or an archive."""
+    parser = Parser("info", "What a model file holds: parts, data, training; or an archive (.lam), how much of what.")
+    parser.add_argument("run", metavar="RUN | FILE.lam", help="a run folder, a model file, or an archive")
     parser.add_argument("--citation", action="store_true", help="print the BibTeX of what the model uses instead")
     parser.add_argument("--import", dest="modules", action="append", default=[], metavar="MODULE", help=IMPORTS)
     options = common(parser).read(arguments)
     import_modules(options.modules)
     voice = Voice.of(options)
+    if compress.is_archive(Path(options.run)):
+        told, plain = compress.facts(Path(options.run))
+        voice.result(plain)
+        voice.table(("", ""), told)
+        return 0
     path = run_folder.model_file(options.run)
     if options.citation:
         from lambent.papers import citation

@@ -24,7 +24,7 @@ from lambent.model.model import LatentModel
 from lambent.model.networks import Network, Pyramid
 from lambent.model.networks.base import Along, Beside, Crop
 from lambent.model.networks.resnet import Residual
-from lambent.model.posteriors import Constant, Diagonal
+from lambent.model.posteriors import Constant, Diagonal, Uniform
 from lambent.model.priors import Standard
 from lambent.model.trace import Node
 from lambent.part import Part, elements, family, registered
@@ -59,6 +59,8 @@ def compiled(model: LatentModel, weight_bits: int = WEIGHT) -> LatentModel:
     exact_form(made.latent, weight_bits)
     made.encoder = nn.Sequential(layers.Rounding(), exact_form(made.encoder, weight_bits))
     made.decoder = exact_form(made.decoder, weight_bits)
+    if _has_form(made.likelihood):
+        made.likelihood = exact_form(made.likelihood, weight_bits)  # type: ignore[assignment] # all that coding asks of it
     if made.network.convolutional:
         rows = max(1, PLACES // elements(made.event_shape[1:]))
         made.encoder, made.decoder = InPieces(made.encoder, rows), InPieces(made.decoder, rows)
@@ -76,6 +78,8 @@ def refuse_uncodable(model: LatentModel) -> None:
             f"this model is conditioned on {model.context} numbers a row, which an archive does not hold: train one without "
             "a context"
         )
+    if _has_form(model.likelihood):  # then it knows of missing cells, and has probabilities
+        return
     if model.gaps or model.missingness is not None:
         raise UsageError(
             "a model with gaps=True leaves missing values out, so that decoding could not give them back: train one with "
@@ -88,6 +92,11 @@ def refuse_uncodable(model: LatentModel) -> None:
             f"{name} has a density and no probabilities, and lossless coding needs these: use DiscretizedLogistics for images, "
             f"Bernoulli for binary data, or one of {', '.join(coding)}"
         )
+
+
+def _has_form(likelihood: Likelihood) -> bool:
+    """Whether a likelihood has networks of its own, and an exact form."""
+    return exact_form.dispatch(type(likelihood)) is not exact_form.dispatch(object)
 
 
 def _instead(part: Part, others: list[str]) -> str:
@@ -123,6 +132,7 @@ def exact_form(module: nn.Module, bits: int) -> nn.Module:
 @exact_form.register(Ladder)
 @exact_form.register(Grid)
 @exact_form.register(Diagonal)
+@exact_form.register(Uniform)
 def _of_its_layers(module: nn.Module, bits: int) -> nn.Module:
     """What only joins, adds and cuts what its layers give is exact when they are; it stays, with others in their places."""
     for name, child in list(module._modules.items()):  # named_children() would leave out one that stands twice

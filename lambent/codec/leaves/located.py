@@ -118,20 +118,20 @@ class Located(Guessed):
         weights = np.ones_like(scale) if self.weights is None else self.weights / (1 << SHARE)
         return np.stack((self.location / (1 << POINT), scale, 1 / scale, weights)).astype(np.float32)
 
-    @cached_property
-    def _before(self) -> Numbers:
-        """About how many values there are below, each with a quantum of its own."""
-        return within(self.location[0] >> POINT, self.low, self.high) - self.low
-
     def guess(self, slots: Numbers, where: slice) -> Numbers:
-        rough = self._rough[:, :, where]
-        share = (slots - self._before[where]).astype(np.float32)
-        share *= 1 / self.room
-        np.maximum(share, 1e-7, out=share)
-        np.minimum(share, 1 - 1e-7, out=share)
-        each = self.family.quantile(share) * rough[1] + rough[0]
+        rough, low = self._rough[:, :, where], self.low[where]
+        value: Rough = within(rough[0, 0], low, self.high[where])
+        if self.weights is None:
+            value = self._quantile(slots - (value - low), rough)[0][0]  # so many quanta are of the values below alone
+        each, share = self._quantile(slots - (value - low), rough)
         value = each[0] if self.weights is None else self._between(each, share, rough)
         return np.asarray(np.rint(value).astype(np.int64))
+
+    def _quantile(self, quanta: Rough, rough: Rough) -> tuple[Rough, Rough]:
+        """Those of the components, [components, variables], and the share that so many quanta are."""
+        share = (quanta * (1 / self.room)).astype(np.float32)
+        share = np.minimum(np.maximum(share, 1e-7), 1 - 1e-7)
+        return self.family.quantile(share) * rough[1] + rough[0], share
 
     def _between(self, each: Rough, share: Rough, rough: Rough) -> Rough:
         """The quantile of a mixture, between those of its components: by Newton's steps in log odds, or halving."""

@@ -23,8 +23,8 @@ def passed_by(name: str) -> str | None:
     return "hidden files and folders (.…)" if name.startswith(".") else None
 
 
-def files_below(root: Path, suffixes: Collection[str]) -> tuple[list[Path], Counter[str]]:
-    """Regular files of these suffixes, sorted by path, and how much else there was of which kind.
+def files_below(root: Path, suffixes: Collection[str] | None) -> tuple[list[Path], Counter[str]]:
+    """Regular files of these suffixes, or all, sorted by path, and how much else there was of which kind.
 
     Hidden and system entries are passed by, a folder with all that is in it. Each folder is entered once, so that a loop of
     links ends, and no pipe is opened.
@@ -47,7 +47,7 @@ def files_below(root: Path, suffixes: Collection[str]) -> tuple[list[Path], Coun
                 pending.append(path)
             elif not stat.S_ISREG(mode):
                 notices["ignored_special"] += 1
-            elif path.suffix.lower() in suffixes:
+            elif suffixes is None or path.suffix.lower() in suffixes:
                 found.append(path)
             else:
                 notices["ignored_files"] += 1

@@ -45,6 +45,12 @@ def read_idx(path: str | Path) -> np.ndarray:
             raise DataError(f"{path}: is damaged gzip or was cut short ({error})") from None
 
 
+def header(array: np.ndarray) -> bytes:
+    """What stands before the values of an array, big-endian of one of the types, in an IDX file."""
+    code = next(code for code, name in TYPES.items() if np.dtype(name) == array.dtype)
+    return struct.pack(f">BBBB{array.ndim}I", 0, 0, code, array.ndim, *array.shape)
+
+
 def read(path: str | Path, split: str | None = None) -> Raw:
     """The rows of an IDX file, with the labels of the sibling that MNIST's naming implies, where it exists."""
     path = Path(path)

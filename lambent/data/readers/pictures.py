@@ -112,7 +112,7 @@ def look(path: Path) -> Header:
         turn = found.number(0x0112, 1)
         size = found.size[::-1] if turn in (5, 6, 7, 8) else found.size
         return Header(size, False, False, _said(_noticed(found)), found.bands, found.bits > 8)
-    with _opened(path) as picture:
+    with opened(path) as picture:
         # First: to ask a PNG for its EXIF data may load it, and how its samples are packed is then forgotten.
         deep, grey = samples.is_deep(picture), _is_grey(picture)
         turn = _orientation(picture)
@@ -123,7 +123,7 @@ def look(path: Path) -> Header:
 
 def highest(path: Path) -> int:
     """The greatest level in a picture, transparency left out."""
-    return int(_values(path)[0].max())
+    return int(values_of(path)[0].max())
 
 
 def decode(path: Path, wanted: Target) -> tuple[np.ndarray, list[str]]:
@@ -134,11 +134,11 @@ def decode(path: Path, wanted: Target) -> tuple[np.ndarray, list[str]]:
     """
     with files.unchanged(path):
         if _banded(path) is None:
-            with _opened(path) as picture:
+            with opened(path) as picture:
                 plain = wanted.scale.white == 255 and wanted.channels in (1, 3) and not wanted.alpha
                 if plain and not samples.is_deep(picture):
                     return _bytes(picture, path, wanted)
-        values, alpha, conversions = _values(path, wanted.alpha)
+        values, alpha, conversions = values_of(path, wanted.alpha)
     return _levelled(values, alpha, path, wanted, conversions)
 
 
@@ -163,7 +163,7 @@ def _bytes(picture: Any, path: Path, wanted: Target) -> tuple[np.ndarray, list[s
     return values[None] if wanted.channels == 1 else values.transpose(2, 0, 1), conversions
 
 
-def _values(path: Path, apart: bool = False) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
+def values_of(path: Path, apart: bool = False) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
     """(samples [bands, H, W] upright, transparency [H, W] or None, conversions); bytes, or uint16 as the file has them.
 
     apart: transparency of bytes is given too, which is else laid on white already.
@@ -172,7 +172,7 @@ def _values(path: Path, apart: bool = False) -> tuple[np.ndarray, np.ndarray | N
         whole = samples.turned(tiff.read(found), found.number(0x0112, 1))
         values, alpha = (whole[:-1], whole[-1]) if found.alpha else (whole, None)
         return values, alpha, _said(_noticed(found))
-    with _opened(path) as picture:
+    with opened(path) as picture:
         picture.seek(0)
         kept = samples.deep(picture, path) if samples.is_deep(picture) else None
         turn = _orientation(picture)
@@ -249,7 +249,8 @@ def _said(conversions: list[tuple[str, bool]]) -> list[str]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def opened(path: Path) -> Iterator[Any]:
+    """The picture as Pillow opens it, not yet decoded; `DataError` naming the file for whatever goes wrong meanwhile."""
     from PIL import Image as Pil
     from PIL import UnidentifiedImageError
 

@@ -6,10 +6,13 @@ from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
+from torch.distributions import Distribution
 
+from lambent.distributions import boxed
 from lambent.model.networks import Network
 from lambent.model.posteriors import Posterior
 from lambent.model.priors import Prior
+from lambent.model.priors.base import Encode
 from lambent.model.trace import Draw, Node
 from lambent.part import Part, Shape, elements, registered
 
@@ -169,6 +172,11 @@ class Variational(Latent):
 
     def equip(self, prior: Prior, examples: Tensor, context: int = 0) -> None:
         prior.setup(self.shapes_of_levels[0], examples, context)
+
+    def top(self, encode: Encode, context: Tensor | None = None) -> Distribution:
+        """p of the top level, as the posterior sees it; `encode` maps rows to q."""
+        p = self.prior(encode, context)
+        return boxed(p) if self.posterior.boxed else p
 
     @property
     def encodes(self) -> bool:

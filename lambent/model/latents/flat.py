@@ -32,7 +32,7 @@ class Flat(Variational):
     def forward(
         self, features: Features | None, draw: Draw, n: int, encoder: Encoder, context: Tensor | None = None
     ) -> tuple[Tensor, list[Node]]:
-        p = self.prior(lambda x: self.posterior(self._vectors(encoder(x))), context)
+        p = self.top(lambda x: self.posterior(self._vectors(encoder(x))), context)
         if features is None:
             node = Node(p, None, (1, n))
         else:

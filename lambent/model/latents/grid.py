@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from lambent.distributions import SCALE_RANGE, DiagonalNormal, limited, shaped
+from lambent.distributions import BOX_SCALES, SCALE_RANGE, DiagonalNormal, UnitBox, boxed, limited, shaped
 from lambent.model.joining import joined
 from lambent.model.latents.base import Encoder, Features, Variational
 from lambent.model.latents.layers import feature_maps, parsed, sizes
@@ -83,7 +83,7 @@ class Grid(Variational):
     ) -> tuple[Tensor, list[Node]]:
         read = None if features is None else self._read(features)
         shape = (1, n) if read is None else (n, read[0].shape[0])
-        p = self.prior(lambda x: self.posterior(self._crowned(self._climbed(encoder(x)))), context)
+        p = self.top(lambda x: self.posterior(self._crowned(self._climbed(encoder(x)))), context)
         nodes = [Node(p, None if read is None else self.posterior(read[0]), shape)]
         nodes[0].z = draw(nodes[0], 0)
         state = self._begun(nodes[0].z.flatten(0, 1), context)
@@ -150,15 +150,41 @@ class Grid(Variational):
             parameters = self.priors[group - 1](activated)
             if read is not None:
                 read = read.repeat(shape[0], 1, 1, 1) if shape[0] > 1 else read
-                residue = recomputed(self.residues[group - 1], activated, read)
+                said = read if self.posterior.boxed else recomputed(self.residues[group - 1], activated, read)
         own = self._vectors(parameters, shape)
-        p = _normal(own, event)
-        return Node(p, None if read is None else _normal(own + self._vectors(residue, shape), event), shape)
+        make = _boxes if self.posterior.boxed else _normals
+        return Node(*make(own, None if read is None else self._vectors(said, shape), event), shape)
 
     def _vectors(self, parameters: Tensor, shape: tuple[int, int]) -> Tensor:
-        """Maps [samples · rows, 2 · channels, …] as vectors [samples, rows, 2 · units]: locations, then log scales."""
+        """Maps [samples · rows, channels, …] as vectors [samples, rows, units]: places, then log scales where there are any."""
         vectors: Tensor = parameters.to(self.dtype).flatten(1).unflatten(0, shape)
         return vectors
+
+    @torch.no_grad()
+    def carry(self, gain: Tensor, back: float, log_scales: Tensor) -> None:
+        """Begin with codes of the last group that are `gain` [units] times its first pairs of features, their prior so wide.
+
+        Features j and units + j are the two halves of one number, max(x, 0) and max(−x, 0). The state begins with `back` times
+        the codes in its first channels, and as what levels above make of it in the others. For a Uniform posterior.
+        """
+        reader, injection, prior, units = self.readers[-1], self.injections[-1], self.priors[-1], len(gain)
+        assert isinstance(reader, nn.Linear)
+        assert isinstance(injection, nn.Linear)
+        assert isinstance(prior, nn.Linear)
+        places = torch.arange(units)
+        for layer in (reader, injection):
+            layer.weight[:units] = 0
+            layer.bias[:units] = 0
+        reader.weight[places, places], reader.weight[places, units + places] = gain, -gain
+        injection.weight[places, places] = back
+        for entry in self.entries[-1].modules():
+            if isinstance(entry, nn.Linear):
+                entry.weight[:units], entry.bias[:units] = 0, 0
+        for block in self.afters[-1].modules():
+            if isinstance(block, Block):
+                block.quieten()
+        channels = self._channels(self.layer_of[-1])
+        prior.bias[channels : channels + units] = log_scales
 
     # ---- the way up: what q reads of x ---------------------------------------------------------------------------
 
@@ -180,10 +206,11 @@ class Grid(Variational):
         self.posterior.setup((self._width(0), *self.sizes[0]), self.shapes_of_levels[0])
         counts = [planned.groups - (layer == 0) for layer, planned in enumerate(self.plan)]
         self.readers = nn.ModuleList(
-            convolution(channels, count * self._middle(layer), 1) if count else nn.Identity()
+            convolution(channels, count * self._said(layer), 1) if count else nn.Identity()
             for layer, (channels, count) in enumerate(zip(seen, counts, strict=True))
         )
-        self.residues = nn.ModuleList(self._residue(layer) for layer in self.layer_of[1:])
+        below = [] if self.posterior.boxed else self.layer_of[1:]
+        self.residues = nn.ModuleList(self._residue(layer) for layer in below)
 
     def _up(self, layer: int, inputs: int, before: Size) -> nn.Module:
         """From the features of what lies below to those of a layer that the network has none for."""
@@ -234,6 +261,10 @@ class Grid(Variational):
     def _middle(self, layer: int) -> int:
         return max(1, round(self.squeeze * self._width(layer)))
 
+    def _said(self, layer: int) -> int:
+        """Channels of what q of a group reads of the features: of a Uniform posterior, the places of its boxes themselves."""
+        return self._channels(layer) if self.posterior.boxed else self._middle(layer)
+
     def _kernel(self, layer: int) -> int:
         planned = self.plan[layer]
         return 1 if planned.size is not None and planned.size <= FEW else 3
@@ -243,7 +274,11 @@ class Grid(Variational):
 
     def _residue(self, layer: int) -> Residue:
         return Residue(
-            self._width(layer), self._middle(layer), self._channels(layer), self._kernel(layer), self.activation
+            self._width(layer),
+            self._middle(layer),
+            self._channels(layer),
+            self._kernel(layer),
+            self.activation,
         )
 
     @property
@@ -266,7 +301,25 @@ class Grid(Variational):
         return super().refusal(whole)
 
 
+def _normals(own: Tensor, residue: Tensor | None, shape: Shape) -> tuple[Distribution, Distribution | None]:
+    """p and q of a level over maps of a shape, N(μ, diag σ²), from vectors of locations and log scales, and what q adds."""
+    p, q = (
+        None if parameters is None else _normal(parameters, shape)
+        for parameters in (own, None if residue is None else own + residue)
+    )
+    assert p is not None
+    return p, q
+
+
 def _normal(parameters: Tensor, shape: Shape) -> Distribution:
-    """N(μ, diag σ²) over maps of a shape, from vectors of locations and log scales."""
     location, log_scale = parameters.chunk(2, -1)
     return shaped(DiagonalNormal(location, limited(log_scale, *SCALE_RANGE)), shape)
+
+
+def _boxes(own: Tensor, places: Tensor | None, shape: Shape) -> tuple[Distribution, Distribution | None]:
+    """The same of a Uniform posterior: p = N(μ, diag σ²) seen through a box, q a box about the places that the features tell,
+    whose centre lies whole steps from μ.
+    """
+    location, log_scale = own.chunk(2, -1)
+    p = boxed(shaped(DiagonalNormal(location, limited(log_scale, *BOX_SCALES)), shape))
+    return p, None if places is None else shaped(UnitBox(places, location), shape)

@@ -2,8 +2,9 @@
 
 import torch
 from torch import Tensor, nn
+from torch.distributions import Distribution
 
-from lambent.distributions import SCALE_RANGE, DiagonalNormal, limited
+from lambent.distributions import BOX_SCALES, SCALE_RANGE, DiagonalNormal, boxed, limited
 from lambent.model.latents.base import Encoder, Features, Variational
 from lambent.model.latents.flat import flattened
 from lambent.model.networks.base import initialized
@@ -63,7 +64,7 @@ class Ladder(Variational):
     ) -> tuple[Tensor, list[Node]]:
         climbed = None if features is None else self._climb(flattened(features))
         shape = (1, n) if climbed is None else (n, climbed[0].shape[0])
-        p = self.prior(lambda x: self.posterior(self._climb(flattened(encoder(x)))[0]), context)
+        p = self.top(lambda x: self.posterior(self._climb(flattened(encoder(x)))[0]), context)
         nodes = [Node(p, None if climbed is None else self.posterior(climbed[0]), shape)]
         nodes[0].z = draw(nodes[0], 0)
         top = nodes[0].z
@@ -76,11 +77,17 @@ class Ladder(Variational):
             if climbed is not None:
                 seen = climbed[level].expand(*shape, -1)
                 q = self.posteriors[level - 1](torch.cat((seen, state), -1))
-            node = Node(DiagonalNormal(location, limited(log_scale, *SCALE_RANGE)), q, shape)
+            node = Node(self._prior(location, log_scale), q, shape)
             node.z = draw(node, level)
             nodes.append(node)
             state = state + self.downs[level - 1](torch.cat((state, node.z), -1))
         return state.flatten(0, 1), nodes
+
+    def _prior(self, location: Tensor, log_scale: Tensor) -> Distribution:
+        """p of a level below the top."""
+        if self.posterior.boxed:
+            return boxed(DiagonalNormal(location, limited(log_scale, *BOX_SCALES)))
+        return DiagonalNormal(location, limited(log_scale, *SCALE_RANGE))
 
     def refusal(self, whole: Part) -> str | None:
         if self.support != "space" and self.prior.support in (None, self.support):

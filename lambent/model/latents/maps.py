@@ -31,6 +31,13 @@ class Block(nn.Module):
             branch = layer(self.act(branch))
         return x + branch
 
+    @torch.no_grad()
+    def quieten(self) -> None:
+        """Begin as the identity."""
+        last = self.layers[-1]
+        assert isinstance(last, Pointwise)
+        last.weight.zero_()
+
 
 class Residue(nn.Module):
     """What q adds to p's parameters, [batch, 2 · channels, height, width], from the state and what was read of the features."""

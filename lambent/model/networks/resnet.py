@@ -40,7 +40,7 @@ class ResNet(Convolutional):
         above=0,
         maximum=1,
     )
-    stem: Literal[1, 2, 4] = option(
+    stem: Literal[1, 2, 4, 8, 16] = option(
         "how many times smaller than the image the finest resolution is: one convolution goes there, one transposed comes back",
         default=1,
     )

@@ -2,6 +2,7 @@
 
 from lambent.model.priors.base import HELD, Encode, Prior, Sphere, Standard
 from lambent.model.priors.diffusion import Diffusion
+from lambent.model.priors.factorized import Factorized
 from lambent.model.priors.flow import Flow
 from lambent.model.priors.mixtures import Mixture, Vamp
 from lambent.model.priors.transformer import Transformer
@@ -11,6 +12,7 @@ __all__ = [
     "HELD",
     "Diffusion",
     "Encode",
+    "Factorized",
     "Flow",
     "Mixture",
     "Prior",

@@ -23,6 +23,7 @@ class Prior(Part):
     conditioned: ClassVar[bool] = True  # it serves a model with a context
     # Where its codes lie: in all of space, or on the unit sphere; None where the posterior's do.
     support: ClassVar[Literal["space", "sphere"] | None] = "space"
+    massed: ClassVar[bool] = False  # its units are independent, and their mass on an interval is known
     reparameterized: ClassVar[bool] = True  # False: a draw carries no gradient of some of its weights
 
     @abstractmethod
@@ -61,6 +62,7 @@ class Standard(Prior):
     no_paper = "the standard normal of the first VAE"
 
     learned = False
+    massed = True
     many = True
 
     def setup(self, shape: Shape, examples: Tensor, context: int = 0) -> None:

@@ -1,0 +1,1 @@
+"""Tables: the text of a CSV file to the tokens of a trained Table model and back, byte for byte."""

@@ -50,7 +50,9 @@ class Stack:
         Raises `ArtifactError` for a symbol of no frequency, which only bytes can ask for that were coded by something else.
         """
         if (frequency <= 0).any():
-            raise ArtifactError("a symbol comes out that cannot be: these bytes were coded by another model, or are damaged")
+            raise ArtifactError(
+                "a symbol comes out that cannot be: these bytes were coded by another model, or are damaged"
+            )
         starts, frequencies = start.view(np.uint64), frequency.view(np.uint64)
         for first in range((len(starts) - 1) // self.lanes * self.lanes, -1, -self.lanes):
             f = frequencies[first : first + self.lanes]

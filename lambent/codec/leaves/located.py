@@ -120,7 +120,7 @@ class Located(Guessed):
 
     def guess(self, slots: Numbers, where: slice) -> Numbers:
         rough, low = self._rough[:, :, where], self.low[where]
-        value: Rough = within(rough[0, 0], low, self.high[where])
+        value: Rough = np.minimum(np.maximum(rough[0, 0], low), self.high[where])
         if self.weights is None:
             value = self._quantile(slots - (value - low), rough)[0][0]  # so many quanta are of the values below alone
         each, share = self._quantile(slots - (value - low), rough)
@@ -142,10 +142,11 @@ class Located(Guessed):
         for _ in range(NEWTON):
             cumulated, density = self.family.rise((value - middle) * inverse)
             below = np.minimum(np.maximum(np.add.reduce(weights * cumulated), 1e-7), 1 - 1e-7)
-            off = np.log(below / (1 - below)) - target
+            rest = 1 - below
+            off = np.log(below / rest) - target
             right = off < 0
             low, high = np.where(right, value, low), np.where(right, high, value)
-            value = value - off * (below * (1 - below)) / (np.add.reduce(dense * density) + 1e-12)
+            value = value - off * (below * rest) / (np.add.reduce(dense * density) + 1e-12)
             value = np.where((value >= low) & (value <= high), value, 0.5 * (low + high))
         return value
 

@@ -3,7 +3,7 @@
     python benchmarks/codec.py --minutes 10                       # of training for each recipe
     python benchmarks/codec.py --only fashion-mnist-bytes-mixture
     python benchmarks/codec.py --keep RUNS --minutes 10 && python benchmarks/codec.py --keep RUNS --kept
-    python benchmarks/codec.py --general                          # the general codecs alone
+    python benchmarks/codec.py --alone general                    # the general codecs alone; models: those alone
 
 Those need brotli, imagecodecs and pyoxipng; rows of what is not installed are left out. A general codec takes the whole
 test set at once, images as one mosaic of 100 × 100: of single files each would pay its header.
@@ -34,11 +34,11 @@ from lambent.fitted import load
 from lambent.tasks import evaluate
 
 PROTOCOL = (
-    "Official test sets, 10,000 images of 28 × 28, each compressed as one archive and decompressed again, the same to the "
-    "bit. Bits per pixel count every byte: headers, checksums, what the first rows borrow; of models without their own "
-    "weights, and with them as they lie in an archive. −ELBO: of the float32 model, one code a row. Speeds in 10⁶ raw "
-    "pixels a second. General codecs at their best setting; binary images as bytes or bits, whichever is smaller (xz, "
-    "brotli), or black and white."
+    "Official test sets, 10,000 images of 28 × 28, each compressed whole and decompressed again, the same to the bit. Bits "
+    "per pixel of models count the coded blocks, with what their first rows borrow, and not the archive's frame of a few "
+    "hundred bytes; without the weights, and with them as they lie in an archive. −ELBO: of the float32 model, one code a "
+    "row. Speeds in 10⁶ raw pixels a second. General codecs at their best setting; binary images as bytes or bits, "
+    "whichever is smaller (xz, brotli), or black and white."
 )
 COLUMNS = [
     column("data", "Data"),
@@ -59,6 +59,7 @@ MODELS = (
     "mnist-bytes-mixture",
     "mnist-bytes-grid",
     "fashion-mnist-bytes-mixture",
+    "fashion-mnist-bytes-mixture-mlp",
     "fashion-mnist-bytes-grid",
 )
 SIDE = 100  # images on each side of a mosaic
@@ -194,7 +195,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10, help="of training for each recipe")
     parser.add_argument("--only", nargs="*", default=[""], help="recipes with one of these in their names")
-    parser.add_argument("--general", action="store_true", help="the general codecs alone")
+    parser.add_argument("--alone", choices=("general", "models"), help="the general codecs alone, or the models")
     parser.add_argument("--threads", type=int, default=1, help="blocks at a time, a thread each")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
@@ -206,9 +207,12 @@ def main() -> None:
         args.out, "Lossless archives of images", PROTOCOL, COLUMNS, ("data", "codec", "threads", "minutes"), args.device
     )
     recipes = [RECIPES / f"{name}.yaml" for name in MODELS if any(word in name for word in args.only)]
-    for data in dict.fromkeys(strict.read(recipe)["data"]["source"] for recipe in recipes):
+    sources = (
+        () if args.alone == "models" else dict.fromkeys(strict.read(recipe)["data"]["source"] for recipe in recipes)
+    )
+    for data in sources:
         general(data, load_data(data, split="test").x[:, 0].numpy().astype(np.uint8), record)
-    for recipe in () if args.general else recipes:
+    for recipe in () if args.alone == "general" else recipes:
         row = of_model(recipe, args)
         record.add(data=strict.read(recipe)["data"]["source"], codec=recipe.stem, **row)
         print(json.dumps(row), flush=True)

@@ -1,6 +1,7 @@
 """A second reader of archives, by docs/format.md alone: it shares no code with the first but the elementary functions, which the
 page asks to be computed step by step as they are there."""
 
+import itertools
 import json
 import math
 import struct
@@ -284,3 +285,63 @@ def decoded_binary(packed: bytes, payload: bytes, rows: int, seed: int, borrowed
         stack.narrow()
     assert stack.stands_as_it_began()
     return np.concatenate(found[::-1]).astype(np.bool_).tobytes()
+
+
+# ---- pixels --------------------------------------------------------------------------------------------------------------
+
+
+class Logistic:
+    """docs/format.md, "Logistics and normals on a grid": levels 0 … white under one component, before quanta are made of it."""
+
+    def __init__(self, location: int, log_scale: int, white: int, whole: int) -> None:
+        """location: M, in 2^-13 of a level; log_scale in 2^-12; whole: W."""
+        rounded = min(max((log_scale + 16) >> 5, -2048), 2048)
+        scaled = float(elementary.exp(np.array(-rounded / 128))) * (2 / white * 2**27)
+        self.inverse = min(max(math.floor(scaled + 0.5), 1), 2**32)
+        self.location = location
+        table = np.floor(elementary.sigmoid(np.arange(-1280, 1281) / 64) * whole).astype(np.int64).tolist()
+        self.table = [0, *table[1:-1], whole]
+
+    def below(self, v: int) -> int:
+        y = min(max(((2**13 * v - 2**12 - self.location) * self.inverse + 2**40 * 20) >> 18, 0), 2**23 * 20 - 1)
+        c, d = y >> 16, y & 0xFFFF
+        return self.table[c] + (d * (self.table[c + 1] - self.table[c]) >> 16)
+
+
+def shares(weights: list[int]) -> list[int]:
+    edges = [2**20 * sum(weights[:c]) // sum(weights) for c in range(len(weights) + 1)]
+    return [b - a for a, b in itertools.pairwise(edges)]
+
+
+def pixel(raw: list[list[int]], x: list[int], white: int) -> list[tuple[int, int]]:
+    """docs/format.md, "DiscretizedLogistics": (start, quanta) of each channel; raw: of each component its numbers in 2^-12."""
+    channels, least = len(x), math.floor((-7 - float(elementary.log(np.array(white / 255)))) * 4096 + 0.5)
+    logits = [own[0] for own in raw]
+    u = [math.floor(float(elementary.exp(np.array((k - max(logits)) / 4096))) * 2**22 + 0.5) for k in logits]
+    weights, found, n = shares(u), [], white + 1
+    for channel, v in enumerate(x):
+        each: list[list[Logistic]] = [[], []]
+        for own in raw:
+            location = (own[1 + channel] + 4096) * white
+            for before in range(channel):
+                coupling = own[1 + 2 * channels + channel * (channel - 1) // 2 + before]
+                bent = math.floor(float(elementary.tanh(np.array(coupling / 4096))) * 4096 + 0.5)
+                location += bent * (2 * x[before] - white)
+            scale = min(max(own[1 + channels + channel] - 2 * 4096, least), 3 * 4096)
+            for whole, kept in ((2**24 - n, each[0]), (2**24, each[1])):
+                kept.append(Logistic(location, scale, white, whole))
+
+        def below(value: int, weights: list[int] = weights, parts: list[Logistic] = each[0]) -> int:
+            if value in (0, n):
+                return 2**24 if value else 0
+            return (sum(w * part.below(value) for w, part in zip(weights, parts, strict=True)) >> 20) + value
+
+        found.append((below(v), below(v + 1) - below(v)))
+        alone = [
+            (2**24 if v == white else part.below(v + 1) * (2**24 - n) >> 24)
+            - (part.below(v) * (2**24 - n) >> 24 if v else 0)
+            for part in each[1]
+        ]
+        masses = [max(1, w * quanta) for w, quanta in zip(weights, alone, strict=True)]
+        weights = shares([2**18 * m // max(masses) for m in masses])
+    return found

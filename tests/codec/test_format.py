@@ -15,6 +15,7 @@ import torch
 from lambent import Conv, Flat, LatentModel, Vamp
 from lambent.codec.archive import Reader
 from lambent.codec.exact.layers import ExactAverage, ExactLarger, Leaking, Rounding
+from lambent.codec.leaves import emission
 from lambent.codec.pace import Pace
 from lambent.codec.pack import packed, unpacked
 from lambent.codec.stack import Stack
@@ -161,3 +162,23 @@ def test_an_archive_is_decoded_by_the_page(reader: ModuleType) -> None:
         )
         assert block.size == len(content)
         block.check(content)
+
+
+@pytest.mark.parametrize("levels", [256, 4096])
+def test_pixels_have_the_quanta_that_the_page_gives_them(levels: int, reader: ModuleType) -> None:
+    """Three coupled channels under three components, also far from where they are."""
+    likelihood = DiscretizedLogistics(3, levels)
+    rng, width, channels = np.random.default_rng(0), 10, 3
+    likelihood.setup((channels, 4, 5))
+    raw = rng.integers(-9000, 9000, (2, 3, width, 4, 5))
+    x = rng.integers(0, levels, (2, channels, 4, 5))
+    x[0, 1], x[0, 2, 0], x[1, :, 1] = 0, levels - 1, levels // 2
+    emitted = emission(likelihood, torch.from_numpy(raw.reshape(2, -1, 4, 5) / 4096))
+    parts, last = emitted.parted(x), None
+    found = []
+    for stage in range(channels):
+        last = emitted.symbols(stage, parts[:stage], last)
+        found.append(np.stack(last.intervals(parts[stage]), 1).reshape(2, 4, 5, 2))
+    for row, i, j in np.ndindex(2, 4, 5):
+        wanted = reader.pixel(raw[row, :, :, i, j].tolist(), x[row, :, i, j].tolist(), levels - 1)
+        assert [tuple(each[row, i, j].tolist()) for each in found] == wanted

@@ -111,6 +111,8 @@ class RowCodec:
 
         Errors: `ArtifactError` for bytes that were not coded by this model.
         """
+        if min(coded.rows, coded.borrowed, *coded.pace) < 0:
+            raise ArtifactError("these bytes are damaged: their rows, or the pace of these, are less than nought")
         stack = Stack.from_bytes(coded.data, 1, coded.seed, coded.borrowed)
         x = np.empty((coded.rows, *self.event), np.int64)
         for batch in reversed(list(self._batches(coded.rows, coded.pace))):
@@ -208,7 +210,7 @@ def from_stack(stack: Stack, numbers: list[Numbers], steps: list[Numbers], devic
         if level == len(numbers):
             d, windowed = (node.p, False) if node.q is None else (node.q, True)
             numbers.append(coder(d, window=windowed, steps=steps[level]).pop(stack))
-        z = numbers[level].reshape(-1, len(steps[level])) * 2.0 ** -steps[level]
+        z = numbers[level].reshape(-1, len(steps[level])) / (1 << steps[level])  # exact; numpy's powers need not be
         return torch.from_numpy(z).to(device).reshape(*node.shape, *node.p.event_shape)
 
     return draw

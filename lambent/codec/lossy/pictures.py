@@ -87,6 +87,11 @@ class Lossy:
         levels = (location * self.white + 0.5).floor().clamp(0, self.white)
         return levels[..., :height, :width]
 
+    def size(self, data: bytes) -> int:
+        """Bytes of the picture that `decode` would give, by what its head says; nothing is made on its word."""
+        (height, width), _, _ = _opened(data)
+        return int(self.halves.model.event_shape[0] * height * width * (1 if self.white == 255 else 2))
+
     def probe(self) -> bytes:
         """Eight bytes of a hash of tables, and of what latent and decoder give for codes made of whole numbers."""
         told = hashlib.sha256(f"lambent numerics {NUMERICS} lossy\n".encode())

@@ -29,7 +29,9 @@ KINDS = ("arrays", "lossy", "pictures", "table")
 
 def coder(fitted: Fitted, kind: str, device: str | torch.device, bits: int) -> RowCodec | Lossy:
     """The exact form of a model by which content of that kind is coded; `UsageError` for a model that has none."""
-    return Lossy(fitted) if kind == "lossy" else RowCodec(fitted, device, bits)
+    if kind == "lossy":
+        return Lossy(fitted)
+    return RowCodec(fitted) if kind == "table" else RowCodec(fitted, device, bits)
 
 
 @dataclass

@@ -29,6 +29,7 @@ PILOTS = 16  # rows by which a block's pace is found
 BATCH = 1 << 22  # numbers of a batch's raw output, at most
 BLOCK = 1 << 22  # numbers of a block, about
 DRAWN = 64  # rows that the model makes, by which the steps of its codes are found
+PROBED = 16  # such rows of a self-test
 OCTAVE = round(math.log(2) * UNIT)  # of a log scale
 ROWS = 256  # of a batch, at most: enough to keep the networks busy
 Given = TypeVar("Given")
@@ -120,7 +121,7 @@ class RowCodec:
 
     def probe(self) -> bytes:
         """What this machine's arithmetic makes of fixed inputs: the same wherever these bytes can be decoded."""
-        return probe(self.model)
+        return probe(self.model, self._told)
 
     # ---- several -------------------------------------------------------------------------------------------------
 
@@ -173,10 +174,19 @@ class RowCodec:
     @torch.no_grad()
     def _drawn(self) -> list[Distribution]:
         """q of each level for rows that the model itself makes, whose codes are known."""
-        stack, rows = Stack(16), min(DRAWN, self.most)
+        return self._posteriors(*self._made(Stack(16), min(DRAWN, self.most)))
+
+    def _made(self, stack: Stack, rows: int) -> tuple[Numbers, list[Numbers]]:
+        """Rows that the model makes of a stack, and their codes."""
         numbers = [self.top.pop(stack, rows).reshape(-1)]
         raw = self.model.decoded(rows, from_stack(stack, numbers, self.steps, self.model.device))
-        return self._posteriors(emission(self.model.likelihood, raw).pop(stack), numbers)
+        return emission(self.model.likelihood, raw).pop(stack), numbers
+
+    def _told(self) -> bytes:
+        """Some rows that the model makes, and what the stack is then: of prior and likelihood, their networks and tables."""
+        stack = Stack(16)
+        x, _ = self._made(stack, PROBED)
+        return x.astype("<i8").tobytes() + stack.to_bytes()
 
     def _batches(self, rows: int, pace: Pace) -> Iterator[Batch]:
         return pace.batches(rows, self.numbers, self.most)

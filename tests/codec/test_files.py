@@ -199,6 +199,19 @@ def test_models_of_two_levels_and_without_a_modality(tmp_path: Path) -> None:
         assert (again == rows).all()
 
 
+@pytest.mark.parametrize("beyond", [256, -1, 32767])
+def test_C10_a_value_that_the_model_cannot_tell_is_stored(
+    grey: Fitted, slopes: Levels, tmp_path: Path, beyond: int
+) -> None:
+    """One number outside the levels of the model, above or below: its block is stored, and comes back."""
+    x = slopes(60).astype(np.int16)
+    x[31, 4, 5] = beyond
+    made, again = there_and_back(grey, x, tmp_path)
+    assert (made.archive.coded_blocks, made.archive.stored_blocks, made.failed) == (0, 1, 0)
+    assert again.dtype == np.int16
+    assert (again == x).all()
+
+
 # ---- append, threads, the same bytes ---------------------------------------------------------------------------------
 
 

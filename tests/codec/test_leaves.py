@@ -202,7 +202,8 @@ def test_a_bit_costs_what_the_logit_says() -> None:
     assert cost(symbols, values) == pytest.approx(expected, rel=5e-4)
 
 
-def test_a_posterior_reaches_six_deviations_and_a_prior_all_codes() -> None:
+def test_C10_a_posterior_reaches_six_deviations_and_a_prior_all_codes() -> None:
+    """A prior of any location and scale codes every code there is, however far off; a posterior draws none so far off."""
     posterior = Codes(np.array([UNIT]), np.array([0]), window=True)
     assert (int(posterior.near.low[0]), int(posterior.near.high[0])) == (-5 * 256 - 1, 7 * 256 + 2)
     everywhere = np.arange(-EDGE, EDGE)

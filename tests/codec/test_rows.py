@@ -211,7 +211,20 @@ def test_batches_grow_with_what_the_stack_holds() -> None:
     assert max(lanes) <= MOST
 
 
-def test_many_rows_at_once_borrow_no_more_than_the_first() -> None:
+def test_C14_many_rows_at_once_borrow_no_more_than_the_first() -> None:
+    """What the first row pops is borrowed, and no more than that, however many rows follow."""
     own = codec("grid")
     coded = own.encode(rows_of("grid", 600))
     assert 32 * coded.borrowed <= 2 * coded.pace.popped + 400  # of a few hundred bits a row
+
+
+def test_C14_the_first_bits_are_made_by_a_seed_that_is_kept() -> None:
+    """An empty stack lends words that the seed makes, the same each time; by another seed, or fewer words, none come back."""
+    own, x = codec("grey, full"), rows_of("grey, full", 7)
+    coded = own.encode(x, seed=5)
+    assert coded == own.encode(x, seed=5)
+    assert coded.borrowed > 0
+    assert own.encode(x, seed=6).data != coded.data
+    for other in (coded._replace(seed=6), coded._replace(borrowed=coded.borrowed - 1)):
+        with pytest.raises(ArtifactError, match="damaged"):
+            own.decode(other)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from lambent.codec.archive import Block
 from lambent.codec.content.base import Content, Encoded, Model, Part, Piece, Restored, Side
+from lambent.codec.rows import RowCodec
 from lambent.codec.tables.table import decode_table, encode_table
 from lambent.data.readers import regular as files
 from lambent.errors import ArtifactError, UsageError
@@ -34,7 +35,7 @@ class Texts(Content):
         yield Piece(None, part, part, 1, len(self.held))
 
     def encode(self, model: Model, piece: Piece, seed: int) -> Encoded | None:
-        return Encoded(encode_table(model.fitted, piece.coded.raw), 1, piece.coded.side)
+        return Encoded(encode_table(model.fitted, piece.coded.raw, _rows(model)), 1, piece.coded.side)
 
     def restored(self) -> "RestoredTexts":
         return RestoredTexts()
@@ -47,7 +48,7 @@ class RestoredTexts(Restored):
         self.found: bytes | None = None
 
     def decode(self, model: Model, block: Block, side: Side) -> bytes:
-        return decode_table(model.fitted, block.payload)
+        return decode_table(model.fitted, block.payload, _rows(model))
 
     def take(self, raw: bytes, side: Side, index: int) -> None:
         if index:
@@ -56,3 +57,9 @@ class RestoredTexts(Restored):
 
     def finish(self) -> bytes:
         return self.found or b""
+
+
+def _rows(model: Model) -> RowCodec:
+    if not isinstance(model.codec, RowCodec):
+        raise ArtifactError("this model has rounded codes, and does not code rows")
+    return model.codec

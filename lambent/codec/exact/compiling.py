@@ -2,7 +2,8 @@
 
 import copy
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import singledispatch
 
 import numpy as np
@@ -254,30 +255,42 @@ def _pair(sizes: tuple[int, ...]) -> tuple[int, int]:
 
 
 @torch.no_grad()
-def probe(model: LatentModel) -> bytes:
+def probe(model: LatentModel, drawn: Callable[[], bytes] = bytes) -> bytes:
     """What an exact model gives for rows and codes made of whole numbers, as a hash of 32 bytes: a machine's self-test.
 
     Of every layer in encoder, latent and decoder, and of the elementary functions that tables are made of. Where it differs from
-    the one in an archive, that archive cannot be decoded here.
+    the one in an archive, that archive cannot be decoded here. drawn: what is done besides, its layers listened to.
     """
     told = hashlib.sha256(f"lambent numerics {NUMERICS}\n".encode())
+    with listening(model.modules()) as heard:
+        for numbers in _probed(model):
+            told.update(as_bytes(numbers))
+        told.update(drawn())
+    told.update(heard())
+    told.update(elementary.normal_cdf(np.arange(-2048, 2049) / 256).astype("<f8").tobytes())
+    return told.digest()
 
-    def tell(numbers: Tensor) -> None:
-        told.update(whole(numbers).astype("<i8").tobytes())
 
+@contextmanager
+def listening(modules: Iterable[nn.Module]) -> Iterator[Callable[[], bytes]]:
+    """Hashes of all that each exact layer among the modules gives meanwhile, one after the other.
+
+    Each has its own, so that they are the same however many rows go through a network at once.
+    """
+    own = {module: hashlib.sha256() for module in modules if type(module).__module__ == layers.__name__}
     hooks = [
-        module.register_forward_hook(lambda module, given, made: tell(made))
-        for module in model.modules()
-        if type(module).__module__ == layers.__name__
+        module.register_forward_hook(lambda module, given, made: own[module].update(as_bytes(made))) for module in own
     ]
     try:
-        for numbers in _probed(model):
-            tell(numbers)
+        yield lambda: b"".join(each.digest() for each in own.values())
     finally:
         for hook in hooks:
             hook.remove()
-    told.update(elementary.normal_cdf(np.arange(-2048, 2049) / 256).astype("<f8").tobytes())
-    return told.digest()
+
+
+def as_bytes(numbers: Tensor) -> bytes:
+    """Multiples of 2^-12 as whole numbers of that unit, 64 bits each, little-endian."""
+    return whole(numbers).astype("<i8").tobytes()
 
 
 def _probed(model: LatentModel) -> Iterator[Tensor]:

@@ -1,7 +1,7 @@
 """The parts of a model that lossy coding needs: the encoder in float32, the latent and the decoder exact, in tiles."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 
 import torch
@@ -54,6 +54,11 @@ class Halves:
         with torch.no_grad():
             hidden, nodes = latent(features, draw, 1, _no_encoder)
         return hidden, nodes
+
+    def exact(self, size: Size) -> Iterator[nn.Module]:
+        """The modules of latent and decoder for pictures of that size, no larger than a tile."""
+        yield from self._latent_of(size).modules()
+        yield from self._decoder_of(size).modules()
 
     def location(self, hidden: Tensor, size: Size, tile: int = TILE) -> Tensor:
         """The location of p(x | z), [1, C, *size] in float64, from what the decoder reads."""

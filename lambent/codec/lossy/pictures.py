@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from lambent.codec.exact.compiling import as_bytes, listening
 from lambent.codec.exact.dyadic import NUMERICS, UNIT, whole
 from lambent.codec.exact.elementary import exp
 from lambent.codec.lossy.cells import FRACTION, MOST, Cells, factorized_table, normal_cells
@@ -93,7 +94,7 @@ class Lossy:
         return int(self.halves.model.event_shape[0] * height * width * (1 if self.white == 255 else 2))
 
     def probe(self) -> bytes:
-        """Eight bytes of a hash of tables, and of what latent and decoder give for codes made of whole numbers."""
+        """Eight bytes of a hash of tables, and of what the layers of latent and decoder give for codes made of whole numbers."""
         told = hashlib.sha256(f"lambent numerics {NUMERICS} lossy\n".encode())
         told.update(self.table.flat.astype("<i8").tobytes())
         size = (self.halves.step, self.halves.step)
@@ -102,11 +103,13 @@ class Lossy:
             count = elements(tuple(node.p.event_shape))
             values = torch.from_numpy((np.arange(count) * (level + 7) % 11 - 5).astype(np.float64))
             if level:
-                told.update(whole(_normal(node).log_scale).astype("<i8").tobytes())
+                told.update(as_bytes(_normal(node).log_scale))
             return values.reshape(1, 1, *node.p.event_shape)
 
-        hidden, _ = self.halves.nodes(None, size, draw)
-        told.update(whole(self.halves.location(hidden, size)).astype("<i8").tobytes())
+        with listening(self.halves.exact(size)) as heard:
+            hidden, _ = self.halves.nodes(None, size, draw)
+            told.update(as_bytes(self.halves.location(hidden, size)))
+        told.update(heard())
         return told.digest()[:8]
 
     # ---- levels --------------------------------------------------------------------------------------------------

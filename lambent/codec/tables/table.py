@@ -31,8 +31,10 @@ DAMAGED = "the compressed table is damaged, or was made with another model"
 SMALL = 16  # times smaller, and it is not tried whether LZMA does better
 
 
-def encode_table(fitted: Any, source: str | Path | bytes) -> bytes:
+def encode_table(fitted: Any, source: str | Path | bytes, codec: RowCodec | None = None) -> bytes:
     """A CSV file, or its bytes, as few bytes by a trained model of its table; `decode_table` gives back the very same.
+
+    codec: the model's exact form, where it is there already.
 
     Columns that the model knows cost about the negative ELBO of their tokens and what tells values of one token apart; others are
     packed beside them. What is no table, or would not become smaller, is packed as it is.
@@ -45,13 +47,13 @@ def encode_table(fitted: Any, source: str | Path | bytes) -> bytes:
     layout = None if found is None else _layout(table, found)
     if found is None or layout is None:
         return STORED + squeezed(content)
-    coded = CODED + _digest(content) + _Encoder(given, table, found, layout).coded()
+    coded = CODED + _digest(content) + _Encoder(table, found, layout).coded(codec or RowCodec(given))
     if len(coded) * SMALL < len(content):
         return coded
     return min(coded, STORED + squeezed(content), key=len)
 
 
-def decode_table(fitted: Any, data: bytes) -> bytes:
+def decode_table(fitted: Any, data: bytes, codec: RowCodec | None = None) -> bytes:
     """The inverse of `encode_table`, with the same model.
 
     Errors: `ArtifactError` for bytes that are damaged, or were made with another model.
@@ -63,7 +65,7 @@ def decode_table(fitted: Any, data: bytes) -> bytes:
     if data[:1] != CODED:
         raise ArtifactError("these bytes are no compressed table")
     try:
-        content = _decoded(given, table, data[1 + DIGEST :])
+        content = _decoded(codec or RowCodec(given), table, data[1 + DIGEST :])
     except LambentError:
         raise
     except (LookupError, TypeError, ValueError, OverflowError, StopIteration, AttributeError) as error:
@@ -119,8 +121,8 @@ def _layout(table: Table, found: Sheet) -> Layout | None:
 class _Encoder:
     """One file on its way through a model."""
 
-    def __init__(self, fitted: Fitted, table: Table, found: Sheet, layout: Layout) -> None:
-        self.fitted, self.table, self.sheet, self.layout = fitted, table, found, layout
+    def __init__(self, table: Table, found: Sheet, layout: Layout) -> None:
+        self.table, self.sheet, self.layout = table, found, layout
         self.rows = found.rows - layout.names
         self.known = table.encoding.modelled
         self.cells = [found.columns[place][layout.names :] for place in layout.places]
@@ -130,8 +132,7 @@ class _Encoder:
             for place, (column, cells) in enumerate(zip(self.known, self.cells, strict=True))
         ]
 
-    def coded(self) -> bytes:
-        codec = RowCodec(self.fitted)
+    def coded(self, codec: RowCodec) -> bytes:
         blocks, kept = [], [list[str]() for _ in self.known]
         for first in range(0, self.rows, BLOCK):
             reads = [
@@ -180,7 +181,7 @@ def _block(coded: Coded, places: Stack) -> bytes:
     return joined([plain(numbers), coded.data, places.to_bytes()])
 
 
-def _decoded(fitted: Fitted, table: Table, data: bytes) -> bytes:
+def _decoded(codec: RowCodec, table: Table, data: bytes) -> bytes:
     head_part, kept_part, others, blocks = parted(data)
     head = unplain(head_part)
     known = table.encoding.modelled
@@ -189,7 +190,6 @@ def _decoded(fitted: Fitted, table: Table, data: bytes) -> bytes:
     ]
     kept = [iter(texts) for texts in unplain(kept_part)]
     cells = [list[str]() for _ in known]
-    codec = RowCodec(fitted)
     for block in parted(blocks):
         for own, more in zip(cells, _cells_of(codec, table, block, writers, kept), strict=True):
             own += more

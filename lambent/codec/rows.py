@@ -12,8 +12,9 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from lambent.codec import leb128
-from lambent.codec.exact.compiling import exact, probe
+from lambent.codec.exact.compiling import exact
 from lambent.codec.exact.dyadic import UNIT, whole
+from lambent.codec.exact.probing import probe
 from lambent.codec.leaves import STEP, coder, emission, top
 from lambent.codec.pace import Batch, Pace
 from lambent.codec.stack import Numbers, Stack

@@ -10,8 +10,8 @@ import torch
 import lambent
 from lambent.codec.exact.dyadic import whole
 from lambent.codec.leaves import emission
-from lambent.codec.pack import packed, unpacked
 from lambent.codec.pace import Pace
+from lambent.codec.pack import packed, unpacked
 from lambent.codec.stack import Stack
 from lambent.codec.tables import table as table_module
 from lambent.codec.tables.chain import ExactAutoregressive, sequence, visible
@@ -230,9 +230,7 @@ def test_sums_of_many_columns_that_could_be_rounded_are_refused() -> None:
 def test_C6_a_forged_pace_is_refused(people: Fitted, monkeypatch: pytest.MonkeyPatch) -> None:
     """A pace below nought, by which no batch would end, in the head of a block is told."""
     own = table_module._block
-    monkeypatch.setattr(
-        table_module, "_block", lambda coded, places: own(coded._replace(pace=Pace(10, -5)), places)
-    )
+    monkeypatch.setattr(table_module, "_block", lambda coded, places: own(coded._replace(pace=Pace(10, -5)), places))
     data = encode_table(people, written(made(60)))
     with pytest.raises(ArtifactError, match="less than nought"):
         decode_table(people, data)

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lambent.codec.exact.compiling import as_bytes, listening
 from lambent.codec.exact.dyadic import NUMERICS, UNIT, whole
 from lambent.codec.exact.elementary import exp
+from lambent.codec.exact.probing import as_bytes, listening
 from lambent.codec.lossy.cells import FRACTION, MOST, Cells, factorized_table, normal_cells
 from lambent.codec.lossy.model import Halves, Size
 from lambent.codec.stack import LEAST, WHOLE, Numbers, Stack

@@ -19,6 +19,7 @@ from lambent.model.likelihoods.autoregressive import Autoregressive
 from lambent.model.likelihoods.chain import MILD, Chain, Pairwise, Shared, strangers
 from lambent.model.likelihoods.features import Features, Layout
 
+
 class ExactAutoregressive(nn.Module):
     """An Autoregressive likelihood in whole numbers. Rows are tokens [rows, columns]; the cell of an indicator of 1 is missing.
 
@@ -140,7 +141,9 @@ class HeardInOne(nn.Module):
 
     def __init__(self, shown: Features, heard: Shared, visible: Tensor, bits: int) -> None:
         super().__init__()
-        every = heard.weight.detach().cpu().double().flatten(0, 1).T  # [width, features]: of what is heard of all columns
+        every = (
+            heard.weight.detach().cpu().double().flatten(0, 1).T
+        )  # [width, features]: of what is heard of all columns
         check_sums("what every column hears", every, every.new_zeros(len(every)), bits)
         self.spans = shown.spans
         self.layers = nn.ModuleList(

@@ -236,6 +236,16 @@ def test_C6_a_forged_pace_is_refused(people: Fitted, monkeypatch: pytest.MonkeyP
         decode_table(people, data)
 
 
+def test_C6_a_table_larger_than_its_block_says_is_refused(people: Fitted) -> None:
+    """A table of more rows, or of longer cells, than its block has bytes for is refused; of so many bytes it comes back."""
+    for content in (written(made(60)), written([[*row[:-1], "x" * 4000] for row in made(60)]), b"\0" * 5000):
+        data = encode_table(people, content)
+        assert decode_table(people, data, most=len(content)) == content
+        for most in (100, len(content) // 2):
+            with pytest.raises(ArtifactError, match=f"more than {most:,} bytes|too large"):
+                decode_table(people, data, most=most)
+
+
 def test_the_encoder_sees_what_the_models_own_does(people: Fitted) -> None:
     likelihood = people.model.likelihood
     exact = ExactAutoregressive(likelihood)

@@ -40,17 +40,17 @@ def squeezed(content: bytes) -> bytes:
     return b"\1" + made if len(made) < len(content) else b"\0" + content
 
 
-def unsqueezed(data: bytes) -> bytes:
-    """The inverse of `squeezed`; `ArtifactError` for bytes that are none."""
+def unsqueezed(data: bytes, most: int = MOST) -> bytes:
+    """The inverse of `squeezed`; `ArtifactError` for bytes that are none, or of which more than so many come."""
     if data[:1] == b"\0":
         return data[1:]
     try:
         reader = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=_FILTERS)
-        content = reader.decompress(data[1:], MOST)
+        content = reader.decompress(data[1:], most)
     except lzma.LZMAError as error:
         raise ArtifactError(f"a part of the table cannot be unpacked ({error})") from None
     if data[:1] != b"\1" or not reader.eof:
-        raise ArtifactError("a part of the table cannot be unpacked: it breaks off, or is of no known kind")
+        raise ArtifactError("a part of the table cannot be unpacked: it breaks off, is too large, or of no known kind")
     return content
 
 
@@ -64,9 +64,9 @@ def plain(content: Any) -> bytes:
     return squeezed(json.dumps(content, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode("utf-8"))
 
 
-def unplain(data: bytes) -> Any:
-    """The inverse of `plain`; `ArtifactError` for bytes that are none."""
+def unplain(data: bytes, most: int = MOST) -> Any:
+    """The inverse of `plain`; `ArtifactError` for bytes that are none, or of which more than so many come."""
     try:
-        return json.loads(unsqueezed(data))
+        return json.loads(unsqueezed(data, most))
     except (ValueError, RecursionError) as error:
         raise ArtifactError(f"a description in the table is damaged ({str(error)[:100]})") from None

@@ -39,5 +39,5 @@ autodoc_typehints = "signature"
 python_maximum_signature_line_length = 100
 
 nitpicky = True  # every name that a signature mentions is explained, but for those of other packages
-OTHERS = r"(torch|numpy|collections|pathlib|typing)\b.*|Tensor|Any|optional"
+OTHERS = r"(torch|numpy|collections|pathlib|typing|os)\b.*|Tensor|Any|optional"
 nitpick_ignore_regex = [("py:.*", OTHERS), ("py:class", r"lambent\.part\.P|.*\[.*")]

@@ -1,4 +1,4 @@
-"""Archives that earlier versions coded: they decode to the same content on any machine, or are refused; never to another."""
+"""Archives that earlier versions coded: on any machine they decode to the same content, or are refused."""
 
 import json
 import os

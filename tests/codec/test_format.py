@@ -4,70 +4,32 @@ import hashlib
 import json
 import math
 import struct
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
-import zstandard
 
 from lambent import Conv, Flat, LatentModel, Vamp
 from lambent.codec.archive import Reader
 from lambent.codec.exact.layers import Leaking, Rounding
 from lambent.codec.exact.resizing import ExactAverage, ExactLarger
+from lambent.codec.leaves import emission
 from lambent.codec.pace import Pace
 from lambent.codec.pack import packed, unpacked
 from lambent.codec.stack import Stack
 from lambent.codec.symbols import Uniform
 from lambent.model.likelihoods import DiscretizedLogistics
 
-MASK = 2**64 - 1
+
+@pytest.fixture(scope="module")
+def reader(script: Callable[[str], ModuleType]) -> ModuleType:
+    return script("tests/codec/second_reader.py")
 
 
-class PlainStack:
-    """docs/format.md, "The stack", with Python's whole numbers."""
-
-    def __init__(self, data: bytes, lanes: int, seed: int = 0, borrowed: int = 0) -> None:
-        self.heads = list(struct.unpack_from(f"<{lanes}Q", data))
-        self.words = list(struct.unpack(f"<{(len(data) - 8 * lanes) // 4}I", data[8 * lanes :]))
-        self.seed, self.borrowed = seed, borrowed
-
-    def made(self, n: int, stream: int) -> int:
-        x = (n * 0x9E3779B97F4A7C15 + self.seed * 0x632BE59BD9B4E019 + stream) & MASK
-        x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & MASK
-        x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & MASK
-        return x ^ (x >> 31)
-
-    def taken(self, count: int) -> list[int]:
-        while len(self.words) < count:
-            self.borrowed += 1
-            self.words.insert(0, self.made(self.borrowed, 2) & 0xFFFFFFFF)
-        taken, self.words = self.words[len(self.words) - count :], self.words[: len(self.words) - count]
-        return taken
-
-    def pop(self, starts: list[list[int]]) -> list[int]:
-        """One symbol for each list of where its intervals begin, the end of the last included."""
-        symbols = []
-        for first in range(0, len(starts), len(self.heads)):
-            low = []
-            for lane, own in enumerate(starts[first : first + len(self.heads)]):
-                slot = self.heads[lane] % 2**24
-                symbol = max(i for i, start in enumerate(own[:-1]) if start <= slot)
-                symbols.append(symbol)
-                size = own[symbol + 1] - own[symbol]
-                self.heads[lane] = size * (self.heads[lane] >> 24) + slot - own[symbol]
-                low += [lane] if self.heads[lane] < 2**32 else []
-            for lane, word in zip(low, self.taken(len(low)), strict=True):
-                self.heads[lane] = self.heads[lane] * 2**32 + word
-        return symbols
-
-    def stands_as_it_began(self) -> bool:
-        heads = [self.made(i, 1) >> 1 | 2**62 for i in range(len(self.heads))]
-        below = [self.made(n, 2) & 0xFFFFFFFF for n in range(self.borrowed, 0, -1)]
-        return self.heads == heads and self.words == below
-
-
-def test_the_stack_as_the_page_has_it() -> None:
+def test_the_stack_as_the_page_has_it(reader: ModuleType) -> None:
     rng = np.random.default_rng(0)
     symbols = Uniform(np.zeros(100, np.int64), rng.integers(1, 20, 100))
     stack = Stack(7, seed=2**63 + 5)
@@ -75,55 +37,17 @@ def test_the_stack_as_the_page_has_it() -> None:
     values = rng.integers(0, symbols.high + 1)
     symbols.push(stack, values)
     starts = [[i * 2**24 // int(size) for i in range(size + 1)] for size in symbols.sizes]
-    plain = PlainStack(stack.to_bytes(), 7, 2**63 + 5, stack.borrowed)
+    plain = reader.PlainStack(stack.to_bytes(), 7, 2**63 + 5, stack.borrowed)
     assert plain.pop(starts) == values.tolist()
-    again = PlainStack(b"".join(struct.pack("<Q", int(h)) for h in Stack(7, 2**63 + 5).heads), 7, 2**63 + 5)
+    again = reader.PlainStack(b"".join(struct.pack("<Q", int(h)) for h in Stack(7, 2**63 + 5).heads), 7, 2**63 + 5)
     assert again.stands_as_it_began()
     assert again.pop(starts) == first.tolist()
 
 
-def unfolded(data: bytes, size: int) -> bytes:
-    return data if len(data) == size else zstandard.ZstdDecompressor().decompress(data)
-
-
-def weights_by_the_page(data: bytes) -> dict[str, np.ndarray]:
-    """docs/format.md, "The packed model"."""
-    version, bits, lanes, first, text, second, tables = struct.unpack_from("<BBHIIII", data)
-    assert version == 1
-    told = json.loads(unfolded(data[20 : 20 + first], text))["tensors"]
-    rest = unfolded(data[20 + first : 20 + first + second], tables)
-    stack, found = PlainStack(data[20 + first + second :], lanes), {}
-    for tensor in told:
-        size = math.prod(tensor["shape"])
-        if "dtype" in tensor:
-            kind = np.dtype({"F32": "<f4", "I64": "<i8", "BOOL": "?", "U8": "u1"}[tensor["dtype"]])
-            found[tensor["name"]] = np.frombuffer(rest, kind, size).reshape(tensor["shape"])
-            rest = rest[size * kind.itemsize :]
-            continue
-        counts = []
-        for _ in range(tensor["bins"]):
-            end = next(i for i, byte in enumerate(rest) if byte < 128) + 1
-            counts.append(sum((byte & 127) << 7 * i for i, byte in enumerate(rest[:end])))
-            rest = rest[end:]
-        quanta = [1 + count * (2**24 - len(counts)) // sum(counts) for count in counts]
-        quanta[counts.index(max(counts))] += 2**24 - sum(quanta)
-        starts = [sum(quanta[:i]) for i in range(len(quanta) + 1)]
-        bins = stack.pop([starts] * size) if len(counts) > 1 else [0] * size
-        places = [0] * size
-        if tensor["shift"]:
-            unit = 2 ** (24 - tensor["shift"])
-            places = stack.pop([list(range(0, 2**24 + 1, unit))] * size)
-        whole = [tensor["low"] + (b << tensor["shift"]) + p for b, p in zip(bins, places, strict=True)]
-        found[tensor["name"]] = (np.array(whole) * 2.0**-bits).astype(np.float32).reshape(tensor["shape"])
-    assert not rest
-    assert stack.stands_as_it_began()
-    return found
-
-
-def test_a_packed_model_as_the_page_has_it() -> None:
+def test_a_packed_model_as_the_page_has_it(reader: ModuleType) -> None:
     model = LatentModel(Flat(2, Vamp(2)), DiscretizedLogistics(), Conv((2,), 4)).setup((1, 4, 4))
     data = packed(model, 6)
-    found, state = weights_by_the_page(data), unpacked(data).model.state_dict()
+    found, state = reader.weights_by_the_page(data), unpacked(data).model.state_dict()
     assert found.keys() == state.keys()
     for name, tensor in state.items():
         assert torch.equal(torch.from_numpy(found[name].copy()), tensor), name
@@ -183,24 +107,10 @@ def test_a_model_is_named_as_the_page_has_it(path: Path) -> None:
     assert hashed.hexdigest() == header["model"]
 
 
-def batches_by_the_page(p: int, left: int, rows: int, numbers: int, most: int) -> list[tuple[int, int]]:
-    """docs/format.md, "Batches": (rows, lanes) of each."""
-    found, done, lanes = [], 0, 4
-    while done < rows:
-        held = done * left
-        size = min(most, rows - done, 1 + 3 * held // (4 * max(1, p)), max(1, 8 * done))
-        spare = held - (4 * size * p) // 3
-        while lanes < 1024 and 144 * lanes <= spare and 16 * lanes <= size * numbers:
-            lanes *= 2
-        found.append((size, lanes))
-        done += size
-    return found
-
-
 @pytest.mark.parametrize("pace", [(1, 0), (0, 5), (7, 23), (173, 334), (900, 4000)])
-def test_batches_as_the_page_has_them(pace: tuple[int, int]) -> None:
+def test_batches_as_the_page_has_them(pace: tuple[int, int], reader: ModuleType) -> None:
     batches = [(batch.size, batch.lanes) for batch in Pace(*pace).batches(3000, 784, 256)]
-    assert batches == batches_by_the_page(*pace, 3000, 784, 256)
+    assert batches == reader.batches(*pace, 3000, 784, 256)
 
 
 def places_by_the_page(n: int, m: int, whole: bool) -> list[range]:
@@ -241,3 +151,35 @@ def test_a_slope_is_rounded_to_24_bits_as_the_page_has_it() -> None:
     x = [-4_194_304, -409_600, -12_345, -50, -1, 0, 7]
     wanted = [max(k, 0) + (2 * min(k, 0) * slope + 2**24) // 2**25 for k in x]
     assert (Leaking(0.01)(torch.tensor(x) / 4096.0) * 4096).tolist() == wanted
+
+
+def test_an_archive_is_decoded_by_the_page(reader: ModuleType) -> None:
+    """Rows of truth values by Bernoulli, Flat, Standard and Mlp: every byte of them, by another's decoder."""
+    path = next(path for path in GOLDEN if path.stem == "binary")
+    with Reader(path) as archive:
+        block = archive.block(0)
+        content = reader.decoded_binary(
+            archive.model, block.payload, block.rows, block.seed, block.borrowed, block.side
+        )
+        assert block.size == len(content)
+        block.check(content)
+
+
+@pytest.mark.parametrize("levels", [256, 4096])
+def test_pixels_have_the_quanta_that_the_page_gives_them(levels: int, reader: ModuleType) -> None:
+    """Three coupled channels under three components, also far from where they are."""
+    likelihood = DiscretizedLogistics(3, levels)
+    rng, width, channels = np.random.default_rng(0), 10, 3
+    likelihood.setup((channels, 4, 5))
+    raw = rng.integers(-9000, 9000, (2, 3, width, 4, 5))
+    x = rng.integers(0, levels, (2, channels, 4, 5))
+    x[0, 1], x[0, 2, 0], x[1, :, 1] = 0, levels - 1, levels // 2
+    emitted = emission(likelihood, torch.from_numpy(raw.reshape(2, -1, 4, 5) / 4096))
+    parts, last = emitted.parted(x), None
+    found = []
+    for stage in range(channels):
+        last = emitted.symbols(stage, parts[:stage], last)
+        found.append(np.stack(last.intervals(parts[stage]), 1).reshape(2, 4, 5, 2))
+    for row, i, j in np.ndindex(2, 4, 5):
+        wanted = reader.pixel(raw[row, :, :, i, j].tolist(), x[row, :, i, j].tolist(), levels - 1)
+        assert [tuple(each[row, i, j].tolist()) for each in found] == wanted

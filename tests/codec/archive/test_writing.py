@@ -114,8 +114,9 @@ def test_C17_a_writer_that_is_killed(kind: signal.Signals, small: bytes, header:
     """A process that is killed while it writes leaves the old archive; what it left beside is removed by the next writer."""
     path = tmp_path / "small.lam"
     code = f"""
-import time
+import signal, time
 from lambent.codec.archive import Block, Writer
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs are begun without
 with Writer({str(path)!r}, {header!r}) as archive:
     while True:
         archive.add(Block.stored(b"content", 1))

@@ -135,7 +135,7 @@ def content_of(source: Any, fitted: Fitted, quality: int | None = None) -> Conte
     """What there is to compress, as the model tells it; `DataError` where that cannot be."""
     if quality is not None:
         return _photographs(source, fitted, quality)
-    rows = max(FEWEST, NUMBERS // elements(fitted.model.event_shape))
+    rows = min(layout.MOST_ROWS, max(FEWEST, NUMBERS // elements(fitted.model.event_shape)))
     if not isinstance(source, (str, Path)):
         return arrays.of_memory(source, fitted, rows)
     path = Path(source)
@@ -189,7 +189,7 @@ class Coding:
         With it the piece, and the bytes that it takes as it is, 0 where nobody asks.
         """
         coded = self._coded(number, piece)
-        block = _plain(piece) if coded is None else shorter(coded, piece)
+        block = _plain(piece) if coded is None else shorter(coded, piece, elements(self.model.fitted.model.event_shape))
         stored = block if not block.is_coded or not self.options.measure else _plain(piece)
         return block, piece, len(stored.payload) if self.options.measure else 0
 
@@ -212,14 +212,16 @@ class Coding:
             return False
 
 
-def shorter(coded: Block, piece: Piece) -> Block:
-    """The coded block, or the piece as it is where that is no longer, or where so few bytes may not make so many."""
-    numbers = 0 if piece.rows is None else piece.rows.numel()
-    too_good = max(coded.size, numbers) > layout.EXPANSION * len(coded.payload)
-    if not too_good and len(folded(piece.plain.raw, QUICK)) > WORTH * len(coded.payload):
+def shorter(coded: Block, piece: Piece, numbers: int) -> Block:
+    """The coded block, or the piece as it is where that is no longer, or where an archive may not hold what is coded.
+
+    numbers: of a row. So few bytes, for one thing, may not make so many.
+    """
+    unfit = coded.head(0, b"", b"").fault(numbers) is not None
+    if not unfit and len(folded(piece.plain.raw, QUICK)) > WORTH * len(coded.payload):
         return coded
     stored = _plain(piece)
-    return stored if too_good or len(stored.payload) <= len(coded.payload) else coded
+    return stored if unfit or len(stored.payload) <= len(coded.payload) else coded
 
 
 def _plain(piece: Piece) -> Block:

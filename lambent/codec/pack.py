@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lambent.codec import leb128
 from lambent.codec.archive.folding import folded, unfolded
 from lambent.codec.histogram import MOST_BINS, Binned
 from lambent.codec.stack import Numbers, Stack
@@ -31,6 +32,7 @@ SIZES = struct.Struct("<BBHIIII")  # version, bits, lanes, description folded an
 MOST_DESCRIPTION = 1 << 24
 MOST_TABLES = 1 << 30
 MOST_LANES = 256
+WIDEST = 5  # bytes of a number in the tables
 EACH = 4096  # weights of a lane, at least: its head takes 8 bytes
 EXACT = 1 << 24  # whole numbers below it are exact in float32
 ROOM = 1 << 20  # weights that any packed model may have
@@ -62,7 +64,7 @@ def packed(given: Fitted | LatentModel, weight_bits: int = 16) -> bytes:
             tables += tensorfile.as_bytes(tensor)
         else:
             entry |= {"low": binned.low, "shift": binned.shift, "bins": len(binned.counts)}
-            tables += _varied(binned.counts)
+            tables += leb128.encoded(*binned.counts.tolist())
             coded.append((binned, values))
         entries.append(entry)
     lanes = _lanes(sum(binned.count for binned, _ in coded))
@@ -128,25 +130,12 @@ class _Tables:
         return self.data[self.place - count : self.place]
 
     def number(self) -> int:
-        """Seven bits a byte, the lowest first; the highest bit of a byte says that more follow."""
-        value = 0
-        for shift in range(0, 35, 7):
-            byte = self.take(1)[0]
-            value |= (byte & 127) << shift
-            if byte < 128:
-                return value
-        raise ArtifactError("its tables hold a number beyond 32 bits")
-
-
-def _varied(counts: Numbers) -> bytes:
-    """Numbers as `_Tables.number` reads them."""
-    made = bytearray()
-    for count in counts.tolist():
-        while count > 127:
-            made.append(count & 127 | 128)
-            count >>= 7
-        made.append(count)
-    return bytes(made)
+        """A number in LEB128."""
+        try:
+            value, self.place = leb128.decoded(self.data, self.place, WIDEST)
+        except ValueError:
+            raise ArtifactError("its tables break off, or hold a number beyond 32 bits") from None
+        return value
 
 
 def _opened(data: bytes) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from lambent.codec.exact.compiling import exact, probe
+from lambent.codec import leb128
+from lambent.codec.exact.compiling import exact
 from lambent.codec.exact.dyadic import UNIT, whole
+from lambent.codec.exact.probing import probe
 from lambent.codec.leaves import STEP, coder, emission, top
 from lambent.codec.pace import Batch, Pace
 from lambent.codec.stack import Numbers, Stack
@@ -45,29 +47,20 @@ class Coded(NamedTuple):
     data: bytes
 
     def to_bytes(self) -> bytes:
-        """All of it: the numbers, each in groups of seven bits, the lowest first, the last below 128; then the data."""
-        told = bytearray()
-        for number in (self.rows, self.seed, self.borrowed, *self.pace):
-            while number > 127:
-                told.append(number & 127 | 128)
-                number >>= 7
-            told.append(number)
-        return bytes(told) + self.data
+        """All of it: the numbers in LEB128, then the data."""
+        return leb128.encoded(self.rows, self.seed, self.borrowed, *self.pace) + self.data
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Coded":
         """The inverse of `to_bytes`; `ArtifactError` for bytes that do not begin so."""
-        numbers, place, shift = [0], 0, 0
-        while len(numbers) <= 5:
-            if place == len(data) or shift > 56:
-                raise ArtifactError("coded rows begin with five numbers of up to 63 bits, and these bytes do not")
-            numbers[-1] |= (data[place] & 127) << shift
-            shift += 7
-            if data[place] < 128:
-                numbers.append(0)
-                shift = 0
-            place += 1
-        rows, seed, borrowed, popped, left, _ = numbers
+        numbers, place = list[int](), 0
+        try:
+            while len(numbers) < 5:
+                number, place = leb128.decoded(data, place)
+                numbers.append(number)
+        except ValueError:
+            raise ArtifactError("coded rows begin with five numbers of up to 63 bits, and these bytes do not") from None
+        rows, seed, borrowed, popped, left = numbers
         return cls(rows, seed, borrowed, Pace(popped, left), data[place:])
 
 
@@ -112,6 +105,8 @@ class RowCodec:
 
         Errors: `ArtifactError` for bytes that were not coded by this model.
         """
+        if min(coded.rows, coded.borrowed, *coded.pace) < 0:
+            raise ArtifactError("these bytes are damaged: their rows, or the pace of these, are less than nought")
         stack = Stack.from_bytes(coded.data, 1, coded.seed, coded.borrowed)
         x = np.empty((coded.rows, *self.event), np.int64)
         for batch in reversed(list(self._batches(coded.rows, coded.pace))):
@@ -218,7 +213,7 @@ def from_stack(stack: Stack, numbers: list[Numbers], steps: list[Numbers], devic
         if level == len(numbers):
             d, windowed = (node.p, False) if node.q is None else (node.q, True)
             numbers.append(coder(d, window=windowed, steps=steps[level]).pop(stack))
-        z = numbers[level].reshape(-1, len(steps[level])) * 2.0 ** -steps[level]
+        z = numbers[level].reshape(-1, len(steps[level])) / (1 << steps[level])  # exact; numpy's powers need not be
         return torch.from_numpy(z).to(device).reshape(*node.shape, *node.p.event_shape)
 
     return draw

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lambent.codec.exact.compiling import exact, probe
+from lambent.codec.exact.compiling import exact
 from lambent.codec.exact.dyadic import rounded, whole
+from lambent.codec.exact.probing import probe
 from lambent.distributions.shaped import vector
 from lambent.model import LatentModel
 from lambent.model.trace import Node, mean

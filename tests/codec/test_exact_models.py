@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 import torch
 
-from lambent.codec.exact import compiling, elementary
-from lambent.codec.exact.compiling import compiled, exact, probe
+from lambent.codec.exact import elementary, probing
+from lambent.codec.exact.compiling import compiled, exact
 from lambent.codec.exact.dyadic import rounded, whole
 from lambent.codec.exact.layers import Tabled
+from lambent.codec.exact.probing import probe
 from lambent.distributions.shaped import vector
 from lambent.errors import UsageError
 from lambent.model import LatentModel
@@ -204,7 +205,7 @@ def test_networks_alone_are_compiled_for_a_density_too() -> None:
 
 
 def test_numbers_for_a_self_test_are_dyadic_and_spread() -> None:
-    made = compiling._made((3, 1000), 1)
+    made = probing._made((3, 1000), 1)
     assert torch.equal(made, rounded(made, 8))
     assert float(made.min()) < -0.9
     assert float(made.max()) > 0.9

@@ -14,7 +14,7 @@ from PIL import Image as Pil
 
 from lambent import ArtifactError, DataError, Fitted, LatentModel, MachineError, UsageError
 from lambent.codec import lookup
-from lambent.codec.archive import Reader, Writer
+from lambent.codec.archive import Reader, Writer, layout
 from lambent.codec.described import described
 from lambent.codec.extracting import Extracted, Reading, decompress, in_memory
 from lambent.codec.files import Made, Options, as_bytes, compress
@@ -348,6 +348,20 @@ def test_C19_a_block_that_does_not_decode_to_itself_is_stored(
     assert made.archive.coded_blocks == 0
     monkeypatch.undo()
     assert (in_memory(tmp_path / "x.lam", Reading(grey))[1] == slopes(100)).all()
+
+
+def test_what_an_archive_may_not_hold_coded_is_stored(
+    grey: Fitted, slopes: Levels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a picture that makes more rows than a block may have, the file is stored; blocks of tiny rows stay within the limit."""
+    folder = pictures_into(tmp_path / "photos", slopes(1, side=64))  # of 64 rows
+    monkeypatch.setattr(layout, "MOST_ROWS", 50)
+    made = compress(grey, folder, tmp_path / "x.lam", Options())
+    assert (made.archive.coded_blocks, made.archive.stored_blocks) == (0, 1)
+    assert in_memory(tmp_path / "x.lam", Reading(grey))[1]["000.png"] == (folder / "000.png").read_bytes()
+    made, back = there_and_back(grey, slopes(120), tmp_path)
+    assert (made.archive.coded_blocks, made.archive.rows) == (3, 120)
+    assert (back == slopes(120)).all()
 
 
 def test_what_was_coded_wrong_is_found_when_it_is_decoded(

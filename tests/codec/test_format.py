@@ -14,7 +14,8 @@ import torch
 
 from lambent import Conv, Flat, LatentModel, Vamp
 from lambent.codec.archive import Reader
-from lambent.codec.exact.layers import ExactAverage, ExactLarger, Leaking, Rounding
+from lambent.codec.exact.layers import Leaking, Rounding
+from lambent.codec.exact.resizing import ExactAverage, ExactLarger
 from lambent.codec.leaves import emission
 from lambent.codec.pace import Pace
 from lambent.codec.pack import packed, unpacked

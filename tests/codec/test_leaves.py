@@ -17,7 +17,7 @@ from lambent.codec.leaves.finite import finite, ordered, shares, two
 from lambent.codec.leaves.located import Located
 from lambent.codec.stack import WHOLE, Numbers, Stack
 from lambent.codec.symbols import Symbols, Variables
-from lambent.distributions import DiagonalNormal, FullNormal, StandardNormal, shaped
+from lambent.distributions import DiagonalNormal, FullNormal, shaped
 from lambent.errors import UsageError
 
 UNIT = 1 << 12
@@ -243,7 +243,6 @@ def test_codes_of_maps_go_row_by_row() -> None:
     q = shaped(DiagonalNormal(location, torch.full_like(location, -6.0)), (3, 2, 2))
     values = coder(q, window=True).pop(Stack(4))
     assert (np.abs(values / 256 - np.arange(24)) < 0.05).all()
-    assert coder(StandardNormal(5, location), window=False).pop(Stack(1)).shape == (5,)
 
 
 def test_what_has_no_coder_is_refused() -> None:

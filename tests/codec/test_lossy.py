@@ -1,6 +1,7 @@
 """Lossy pictures: cells of exact mass, files of the size that the model tells, and the same picture however it is decoded."""
 
 import math
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ from PIL import Image as Pil
 from scipy.stats import logistic, norm
 
 from lambent.codec import lookup
+from lambent.codec.archive import Block
+from lambent.codec.content.base import Model
+from lambent.codec.content.lossy import RestoredPhotographs
 from lambent.codec.extracting import Reading, in_memory
 from lambent.codec.files import Options, compress
 from lambent.codec.lossy import decode_lossy, encode_lossy
@@ -214,10 +218,21 @@ def test_flipped_bits_of_codes_are_told(codec: Lossy) -> None:
             codec.decode(bytes(damaged))
 
 
+def test_C6_a_picture_larger_than_its_block_is_refused_before_it_is_made(codec: Lossy) -> None:
+    """A head that says 2^20 pixels a side is held against the block's size: nothing is allocated for it."""
+    x = torch.from_numpy(photograph(20, 30)).permute(2, 0, 1)[None]
+    payload = codec.encode(x)
+    assert codec.size(payload) == 3 * 20 * 30
+    restored, model = RestoredPhotographs(lambda path, form, content: None), Model(codec.fitted, codec)
+    raw = codec.decode(payload).numpy().astype(np.uint8).tobytes()
+    assert restored.decode(model, Block.coded(raw, 1, payload, 1), {}) == raw
+    forged = struct.pack("<II", 1 << 20, 1 << 20) + payload[8:]
+    with pytest.raises(ArtifactError, match=r"1,800 bytes, and describes a picture of 3,298,534,883,328"):
+        restored.decode(model, Block.coded(raw, 1, forged, 1), {})
+
+
 @pytest.mark.parametrize("head", [(0, 5, 50, 0), (5, 1 << 21, 50, 0), (5, 5, 0, 0), (5, 5, 101, 0), (5, 5, 50, 40)])
 def test_hostile_heads_are_refused(codec: Lossy, head: tuple[int, int, int, int]) -> None:
-    import struct
-
     with pytest.raises(ArtifactError, match="head of a picture"):
         codec.decode(struct.pack("<IIBB", *head) + bytes(8))
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,9 +15,12 @@ import torch
 from torch import Tensor
 
 from lambent.codec.pace import MOST, Pace
-from lambent.codec.rows import Coded, RowCodec
+from lambent.codec.rows import Coded, RowCodec, from_stack
+from lambent.codec.stack import Stack
+from lambent.distributions import DiagonalNormal
 from lambent.errors import ArtifactError
 from lambent.model import LatentModel
+from lambent.model.trace import Node
 from lambent.objectives import Elbo
 from lambent.training.fitting import fit
 
@@ -127,6 +131,22 @@ def test_C1_bytes_that_are_no_coded_rows_are_refused(data: bytes) -> None:
     """Bytes too short for the numbers that coded rows begin with, or with a number without end, are refused."""
     with pytest.raises(ArtifactError, match="five numbers"):
         Coded.from_bytes(data)
+
+
+@pytest.mark.parametrize("said", [{"rows": -1}, {"borrowed": -1}, {"pace": Pace(10, -5)}, {"pace": Pace(-10, 5)}])
+def test_C6_numbers_below_nought_are_refused(said: dict[str, Any]) -> None:
+    """Rows, borrowed words or a pace below nought are refused before anything is decoded: by such a pace no batch would end."""
+    coded = codec("binary").encode(rows_of("binary", 5))
+    with pytest.raises(ArtifactError, match="less than nought"):
+        codec("binary").decode(coded._replace(**said))
+
+
+def test_a_code_is_its_whole_number_of_steps() -> None:
+    steps = np.arange(9)
+    node = Node(DiagonalNormal(torch.zeros(9), torch.zeros(9)), None, (1, 3))
+    z = from_stack(Stack(1), [np.full(27, -7)], [steps], torch.device("cpu"))(node, 0)
+    assert z.shape == (1, 3, 9)
+    assert z[0, 1].tolist() == [-7.0, -3.5, -1.75, -0.875, -0.4375, -0.21875, -0.109375, -0.0546875, -0.02734375]
 
 
 def test_C20_blocks_in_threads_give_the_same_bytes_in_order() -> None:

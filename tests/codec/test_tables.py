@@ -10,8 +10,10 @@ import torch
 import lambent
 from lambent.codec.exact.dyadic import whole
 from lambent.codec.leaves import emission
+from lambent.codec.pace import Pace
 from lambent.codec.pack import packed, unpacked
 from lambent.codec.stack import Stack
+from lambent.codec.tables import table as table_module
 from lambent.codec.tables.chain import ExactAutoregressive, sequence, visible
 from lambent.codec.tables.slim import slim
 from lambent.codec.tables.table import CODED, STORED, decode_table, encode_table
@@ -195,6 +197,53 @@ def test_rows_pushed_are_popped(columns: int) -> None:
     emission(exact, raw).push(stack, x)
     assert (emission(exact, raw).pop(stack) == x).all()
     assert stack.is_empty
+
+
+def test_what_all_columns_tell_is_one_exact_sum() -> None:
+    """Of 70 columns, by whole numbers: each rounded once, then the sum, cut to 2^10, times gains of 2^-16 and rounded again."""
+    own = chain(70, 6)
+    exact = ExactAutoregressive(own).hearing
+    features = (torch.randn(5, exact.spans[-1], dtype=torch.float64) * 4096).round() / 4096
+    weights = (own.chain.heard.weight.detach().double() * 65536 + 0.5).floor().long()
+    gains = (own.chain.heard.gain.detach().double() * 65536 + 0.5).floor().long()
+    spans = list(zip(exact.spans, exact.spans[1:], strict=False))
+    each = [whole(features[:, a:b]) @ weights[j, : b - a].numpy() for j, (a, b) in enumerate(spans)]
+    each = [(one + (1 << 15)) >> 16 for one in each]
+    for column in (0, 41, 69):
+        total = sum(one for j, one in enumerate(each) if exact.visible[j, column])
+        total = np.clip(total, -(1 << 22), 1 << 22) * gains[column].numpy()
+        assert (whole(exact.heard(exact.told(features), column)) == (total + (1 << 15)) >> 16).all()
+
+
+def test_sums_of_many_columns_that_could_be_rounded_are_refused() -> None:
+    """Each column stays within its bound, and all of them together do not."""
+    own = chain(70, 6)
+    own.chain.heard.weight.data.fill_(2000.0)
+    with pytest.raises(UsageError, match="what every column hears weighs"):
+        ExactAutoregressive(own)
+    own = chain(4, 40, "bins")
+    next(iter(own.chain.heads.smooth.values())).data.fill_(1e4)
+    with pytest.raises(UsageError, match="by its features weighs"):
+        ExactAutoregressive(own)
+
+
+def test_C6_a_forged_pace_is_refused(people: Fitted, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pace below nought, by which no batch would end, in the head of a block is told."""
+    own = table_module._block
+    monkeypatch.setattr(table_module, "_block", lambda coded, places: own(coded._replace(pace=Pace(10, -5)), places))
+    data = encode_table(people, written(made(60)))
+    with pytest.raises(ArtifactError, match="less than nought"):
+        decode_table(people, data)
+
+
+def test_C6_a_table_larger_than_its_block_says_is_refused(people: Fitted) -> None:
+    """A table of more rows, or of longer cells, than its block has bytes for is refused; of so many bytes it comes back."""
+    for content in (written(made(60)), written([[*row[:-1], "x" * 4000] for row in made(60)]), b"\0" * 5000):
+        data = encode_table(people, content)
+        assert decode_table(people, data, most=len(content)) == content
+        for most in (100, len(content) // 2):
+            with pytest.raises(ArtifactError, match=f"more than {most:,} bytes|too large"):
+                decode_table(people, data, most=most)
 
 
 def test_the_encoder_sees_what_the_models_own_does(people: Fitted) -> None:

@@ -11,7 +11,7 @@ from lambent.codec.stack import Stack
 from lambent.codec.tables import beside, columns
 from lambent.codec.tables.counted import Counted, cumulative, pop_places, push_places
 from lambent.codec.tables.parts import joined, parted, plain, squeezed, unplain, unsqueezed
-from lambent.codec.tables.spelling import Decimals, Moments, spelled
+from lambent.codec.tables.spelling import Decimals, Moments, restored, spelled
 from lambent.codec.tables.text import bare, sheet
 from lambent.data.kinds.columns.levels import Levels
 from lambent.data.kinds.columns.ranked import Ranked
@@ -109,6 +109,28 @@ def test_moments_are_whole_days_or_seconds_since_1970() -> None:
     assert spelled(Counter(["1969-12-31 23:59"]), True, False).read("1969-12-31 23:59") == (-60, 0)
     with pytest.raises(ArtifactError, match="none"):
         days.text((10**9, 0))
+
+
+@pytest.mark.parametrize("moments", [False, True])
+def test_a_spelling_is_what_its_state_says(moments: bool) -> None:
+    own = Moments("<", ">", " ", False) if moments else Decimals("$", " ", ",", 7, " ", True)
+    assert restored(unplain(plain(own.state())), moments) == own
+
+
+@pytest.mark.parametrize(
+    "state", [{"width": 10**12}, {"width": "7"}, {"fill": ""}, {"fill": 0}, {"bare": 1}, {"after": None}, {"other": 1}]
+)
+def test_C6_a_forged_spelling_is_refused(state: dict[str, object]) -> None:
+    """Cells padded to 10^12 characters, or fields of another type or name, are no spelling: refused before a cell is made."""
+    with pytest.raises((TypeError, ValueError)):
+        restored(state, False)
+
+
+@pytest.mark.parametrize("row", [[0] * 10**5 + [1], [-1, 2], [1 << 62]])
+def test_C6_forged_counts_of_decimals_are_refused(row: list[int]) -> None:
+    """A value of 10^5 decimals, negative counts and counts beyond int64 are refused before a power of ten is taken."""
+    with pytest.raises(ValueError, match="decimals that no cell has"):
+        columns.restored(ranked([0.0], [1.0]), None, {"how": {}, "counts": {"0": row}})
 
 
 # ---- columns ---------------------------------------------------------------------------------------------------------

@@ -19,8 +19,8 @@ from torch.nn.modules.module import register_module_forward_hook
 import lambent
 from lambent import Codec
 from lambent.codec.archive import Reader
-from lambent.codec.exact import layers
 from lambent.codec.exact.dyadic import UNIT
+from lambent.codec.exact.probing import HEARD
 from lambent.codec.extracting import Reading, in_memory, opened
 from lambent.codec.files import Options, compress
 from lambent.codec.opening import coder
@@ -86,7 +86,7 @@ def told(what: Callable[[nn.Module, Tensor], Tensor | None]) -> Iterator[None]:
     """Everything that an exact layer gives is shown, and replaced by what is given back, if anything is."""
 
     def hook(module: nn.Module, given: Any, made: Tensor) -> Tensor | None:
-        return what(module, made) if type(module).__module__ == layers.__name__ else None
+        return what(module, made) if type(module).__module__ in HEARD else None
 
     handle = register_module_forward_hook(hook)
     try:

@@ -75,6 +75,8 @@ class RestoredPhotographs(Restored):
     def decode(self, model: Model, block: Block, side: Side) -> bytes:
         if not isinstance(model.codec, Lossy):
             raise ArtifactError("this model has no rounded codes")
+        if (said := model.codec.size(block.payload)) != block.size:
+            raise ArtifactError(f"{block} holds {block.size:,} bytes, and describes a picture of {said:,}")
         with torch.no_grad():
             return _levels(model.codec, block.payload).tobytes()
 

@@ -48,7 +48,7 @@ class RestoredTexts(Restored):
         self.found: bytes | None = None
 
     def decode(self, model: Model, block: Block, side: Side) -> bytes:
-        return decode_table(model.fitted, block.payload, _rows(model))
+        return decode_table(model.fitted, block.payload, _rows(model), block.size)
 
     def take(self, raw: bytes, side: Side, index: int) -> None:
         if index:

@@ -147,49 +147,6 @@ class ExactTransposed(nn.Module):
         return made
 
 
-class ExactAverage(nn.Module):
-    """Maps averaged down to a size, over the same windows as `Smaller`: whole sums, one division, rounded down to within half."""
-
-    def __init__(self, size: Pair) -> None:
-        super().__init__()
-        self.size = size
-
-    def forward(self, x: Tensor) -> Tensor:
-        if x.shape[-2:] == self.size:
-            return x
-        pairs = list(zip(x.shape[-2:], self.size, strict=True))
-        even = all(_in_steps(n, m) for n, m in pairs)
-        down, across = (_windows(n, m, even).to(x.device) for n, m in pairs)
-        sums = down @ x.clamp(-LIMIT, LIMIT).contiguous() @ across.mT
-        counts = down.sum(1)[:, None] * across.sum(1)
-        # ⌊S/c + ½⌋ of whole S and c as ⌊(2S + c + ½) / 2c⌋: never so near a whole number that a division's last bit could tell.
-        return ((sums * (2 * UNIT) + counts + 0.5) / (2 * counts)).floor() / UNIT
-
-
-class ExactLarger(nn.Module):
-    """Maps enlarged to a size by repeating values, by whole numbers: the place i of m is the place ⌊i n / m⌋ of n."""
-
-    def __init__(self, size: Pair) -> None:
-        super().__init__()
-        self.size = size
-
-    def forward(self, x: Tensor) -> Tensor:
-        pairs = list(zip(x.shape[-2:], self.size, strict=True))
-        even = all(_in_steps(m, n) for n, m in pairs)
-        for axis, (n, m) in enumerate(pairs):
-            x = x if n == m else x.index_select(2 + axis, _nearest(n, m, even).to(x.device))
-        return x
-
-
-class Doubled(nn.Module):
-    """Every value of a map four times: nearest enlarging by two."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        rows, channels, height, width = x.shape
-        places = x.permute(0, 2, 3, 1)[:, :, None, :, None]
-        return places.expand(-1, -1, 2, -1, 2, -1).reshape(rows, 2 * height, 2 * width, channels).permute(0, 3, 1, 2)
-
-
 class Rounding(nn.Module):
     """Numbers that are no dyadic ones yet, as near as those come.
 
@@ -264,29 +221,6 @@ def _weights(name: str, weight: Tensor, bias: Tensor | None, bits: int) -> tuple
     check_sums(name, weight, bias, bits)
     # Parameters, for latents ask the dtype of theirs.
     return nn.Parameter(weight * UNIT, requires_grad=False), nn.Parameter(bias * UNIT + 0.5, requires_grad=False)
-
-
-def _in_steps(many: int, few: int) -> bool:
-    """Whether steps of one length, the last of them shorter perhaps, lead through `many` places in `few`."""
-    return -(-many // -(-many // few)) == few
-
-
-@cache
-def _windows(before: int, after: int, even: bool) -> Tensor:
-    """Which of `before` places each of `after` averages along one axis: noughts and ones, [after, before]."""
-    step = -(-before // after)
-    windows = torch.zeros(after, before, dtype=torch.float64)
-    for i in range(after):
-        start, stop = (i * step, i * step + step) if even else (i * before // after, -(-(i + 1) * before // after))
-        windows[i, start:stop] = 1
-    return windows
-
-
-@cache
-def _nearest(before: int, after: int, even: bool) -> Tensor:
-    """Which of `before` places each of `after` repeats along one axis, [after]."""
-    step = -(-after // before)
-    return torch.tensor([i // step if even else i * before // after for i in range(after)])
 
 
 def _overlap(places: int, given: int, shift: int) -> tuple[slice, slice]:

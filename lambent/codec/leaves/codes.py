@@ -9,7 +9,7 @@ from lambent.codec.leaves.families import INVERSE, NORMAL, STEEPEST, inverse
 from lambent.codec.leaves.located import POINT, Located
 from lambent.codec.stack import Numbers, Stack
 from lambent.codec.symbols import Uniform, Variables
-from lambent.distributions import DiagonalNormal, StandardNormal, vector
+from lambent.distributions import DiagonalNormal, vector
 from lambent.errors import UsageError
 
 STEP = 8  # bits of a code, at most: z = k 2^-8
@@ -67,9 +67,6 @@ def coder(d: Distribution, *, window: bool, steps: Numbers | int = STEP) -> Vari
     Raises `UsageError` for any other distribution.
     """
     d = vector(d)
-    if isinstance(d, StandardNormal):
-        nought = np.zeros(d.event_shape.numel(), np.int64)
-        return Codes(nought, nought, window, steps)
     if not isinstance(d, DiagonalNormal):
         raise UsageError(
             f"codes of a {type(d).__name__} cannot be coded: use a Diagonal or a Constant posterior, whose codes can"

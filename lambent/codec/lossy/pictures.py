@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lambent.codec.exact.compiling import as_bytes, listening
 from lambent.codec.exact.dyadic import NUMERICS, UNIT, whole
 from lambent.codec.exact.elementary import exp
+from lambent.codec.exact.probing import as_bytes, listening
 from lambent.codec.lossy.cells import FRACTION, MOST, Cells, factorized_table, normal_cells
 from lambent.codec.lossy.model import Halves, Size
 from lambent.codec.stack import LEAST, WHOLE, Numbers, Stack
@@ -87,6 +87,11 @@ class Lossy:
         location = self.halves.location(hidden, size, *([] if tile is None else [tile]))
         levels = (location * self.white + 0.5).floor().clamp(0, self.white)
         return levels[..., :height, :width]
+
+    def size(self, data: bytes) -> int:
+        """Bytes of the picture that `decode` would give, by what its head says; nothing is made on its word."""
+        (height, width), _, _ = _opened(data)
+        return int(self.halves.model.event_shape[0] * height * width * (1 if self.white == 255 else 2))
 
     def probe(self) -> bytes:
         """Eight bytes of a hash of tables, and of what the layers of latent and decoder give for codes made of whole numbers."""

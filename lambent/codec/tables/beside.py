@@ -8,7 +8,7 @@ import numpy as np
 
 from lambent.codec.stack import Stack
 from lambent.codec.tables.counted import Counted
-from lambent.codec.tables.parts import joined, parted, plain, squeezed, unplain, unsqueezed
+from lambent.codec.tables.parts import MOST, joined, parted, plain, squeezed, unplain, unsqueezed
 from lambent.errors import ArtifactError
 
 NAMES = 4096  # different cells up to which they may be told by their numbers
@@ -29,18 +29,18 @@ def packed(cells: Sequence[str]) -> bytes:
     return min(_named(cells, counts), text, key=len) if len(counts) <= min(NAMES, len(cells) // 2) else text
 
 
-def unpacked(data: bytes, rows: int) -> list[str]:
-    """The inverse of `packed`; `ArtifactError` where these are not the cells of so many rows."""
+def unpacked(data: bytes, rows: int, most: int = MOST) -> list[str]:
+    """The inverse of `packed`; `ArtifactError` where these are not the cells of so many rows, or unpack to more than so much."""
     kind, rest = data[:1], data[1:]
     if kind == b"c":
-        start, step = unplain(rest)
+        start, step = unplain(rest, most)
         cells = [str(int(start) + int(step) * row) for row in range(rows)]
     elif kind == b"n":
-        cells = _of_names(rest, rows)
+        cells = _of_names(rest, rows, most)
     elif kind == b"j":
-        cells = [str(one) for one in unplain(rest)]
+        cells = [str(one) for one in unplain(rest, most)]
     else:
-        cells = unsqueezed(rest).decode("utf-8").split("\n") if rows else []
+        cells = unsqueezed(rest, most).decode("utf-8").split("\n") if rows else []
     if len(cells) != rows:
         raise ArtifactError(f"a column of the table has {len(cells):,} cells, and the table {rows:,} rows")
     return cells
@@ -64,9 +64,9 @@ def _named(cells: Sequence[str], counts: Counter[str]) -> bytes:
     return b"n" + joined([plain([words, often]), stack.to_bytes()])
 
 
-def _of_names(data: bytes, rows: int) -> list[str]:
+def _of_names(data: bytes, rows: int, most: int) -> list[str]:
     head, coded = parted(data)
-    words, often = unplain(head)
+    words, often = unplain(head, most)
     if len(words) != len(often) or not words or len(words) > NAMES:
         raise ArtifactError("the names of a column of the table are damaged")
     stack = Stack.from_bytes(coded, 1, 0, 0)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from lambent.codec.exact.compiling import exact_form
-from lambent.codec.exact.dyadic import LIMIT, WEIGHT, rounded, whole
+from lambent.codec.exact.dyadic import LIMIT, WEIGHT, check_sums, rounded, whole
 from lambent.codec.exact.layers import ExactLinear, Tabled
 from lambent.codec.leaves.emissions import Emission, emission
 from lambent.codec.leaves.finite import finite
@@ -141,6 +141,10 @@ class HeardInOne(nn.Module):
 
     def __init__(self, shown: Features, heard: Shared, visible: Tensor, bits: int) -> None:
         super().__init__()
+        every = (
+            heard.weight.detach().cpu().double().flatten(0, 1).T
+        )  # [width, features]: of what is heard of all columns
+        check_sums("what every column hears", every, every.new_zeros(len(every)), bits)
         self.spans = shown.spans
         self.layers = nn.ModuleList(
             ExactLinear(f"what column {j} tells", heard.weight[j, : self.spans[j + 1] - self.spans[j]].T, None, bits)
@@ -192,7 +196,8 @@ def _head(chain: Chain, column: int, bits: int) -> tuple[Tensor, Tensor]:
     weight = rounded(heads.weights[group][member, :, :tokens].detach(), bits)
     if str(group) in heads.smooth:
         own = chain.layout.places(column)
-        smooth = rounded(MILD * heads.smooth[str(group)][member].detach().double(), bits)
+        smooth = rounded(MILD * heads.smooth[str(group)][member].detach().cpu().double(), bits)
+        check_sums(f"the layer of column {column}, by its features", smooth, smooth.new_zeros(len(smooth)), bits)
         product = smooth @ places(chain.layout, chain.features.phi)[own].T
         weight = weight * chain.features.single[own].double() + product
     return weight.T, heads.biases[group][member, :tokens].detach().double()

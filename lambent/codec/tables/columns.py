@@ -270,4 +270,6 @@ def restored(column: Column, blank: str | None, state: dict[str, Any]) -> Cells:
         return Names(column, blank, {int(place): str(word) for place, word in state["words"].items()})
     assert isinstance(column, Ranked)
     counts = {int(exponent): [int(n) for n in row] for exponent, row in state["counts"].items()}
+    if any(len(row) > spelling.LONGEST or min(row, default=0) < 0 or sum(row) >= LARGEST for row in counts.values()):
+        raise ValueError("a column counts decimals that no cell has")
     return Values(column, spelling.restored(state["how"], column.form == "datetime"), blank, counts)

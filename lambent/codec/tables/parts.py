@@ -5,6 +5,7 @@ import lzma
 from collections.abc import Sequence
 from typing import Any
 
+from lambent.codec import leb128
 from lambent.errors import ArtifactError
 
 MOST = 1 << 31  # bytes that one part may unpack to
@@ -15,40 +16,22 @@ _FILTERS: tuple[dict[str, Any], ...] = (
 
 def joined(parts: Sequence[bytes]) -> bytes:
     """Parts, the length of each before it."""
-    return b"".join(_number(len(part)) + part for part in parts)
+    return b"".join(leb128.encoded(len(part)) + part for part in parts)
 
 
 def parted(data: bytes) -> list[bytes]:
     """The inverse of `joined`; `ArtifactError` for what breaks off."""
     found, place = [], 0
     while place < len(data):
-        length, place = _read(data, place)
+        try:
+            length, place = leb128.decoded(data, place)
+        except ValueError:
+            raise ArtifactError("a length among the parts of the table is damaged") from None
         if length > len(data) - place:
             raise ArtifactError(f"a part of {length:,} bytes is announced where {len(data) - place:,} are left")
         found.append(data[place : place + length])
         place += length
     return found
-
-
-def _number(value: int) -> bytes:
-    """Seven bits a byte, the lowest first; the last byte is below 128."""
-    found = bytearray()
-    while value > 127:
-        found.append(value & 127 | 128)
-        value >>= 7
-    return bytes([*found, value])
-
-
-def _read(data: bytes, place: int) -> tuple[int, int]:
-    value = 0
-    for count in range(9):
-        if place + count >= len(data):
-            break
-        byte = data[place + count]
-        value |= (byte & 127) << (7 * count)
-        if byte < 128:
-            return value, place + count + 1
-    raise ArtifactError("a length among the parts of the table is damaged")
 
 
 def squeezed(content: bytes) -> bytes:
@@ -57,17 +40,17 @@ def squeezed(content: bytes) -> bytes:
     return b"\1" + made if len(made) < len(content) else b"\0" + content
 
 
-def unsqueezed(data: bytes) -> bytes:
-    """The inverse of `squeezed`; `ArtifactError` for bytes that are none."""
+def unsqueezed(data: bytes, most: int = MOST) -> bytes:
+    """The inverse of `squeezed`; `ArtifactError` for bytes that are none, or of which more than so many come."""
     if data[:1] == b"\0":
         return data[1:]
     try:
         reader = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=_FILTERS)
-        content = reader.decompress(data[1:], MOST)
+        content = reader.decompress(data[1:], most)
     except lzma.LZMAError as error:
         raise ArtifactError(f"a part of the table cannot be unpacked ({error})") from None
     if data[:1] != b"\1" or not reader.eof:
-        raise ArtifactError("a part of the table cannot be unpacked: it breaks off, or is of no known kind")
+        raise ArtifactError("a part of the table cannot be unpacked: it breaks off, is too large, or of no known kind")
     return content
 
 
@@ -81,9 +64,9 @@ def plain(content: Any) -> bytes:
     return squeezed(json.dumps(content, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode("utf-8"))
 
 
-def unplain(data: bytes) -> Any:
-    """The inverse of `plain`; `ArtifactError` for bytes that are none."""
+def unplain(data: bytes, most: int = MOST) -> Any:
+    """The inverse of `plain`; `ArtifactError` for bytes that are none, or of which more than so many come."""
     try:
-        return json.loads(unsqueezed(data))
+        return json.loads(unsqueezed(data, most))
     except (ValueError, RecursionError) as error:
         raise ArtifactError(f"a description in the table is damaged ({str(error)[:100]})") from None

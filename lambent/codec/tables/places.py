@@ -32,6 +32,6 @@ def places(layout: Layout, phi: Tensor) -> Tensor:
         last = np.zeros(tokens)
         last[-1] = 1.0
         beside = np.stack((2 * place - 1, *waves, last), 1)
-        midrank = phi[layout.places(column), :1].detach().cpu().double()
+        midrank = phi[layout.places(column), :1].detach().cpu().double().clamp(-1, 1)  # as it is, but for a forged one
         made.append(torch.cat((midrank, torch.from_numpy(beside)), 1))
     return rounded(torch.cat(made))

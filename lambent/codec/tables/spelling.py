@@ -11,7 +11,7 @@ from typing import Any
 from lambent.errors import ArtifactError
 
 LARGEST = 1 << 61
-DECIMALS = 40
+LONGEST = 80  # characters of a cell that is read
 _NUMBER = re.compile(r"([^\d.,\-]*)(-?)(\d*)(?:([.,])(\d+))?(\D*)", re.ASCII)
 _MOMENT = re.compile(r"(\D*)(\d{4})-(\d\d)-(\d\d)(?:([T ])(\d\d):(\d\d)(?::(\d\d)(?:\.(\d+))?)?)?(.*)", re.ASCII)
 _EPOCH = date(1970, 1, 1)
@@ -35,7 +35,7 @@ class Spelling(ABC):
 
     def read(self, cell: str) -> Value | None:
         """The value that is written as this very cell."""
-        value = self.value(cell)
+        value = self.value(cell) if len(cell) <= LONGEST else None
         return value if value is not None and abs(value[0]) < LARGEST and self.text(value) == cell else None
 
     def state(self) -> dict[str, Any]:
@@ -55,7 +55,7 @@ class Decimals(Spelling):
 
     def value(self, cell: str) -> Value | None:
         found = _NUMBER.fullmatch(cell)
-        if found is None or not (found[3] or found[5]) or len(cell) > 80:
+        if found is None or not (found[3] or found[5]):
             return None
         fraction = found[5] or ""
         return int(found[2] + (found[3] or "0") + fraction), len(fraction)
@@ -155,8 +155,15 @@ def _numbers(cells: Counter[str]) -> Decimals:
 
 
 def restored(state: dict[str, Any], moments: bool) -> Spelling:
-    """What `state` describes; TypeError if it describes none."""
-    return Moments(**state) if moments else Decimals(**state)
+    """What `state` describes; TypeError or ValueError if it describes none."""
+    found: Spelling = Moments(**state) if moments else Decimals(**state)
+    plain = type(found)()
+    for name, value in state.items():
+        if type(value) is not type(getattr(plain, name)):
+            raise TypeError(f"{name} of a spelling is {value!r:.40}")
+    if isinstance(found, Decimals) and (found.width > LONGEST or len(found.fill) != 1):
+        raise ValueError(f"cells of {found.width} characters, filled by {found.fill!r:.40}")
+    return found
 
 
 def read_all(spelling: Spelling, cells: Iterable[str]) -> dict[str, Value]:

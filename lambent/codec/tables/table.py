@@ -15,7 +15,7 @@ from lambent.codec.rows import Coded, RowCodec
 from lambent.codec.stack import Numbers, Stack
 from lambent.codec.tables import beside, chain, columns
 from lambent.codec.tables.columns import Cells, Read
-from lambent.codec.tables.parts import joined, parted, plain, squeezed, unplain, unsqueezed
+from lambent.codec.tables.parts import MOST, joined, parted, plain, squeezed, unplain, unsqueezed
 from lambent.codec.tables.text import Sheet, bare, sheet
 from lambent.data.kinds.table import Table
 from lambent.data.readers.forms import freed
@@ -28,6 +28,10 @@ EACH = 4096  # places for each lane of their stack
 LANES = 64
 DIGEST = 8  # bytes of a hash of the file
 DAMAGED = "the compressed table is damaged, or was made with another model"
+ROOM, JSON = (
+    1 << 20,
+    8,
+)  # bytes of a part that is unpacked: so many, and for each of the file so many, for characters are escaped
 SMALL = 16  # times smaller, and it is not tried whether LZMA does better
 
 
@@ -53,19 +57,20 @@ def encode_table(fitted: Any, source: str | Path | bytes, codec: RowCodec | None
     return min(coded, STORED + squeezed(content), key=len)
 
 
-def decode_table(fitted: Any, data: bytes, codec: RowCodec | None = None) -> bytes:
+def decode_table(fitted: Any, data: bytes, codec: RowCodec | None = None, most: int = MOST) -> bytes:
     """The inverse of `encode_table`, with the same model.
 
+    most: bytes that the file has at most; what would make more is refused before it does.
     Errors: `ArtifactError` for bytes that are damaged, or were made with another model.
     """
     given = Fitted.of(fitted)
     table = of_tables(given)
     if data[:1] == STORED:
-        return unsqueezed(data[1:])
+        return unsqueezed(data[1:], most)
     if data[:1] != CODED:
         raise ArtifactError("these bytes are no compressed table")
     try:
-        content = _decoded(codec or RowCodec(given), table, data[1 + DIGEST :])
+        content = _decoded(codec or RowCodec(given), table, data[1 + DIGEST :], most)
     except LambentError:
         raise
     except (LookupError, TypeError, ValueError, OverflowError, StopIteration, AttributeError) as error:
@@ -181,23 +186,29 @@ def _block(coded: Coded, places: Stack) -> bytes:
     return joined([plain(numbers), coded.data, places.to_bytes()])
 
 
-def _decoded(codec: RowCodec, table: Table, data: bytes) -> bytes:
+def _decoded(codec: RowCodec, table: Table, data: bytes, most: int) -> bytes:
     head_part, kept_part, others, blocks = parted(data)
-    head = unplain(head_part)
+    room = ROOM + JSON * most
+    head = unplain(head_part, room)
     known = table.encoding.modelled
     writers = [
         columns.restored(column, state["blank"], state) for column, state in zip(known, head["columns"], strict=True)
     ]
-    kept = [iter(texts) for texts in unplain(kept_part)]
+    kept = [iter(texts) for texts in unplain(kept_part, room)]
     cells = [list[str]() for _ in known]
     for block in parted(blocks):
         for own, more in zip(cells, _cells_of(codec, table, block, writers, kept), strict=True):
             own += more
+        if len(cells[0]) * int(head["width"]) > most + 1:  # of each cell but the last a byte stands behind it
+            raise ArtifactError(f"the compressed table would have more than {most:,} bytes")
     places = dict(zip(head["places"], cells, strict=True))
     rows, packed = len(cells[0]), iter(parted(others))
     body = [
-        places[place] if place in places else beside.unpacked(next(packed), rows) for place in range(int(head["width"]))
+        places[place] if place in places else beside.unpacked(next(packed), rows, room)
+        for place in range(int(head["width"]))
     ]
+    if sum(len(cell) for column in body for cell in column) > most:
+        raise ArtifactError(f"the compressed table would have more than {most:,} bytes")
     if head["names"] is not None:
         body = [[str(name), *own] for name, own in zip(head["names"], body, strict=True)]
     odd = {int(line): str(text) for line, text in head["odd"]}

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 
 Run = Callable[..., Any]
@@ -143,6 +144,7 @@ def test_training_first(lambent: Run, folder: Path) -> None:
         (["nosuch", "FOLDER", "-o", "x.lam"], 4, "no model file at nosuch"),
         (["RUN", "nosuch", "-o", "x.lam"], 3, "nosuch"),
         (["RUN", "FOLDER", "-o", "FOLDER/x.lam"], 2, "lies inside the data"),
+        (["RUN", "FOLDER", "-o", "x.lam", "--quality", "50"], 2, "are not made to be rounded"),
     ],
 )
 def test_L1_L2_what_cannot_be_asked(
@@ -279,6 +281,67 @@ def test_C19_a_block_that_fails_is_told(lambent: Run, run: Path, folder: Path, m
     assert "did not decode to what they were made of" in made.err
     assert lambent("decompress", "x.lam", "-o", "out").status == 0
     assert same(folder, Path("out"))
+
+
+def test_links_and_what_is_left_out(lambent: Run, run: Path) -> None:
+    """Files that links lead to are taken with their content; folders by their own place; the rest of the links is counted."""
+    Path("in/z").mkdir(parents=True)
+    Path("in/z/note.txt").write_text("hello")
+    Path("in/link.txt").symlink_to("z/note.txt")
+    Path("in/a").symlink_to("z")  # in the order of names before, and after, the folder itself
+    Path("in/zz").symlink_to("z")
+    Path("in/nowhere").symlink_to("nosuch")
+    made = lambent("compress", run, "in", "-o", "x.lam")
+    assert made.status == 0, made.err
+    assert "left out: 3 links to nothing or to folders that are taken already" in made.err
+    assert lambent("decompress", "x.lam", "-o", "out").status == 0
+    assert sorted(str(p) for p in Path("out").rglob("*.txt")) == ["out/link.txt", "out/z/note.txt"]
+    assert Path("out/link.txt").read_text() == "hello"
+
+
+def test_C8_an_archive_in_the_place_of_a_run(lambent: Run, run: Path, folder: Path) -> None:
+    """It is said what it is; nor does an archive come out into the standard output."""
+    assert lambent("compress", run, folder, "-o", "x.lam").status == 0
+    for given in (
+        ["compress", "x.lam", folder, "-o", "y.lam"],
+        ["decompress", "x.lam", "-o", "out", "--model", "x.lam"],
+    ):
+        refused = lambent(*given)
+        assert refused.status == 2
+        assert "x.lam is an archive, not a model" in refused.complaint
+    assert "name a folder or a file" in lambent("decompress", "x.lam", "-o", "-").complaint
+    assert os.listdir() == ["x.lam"]
+
+
+def test_one_file_and_a_model_that_nothing_needs(lambent: Run, run: Path) -> None:
+    """One is told as one; a model inside that no block needs is told."""
+    Path("note.txt").write_text("hello")
+    made = lambent("compress", run, "note.txt", "-o", "x.lam", "--with-model")
+    assert made.status == 0, made.err
+    assert "x.lam: 1 file in" in made.out
+    assert "nothing in the archive needs the model inside: without --with-model" in made.err
+    assert lambent("decompress", "x.lam", "-o", "out").out == "out: 1 file\n"
+
+
+def test_a_table_trained_for_its_archive(lambent: Run) -> None:
+    """Columns in one order, whole and narrow; lines are counted, the last without an end of line among them."""
+    rng = np.random.default_rng(0)
+    Path("n.csv").write_text("a,b\n" + "\n".join(f"{i % 3},{rng.normal():.1f}" for i in range(300)))
+    made = lambent("compress", "n.csv", "--train", "--with-model", "-o", "x.lam", "--epochs=2", "--threads=1")
+    assert made.status == 0, made.err
+    assert "x.lam: 301 lines in" in made.out
+    config = yaml.safe_load(Path("runs/n/config.yaml").read_text())
+    likelihood = config["likelihood"]
+    chosen = [likelihood[name] for name in ("type", "agnostic", "dropout", "width", "rank")]
+    assert chosen == ["Autoregressive", 0.0, 0.0, 16, 4]
+    assert (config["data"]["scale"], config["data"]["hidden"]) == ("ranks", 0.0)
+    assert json.loads(lambent("info", "x.lam", "--json").out)["weight_bits"] == 4
+    assert lambent("info", "x.lam").out.count("301 lines") >= 1
+    assert lambent("decompress", "x.lam", "-o", "again.csv").out == "again.csv: 1 table\n"
+    assert Path("again.csv").read_bytes() == Path("n.csv").read_bytes()
+    refused = lambent("compress", "runs/n", "runs", "-o", "y.lam")
+    assert refused.status == 3
+    assert "this model is of the rows of a table" in refused.complaint
 
 
 def test_a_table_comes_back_byte_for_byte(lambent: Run, tmp_path: Path) -> None:

@@ -43,7 +43,8 @@ class Options:
 
     model: it travels inside. verify: each block is decoded before it is written. append: behind the blocks that are there.
     measure: what the same would take without a model is found out. threads: blocks at a time. weight_bits: kept of a weight's
-    fraction; fewer make the model inside smaller, and the rest a little larger; None: 10, of a table's 4, where it is inside, else 16.
+    fraction; fewer make the model inside smaller, and the rest a little larger; None: 10, of a table's 4, where it is inside,
+    else 16.
     quality: 1 … 100 of pictures that need not come back to the bit, by a model of rounded codes; None: without loss.
     """
 

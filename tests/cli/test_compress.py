@@ -201,7 +201,7 @@ def test_C2_what_is_intact_of_a_damaged_archive(lambent: Run, run: Path, folder:
     assert not Path("out").exists()
     saved = lambent("decompress", "cut.lam", "-o", "out", "--salvage")
     assert saved.status == 4
-    assert "were intact and are in out" in saved.complaint
+    assert "30 files came out intact, into out" in saved.complaint
     assert len(list(Path("out").rglob("*.png"))) >= 30
 
 
@@ -336,7 +336,7 @@ def test_a_table_trained_for_its_archive(lambent: Run) -> None:
     assert chosen == ["Autoregressive", 0.0, 0.0, 16, 4]
     assert (config["data"]["scale"], config["data"]["hidden"]) == ("ranks", 0.0)
     assert json.loads(lambent("info", "x.lam", "--json").out)["weight_bits"] == 4
-    assert lambent("info", "x.lam").out.count("301 lines") >= 1
+    assert "holds                301 lines" in lambent("info", "x.lam").out
     assert lambent("decompress", "x.lam", "-o", "again.csv").out == "again.csv: 1 table\n"
     assert Path("again.csv").read_bytes() == Path("n.csv").read_bytes()
     refused = lambent("compress", "runs/n", "runs", "-o", "y.lam")

@@ -49,9 +49,11 @@ def _tell_notices(made: "Made", kind: str, options: Namespace, voice: Voice) -> 
         )
     if kind in ("lossy", "pictures") and held.stored_items:
         voice.note(
-            f"{held.stored_items:,} of {counted(held.items, 'file')} {'is' if held.stored_items == 1 else 'are'} kept as they are, "
-            "byte for byte: no pictures that the model can tell, or smaller so"
+            f"{held.stored_items:,} of {counted(held.items, 'file')} are kept as they are, byte for byte: no pictures that the "
+            "model can tell, or smaller so"
         )
+    if not made.items:
+        voice.note(f"there is nothing in {options.data} to compress")
     if kind == "arrays" and not held.coded_items:
         voice.note("no row is told by the model: they lie outside of what it knows, or are smaller without it")
     if held.model and not held.coded_items:
@@ -70,8 +72,8 @@ def _tell_whether_it_pays(made: "Made", pays: float | None, noun: str, options: 
     if pays is None:
         which = "none of them is smaller by it" if not made.archive.coded_items else "it saves nothing"
         voice.say(
-            f"it does not pay here: without a model these {noun}s take {made.unmodelled:,} bytes, and {which}. More {noun}s of the "
-            "kind, or a longer training (--minutes), make a better one"
+            f"it does not pay here: without a model these {noun}s take {made.unmodelled:,} bytes, and {which}. More {noun}s "
+            "of the kind, or a longer training (--minutes), make a better one"
         )
         return
     saved = (made.unmodelled - made.coded) / made.items

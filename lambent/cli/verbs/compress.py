@@ -13,7 +13,7 @@ from lambent.cli.reading.flags import Parser, add_seed, common, divided, filled,
 from lambent.cli.reading.trees import Tree, as_tree
 from lambent.cli.verbs.archive_told import NOUNS, SUFFIX, counted, tell
 from lambent.cli.voice import Voice
-from lambent.errors import ArtifactError, UsageError
+from lambent.errors import ArtifactError, DataError, UsageError
 from lambent.machine import PRESETS
 
 # What computes is imported where it is needed, for the help must not wait for torch.
@@ -47,7 +47,8 @@ def _for_compress() -> Parser:
     parser = Parser(
         "compress",
         "Compress data without loss by a trained model: pictures, whose samples come back to the bit as PNG, all other files of "
-        "the folder byte for byte; .npy, .npz and IDX files as the same arrays, CSV files byte for byte. Every block is decoded before it is written.",
+        "the folder byte for byte; .npy, .npz and IDX files as the same arrays, CSV "
+        "files byte for byte. Every block is decoded before it is written.",
         usage=USAGE,
     )
     parser.add_argument("model", metavar="RUN | DATA", help="a run folder or a model file; with --train the data")
@@ -75,9 +76,9 @@ def _for_compress() -> Parser:
     )  # fmt: skip
     parser.add_argument(
         "--weight-bits", type=whole("--weight-bits", 4, 24), metavar="N",
-        help="bits behind the point that are kept of a weight; default: 10, of a table's 4, where the model travels inside, else 16",
+        help="bits behind the point that are kept of a weight; default: 10, of a table's 4, where the model is inside, else 16",
     )  # fmt: skip
-    group = parser.add_argument_group("training first")
+    group = parser.add_argument_group("training first", "for all other settings lambent train, whose runs this takes")
     group.add_argument("--train", action="store_true", help="train a model on the data, and keep it for the next ones")
     group.add_argument(
         "--run", metavar="RUN", type=filled("--run"), help="the folder it is kept in; default: runs/NAME"
@@ -149,10 +150,13 @@ def _trained(options: Namespace, flags: Tree, arguments: Sequence[str], voice: V
 
 def _suited(tree: Tree, options: Namespace) -> Tree:
     """Of a table what an archive needs and no more, where nothing else was asked: columns that see columns, in one order."""
-    from lambent.data.readers.tabular import is_table
+    from lambent.data.readers.tabular import format_of, is_table
 
-    if not is_table(Path(options.data)):
+    path = Path(options.data)
+    if not is_table(path):
         return tree
+    if path.is_file() and (format_of(path) != "text" or path.suffix.lower() == ".gz"):
+        raise DataError(f"{path}: is no plain text, and a model tells tables as text: write it as a CSV file first")
     chosen = as_tree(tree.get("likelihood"), "Likelihood", "likelihood")
     if chosen.get("type", OF_TABLES) == OF_TABLES:
         narrow = NARROW if options.with_model else {}

@@ -34,6 +34,7 @@ NUMBERS = (
 )  # of a block's rows, about: a heading of 100 bytes and what the first row borrows are then below 0.1 %
 INSIDE = 10  # bits of a weight's fraction where the model travels inside: two thirds of the bytes of 16, at no loss to speak of
 INSIDE_TABLES = 4  # the same of a table's: a third of the bytes of 10, at 1.6 % of what the model tells
+MOST_BITS = 24
 FEWEST = 64  # rows of a block, however large
 
 
@@ -55,6 +56,10 @@ class Options:
     threads: int = 1
     weight_bits: int | None = None
     quality: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.weight_bits is not None and not 1 <= self.weight_bits <= MOST_BITS:
+            raise UsageError(f"weight_bits takes a whole number from 1 to {MOST_BITS}, not {self.weight_bits}")
 
 
 @dataclass

@@ -78,6 +78,8 @@ class Codec:
         other files. Errors: `ArtifactError` for damage or another model, `MachineError` where this machine computes differently.
         """
         source = Path(path) if isinstance(path, (str, os.PathLike)) else path
+        if not isinstance(source, Path) and not hasattr(source, "read"):
+            raise UsageError(f"decompress takes an archive's path, or an open binary file, not a {type(path).__name__}")
         how = Reading(self.fitted, "this Codec's model", salvage, device_of(self.device), self.threads)
         with shown(self.verbose):
             if out is None:

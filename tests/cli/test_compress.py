@@ -16,8 +16,17 @@ import torch
 import yaml
 from PIL import Image
 
+from lambent import Codec
+from lambent.errors import ArtifactError, UsageError
+
 Run = Callable[..., Any]
 Process = Callable[..., "subprocess.Popen[str]"]
+ROUNDED = (
+    "--data.crop=32", "--latent=Grid", "--latent.layers=/16x1 /4x1", "--latent.channels=3,4", "--latent.width=6,8",
+    "--latent.activation=relu", "--latent.posterior=Uniform", "--latent.prior=Factorized", "--likelihood=Gaussian",
+    "--likelihood.scale=fixed", "--likelihood.value=0.1", "--network=ResNet", "--network.channels=5,6", "--network.stem=4",
+    "--network.activation=relu", "--epochs=2", "--threads=1", "--samples=2", "--rows=2", "--precision=fp32",
+)  # fmt: skip
 TINY = ("--network=Mlp", "--network.width=16", "--network.depth=1", "--latent.prior=Standard", "--latent.size=2")
 
 
@@ -140,6 +149,11 @@ def test_training_first(lambent: Run, folder: Path) -> None:
         (["RUN", "FOLDER", "-o", "x.lam", "--train"], 2, "is one too many"),
         (["FOLDER", "-o", "x.lam", "--train", "--append"], 2, "--append needs the model"),
         (["FOLDER", "-o", "x.lam", "--train", "--epochs=2", "--minutes=3"], 2, "both say how long"),
+        (
+            ["FOLDER", "-o", "x.lam", "--train", "--quality=50"],
+            2,
+            "--latent.posterior Uniform --latent.prior Factorized",
+        ),
         (["RUN", "FOLDER", "-o", "x.lam", "--append"], 2, "no archive to append to"),
         (["nosuch", "FOLDER", "-o", "x.lam"], 4, "no model file at nosuch"),
         (["RUN", "nosuch", "-o", "x.lam"], 3, "nosuch"),
@@ -307,10 +321,46 @@ def test_C8_an_archive_in_the_place_of_a_run(lambent: Run, run: Path, folder: Pa
         ["decompress", "x.lam", "-o", "out", "--model", "x.lam"],
     ):
         refused = lambent(*given)
-        assert refused.status == 2
+        assert refused.status == 4
         assert "x.lam is an archive, not a model" in refused.complaint
     assert "name a folder or a file" in lambent("decompress", "x.lam", "-o", "-").complaint
     assert os.listdir() == ["x.lam"]
+
+
+def test_what_python_is_given_wrongly(run: Path) -> None:
+    """Each is refused by what it is and what may be."""
+    codec = Codec(run)
+    with pytest.raises(UsageError, match="weight_bits takes a whole number from 1 to 24, not 99"):
+        codec.compress(scans(3), "x.lam", weight_bits=99)
+    with pytest.raises(UsageError, match="an archive's path, or an open binary file, not a bytes"):
+        codec.decompress(b"LAMBENT")  # type: ignore[arg-type]
+    codec.compress(scans(3), "x.lam")
+    with pytest.raises(ArtifactError, match=r"x\.lam is an archive, not a model"):
+        Codec("x.lam")
+
+
+def test_lossy_by_a_run_of_rounded_codes(lambent: Run) -> None:
+    """--quality makes pictures of the same sizes, of fewer bytes where it is lower; without it the run is refused."""
+    Path("in").mkdir()
+    y, x = np.mgrid[0:72, 0:90] / 9.0
+    for i in range(3):
+        picture = 127 + 100 * np.sin(y + i)[..., None] * np.cos(x)[..., None] * np.array([1, 0.5, -1])
+        Image.fromarray(picture.astype(np.uint8)).save(f"in/{i}.png")
+    done = lambent("train", "in", "--out", "r", *ROUNDED)
+    assert done.status == 0, done.err
+    refused = lambent("compress", "r", "in", "-o", "x.lam")
+    assert refused.status == 2
+    assert "ask for it with --quality" in refused.complaint
+    sizes = {}
+    for quality in (30, 70):
+        made = lambent("compress", "r", "in", "-o", f"{quality}.lam", "--quality", quality, "--json")
+        assert made.status == 0, made.err
+        held = json.loads(made.out)
+        assert (held["kind"], held["coded_items"]) == ("lossy", 3)
+        sizes[quality] = held["payload"]
+    assert sizes[30] < sizes[70]
+    assert lambent("decompress", "30.lam", "-o", "out").status == 0
+    assert sorted(Image.open(p).size for p in Path("out").iterdir()) == [(90, 72)] * 3
 
 
 def test_one_file_and_a_model_that_nothing_needs(lambent: Run, run: Path) -> None:
@@ -339,6 +389,10 @@ def test_a_table_trained_for_its_archive(lambent: Run) -> None:
     assert "holds                301 lines" in lambent("info", "x.lam").out
     assert lambent("decompress", "x.lam", "-o", "again.csv").out == "again.csv: 1 table\n"
     assert Path("again.csv").read_bytes() == Path("n.csv").read_bytes()
+    Path("n.parquet").write_bytes(b"PAR1")
+    refused = lambent("compress", "n.parquet", "--train", "-o", "y.lam")
+    assert "n.parquet: is no plain text" in refused.complaint
+    assert "write it as a CSV file first" in refused.complaint
     refused = lambent("compress", "runs/n", "runs", "-o", "y.lam")
     assert refused.status == 3
     assert "this model is of the rows of a table" in refused.complaint

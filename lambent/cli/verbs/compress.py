@@ -27,6 +27,11 @@ USAGE = (
 )
 OF_TABLES = "Autoregressive"
 NARROW = {"width": 16, "rank": 4}  # of a model of a table that travels inside
+ROUNDED = (
+    "--data.crop 128 --latent Grid --latent.layers '/32x1 /8x1' --latent.channels 16,48 --latent.width 64,96 "
+    "--latent.activation relu --latent.posterior Uniform --latent.prior Factorized --likelihood Gaussian --likelihood.scale "
+    "fixed --likelihood.value 0.06 --network ResNet --network.channels 96 --network.stem 8 --network.activation relu"
+)  # a model of rounded codes
 OF_TRAINING = ("run", "preset", "minutes", "epochs")
 
 
@@ -112,6 +117,11 @@ def _settled(options: Namespace, flags: Tree) -> None:
         raise UsageError("--append needs the model that the archive was made with, and --train makes another")
     if options.minutes is not None and options.epochs is not None:
         raise UsageError("--epochs and --minutes both say how long to train: leave one of them out")
+    if options.quality is not None and "Uniform" not in str(flags.get("latent")):
+        raise UsageError(
+            "--quality takes codes that are made to be rounded, and training makes such only where it is asked to: "
+            f"lambent compress {shlex.quote(options.model)} --train --quality {options.quality} {ROUNDED}"
+        )
     options.data = options.model
 
 
@@ -189,8 +199,6 @@ def _loaded(run: str) -> "tuple[Fitted, Path]":
     from lambent.fitted import load
 
     file = run_folder.model_file(run)
-    if is_archive(file):
-        raise UsageError(f"{run} is an archive, not a model: name the folder of the run that it was made with")
     return load(file), file
 
 

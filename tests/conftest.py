@@ -7,6 +7,7 @@ import dataclasses
 import importlib.util
 import itertools
 import os
+import signal
 import sys
 import typing
 from collections.abc import Callable
@@ -17,6 +18,10 @@ from typing import Any
 # Before torch is loaded: two threads on a machine whose processors are busy with other tests would spin for seconds.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
+
+# A shell lets what it starts in the background ignore Ctrl-C, and so would the processes that tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import hypothesis
 import pytest

@@ -13,6 +13,7 @@ from lambent.disk.tensorfile import Entry, Header
 from lambent.disk.whole import write_whole
 from lambent.errors import ArtifactError
 
+ARCHIVE = ".lam"  # what the codec writes
 MODEL = "model.safetensors"  # in the folder of a run
 PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib")
 MOST_FAULTS = 50  # that one message lists
@@ -42,6 +43,8 @@ def opened(path: Path) -> tuple[dict[str, Any], Header]:
         )
     if not os.path.isfile(path):
         raise ArtifactError(f"there is no model file at {path}")
+    if path.suffix == ARCHIVE:
+        raise ArtifactError(f"{path} is an archive, not a model: name the folder of the run that it was made with")
     found = tensorfile.read_header(path)
     text = found.metadata.get("lambent")
     if text is None:

@@ -50,7 +50,7 @@ class Codec:
         """Data (a folder or a file of pictures, a .npy, .npz or IDX file, an array) into an archive at `path`.
 
         with_model: the model travels inside. verify: each block is decoded before it is written. append: behind what is there.
-        weight_bits: kept of each weight's fraction; None: 10 where the model travels inside, else 16.
+        weight_bits: kept of each weight's fraction; None: 10, of a table's 4, where the model travels inside, else 16.
         quality: 1 … 100 of pictures, lossy, by a model with a Uniform posterior; None: without loss.
         Errors: `DataError` for data of another kind than the model's, `UsageError` for a model without an exact form.
         """
@@ -78,6 +78,8 @@ class Codec:
         other files. Errors: `ArtifactError` for damage or another model, `MachineError` where this machine computes differently.
         """
         source = Path(path) if isinstance(path, (str, os.PathLike)) else path
+        if not isinstance(source, Path) and not hasattr(source, "read"):
+            raise UsageError(f"decompress takes an archive's path, or an open binary file, not a {type(path).__name__}")
         how = Reading(self.fitted, "this Codec's model", salvage, device_of(self.device), self.threads)
         with shown(self.verbose):
             if out is None:

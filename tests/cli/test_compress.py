@@ -13,10 +13,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
+
+from lambent import Codec
+from lambent.errors import ArtifactError, UsageError
 
 Run = Callable[..., Any]
 Process = Callable[..., "subprocess.Popen[str]"]
+ROUNDED = (
+    "--data.crop=32", "--latent=Grid", "--latent.layers=/16x1 /4x1", "--latent.channels=3,4", "--latent.width=6,8",
+    "--latent.activation=relu", "--latent.posterior=Uniform", "--latent.prior=Factorized", "--likelihood=Gaussian",
+    "--likelihood.scale=fixed", "--likelihood.value=0.1", "--network=ResNet", "--network.channels=5,6", "--network.stem=4",
+    "--network.activation=relu", "--epochs=2", "--threads=1", "--samples=2", "--rows=2", "--precision=fp32",
+)  # fmt: skip
 TINY = ("--network=Mlp", "--network.width=16", "--network.depth=1", "--latent.prior=Standard", "--latent.size=2")
 
 
@@ -139,10 +149,16 @@ def test_training_first(lambent: Run, folder: Path) -> None:
         (["RUN", "FOLDER", "-o", "x.lam", "--train"], 2, "is one too many"),
         (["FOLDER", "-o", "x.lam", "--train", "--append"], 2, "--append needs the model"),
         (["FOLDER", "-o", "x.lam", "--train", "--epochs=2", "--minutes=3"], 2, "both say how long"),
+        (
+            ["FOLDER", "-o", "x.lam", "--train", "--quality=50"],
+            2,
+            "--latent.posterior Uniform --latent.prior Factorized",
+        ),
         (["RUN", "FOLDER", "-o", "x.lam", "--append"], 2, "no archive to append to"),
         (["nosuch", "FOLDER", "-o", "x.lam"], 4, "no model file at nosuch"),
         (["RUN", "nosuch", "-o", "x.lam"], 3, "nosuch"),
         (["RUN", "FOLDER", "-o", "FOLDER/x.lam"], 2, "lies inside the data"),
+        (["RUN", "FOLDER", "-o", "x.lam", "--quality", "50"], 2, "are not made to be rounded"),
     ],
 )
 def test_L1_L2_what_cannot_be_asked(
@@ -199,7 +215,7 @@ def test_C2_what_is_intact_of_a_damaged_archive(lambent: Run, run: Path, folder:
     assert not Path("out").exists()
     saved = lambent("decompress", "cut.lam", "-o", "out", "--salvage")
     assert saved.status == 4
-    assert "were intact and are in out" in saved.complaint
+    assert "30 files came out intact, into out" in saved.complaint
     assert len(list(Path("out").rglob("*.png"))) >= 30
 
 
@@ -279,6 +295,125 @@ def test_C19_a_block_that_fails_is_told(lambent: Run, run: Path, folder: Path, m
     assert "did not decode to what they were made of" in made.err
     assert lambent("decompress", "x.lam", "-o", "out").status == 0
     assert same(folder, Path("out"))
+
+
+def test_links_and_what_is_left_out(lambent: Run, run: Path) -> None:
+    """Files that links lead to are taken with their content; folders by their own place; the rest of the links is counted."""
+    Path("in/z").mkdir(parents=True)
+    Path("in/z/note.txt").write_text("hello")
+    Path("in/link.txt").symlink_to("z/note.txt")
+    Path("in/a").symlink_to("z")  # in the order of names before, and after, the folder itself
+    Path("in/zz").symlink_to("z")
+    Path("in/nowhere").symlink_to("nosuch")
+    made = lambent("compress", run, "in", "-o", "x.lam")
+    assert made.status == 0, made.err
+    assert "left out: 3 links to nothing or to folders that are taken already" in made.err
+    assert lambent("decompress", "x.lam", "-o", "out").status == 0
+    assert sorted(str(p) for p in Path("out").rglob("*.txt")) == ["out/link.txt", "out/z/note.txt"]
+    assert Path("out/link.txt").read_text() == "hello"
+
+
+def test_C8_an_archive_in_the_place_of_a_run(lambent: Run, run: Path, folder: Path) -> None:
+    """It is said what it is; nor does an archive come out into the standard output."""
+    assert lambent("compress", run, folder, "-o", "x.lam").status == 0
+    for given in (
+        ["compress", "x.lam", folder, "-o", "y.lam"],
+        ["decompress", "x.lam", "-o", "out", "--model", "x.lam"],
+    ):
+        refused = lambent(*given)
+        assert refused.status == 4
+        assert "x.lam is an archive, not a model" in refused.complaint
+    assert "name a folder or a file" in lambent("decompress", "x.lam", "-o", "-").complaint
+    assert os.listdir() == ["x.lam"]
+
+
+def test_what_python_is_given_wrongly(run: Path) -> None:
+    """Each is refused by what it is and what may be."""
+    codec = Codec(run)
+    with pytest.raises(UsageError, match="weight_bits takes a whole number from 1 to 24, not 99"):
+        codec.compress(scans(3), "x.lam", weight_bits=99)
+    with pytest.raises(UsageError, match="an archive's path, or an open binary file, not a bytes"):
+        codec.decompress(b"LAMBENT")  # type: ignore[arg-type]
+    codec.compress(scans(3), "x.lam")
+    with pytest.raises(ArtifactError, match=r"x\.lam is an archive, not a model"):
+        Codec("x.lam")
+
+
+def test_a_hierarchy_of_maps_codes(lambent: Run, folder: Path) -> None:
+    """A Grid of two levels tells pictures in fewer bytes than they have without it, and they come back."""
+    np.save("scans.npy", scans(400, 1))
+    done = lambent(
+        "train", "scans.npy", "--out", "r", "--latent=Grid", "--latent.layers=1x1 /4x1", "--latent.width=8,8", "--network=Conv",
+        "--network.channels=8,8", "--epochs=30", "--batch=32", "--learning-rate=0.01", "--samples=2", "--rows=20",
+        "--precision=fp32", "--threads=1",
+    )  # fmt: skip
+    assert done.status == 0, done.err
+    made = json.loads(lambent("compress", "r", folder, "-o", "x.lam", "--with-model", "--json").out)
+    assert made["coded_items"] == 60
+    assert made["bits_per_number"] < 6
+    assert lambent("decompress", "x.lam", "-o", "out").status == 0
+    assert same(folder, Path("out"))
+
+
+def test_lossy_by_a_run_of_rounded_codes(lambent: Run) -> None:
+    """--quality makes pictures of the same sizes, of fewer bytes where it is lower; without it the run is refused."""
+    Path("in").mkdir()
+    y, x = np.mgrid[0:72, 0:90] / 9.0
+    for i in range(3):
+        picture = 127 + 100 * np.sin(y + i)[..., None] * np.cos(x)[..., None] * np.array([1, 0.5, -1])
+        Image.fromarray(picture.astype(np.uint8)).save(f"in/{i}.png")
+    done = lambent("train", "in", "--out", "r", *ROUNDED)
+    assert done.status == 0, done.err
+    refused = lambent("compress", "r", "in", "-o", "x.lam")
+    assert refused.status == 2
+    assert "ask for it with --quality" in refused.complaint
+    sizes = {}
+    for quality in (30, 70):
+        made = lambent("compress", "r", "in", "-o", f"{quality}.lam", "--quality", quality, "--json")
+        assert made.status == 0, made.err
+        held = json.loads(made.out)
+        assert (held["kind"], held["coded_items"]) == ("lossy", 3)
+        sizes[quality] = held["payload"]
+    assert sizes[30] < sizes[70]
+    assert lambent("decompress", "30.lam", "-o", "out").status == 0
+    for path in [Path(f"out/{i}.png") for i in range(3)]:
+        with Image.open(path) as picture:
+            assert picture.size == (90, 72)
+
+
+def test_one_file_and_a_model_that_nothing_needs(lambent: Run, run: Path) -> None:
+    """One is told as one; a model inside that no block needs is told."""
+    Path("note.txt").write_text("hello")
+    made = lambent("compress", run, "note.txt", "-o", "x.lam", "--with-model")
+    assert made.status == 0, made.err
+    assert "x.lam: 1 file in" in made.out
+    assert "nothing in the archive needs the model inside: without --with-model" in made.err
+    assert lambent("decompress", "x.lam", "-o", "out").out == "out: 1 file\n"
+
+
+def test_a_table_trained_for_its_archive(lambent: Run) -> None:
+    """Columns in one order, whole and narrow; lines are counted, the last without an end of line among them."""
+    rng = np.random.default_rng(0)
+    Path("n.csv").write_text("a,b\n" + "\n".join(f"{i % 3},{rng.normal():.1f}" for i in range(300)))
+    made = lambent("compress", "n.csv", "--train", "--with-model", "-o", "x.lam", "--epochs=2", "--threads=1")
+    assert made.status == 0, made.err
+    assert "x.lam: 301 lines in" in made.out
+    config = yaml.safe_load(Path("runs/n/config.yaml").read_text())
+    likelihood = config["likelihood"]
+    chosen = [likelihood[name] for name in ("type", "agnostic", "dropout", "width", "rank")]
+    assert chosen == ["Autoregressive", 0.0, 0.0, 16, 4]
+    assert (config["data"]["scale"], config["data"]["hidden"]) == ("ranks", 0.0)
+    assert json.loads(lambent("info", "x.lam", "--json").out)["weight_bits"] == 4
+    assert "holds                301 lines" in lambent("info", "x.lam").out
+    assert lambent("decompress", "x.lam", "-o", "again.csv").out == "again.csv: 1 table\n"
+    assert Path("again.csv").read_bytes() == Path("n.csv").read_bytes()
+    Path("n.parquet").write_bytes(b"PAR1")
+    refused = lambent("compress", "n.parquet", "--train", "-o", "y.lam")
+    assert "n.parquet: is no plain text" in refused.complaint
+    assert "write it as a CSV file first" in refused.complaint
+    refused = lambent("compress", "runs/n", "runs", "-o", "y.lam")
+    assert refused.status == 3
+    assert "this model is of the rows of a table" in refused.complaint
 
 
 def test_a_table_comes_back_byte_for_byte(lambent: Run, tmp_path: Path) -> None:

@@ -6,27 +6,32 @@ import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from lambent.cli import folder as run_folder
 from lambent.cli.reading.flags import Parser, add_seed, common, divided, filled, import_modules, positive, whole
-from lambent.cli.reading.trees import Tree
+from lambent.cli.reading.trees import Tree, as_tree
+from lambent.cli.verbs.archive_told import NOUNS, SUFFIX, counted, tell
 from lambent.cli.voice import Voice
-from lambent.errors import ArtifactError, UsageError
+from lambent.errors import ArtifactError, DataError, UsageError
 from lambent.machine import PRESETS
 
 # What computes is imported where it is needed, for the help must not wait for torch.
 if TYPE_CHECKING:
-    from lambent.codec.files import Made
     from lambent.fitted import Fitted
 
-SUFFIX = ".lam"
 RUNS = Path("runs")
-NOUNS = {"arrays": "rows", "lossy": "files", "pictures": "files", "table": "table"}  # by kind of content
 USAGE = (
     "lambent compress RUN DATA -o FILE.lam [flags]\n"
     "       lambent compress DATA --train -o FILE.lam [--run RUN] [flags, those of the parts of a model among them]"
 )
+OF_TABLES = "Autoregressive"
+NARROW = {"width": 16, "rank": 4}  # of a model of a table that travels inside
+ROUNDED = (
+    "--data.crop 128 --latent Grid --latent.layers '/32x1 /8x1' --latent.channels 16,48 --latent.width 64,96 "
+    "--latent.activation relu --latent.posterior Uniform --latent.prior Factorized --likelihood Gaussian --likelihood.scale "
+    "fixed --likelihood.value 0.06 --network ResNet --network.channels 96 --network.stem 8 --network.activation relu"
+)  # a model of rounded codes
 OF_TRAINING = ("run", "preset", "minutes", "epochs")
 
 
@@ -47,11 +52,17 @@ def _for_compress() -> Parser:
     parser = Parser(
         "compress",
         "Compress data without loss by a trained model: pictures, whose samples come back to the bit as PNG, all other files of "
-        "the folder byte for byte; .npy, .npz and IDX files as the same arrays. Every block is decoded before it is written.",
+        "the folder byte for byte; .npy, .npz and IDX files as the same arrays, CSV "
+        "files byte for byte. Every block is decoded before it is written.",
         usage=USAGE,
     )
     parser.add_argument("model", metavar="RUN | DATA", help="a run folder or a model file; with --train the data")
-    parser.add_argument("data", nargs="?", metavar="DATA", help="a folder or a file of pictures, or a file of arrays")
+    parser.add_argument(
+        "data",
+        nargs="?",
+        metavar="DATA",
+        help="a folder or a file of pictures, a file of arrays, or the CSV file of a table",
+    )
     parser.add_argument(
         "-o", "--out", required=True, metavar="FILE", type=filled("--out"), help=f"the archive to write: {SUFFIX}"
     )
@@ -70,9 +81,9 @@ def _for_compress() -> Parser:
     )  # fmt: skip
     parser.add_argument(
         "--weight-bits", type=whole("--weight-bits", 4, 24), metavar="N",
-        help="bits behind the point that are kept of a weight; default: 10 where the model travels inside, else 16",
+        help="bits behind the point that are kept of a weight; default: 10, of a table's 4, where the model is inside, else 16",
     )  # fmt: skip
-    group = parser.add_argument_group("training first")
+    group = parser.add_argument_group("training first", "for all other settings lambent train, whose runs this takes")
     group.add_argument("--train", action="store_true", help="train a model on the data, and keep it for the next ones")
     group.add_argument(
         "--run", metavar="RUN", type=filled("--run"), help="the folder it is kept in; default: runs/NAME"
@@ -106,6 +117,11 @@ def _settled(options: Namespace, flags: Tree) -> None:
         raise UsageError("--append needs the model that the archive was made with, and --train makes another")
     if options.minutes is not None and options.epochs is not None:
         raise UsageError("--epochs and --minutes both say how long to train: leave one of them out")
+    if options.quality is not None and "Uniform" not in str(flags.get("latent")):
+        raise UsageError(
+            "--quality takes codes that are made to be rounded, and training makes such only where it is asked to: "
+            f"lambent compress {shlex.quote(options.model)} --train --quality {options.quality} {ROUNDED}"
+        )
     options.data = options.model
 
 
@@ -126,7 +142,7 @@ def _trained(options: Namespace, flags: Tree, arguments: Sequence[str], voice: V
     from lambent.cli.verbs.train import name_of
     from lambent.data.readers.tabular import is_table
 
-    tree = sourced(flags, options.data)
+    tree = _suited(sourced(flags, options.data), options)
     fit = {"seed": options.seed} | ({} if options.epochs is None else {"epochs": options.epochs})
     plan = Plan.of(with_flags({}, {**tree, "fit": fit}))
     chosen = any(name in flags for name in ("latent", "network"))
@@ -142,6 +158,22 @@ def _trained(options: Namespace, flags: Tree, arguments: Sequence[str], voice: V
     return folder
 
 
+def _suited(tree: Tree, options: Namespace) -> Tree:
+    """Of a table what an archive needs and no more, where nothing else was asked: columns that see columns, in one order."""
+    from lambent.data.readers.tabular import format_of, is_table
+
+    path = Path(options.data)
+    if not is_table(path):
+        return tree
+    if path.is_file() and (format_of(path) != "text" or path.suffix.lower() == ".gz"):
+        raise DataError(f"{path}: is no plain text, and a model tells tables as text: write it as a CSV file first")
+    chosen = as_tree(tree.get("likelihood"), "Likelihood", "likelihood")
+    if chosen.get("type", OF_TABLES) == OF_TABLES:
+        narrow = NARROW if options.with_model else {}
+        tree = tree | {"likelihood": {"agnostic": 0.0, "dropout": 0.0, **narrow, **chosen}}
+    return {"objective": "Elbo", **tree, "data": {"scale": "ranks", "hidden": 0.0, **tree["data"]}}
+
+
 def _compressed(options: Namespace, path: Path, voice: Voice) -> int:
     from lambent.codec import lookup
     from lambent.codec.files import Options, compress
@@ -155,10 +187,11 @@ def _compressed(options: Namespace, path: Path, voice: Voice) -> int:
         options.train,
         _at_once(options.threads),
         options.weight_bits,
+        options.quality,
     )
     made = compress(fitted, options.data, path, how, device_of(options.device))
     lookup.remembered(made.archive.header["model"], file)
-    _tell(made, path, options, voice)
+    tell(made, path, options, voice)
     return 0
 
 
@@ -180,58 +213,6 @@ def _at_once(threads: str) -> int:
     return count
 
 
-def _tell(made: "Made", path: Path, options: Namespace, voice: Voice) -> None:
-    held = made.archive
-    noun = NOUNS[held.header["kind"]]
-    _tell_notices(made, held.header["kind"], voice)
-    pays = made.pays_from if options.train else None
-    voice.result(
-        {"out": str(path), "kind": held.header["kind"], "model": held.header["model"], **held.plain(), "taken": made.taken,
-         "failed_blocks": made.failed, "model_bytes": made.model, "pays_from": pays}
-    )  # fmt: skip
-    share = f", {made.coded / made.taken:.1%} of the {made.taken:,} bytes that they took" if made.taken else ""
-    bits = f"; {held.bits:.3f} bits for each number that the model told" if held.bits is not None else ""
-    inside = f"; {held.model:,} bytes of it the model" if held.model else ""
-    voice.say(
-        f"{path}: {made.items:,} {noun} in {made.coded:,} bytes{share}{bits}; the archive has {held.bytes:,}{inside}"
-    )
-    if options.train:
-        _tell_whether_it_pays(made, pays, noun, options, voice)
-
-
-def _tell_notices(made: "Made", kind: str, voice: Voice) -> None:
-    held = made.archive
-    if made.failed:
-        voice.note(
-            f"{made.failed} blocks did not decode to what they were made of, and are stored as they are: nothing is lost, but "
-            "this should not be; please report it"
-        )
-    if kind in ("lossy", "pictures") and held.stored_items:
-        voice.note(
-            f"{held.stored_items:,} of {held.items:,} files are kept as they are, byte for byte: no pictures that the model can "
-            "tell, or smaller so"
-        )
-    if kind == "arrays" and not held.coded_items:
-        voice.note("no row is told by the model: they lie outside of what it knows, or are smaller without it")
-    passed = {name: count for name, count in made.notices.items() if name.startswith("passed by: ")}
-    for name, count in passed.items():
-        voice.note(f"left out: {count:,} {name.removeprefix('passed by: ')}")
-
-
-def _tell_whether_it_pays(made: "Made", pays: float | None, noun: str, options: Namespace, voice: Voice) -> None:
-    voice.say(f"the model is kept for the next: lambent compress {shlex.quote(options.model)} DATA -o FILE{SUFFIX}")
-    if pays is None:
-        voice.say(
-            f"it does not pay here: without a model these {noun} take {made.unmodelled:,} bytes, with it {made.coded:,}"
-        )
-        return
-    saved = (made.unmodelled - made.coded) / made.items
-    voice.say(
-        f"it takes {made.model:,} bytes itself (--with-model puts them in), and saves {saved:,.1f} for each of the {noun}: it "
-        f"pays from {max(1, round(pays)):,} {noun} on"
-    )
-
-
 # ---- and back --------------------------------------------------------------------------------------------------------
 
 
@@ -243,17 +224,21 @@ def decompress(arguments: Sequence[str]) -> int:
     from lambent.codec.extracting import Reading, decompress
     from lambent.training.precision import device_of
 
+    if options.out == "-":
+        raise UsageError(
+            "--out -: what comes out of an archive is not written to the standard output; name a folder or a file"
+        )
     source: Path | BinaryIO = sys.stdin.buffer if options.archive == "-" else Path(options.archive)
     given = None if options.model is None else _loaded(options.model)[0]
     device = device_of(options.device)
     how = Reading(given, str(options.model), options.salvage, device, _at_once(options.threads))
     found = decompress(source, Path(options.out), how, options.force)
-    noun = NOUNS[found.kind]
+    items = counted(found.count, "table" if found.kind == "table" else NOUNS[found.kind])
     voice.result({"out": str(found.out), "kind": found.kind, "count": found.count, "lost": found.lost})
-    voice.say(f"{found.out}: {found.count:,} {noun}")
+    voice.say(f"{found.out}: {items}")
     if found.lost:
         raise ArtifactError(
-            f"{options.archive} is damaged; {found.count:,} {noun} were intact and are in {found.out}, lost are: "
+            f"{options.archive} is damaged; {items} came out intact, into {found.out}; lost are: "
             + "; ".join(found.lost[:20])
         )
     return 0
@@ -283,27 +268,6 @@ def _for_decompress() -> Parser:
         "--force", action="store_true", help="write into a folder that holds files, or replace the file"
     )
     return common(parser, machine=True)
-
-
-def facts(path: Path) -> tuple[list[tuple[str, str]], dict[str, Any]]:
-    """What `lambent info` says of an archive: for a reader, and as plain JSON."""
-    from lambent.codec.described import described
-
-    held = described(path)
-    header, noun = held.header, NOUNS.get(held.header["kind"], "items").replace("table", "lines")
-    inside = (
-        f"inside, {held.model:,} bytes" if held.model else "not inside: looked for by its hash, or named with --model"
-    )
-    told = [
-        ("file", f"{path} ({held.bytes:,} bytes, an archive of {header['kind']})"),
-        ("holds", f"{held.items:,} {noun}, {held.content:,} bytes"),
-        ("told by the model", f"{held.coded_items:,} {noun} in {held.coded_blocks:,} blocks, {held.payload:,} bytes"),
-        ("kept as they are", f"{held.stored_items:,} {noun} in {held.stored_blocks:,} blocks, {held.stored:,} bytes"),
-        ("rows of shape", " × ".join(map(str, header["event"]))),
-    ]
-    told += [] if held.bits is None else [("bits for each number", f"{held.bits:.4f}")]
-    told += [("model", f"{header['model']}"), ("", inside), ("rules of arithmetic", str(header["numerics"]))]
-    return told, {"file": str(path), **header, **held.plain()}
 
 
 def is_archive(path: Path) -> bool:

@@ -12,7 +12,7 @@ from lambent.cli import output
 from lambent.cli.reading.flags import IMPORTS, Parser, add_rows, add_run, common, filled, import_modules, whole
 from lambent.cli.reading.larger import drawn
 from lambent.cli.reading.words import in_line
-from lambent.cli.verbs import compress
+from lambent.cli.verbs import archive_told, compress
 from lambent.cli.verbs.conclusion import metrics_text
 from lambent.cli.verbs.judging import MOST, add_features, refuse_features
 from lambent.cli.verbs.judging_pictures import of_pictures
@@ -111,7 +111,7 @@ def info(arguments: Sequence[str]) -> int:
     import_modules(options.modules)
     voice = Voice.of(options)
     if compress.is_archive(Path(options.run)):
-        told, plain = compress.facts(Path(options.run))
+        told, plain = archive_told.facts(Path(options.run))
         voice.result(plain)
         voice.table(("", ""), told)
         return 0

@@ -16,12 +16,12 @@ class Texts(Content):
     """One table, in one block: its columns are coded one after the other, all rows of them together."""
 
     kind = "table"
-    noun = "tables"
-    total = 1
+    noun = "lines"
 
     def __init__(self, path: Path) -> None:
         with files.unchanged(files.regular(path)):
             self.held = path.read_bytes()
+        self.total = self.held.count(b"\n") + (not self.held.endswith(b"\n") and bool(self.held))
         self.notices: Counter[str] = Counter()
 
     def facts(self) -> Side:
@@ -31,8 +31,8 @@ class Texts(Content):
         raise UsageError("an archive holds one table: compress this into one of its own")
 
     def pieces(self) -> Iterator[Piece]:
-        part = Part(self.held, {"rows": self.held.count(b"\n")})
-        yield Piece(None, part, part, 1, len(self.held))
+        part = Part(self.held, {"rows": self.total})
+        yield Piece(None, part, part, self.total, len(self.held))
 
     def encode(self, model: Model, piece: Piece, seed: int) -> Encoded | None:
         return Encoded(encode_table(model.fitted, piece.coded.raw, _rows(model)), 1, piece.coded.side)

@@ -70,6 +70,11 @@ def refuse_uncodable(model: LatentModel) -> None:
             f"this model is conditioned on {model.context} numbers a row, which an archive does not hold: train one without "
             "a context"
         )
+    if model.latent.posterior.boxed:
+        raise UsageError(
+            "codes of a Uniform posterior are made to be rounded, which is coding with loss: ask for it with --quality 50 (in "
+            "Python: quality=50), or train with a Diagonal posterior to code without loss"
+        )
     if _has_form(model.likelihood):  # then it knows of missing cells, and has probabilities
         return
     if model.gaps or model.missingness is not None:

@@ -26,8 +26,8 @@ def passed_by(name: str) -> str | None:
 def files_below(root: Path, suffixes: Collection[str] | None) -> tuple[list[Path], Counter[str]]:
     """Regular files of these suffixes, or all, sorted by path, and how much else there was of which kind.
 
-    Hidden and system entries are passed by, a folder with all that is in it. Each folder is entered once, so that a loop of
-    links ends, and no pipe is opened.
+    Hidden and system entries are passed by, a folder with all that is in it. Each folder is entered once, by links to it last, so
+    that a loop of them ends, and no pipe is opened.
     """
     found: list[Path] = []
     notices: Counter[str] = Counter()
@@ -44,7 +44,7 @@ def files_below(root: Path, suffixes: Collection[str] | None) -> tuple[list[Path
             if (kind := passed_by(entry.name)) is not None:
                 notices[f"passed by: {kind}"] += 1
             elif stat.S_ISDIR(mode):
-                pending.append(path)
+                pending.insert(0 if entry.is_symlink() else len(pending), path)
             elif not stat.S_ISREG(mode):
                 notices["ignored_special"] += 1
             elif suffixes is None or path.suffix.lower() in suffixes:

@@ -70,7 +70,8 @@ def refuse_uncodable(model: LatentModel) -> None:
             f"this model is conditioned on {model.context} numbers a row, which an archive does not hold: train one without "
             "a context"
         )
-    if model.latent.posterior.boxed:
+    posterior = getattr(model.latent, "posterior", None)  # which a codebook has not
+    if posterior is not None and posterior.boxed:
         raise UsageError(
             "codes of a Uniform posterior are made to be rounded, which is coding with loss: ask for it with --quality 50 (in "
             "Python: quality=50), or train with a Diagonal posterior to code without loss"

@@ -146,7 +146,9 @@ class Uniform(Posterior):
         return shaped(UnitBox(_as_vectors(self.head(features), self.shape)), self.shape)
 
     def refusal(self, whole: Part) -> str | None:
-        prior = getattr(getattr(whole, "latent", None), "prior", None)
+        latent = getattr(whole, "latent", None)
+        content = getattr(latent, "content", None)  # of Styled, whose own prior is that of the style
+        prior = getattr(latent if content is None or content.posterior is not self else content, "prior", None)
         if prior is not None and not prior.massed:
             return (
                 f"a Uniform posterior takes the mass of each unit's cell, and a {type(prior).__name__} prior gives none: "

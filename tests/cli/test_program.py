@@ -53,7 +53,7 @@ def test_help_imports_nothing_heavy() -> None:
         (["train", "x", "--latnt.size", "3"], "did you mean '--latent'?"),
         (["train", "x", "--latent.sise", "3"], "did you mean 'size'?"),
         (["train", "x", "--latent.prior", "Vmap"], "did you mean 'Vamp'?"),
-        (["train", "x", "--latent.prior.components", "3"], "Mixture, Vamp have it: choose with --latent.prior Mixture"),
+        (["train", "x", "--latent.prior.components", "3"], "Mixture, Vamp have it: choose with --latent.prior "),
         (["train", "x", "--likelihood.scal", "one"], "did you mean 'scale'?"),
         (["train", "x", "--data.binarise", "none"], "did you mean 'binarize'?"),
         (["train", "x", "--data", "Imgae"], "did you mean 'Image'?"),

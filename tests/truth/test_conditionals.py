@@ -22,7 +22,7 @@ from lambent.model.priors import Prior
 from lambent.part import Spec
 
 SIZE = 4
-WHOLE = ("Flow", "Diffusion", "Sphere")  # priors whose units have no distributions of their own
+WHOLE = ("Flow", "Diffusion", "Sphere", "Factorized")  # priors that give no distribution of one unit
 Seed = Callable[[int], torch.Generator]
 Build = Callable[[Spec], torch.distributions.Distribution]
 

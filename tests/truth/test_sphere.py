@@ -209,14 +209,14 @@ def test_what_goes_together_is_said() -> None:
     for latent, words in (
         (
             Flat(2, "Standard", "MisesFisher"),
-            "lie in all of space, and those of a MisesFisher posterior on the unit sphere: use the Diagonal or Constant or Full "
-            "or Flow posterior, or the Sphere or Vamp prior$",
+            "lie in all of space, and those of a MisesFisher posterior on the unit sphere: use the Diagonal or Constant or "
+            "Uniform or Full or Flow posterior, or the Sphere or Vamp prior$",
         ),
         (
             Flat(2, "Sphere"),
-            "use the MisesFisher posterior, or the Standard or Diffusion or Flow or Mixture or Vamp prior$",
+            "use the MisesFisher posterior, or the Standard or Diffusion or Factorized or Flow or Mixture or Vamp prior$",
         ),
-        (Flat(2, "Uniform"), "use Standard or Diffusion or Flow or Mixture or Vamp$"),
+        (Flat(2, "Uniform"), "use Standard or Diffusion or Factorized or Flow or Mixture or Vamp$"),
         (Ladder((2, 2), prior="Sphere", posterior="MisesFisher"), "below the top are Gaussian.*use Flat"),
         (Flat(1, "Sphere", "MisesFisher"), "use at least 2 units"),
     ):

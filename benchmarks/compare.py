@@ -36,7 +36,7 @@ SHOWN = (
     "error", "sharpness_of_reconstructions", "probe", "straightness", "largest_step", "nearer_training", "sampling",
 )  # fmt: skip
 ERRORS = ("frechet", "recall", "sharpness")
-NETWORK = {"type": "ResNet", "channels": [32, 64, 128]}
+NETWORK = {"type": "Conv", "channels": [32, 64, 128]}
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def _saved(place: Path, x: "np.ndarray[Any, Any]", y: "np.ndarray[Any, Any]") ->
 
 
 SETS = {
-    "fashion": Setting(fashion),
+    "fashion": Setting(fashion, {"fit": {"batch": 64}}),
     "emoji": Setting(emoji, {"latent": {"size": 64}}),
     "att": Setting(att, {"latent": {"size": 64}, "fit": {"batch": 32}}),
 }

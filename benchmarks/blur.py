@@ -1,6 +1,7 @@
 """Blur: what each cure of it is worth, one change at a time, on emoji of 32 × 32.
 
     python benchmarks/blur.py --data FOLDER --minutes 20                          # of training for each cure
+    python benchmarks/blur.py --data FOLDER --epochs 200                          # the same for each, however fast
     python benchmarks/blur.py --data FOLDER --minutes 2 --only "VAE-GAN" "Grid"
     python benchmarks/blur.py --data FOLDER --minutes 20 --sheets docs/images     # with two sheets of pictures
 
@@ -39,15 +40,15 @@ Bytes = NDArray[np.uint8]
 
 PROTOCOL = (
     "One model of emoji for each cure, all of the same network (ResNet of 32, 64 and 128 channels; the codebook's Conv of "
-    "48 and 96, whose maps are not as small), a code of 64 numbers unless the cure is another code, and the same minutes of "
-    "training by Adam at 0.002, falling by half a cosine, batches of 128 (Grid and Codebook 64), weights averaged; the "
-    "minutes and epochs that it became stand in each row. A tenth of the pictures is held out. KL, RMSE (of bytes, 0 … 255) "
+    "48 and 96, whose maps are not as small), a code of 64 numbers unless the cure is another code, and the same epochs or "
+    "minutes of training by Adam at 0.002, falling by half a cosine, batches of 128 (Grid and Codebook 64), weights averaged; "
+    "the minutes and epochs that it became stand in each row. A tenth of the pictures is held out. KL, RMSE (of bytes, 0 … 255) "
     "and the sharpness of reconstructions are of these, each through one draw of its code. Sharpness: energy above a "
     "quarter of a cycle per pixel over that of the training pictures, 1 for as sharp; the held-out pictures have the row of "
     "their own. Fréchet distances are to the training pictures, in a feature space learned from them by another seed than "
     "any likelihood uses; that of Perceptual is of the same kind, so look at its other columns, too. Samples of the model "
     "as it was trained; and, where the code is one vector, after a Mixture of 50 components with whole covariances was "
-    "fitted to its codes (the codebook: a Transformer, for a third of the minutes)."
+    "fitted to its codes (the codebook: a Transformer, for a third of that training)."
 )
 COLUMNS = [
     column("cure", "Cure"),
@@ -142,21 +143,25 @@ class Trial:
             "seed": self.args.seed, "device": self.args.device, "batch": cure.batch, "learning_rate": 2e-3,
             "schedule": "cosine", "warmup": 0.02, "average": 0.99,
         }  # fmt: skip
-        timed = LatentModel.from_spec(unlearned(spec))
-        history = fit(timed, Objective.from_spec(cure.objective), self.few, epochs=2, **how)
-        epochs = self._affordable(history["seconds"], self.args.minutes)
+        epochs = self.args.epochs or self._epochs_of(spec, cure, how)
         model, began = LatentModel.from_spec(spec), time.perf_counter()
         fit(model, Objective.from_spec(cure.objective), self.train, epochs=epochs, **how)
         return Fitted(model.eval(), self.train.modality), {
             "epochs": epochs, "minutes": (time.perf_counter() - began) / 60,
         }  # fmt: skip
 
+    def _epochs_of(self, spec: Spec, cure: Cure, how: dict[str, Any]) -> int:
+        """As many as fit into the minutes."""
+        timed = LatentModel.from_spec(unlearned(spec))
+        history = fit(timed, Objective.from_spec(cure.objective), self.few, epochs=2, **how)
+        return self._affordable(history["seconds"], self.args.minutes)
+
     def fitted_prior(self, fitted: Fitted, cure: Cure) -> None:
         """Another prior for the codes, by a third of the minutes where it learns in steps."""
         assert cure.prior is not None
         how = {"seed": self.args.seed, "batch": cure.batch, "learning_rate": 2e-3, "schedule": "cosine"}
-        epochs = 20
-        if cure.prior["type"] == "Transformer":
+        epochs = 20 if cure.prior["type"] != "Transformer" or not self.args.epochs else max(3, self.args.epochs // 3)
+        if cure.prior["type"] == "Transformer" and not self.args.epochs:
             tried = Fitted(LatentModel.from_spec(fitted.model.spec()).setup(fitted.model.event_shape), fitted.modality)
             tried.model.load_state_dict(fitted.model.state_dict())
             tried.model.to(fitted.model.device)
@@ -242,6 +247,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=os.environ.get("LAMBENT_DATA"))
     parser.add_argument("--only", nargs="*", default=list(CURES), choices=list(CURES), metavar="CURE")
     parser.add_argument("--minutes", type=float, default=20, help="of training for each cure")
+    parser.add_argument("--epochs", type=int, help="of training for each cure, in the place of minutes")
     parser.add_argument("--count", type=int, default=2000, help="samples of each")
     parser.add_argument("--rows", type=int, default=10**9, help="training pictures at most")
     parser.add_argument("--device", default="cpu")

@@ -159,7 +159,7 @@ def of_model(recipe: Path, args: argparse.Namespace) -> dict[str, Any]:
             trained(recipe, run, args)
         fitted, minutes = load(run), history(run)[-1]["seconds"] / 60
     rows = fitted.rows(load_data(strict.read(recipe)["data"]["source"], split="test"))
-    nats = -float(evaluate(fitted, rows, samples=1)["elbo"].value)
+    nats = -float(evaluate(fitted, rows, samples=1).metrics["elbo"].value)
     elbo = nats / (math.log(2) * rows.x[0].numel())
     row = archived(RowCodec(fitted), rows.x, args.threads)
     whole = row["bytes"] + len(packed(fitted))

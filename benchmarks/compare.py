@@ -2,6 +2,7 @@
 
     python benchmarks/compare.py --data FOLDER --minutes 10                    # minutes for each model and seed
     python benchmarks/compare.py --data FOLDER --minutes 10 --only att --device cuda --seeds 3
+    python benchmarks/compare.py --data FOLDER --epochs 20 --only fashion --parallel 8     # where trainings share a machine
     python benchmarks/compare.py --data FOLDER --sheets docs/images            # with a sheet of samples for each data set
 
 FOLDER holds `fashion-mnist/`, `emoji/google.npz` and `faces/att.npz`; `LAMBENT_DATA` names it, too. Runs are kept in --keep: a
@@ -26,7 +27,8 @@ from lambent.tasks.compare.comparison import MEASURES, Comparison, Entry, Number
 
 PROTOCOL = (
     "lambent compare: for each data set the models known by name, of the same network, latent size and likelihood, each trained "
-    "for the minutes in its row (epochs by a trial of its own pace), seeds 0, 1, 2. Means over seeds; ±: their standard error. "
+    "for the epochs in its row (the same for all, or as many as fit into the same minutes by a trial of its own pace), seeds "
+    "from 0 on. Means over seeds; ±: their standard error. Trainings may have shared a machine: their seconds are then no measure. "
     "Samples: 2,000 of each model, beside at most 10,000 training pictures, in one feature space for each data set, learned from "
     "these. Fashion-MNIST: its own test set; of the others a tenth held out. AT&T at 64 × 64. Holdout: pictures that were not "
     "trained on. Copies: training pictures with replacement."
@@ -82,6 +84,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=os.environ.get("LAMBENT_DATA"), help="the folder of the data")
     parser.add_argument("--only", nargs="+", choices=SETS, default=list(SETS))
     parser.add_argument("--minutes", type=float, default=10.0, help="of training for each model and seed")
+    parser.add_argument("--epochs", type=int, help="of training for each, in the place of minutes")
     parser.add_argument("--models", help="as of lambent compare; default: all that are known")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--parallel", type=int, default=1)
@@ -104,8 +107,9 @@ def compared(name: str, args: argparse.Namespace) -> Comparison:
     if (folder / "compare.yaml").exists():
         return lambent.compare(None, folder, resume=True, parallel=args.parallel, device=args.device, progress=True)
     return lambent.compare(
-        setting.source(args.data, args.keep), folder, models=args.models, minutes=args.minutes, seeds=args.seeds,
-        parallel=args.parallel, device=args.device, progress=True, settings={"network": NETWORK, **setting.settings},
+        setting.source(args.data, args.keep), folder, models=args.models, epochs=args.epochs,
+        minutes=None if args.epochs else args.minutes, seeds=args.seeds, parallel=args.parallel, device=args.device,
+        progress=True, settings={"network": NETWORK, **setting.settings},
     )  # fmt: skip
 
 

@@ -64,7 +64,7 @@ class Graphed:
     def _made(self, x: Tensor, context: Tensor | None) -> bool:
         """Whether the passes could be captured; what trying them moved is put back."""
         self.x, self.context = x.clone(), None if context is None else context.clone()
-        state = self.generator.get_state()
+        state, spare = self.generator.get_state(), self.generator.clone_state()
         buffers = [(b, b.clone()) for module in (self.model, self.objective) for b in module.buffers()]
         try:
             with warnings.catch_warnings():
@@ -76,6 +76,8 @@ class Graphed:
         except RuntimeError as error:
             self.possible, self.refused = False, str(error).splitlines()[0]
             torch.cuda.synchronize(x.device)
+            # A capture that broke off leaves its generator waiting for the end of it, and nothing could be drawn any more.
+            self.generator.graphsafe_set_state(spare)
         self._clear()
         self.generator.set_state(state)
         with torch.no_grad():

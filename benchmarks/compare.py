@@ -28,7 +28,8 @@ from lambent.tasks.compare.comparison import MEASURES, Comparison, Entry, Number
 PROTOCOL = (
     "lambent compare: for each data set the models known by name, of the same network, latent size and likelihood, each trained "
     "for the epochs in its row (the same for all, or as many as fit into the same minutes by a trial of its own pace), "
-    "seeds from 0 on. Means over seeds; ±: their standard error. Trainings may have shared a machine: their seconds are then no measure. "
+    "seeds from 0 on. Means over seeds; ±: their standard error. Trainings may have shared a machine: their seconds are then no "
+    "measure. "
     "Samples: 2,000 of each model, beside at most 10,000 training pictures, in one feature space for each data set, learned from "
     "these. Fashion-MNIST: its own test set; of the others a tenth held out. AT&T at 64 × 64. Holdout: pictures that were not "
     "trained on. Copies: training pictures with replacement."

@@ -4,8 +4,10 @@ A small model on a fast GPU waits for the processor, which starts its thousands 
 at once.
 """
 
+import gc
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +17,26 @@ from lambent.objectives import Loss, Objective
 
 Passes = Callable[[Tensor, Tensor | None], tuple[Loss, Tensor]]
 UNTRIED = 8  # steps before a graph is made: a short training would not get back what it costs
-WARM = 2  # passes beside the queue, by which libraries settle what they work with
+WARM = 2  # passes by which libraries settle what they work with
+
+
+@contextmanager
+def own_queue(device: torch.device) -> Iterator[None]:
+    """On a GPU, a queue of work other than the one that every process has by default, which no graph may wait for.
+
+    Gradients are added up on the queue that a weight was last used on: one graph of operations that is still held, and a
+    capture would depend on the queue by default.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    queue, before = torch.cuda.Stream(device), torch.cuda.current_stream(device)
+    queue.wait_stream(before)
+    try:
+        with torch.cuda.stream(queue):
+            yield
+    finally:
+        before.wait_stream(queue)
 
 
 class Graphed:
@@ -64,7 +85,7 @@ class Graphed:
     def _made(self, x: Tensor, context: Tensor | None) -> bool:
         """Whether the passes could be captured; what trying them moved is put back."""
         self.x, self.context = x.clone(), None if context is None else context.clone()
-        state, spare = self.generator.get_state(), self.generator.clone_state()
+        state, spares = self.generator.get_state(), self._spares()
         buffers = [(b, b.clone()) for module in (self.model, self.objective) for b in module.buffers()]
         try:
             with warnings.catch_warnings():
@@ -76,8 +97,8 @@ class Graphed:
         except RuntimeError as error:
             self.possible, self.refused = False, str(error).splitlines()[0]
             torch.cuda.synchronize(x.device)
-            # A capture that broke off leaves its generator waiting for the end of it, and nothing could be drawn any more.
-            self.generator.graphsafe_set_state(spare)
+            for generator, spare in spares:
+                generator.graphsafe_set_state(spare)
         self._clear()
         self.generator.set_state(state)
         with torch.no_grad():
@@ -85,22 +106,25 @@ class Graphed:
                 buffer.copy_(value)
         return self.graph is not None
 
+    def _spares(self) -> list[tuple[torch.Generator, torch.Generator]]:
+        """The generators that a capture registers, with copies of them: one that breaks off leaves them waiting for its end."""
+        index = self.x.device.index
+        own = torch.cuda.default_generators[torch.cuda.current_device() if index is None else index]
+        return [(generator, generator.clone_state()) for generator in (self.generator, own)]
+
     def _captured(self) -> torch.cuda.CUDAGraph:
         graph = torch.cuda.CUDAGraph()
         graph.register_generator_state(self.generator)
-        with torch.cuda.graph(graph):
+        gc.collect()  # graphs of operations that are let go of, and not yet gone
+        with torch.cuda.graph(graph, stream=torch.cuda.current_stream(self.x.device)):
             self.captured = self.passes(self.x, self.context)
         self.gradients = [(p, p.grad) for p in self._parameters() if p.grad is not None]
         return graph
 
     def _warm_up(self) -> None:
-        beside = torch.cuda.Stream(self.x.device)
-        beside.wait_stream(torch.cuda.current_stream(self.x.device))
-        with torch.cuda.stream(beside):
-            for _ in range(WARM):
-                self.passes(self.x, self.context)
-                self._clear()
-        torch.cuda.current_stream(self.x.device).wait_stream(beside)
+        for _ in range(WARM):
+            self.passes(self.x, self.context)
+            self._clear()
 
     def _parameters(self) -> list[nn.Parameter]:
         return [*self.model.parameters(), *self.objective.parameters()]

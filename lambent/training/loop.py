@@ -11,7 +11,7 @@ from lambent.errors import InterruptedRun
 from lambent.objectives import Loss
 from lambent.training import heap
 from lambent.training.callbacks import Callback
-from lambent.training.graphed import Graphed
+from lambent.training.graphed import Graphed, own_queue
 from lambent.training.optimizers import clear, drop_subnormals, norm_of, scheduled
 from lambent.training.pace import Pace
 from lambent.training.precision import computing
@@ -38,7 +38,7 @@ class Loop:
     def train(self) -> History:
         """Train to the end, or raise `InterruptedRun` or `DivergedError` with the last good state kept."""
         heap.settle()
-        with put_back():
+        with put_back(), own_queue(self.run.device):
             self.pace.settle()
             return self._train()
 

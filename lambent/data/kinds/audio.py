@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -11,8 +12,11 @@ from torch import Tensor
 from lambent.data.kinds.modality import Encoded, Modality
 from lambent.data.kinds.sound import filed
 from lambent.data.kinds.sound.lapped import Lapped, Window
+from lambent.data.kinds.sound.shown import file_names
 from lambent.data.readers.sounds import SUFFIXES, Sounds, compiled, in_windows
 from lambent.data.splitting import as_labels, digest
+from lambent.data.writers.wav import sixteen_bits
+from lambent.disk.whole import write_bytes
 from lambent.errors import ArtifactError, DataError, UsageError
 from lambent.part import Shape, Spec, option
 
@@ -33,6 +37,8 @@ class Audio(Modality):
     papers = ("princen1986analysis",)
 
     counts_rows = True
+    noun = "sounds"
+    suffixes = ("", ".wav")
 
     rate: int | None = option(
         "samples a second to which all are brought; none: the most common of the files",
@@ -76,9 +82,19 @@ class Audio(Modality):
         if self.bands is not None and self.bands % 2:
             raise UsageError(f"bands must be even, not {self.bands}: neighbouring frames share half of theirs")
         self.notices: dict[str, int] = {}
-        self.label_names: list[str] | None = None
         self._event: Shape | None = None
         self._rate, self._scale, self._rows = 0, 1.0, 0
+
+    @classmethod
+    def claims(cls, source: Any) -> bool:
+        """Files that end as those of sounds do, lists of such, and folders that hold more of them than of pictures."""
+        if isinstance(source, Sounds):
+            return True
+        first = source[0] if isinstance(source, (list, tuple)) and source else source
+        if not isinstance(first, (str, Path)):
+            return False
+        path = Path(first)
+        return filed.mostly_sounds(path) if path.is_dir() else path.suffix.lower() in SUFFIXES
 
     @property
     def event(self) -> Shape:
@@ -100,8 +116,9 @@ class Audio(Modality):
     def open(self, raw: Any) -> Sounds | np.ndarray:
         """Any accepted raw form → sounds on disk, or one array [N, C, samples]."""
         found = filed.opened(raw, self.pattern)
-        windows = self.longer == "windows" and isinstance(found, Sounds) and not isinstance(raw, Sounds)
-        return in_windows(found, self.seconds or 0.0) if windows and isinstance(found, Sounds) else found
+        if self.longer == "windows" and isinstance(found, Sounds) and not found.cut:
+            return in_windows(found, self.seconds or 0.0)
+        return found
 
     def fit(self, raw: Any) -> Self:
         """Learn rate, channels and length from the headers, and the scale from up to 1,000 sounds."""
@@ -175,6 +192,21 @@ class Audio(Modality):
             raise DataError("sounds to decode hold NaN or infinite numbers")
         return np.clip(self._lapped.inverse(values * np.float32(self._scale)), -1, 1)
 
+    def as_columns(self, x: Tensor) -> dict[str, Any] | None:
+        """{"sound": float32 [N, C, samples], "rate": Hz of each}."""
+        return {"sound": self.decode(x), "rate": np.full(len(x), self._rate)}
+
+    def write(self, path: Path, x: Tensor, lead: dict[str, Any]) -> None:
+        """Sounds as WAV of 16 bits: one file each in a folder, or all in one file, a quarter of a second apart."""
+        sounds = self.decode(x)
+        if path.suffix.lower() == ".wav":
+            pause = np.zeros((*sounds.shape[:2], self._rate // 4), np.float32)
+            whole = np.concatenate([*np.concatenate((sounds, pause), 2)], 1)[:, : -pause.shape[2]]
+            write_bytes(path, sixteen_bits(whole, self._rate))
+            return
+        for name, sound in zip(file_names(lead, len(sounds)), sounds, strict=True):
+            write_bytes(path / name, sixteen_bits(sound, self._rate))
+
     def log_slope(self, x: Tensor) -> Tensor:
         """−log of the scale for each number: the transform is orthogonal, so that densities become those of the waveform."""
         return torch.full((1, 1), -float(np.log(self._scale)), dtype=torch.float64).expand(len(x), x[:1].numel())
@@ -233,6 +265,3 @@ class Audio(Modality):
 
 def _counted(notices: Counter[str]) -> dict[str, int]:
     return {name: n for name, n in notices.items() if n}
-
-
-__all__ = ["SUFFIXES", "Audio"]

@@ -38,7 +38,9 @@ class Modality(Part):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.conditions = Conditions()  # as fitted to the columns that `condition` names
-        self.label_names: list[str] | None = None  # so that later data get the same codes; None: of no labels, or numbers
+        self.label_names: list[str] | None = (
+            None  # so that later data get the same codes; None: of no labels, or numbers
+        )
 
     @classmethod
     def claims(cls, source: Any) -> bool:

@@ -52,6 +52,7 @@ class Sounds:
     label_names: list[str] | None = None
     beside: dict[str, np.ndarray] = field(default_factory=dict)
     notices: Counter[str] = field(default_factory=Counter)
+    cut: bool = False  # into windows
 
     def __len__(self) -> int:
         return len(self.files)
@@ -99,8 +100,7 @@ def in_windows(whole: Sounds, seconds: float) -> Sounds:
         rows += [row] * count
         starts += [seconds * place for place in range(count)]
     cut = whole[np.array(rows, np.int64)]
-    cut.starts = np.array(starts)
-    return cut
+    return replace(cut, starts=np.array(starts), cut=True)
 
 
 def _told_by_names(whole: Sounds, root: Path | None, pattern: str) -> Sounds:
@@ -116,9 +116,8 @@ def _told_by_names(whole: Sounds, root: Path | None, pattern: str) -> Sounds:
             columns[name].append(match[name])
     whole.beside = {name: np.array(values, dtype=object) for name, values in columns.items()}
     if (label := whole.beside.pop("label", None)) is not None:
-        whole.label_names, codes = np.unique(label.astype(str), return_inverse=True)[0].tolist(), None
-        codes = {name: code for code, name in enumerate(whole.label_names or [])}
-        whole.labels = np.array([codes[str(one)] for one in label], np.int64)
+        names_of_labels, codes = np.unique(label.astype(str), return_inverse=True)
+        whole.label_names, whole.labels = names_of_labels.tolist(), codes.astype(np.int64)
     return whole
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lambent.data.readers import arrays, sounds
+from lambent.data.readers import arrays, folders, pictures, sounds
 from lambent.data.readers import regular as files
 from lambent.data.readers.sounds import Sounds
 from lambent.errors import DataError
@@ -53,6 +53,15 @@ def opened(raw: Any, pattern: str | None) -> Sounds | np.ndarray:
         raise DataError(
             f"a {type(raw).__name__} holds no sounds; give a folder, a list of files, or an array [N, samples]"
         ) from None
+
+
+def mostly_sounds(folder: Path) -> bool:
+    """Whether a folder holds sounds, and not as many pictures."""
+    try:
+        found, _ = folders.files_below(folder, (*sounds.SUFFIXES, *pictures.SUFFIXES))
+    except DataError:  # which is told when it is read
+        return False
+    return 2 * sum(path.suffix.lower() in sounds.SUFFIXES for path in found) > len(found)
 
 
 def waves(array: np.ndarray) -> np.ndarray:

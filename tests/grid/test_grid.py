@@ -82,8 +82,11 @@ REFUSED = {
     ("RoundedLogistic", "NotMiwae"): "use Gaussian or StudentT",
     ("Hurdle", "NotMiwae"): "use Gaussian or StudentT",
     ("Autoregressive", "NotMiwae"): "use Gaussian or StudentT",
-    **{("Perceptual", name): "use the Elbo objective" for name in ("Iwae", "Miwae", "Piwae", "Ciwae")},
-    ("Perceptual", "NotMiwae"): "use the Elbo objective",
+    **{
+        (likelihood, name): "use the Elbo objective"
+        for likelihood in ("Perceptual", "Spectrogram")
+        for name in ("Iwae", "Miwae", "Piwae", "Ciwae", "NotMiwae")
+    },
     **{
         ("Codebook", name): "use the Elbo objective"
         for name in (

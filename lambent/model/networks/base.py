@@ -106,9 +106,10 @@ class Half(nn.ModuleList):
 
     @torch.no_grad()
     def start(self, raw: Tensor) -> None:
-        """Let a decoder begin near `raw`, [*shape], as far as the biases of its last layer can: one for each element; one for
-        each channel, where `raw` is the same at every place; or, along time, one for each line where `raw` is the same at all times.
-        Else nothing changes.
+        """Let a decoder begin near `raw`, [*shape], as far as the biases of its last layer can. Else nothing changes.
+
+        There is one for each element; one for each channel, where `raw` is the same at every place; or one for each line along
+        time, where `raw` is the same at all times.
         """
         layers = [layer for layer in self if not isinstance(layer, (nn.Flatten, nn.Unflatten, nn.PixelShuffle, Crop))]
         last = layers[-1] if layers else None

@@ -118,9 +118,7 @@ class Residual(nn.Module):
     kernel: how many places a convolution reads, odd numbers of them.
     """
 
-    def __init__(
-        self, channels: int, activation: str, squeeze: float = 1.0, kernel: tuple[int, int] = (3, 3)
-    ) -> None:
+    def __init__(self, channels: int, activation: str, squeeze: float = 1.0, kernel: tuple[int, int] = (3, 3)) -> None:
         super().__init__()
         act = ACTIVATIONS[activation]
         inner = max(1, round(squeeze * channels))

@@ -12,8 +12,9 @@ UP = 4  # places of a transposed convolution that doubles: each new place has tw
 class Wave(Network):
     """Convolutions along time alone: the last axis is time, and all numbers of one time are channels.
 
-    Of a sound [channels, bands, frames] every band of a frame is a channel of its own, with weights of its own: a pattern of bands
-    stays where it is, and may come at any time. Each step halves, or doubles, the frames. What is flat is one channel in time.
+    Of a sound [channels, bands, frames] every band of a frame is a channel of its own, with weights of its own: a pattern of
+    bands stays where it is, and may come at any time. Each step halves, or doubles, the frames. What is flat is one channel in
+    time.
     """
 
     papers = ("he2015delving", "bachlechner2021rezero")

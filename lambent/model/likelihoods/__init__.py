@@ -9,6 +9,8 @@ from lambent.model.likelihoods.mixed import Mixed
 from lambent.model.likelihoods.perceptual import Perceptual
 from lambent.model.likelihoods.pixels import DiscretizedLogistics
 from lambent.model.likelihoods.rounded import RoundedLogistic
+from lambent.model.likelihoods.spectral import ItakuraSaito
+from lambent.model.likelihoods.spectrogram import Spectrogram
 from lambent.model.likelihoods.spikes import Hurdle
 
 __all__ = [
@@ -19,6 +21,7 @@ __all__ = [
     "DiscretizedLogistics",
     "Gaussian",
     "Hurdle",
+    "ItakuraSaito",
     "JohnsonSU",
     "Laplace",
     "Likelihood",
@@ -28,6 +31,7 @@ __all__ = [
     "Perceptual",
     "Poisson",
     "RoundedLogistic",
+    "Spectrogram",
     "StudentT",
     "ZeroInflatedNegativeBinomial",
 ]

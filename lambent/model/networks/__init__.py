@@ -5,5 +5,6 @@ from lambent.model.networks.conv import Conv
 from lambent.model.networks.mlp import Mlp
 from lambent.model.networks.resnet import ResNet
 from lambent.model.networks.transformer import Transformer
+from lambent.model.networks.wave import Wave
 
-__all__ = ["Conv", "Convolutional", "Half", "Mlp", "Network", "Pyramid", "ResNet", "Spatial", "Transformer"]
+__all__ = ["Conv", "Convolutional", "Half", "Mlp", "Network", "Pyramid", "ResNet", "Spatial", "Transformer", "Wave"]

@@ -22,7 +22,8 @@ def surveyed(rows: Any) -> dict[str, Any]:
     """Facts about opened rows as plain JSON; a form that is not known here has none.
 
     Columns: {"columns": [{"name", "type", "least", "most", "gaps", "values"}, …]}, of which `values` counts the different ones.
-    An array: {"array": {"type", "shape", "least", "most"}}. Pictures and sounds: {"files": {suffix: how many}}; of sounds {"sounds": {"seconds", "least", "most", "rates", "channels"}} too.
+    An array: {"array": {"type", "shape", "least", "most"}}. Pictures and sounds: {"files": {suffix: how many}}; of
+    sounds {"sounds": {"seconds", "least", "most", "rates", "channels"}} too.
     """
     return {}
 

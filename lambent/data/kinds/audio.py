@@ -30,8 +30,8 @@ class Audio(Modality):
     """Sounds as float32 [N, C, F, T]: C channels, F bands of T frames of a lapped transform (MDCT), divided by their RMS.
 
     Takes a folder (wav, flac, ogg, mp3, aiff at any depth), a list of files, one file, or an array [N, samples] or
-    [N, C, samples] in −1 … 1. All are brought to one rate and one length: silence follows those that are shorter. The transform is
-    orthogonal and as large as the signal, so that `decode` gives the sound back: float32 [N, C, samples].
+    [N, C, samples] in −1 … 1. All are brought to one rate and one length: silence follows those that are shorter. The
+    transform is orthogonal and as large as the signal, so that `decode` gives the sound back: float32 [N, C, samples].
     """
 
     papers = ("princen1986analysis",)
@@ -212,11 +212,11 @@ class Audio(Modality):
         return torch.full((1, 1), -float(np.log(self._scale)), dtype=torch.float64).expand(len(x), x[:1].numel())
 
     def defaults(self) -> dict[str, Spec]:
-        """Laplacians with predicted scales, under a network that convolves along time."""
+        """The power of each number, for its sign nobody can tell, under convolutions along time."""
         return {
-            "likelihood": {"type": "Laplace", "scale": "predicted"},
+            "likelihood": {"type": "ItakuraSaito"},
             "latent": {"type": "Flat", "size": 32},
-            "network": {"type": "Mlp", "width": 512},
+            "network": {"type": "Wave"},
         }
 
     def state(self) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Sound files: found in a folder, looked at by their headers, decoded and resampled by stated rules.
 
-The rules: whole numbers of any depth become numbers in −1 … 1; a file that has fewer samples than it says is refused, but one that
-was written as a stream, and so cannot say, is read to its end; numbers that are not finite are refused; another rate is
+The rules: whole numbers of any depth become numbers in −1 … 1; a file that has fewer samples than it says is refused, but one
+that was written as a stream, and so cannot say, is read to its end; numbers that are not finite are refused; another rate is
 resampled (soxr, VHQ); channels are averaged to one where one is wanted.
 """
 
@@ -92,7 +92,7 @@ def sounds_in(source: str | Path | Sequence[Any], pattern: str | None = None) ->
 
 
 def in_windows(whole: Sounds, seconds: float) -> Sounds:
-    """Each sound cut into windows of so many seconds, one after the other; what is left over at the end is one if half as long."""
+    """Each sound cut into windows of so many seconds, one after the other; what is left over is one if half as long."""
     rows, starts = [], []
     for row, path in enumerate(whole.files):
         length = look(path).seconds
@@ -142,9 +142,9 @@ def look(path: Path) -> Header:
 def decode(
     path: Path, rate: int, channels: int, samples: int, start: float = 0.0
 ) -> tuple[np.ndarray, list[str], float]:
-    """(float32 [channels, ≤ samples] at `rate` from a second on, what was converted, how many seconds there were from there on).
+    """(float32 [channels, ≤ samples] at `rate` from a second on, what was converted, how many seconds there are from there on).
 
-    Raises `DataError` naming the file if it is damaged, cut short, empty, of other channels, or holds numbers that are not finite.
+    Raises `DataError` naming the file if it is damaged, cut short, empty, of other channels, or holds what is not finite.
     """
     conversions: list[str] = []
     with files.unchanged(path), _opened(path) as file:

@@ -51,7 +51,7 @@ def stft(sounds: np.ndarray, window: int, times: int) -> np.ndarray:
 
 
 def file_names(lead: Mapping[str, Any], rows: int) -> list[str]:
-    """A name for each sound's file, ending in .wav: that of the file it came from, else of what tells rows apart, else its number.
+    """A name for each sound's file, ending in .wav: that of the file it came from, else what tells rows apart, else a number.
 
     Names are unique: those that several share have the row's number as well.
     """

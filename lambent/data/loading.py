@@ -286,8 +286,9 @@ def encoded(modality: Modality, raw: Raw) -> Encoded:
     outer = numbers(raw.facts.get("part"))
     if outer is not None:
         found.numbers = outer if found.numbers is None else outer[found.numbers]
-    if found.files is not None and "path" in facts:
-        found.files = [os.path.relpath(path, facts["path"]) for path in found.files]
+    if found.files is not None and ("path" in facts or "name" in facts):
+        root = facts.get("path") or os.path.commonpath([os.path.dirname(path) for path in found.files])
+        found.files = [os.path.relpath(path, root) for path in found.files]
     return found
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from lambent.data.kinds.modality import Encoded, Modality
 from lambent.data.kinds.sound import filed
 from lambent.data.kinds.sound.lapped import Lapped, Window
-from lambent.data.kinds.sound.shown import file_names
+from lambent.data.kinds.sound.shown import file_names, png, sheet, spectrograms
 from lambent.data.readers.sounds import SUFFIXES, Sounds, compiled, in_windows
 from lambent.data.splitting import as_labels, digest
 from lambent.data.writers.wav import sixteen_bits
@@ -38,7 +38,7 @@ class Audio(Modality):
 
     counts_rows = True
     noun = "sounds"
-    suffixes = ("", ".wav")
+    suffixes = ("", ".wav", ".png")
 
     rate: int | None = option(
         "samples a second to which all are brought; none: the most common of the files",
@@ -124,26 +124,34 @@ class Audio(Modality):
         """Learn rate, channels and length from the headers, and the scale from up to 1,000 sounds."""
         raw = self.open(raw)
         self._rows, self.notices, self.label_names = len(raw), {}, None
-        if isinstance(raw, Sounds):
-            seen = filed.looked(raw, self.skip_bad)
-            self._rate = self.rate or seen.rate
-            channels = 1 if self.channels == "mono" else seen.channels
-            length = self.seconds or float(np.quantile(seen.seconds, LONGEST))
-            self.label_names, self.notices = raw.label_names, dict(seen.notices)
-        else:
-            if self.rate is None:
-                raise UsageError(
-                    "an array does not say how many samples a second it has: rate=16000 (--data.rate 16000)"
-                )
-            self._rate = self.rate
-            channels = 1 if self.channels == "mono" else raw.shape[1]
-            length = self.seconds or raw.shape[2] / self._rate
-        bands = self.bands or 2 ** round(np.log2(self._rate * BAND_SECONDS))
-        frames = -(-round(length * self._rate) // bands)
-        self._event = (channels, int(bands), -(-frames // BLOCKS) * BLOCKS)
+        self._rate, channels, length = self._heard(raw)
+        self._event = self._of_length(self._rate, channels, length)
         some = raw[np.unique(np.linspace(0, len(raw) - 1, min(len(raw), LOOKED)).astype(np.int64))]
         self._scale = self._rms(self._signals(some, Counter())[0])
         return self
+
+    def event_of(self, raw: Any) -> Shape:
+        """The event of sounds, by their headers; once it is fitted, its own."""
+        return self._event or self._of_length(*self._heard(self.open(raw)))
+
+    def _heard(self, raw: Sounds | np.ndarray) -> tuple[int, int, float]:
+        """The rate, the channels and the seconds that sounds are brought to."""
+        if isinstance(raw, Sounds):
+            seen = filed.looked(raw, self.skip_bad)
+            self.label_names, self.notices = raw.label_names, dict(seen.notices)
+            channels, rate = seen.channels, self.rate or seen.rate
+            length = self.seconds or float(np.quantile(seen.seconds, LONGEST))
+        elif self.rate is None:
+            raise UsageError("an array does not say how many samples a second it has: rate=16000 (--data.rate 16000)")
+        else:
+            channels, rate = raw.shape[1], self.rate
+            length = self.seconds or raw.shape[2] / rate
+        return rate, 1 if self.channels == "mono" else channels, length
+
+    def _of_length(self, rate: int, channels: int, seconds: float) -> Shape:
+        bands = self.bands or 2 ** round(np.log2(rate * BAND_SECONDS))
+        frames = -(-round(seconds * rate) // bands)
+        return channels, int(bands), -(-frames // BLOCKS) * BLOCKS
 
     def learn(self, pieces: Iterable[Any]) -> Self:
         """`fit` on arrays in pieces, all of one form; the scale is that of all."""
@@ -197,8 +205,11 @@ class Audio(Modality):
         return {"sound": self.decode(x), "rate": np.full(len(x), self._rate)}
 
     def write(self, path: Path, x: Tensor, lead: dict[str, Any]) -> None:
-        """Sounds as WAV of 16 bits: one file each in a folder, or all in one file, a quarter of a second apart."""
+        """Sounds as WAV of 16 bits, a file each in a folder, or all in one, a quarter of a second apart; or their spectrograms."""
         sounds = self.decode(x)
+        if path.suffix.lower() == ".png":
+            write_bytes(path, png(sheet(spectrograms(sounds.mean(1), self._rate))))
+            return
         if path.suffix.lower() == ".wav":
             pause = np.zeros((*sounds.shape[:2], self._rate // 4), np.float32)
             whole = np.concatenate([*np.concatenate((sounds, pause), 2)], 1)[:, : -pause.shape[2]]

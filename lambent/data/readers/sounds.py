@@ -54,6 +54,10 @@ class Sounds:
     notices: Counter[str] = field(default_factory=Counter)
     cut: bool = False  # into windows
 
+    def look(self, path: Path) -> Header:
+        """What one of the files says of itself; `DataError` if it is no sound."""
+        return look(path)
+
     def __len__(self) -> int:
         return len(self.files)
 

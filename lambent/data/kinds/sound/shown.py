@@ -1,5 +1,6 @@
 """Sounds as they are shown: pictures of their spectrograms, and the names of files that hold them."""
 
+import io
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -48,6 +49,25 @@ def stft(sounds: np.ndarray, window: int, times: int) -> np.ndarray:
     taper = np.hanning(window + 1)[:-1].astype(np.float32)
     frames = np.stack([padded[:, start : start + window] for start in starts], 1) * taper
     return np.abs(np.fft.rfft(frames)).transpose(0, 2, 1)
+
+
+def sheet(pictures: np.ndarray, gap: int = 2) -> np.ndarray:
+    """Pictures [N, H, W, 3] on one white sheet, about square."""
+    columns = max(1, round((len(pictures) * pictures.shape[1] / pictures.shape[2]) ** 0.5))
+    lines = -(-len(pictures) // columns)
+    framed = np.full((lines * columns, pictures.shape[1] + gap, pictures.shape[2] + gap, 3), 255, np.uint8)
+    framed[: len(pictures), :-gap, :-gap] = pictures
+    rows = framed.reshape(lines, columns, *framed.shape[1:]).transpose(0, 2, 1, 3, 4)
+    return np.ascontiguousarray(rows.reshape(lines * framed.shape[1], -1, 3))
+
+
+def png(picture: np.ndarray) -> bytes:
+    """A picture [H, W, 3] as the bytes of a PNG file."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
 
 
 def file_names(lead: Mapping[str, Any], rows: int) -> list[str]:

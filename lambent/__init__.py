@@ -8,7 +8,7 @@ from lambent.version import __version__ as __version__
 _HOMES = {
     "lambent.objectives.bounds": ("Ciwae", "Iwae", "Miwae", "Piwae"),
     "lambent.comparing": ("compare",),
-    "lambent.data": ("CATALOG", "Encoded", "Image", "Modality", "Sprites", "Table"),
+    "lambent.data": ("Audio", "CATALOG", "Encoded", "Image", "Modality", "Sprites", "Table"),
     "lambent.errors": (
         "ArtifactError", "DataError", "DataWarning", "DivergedError", "InterruptedRun", "LambentError", "MachineError",
         "UsageError",
@@ -62,7 +62,7 @@ _FOUND = {name: (module, name) for module, names in _HOMES.items() for name in n
 if TYPE_CHECKING:
     from lambent import data
     from lambent.comparing import compare
-    from lambent.data import CATALOG, Encoded, Image, Modality, Sprites, Table
+    from lambent.data import CATALOG, Audio, Encoded, Image, Modality, Sprites, Table
     from lambent.errors import (
         ArtifactError,
         DataError,
@@ -138,7 +138,7 @@ if TYPE_CHECKING:
     from lambent.training.fitting import fit
 
 __all__ = [
-    "CATALOG", "VAE", "Absent", "Adversarial", "ArtifactError", "Bernoulli", "BetaTc", "Categorical", "Ciwae", "Codebook",
+    "CATALOG", "VAE", "Absent", "Adversarial", "ArtifactError", "Audio", "Bernoulli", "BetaTc", "Categorical", "Ciwae", "Codebook",
     "Codec",
     "Constant", "ContinuousBernoulli", "Conv", "DataError", "DataWarning", "Detector", "Diagonal", "Diffusion", "DipVae",
     "DiscretizedLogistics", "DivergedError", "Elbo", "Encoded", "Factor", "Factorized", "Fitted", "Flat", "Full", "Gan",

@@ -152,8 +152,8 @@ def _claimed(options: Namespace) -> Path:
 def _refuse_others(fitted: Fitted) -> None:
     if not are_drawn(fitted) and not _in_files(fitted):
         raise UsageError(
-            "restyle makes pictures and sounds, and this run is of other rows: lambent reconstruct RUN DATA --given NAME=VALUE decodes "
-            "them under another value"
+            "restyle makes pictures and sounds, and this run is of other rows: lambent reconstruct RUN DATA --given NAME=VALUE "
+            "decodes them under another value"
         )
 
 

@@ -205,7 +205,7 @@ class Audio(Modality):
         return {"sound": self.decode(x), "rate": np.full(len(x), self._rate)}
 
     def write(self, path: Path, x: Tensor, lead: dict[str, Any]) -> None:
-        """Sounds as WAV of 16 bits, a file each in a folder, or all in one, a quarter of a second apart; or their spectrograms."""
+        """Sounds as WAV of 16 bits, a file each in a folder, or all in one, a quarter of a second apart; or spectrograms."""
         sounds = self.decode(x)
         if path.suffix.lower() == ".png":
             write_bytes(path, png(sheet(spectrograms(sounds.mean(1), self._rate))))

@@ -138,8 +138,8 @@ if TYPE_CHECKING:
     from lambent.training.fitting import fit
 
 __all__ = [
-    "CATALOG", "VAE", "Absent", "Adversarial", "ArtifactError", "Audio", "Bernoulli", "BetaTc", "Categorical", "Ciwae", "Codebook",
-    "Codec",
+    "CATALOG", "VAE", "Absent", "Adversarial", "ArtifactError", "Audio", "Bernoulli", "BetaTc", "Categorical", "Ciwae",
+    "Codebook", "Codec",
     "Constant", "ContinuousBernoulli", "Conv", "DataError", "DataWarning", "Detector", "Diagonal", "Diffusion", "DipVae",
     "DiscretizedLogistics", "DivergedError", "Elbo", "Encoded", "Factor", "Factorized", "Fitted", "Flat", "Full", "Gan",
     "Gaussian", "Grid", "Hurdle", "Image", "Imputer", "InfoVae", "InterruptedRun", "Invariant", "ItakuraSaito", "Iwae",

@@ -48,7 +48,7 @@ def _(rows: Pictures) -> dict[str, Any]:
 def _(rows: Sounds) -> dict[str, Any]:
     headers = [look(path) for path in dict.fromkeys(rows.files)]
     seconds = [header.seconds for header in headers]
-    facts = {"seconds": sum(seconds), "least": min(seconds), "most": max(seconds)}
+    facts: dict[str, Any] = {"seconds": sum(seconds), "least": min(seconds), "most": max(seconds)}
     facts |= {"rates": sorted({h.rate for h in headers}), "channels": sorted({h.channels for h in headers})}
     return {"files": _suffixes(list(dict.fromkeys(rows.files))), "sounds": facts}
 

@@ -227,9 +227,9 @@ def wav(body: bytes, *, kind: int = 1, bits: int = 16, rate: int = 8_000, claime
 def test_D27_zero_length_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "empty.wav").write_bytes(wav(b""))
     (tmp_path / "nothing.wav").write_bytes(b"")
-    with pytest.raises(DataError, match="empty.wav: holds no sound, its length is zero"):
+    with pytest.raises(DataError, match=r"empty.wav: holds no sound, its length is zero"):
         load(tmp_path / "empty.wav")
-    with pytest.raises(DataError, match="nothing.wav: cannot be read as sound"):
+    with pytest.raises(DataError, match=r"nothing.wav: cannot be read as sound"):
         load(tmp_path / "nothing.wav")
 
 
@@ -296,7 +296,7 @@ def test_D27_what_is_no_sound_is_refused_or_skipped(tmp_path: Path, write: Tone)
     (tmp_path / "mix" / "x").mkdir(parents=True)
     (tmp_path / "mix" / "text.wav").write_text("no sound")
     write("mix/good.wav")
-    with pytest.raises(DataError, match="text.wav: cannot be read as sound"):
+    with pytest.raises(DataError, match=r"text.wav: cannot be read as sound"):
         load(tmp_path / "mix")
     kept = load(tmp_path / "mix", modality=Audio(skip_bad=True))
     assert (len(kept), kept.source["notices"]["skipped_bad"]) == (1, 1)

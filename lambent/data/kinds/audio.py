@@ -198,7 +198,8 @@ class Audio(Modality):
         values = x.detach().cpu().float().numpy()
         if not np.isfinite(values).all():
             raise DataError("sounds to decode hold NaN or infinite numbers")
-        return np.clip(self._lapped.inverse(values * np.float32(self._scale)), -1, 1)
+        found: np.ndarray = np.clip(self._lapped.inverse(values * np.float32(self._scale)), -1, 1)
+        return found
 
     def as_columns(self, x: Tensor) -> dict[str, Any] | None:
         """{"sound": float32 [N, C, samples], "rate": Hz of each}."""

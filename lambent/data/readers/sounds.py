@@ -9,7 +9,7 @@ import importlib
 import re
 import struct
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -71,7 +71,7 @@ class Sounds:
         )
 
 
-def sounds_in(source: str | Path | Sequence[Any], pattern: str | None = None) -> Sounds:
+def sounds_in(source: Any, pattern: str | None = None) -> Sounds:
     """The sounds of a folder (all depths, sorted by path), of a list of files, or of one file.
 
     pattern: what names of files tell, such as {label}_{speaker}_{take}; none: the label is the folder's name, as of pictures.

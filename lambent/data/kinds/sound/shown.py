@@ -48,7 +48,8 @@ def stft(sounds: np.ndarray, window: int, times: int) -> np.ndarray:
     starts = np.linspace(0, sounds.shape[1] - 1, times).astype(np.int64)
     taper = np.hanning(window + 1)[:-1].astype(np.float32)
     frames = np.stack([padded[:, start : start + window] for start in starts], 1) * taper
-    return np.abs(np.fft.rfft(frames)).transpose(0, 2, 1)
+    found: np.ndarray = np.abs(np.fft.rfft(frames)).transpose(0, 2, 1)
+    return found
 
 
 def sheet(pictures: np.ndarray, gap: int = 2) -> np.ndarray:

@@ -39,10 +39,8 @@ def px_of(likelihood: Tokens, rows: int = 2) -> Sequences:
 
 def every(symbols: int, length: int) -> Tensor:
     """All rows: those that end within the room, and those that fill it."""
-    rows = []
-    for words in range(length + 1):
-        for text in itertools.product(range(1, symbols), repeat=words):
-            rows.append([*text, END, *[NAN] * length][:length])
+    texts = [text for words in range(length + 1) for text in itertools.product(range(1, symbols), repeat=words)]
+    rows = [[*text, END, *[NAN] * length][:length] for text in texts]
     return torch.tensor(rows, dtype=torch.float64)
 
 
@@ -130,8 +128,8 @@ def test_temperature_and_top_p_by_hand() -> None:
 @pytest.mark.parametrize("field", ["word_dropout", "dropout"])
 def test_what_is_left_out_of_training_is_there_in_use(field: str) -> None:
     likelihood = tokens("Gru", symbols=6, length=5, **{field: 0.5})
-    x = torch.tensor([[3.0, 1.0, 5.0, 2.0, END]], dtype=torch.float64)
-    raw = torch.zeros(1, 8, dtype=torch.float64)
+    x = torch.tensor([[3.0, 1.0, 5.0, 2.0, END]], dtype=torch.float64).repeat(8, 1)
+    raw = torch.zeros(8, 8, dtype=torch.float64)
     assert torch.equal(likelihood(raw).log_prob(x), likelihood(raw).log_prob(x))
     likelihood.train()
     state = torch.get_rng_state()

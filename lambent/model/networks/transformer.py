@@ -124,7 +124,7 @@ class Block(nn.Module):
         return self.gathered.in_features // self.heads
 
     def forward(self, x: Tensor, there: Tensor | None = None, causal: bool = False) -> Tensor:
-        """there: [rows, 1, 1, places], which are looked at; none: all. causal: by each place, itself and those before it alone."""
+        """there: [rows, 1, 1, places], which are looked at; none: all. causal: by each, itself and those before."""
         if causal:
             return recomputed(self._causally, x)
         return recomputed(self._through, x) if there is None else recomputed(self._through, x, there)

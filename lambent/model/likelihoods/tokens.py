@@ -17,6 +17,7 @@ from lambent.part import Shape, option
 from lambent.seeds import mixed_seed
 
 LOGITS = 1 << 23  # made at a time where nothing is learned: 32 MB in float32
+ON_GPU = 16  # times as many, which keep it busy
 
 
 class Tokens(Likelihood):
@@ -135,9 +136,9 @@ class Bound:
     def log_prob(self, raw: Tensor, tokens: Tensor, there: Tensor) -> Tensor:
         """In pieces of rows where nothing is learned."""
         own = self.likelihood
-        rows = (
-            len(raw) if torch.is_grad_enabled() else max(1, LOGITS // (tokens.shape[1] * (own.symbols + 8 * own.width)))
-        )
+        of_a_row = tokens.shape[1] * (own.symbols + 8 * own.width)
+        at_once = (ON_GPU if raw.is_cuda else 1) * LOGITS // of_a_row
+        rows = max(1, len(raw) if torch.is_grad_enabled() else at_once)
         pieces = zip(raw.split(rows), tokens.split(rows), there.split(rows), strict=True)
         found = [self._log_prob(*piece) for piece in pieces]
         return found[0] if len(found) == 1 else torch.cat(found) if found else raw.new_zeros(0)

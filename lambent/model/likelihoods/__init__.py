@@ -10,6 +10,7 @@ from lambent.model.likelihoods.perceptual import Perceptual
 from lambent.model.likelihoods.pixels import DiscretizedLogistics
 from lambent.model.likelihoods.rounded import RoundedLogistic
 from lambent.model.likelihoods.spikes import Hurdle
+from lambent.model.likelihoods.tokens import Tokens
 
 __all__ = [
     "Autoregressive",
@@ -29,5 +30,6 @@ __all__ = [
     "Poisson",
     "RoundedLogistic",
     "StudentT",
+    "Tokens",
     "ZeroInflatedNegativeBinomial",
 ]

@@ -12,6 +12,7 @@ from lambent.model.likelihoods.rounded import RoundedLogistic
 from lambent.model.likelihoods.spectral import ItakuraSaito
 from lambent.model.likelihoods.spectrogram import Spectrogram
 from lambent.model.likelihoods.spikes import Hurdle
+from lambent.model.likelihoods.tokens import Tokens
 
 __all__ = [
     "Autoregressive",
@@ -33,5 +34,6 @@ __all__ = [
     "RoundedLogistic",
     "Spectrogram",
     "StudentT",
+    "Tokens",
     "ZeroInflatedNegativeBinomial",
 ]

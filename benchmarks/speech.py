@@ -19,9 +19,9 @@ from typing import Any
 import hearing
 import numpy as np
 import torch
-from record import RESULTS, Record, column
+from record import RESULTS, Record
 from sheet import SHOWN, save_sheet
-from spoken import LATE, Speech, contexts, prepared, read
+from spoken import COLUMNS, LATE, PROTOCOL, Speech, contexts, prepared, read
 from torch import Tensor
 
 from lambent import Elbo, Fitted, LatentModel, fit, fit_prior
@@ -34,41 +34,6 @@ from lambent.tasks.explore import encode, generate, reconstruct
 from lambent.training.callbacks import Quiet
 from lambent.training.run import Run
 
-PROTOCOL = (
-    "Free Spoken Digits (3,000 takes of ten digits by six speakers, 8 kHz), 0.64 s of each. Takes 0–4 of every digit and speaker "
-    "are the test set, takes 45–49 validate, the others are learned from, each so many times, later by up to 32 ms at random. "
-    "Frames of 128 bands of a lapped transform; the likelihood tells the power of each band and frame, and sounds are heard with "
-    "signs drawn once (reconstructions: of the mean code) or from p(x|z) (samples). The recognizer is a small network of "
-    "convolutions over log-mel features, trained on the real takes that are learned from (and those that validate), of all "
-    "speakers; it is never trained on what a model makes. recognized: the share of sounds that it hears as the digit they are "
-    "of, beside the same of the real ones. The plain model knows no labels. The conditioned one is given digit and speaker; its "
-    "samples are of every digit and speaker alike, from a prior under both that is fitted to its codes. Converted: test takes "
-    "read under their own speaker and decoded as each other speaker. Probes are linear, of mean codes. Log-spectral distance: "
-    "spectrograms of 32 ms every 8 ms, no lower than 50 dB below the loudest. Griffin-Lim: the true magnitudes of the same "
-    "spectrograms, 60 rounds. Detection: AUROC of −bound (16 codes a row) between test takes of the digits that were trained on "
-    "and those of the digit left out, or white noise as loud as each. Units: active of all, after a quarter of the steps, at the "
-    "end, and after the prior was fitted."
-)
-COLUMNS = [
-    column("row", "Model"),
-    column("sounds", "Sounds"),
-    column("recognized", "Recognized", "%", ".1f"),
-    column("real", "Real ones", "%", ".1f"),
-    column("speakers", "Speaker heard", "%", ".1f"),
-    column("lsd", "Log-spectral distance", "dB", ".2f"),
-    column("si_sdr", "SI-SDR", "dB", ".1f"),
-    column("digit_probe", "Digits by codes", "%", ".1f"),
-    column("speaker_probe", "Speakers by codes", "%", ".1f"),
-    column("auroc", "AUROC", "", ".3f"),
-    column("nats", "Bound", "nats a sound", ".0f"),
-    column("kl", "KL", "nats a sound", ".1f"),
-    column("units", "Units"),
-    column("count", "How many"),
-    column("minutes", "Training", "minutes", ".1f"),
-    column("epochs", "Epochs"),
-    column("device", "Device"),
-    column("seed", "Seed"),
-]
 SHARES = {"plain": 0.3, "conditioned": 0.3, "left out": 0.2, "held out": 0.2}
 OF_PRIOR = 0.2  # of the conditioned model's time
 

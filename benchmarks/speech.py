@@ -70,7 +70,7 @@ class Trial:
         self.test = self.speech.takes < 5
         self.validating = self.speech.takes >= 45
         known = self.speech.where(~self.test)
-        waves, epochs = self.tensor(known.waves), 12
+        waves, epochs = self.tensor(known.waves), self.args.hearing
         self.words = hearing.recognizer(waves, self.tensor(known.digits), epochs, self.args.seed)
         self.voices = hearing.recognizer(waves, self.tensor(self.speaker(known)), epochs, self.args.seed)
         self.real = {True: 0.0}
@@ -152,7 +152,7 @@ class Trial:
         checked = (held, self.context(validating)) if conditioned else held
         how: dict[str, Any] = {
             "seed": args.seed, "device": args.device, "batch": args.batch, "learning_rate": args.rate,
-            "schedule": "linear", "warmup": 0.02, "average": 0.99, "clip": args.clip,
+            "schedule": "linear", "warmup": 0.02, "average": 0.99, "clip": args.clip, "precision": "fp32",
         }  # fmt: skip
         few = slice(0, min(len(x), 16 * args.batch))
         history = fit(
@@ -185,10 +185,10 @@ class Trial:
         prior: Spec = {"type": "Diffusion", "width": self.args.prior_width}
         how: dict[str, Any] = {"seed": self.args.seed, "batch": 256, "learning_rate": 2e-3, "schedule": "cosine"}
         few = slice(0, min(len(x), 16 * 256))
-        history = fit_prior(fitted, x[few], prior, epochs=3, context=context[few], **how)
+        history = fit_prior(fitted.model, x[few], prior, epochs=3, context=context[few], **how)
         epochs = affordable(history["seconds"], len(x) / len(x[few]), minutes)
         began = time.perf_counter()
-        fit_prior(fitted, x, prior, epochs=epochs, context=context, average=0.99, **how)
+        fit_prior(fitted.model, x, prior, epochs=epochs, context=context, average=0.99, **how)
         fitted.model.eval()
         return (time.perf_counter() - began) / 60
 
@@ -300,11 +300,11 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=list(SHARES), choices=list(SHARES))
     parser.add_argument("--left-out", default="theo", help="the speaker left out")
     parser.add_argument("--held-out", type=int, default=9, help="the digit left out")
-    parser.add_argument("--units", type=int, default=32)
+    parser.add_argument("--units", type=int, default=64)
     parser.add_argument("--width", type=int, default=None, help="channels of the network; 128, on a cpu 64")
     parser.add_argument("--blocks", type=int, default=None, help="residual blocks after each halving; 1, on a cpu 0")
     parser.add_argument("--copies", type=int, default=None, help="of each sound, at other times; 8, on a cpu 1")
-    parser.add_argument("--floor", type=float, default=0.03)
+    parser.add_argument("--floor", type=float, default=0.02)
     parser.add_argument("--beta", type=float, default=1.0)
     parser.add_argument("--free-bits", type=float, default=0.25)
     parser.add_argument("--settle", type=float, default=0.85)
@@ -313,6 +313,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--prior-width", type=int, default=256)
     parser.add_argument("--count", type=int, default=600, help="samples")
+    parser.add_argument("--hearing", type=int, default=12, help="epochs that the recognizers are trained for")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sheet", type=Path, help="a PNG of spectrograms")

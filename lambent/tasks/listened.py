@@ -41,7 +41,7 @@ def _(modality: Audio, fitted: Fitted, rows: Encoded, seed: int) -> list[Section
     if fitted.model.latent.encodes:
         again = explore.reconstruct(fitted, some.x, some.context)
         body.append(_heard(modality, [some.x, again], names, ("sound", "through the code")))
-    drawn = explore.generate(fitted, SAMPLES, seed, context=_given(some, SAMPLES), noise=False)
+    drawn = explore.generate(fitted, SAMPLES, seed, context=_given(some, SAMPLES), noise=not modality.by_mean)
     body.append(_heard(modality, [drawn], [f"sample {number + 1}" for number in range(SAMPLES)], ("sampled",)))
     if fitted.model.latent.encodes and len(some) > 1:
         ends = some.at(torch.tensor([0])), some.at(torch.tensor([len(some) - 1]))

@@ -38,7 +38,7 @@ def run(lambent: Run, spoken: Path, tmp_path_factory: pytest.TempPathFactory) ->
     """A run under the speaker."""
     folder = tmp_path_factory.mktemp("runs") / "spoken"
     how = ("--condition", "speaker", "--epochs", 2, "--latent.size", 2, "--samples", 2, "--rows", 20, "--batch", 16)
-    network = ("--network.channels", "8,8", "--network.width", "16", "--data.bands", "32")
+    network = ("--network.channels", "8,8", "--network.width", "16", "--data.bands", "32", "--data.test", "0.25")
     done = lambent("train", spoken, *PATTERN, *how, *network, "--out", folder)
     assert done.status == 0, done.err
     assert f"lambent sample {folder} --given speaker=anna --out samples/" in done.out

@@ -31,8 +31,8 @@ class ItakuraSaito(Likelihood):
     forgeable = True
 
     floor: float = option(
-        "the least σ, smoothly; of rows of unit RMS, as sound is encoded, 0.03 is 30 dB below the mean power",
-        default=0.03,
+        "the least σ, smoothly; of rows of unit RMS, as sound is encoded, 0.02 is 34 dB below the mean power",
+        default=0.02,
         minimum=1e-12,
         maximum=1e12,
     )

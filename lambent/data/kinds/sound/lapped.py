@@ -36,7 +36,7 @@ class Lapped:
         swapped = np.ascontiguousarray(np.swapaxes(coefficients, -1, -2))
         blocks: np.ndarray = fft.idct(swapped, type=4, norm="ortho", axis=-1)
         self._turn(blocks, -1)
-        return blocks.reshape(*blocks.shape[:-2], -1)
+        return blocks.reshape(*blocks.shape[:-2], blocks.shape[-2] * self.bands)
 
     def _turn(self, blocks: np.ndarray, direction: int) -> None:
         """Turn the halves of neighbouring blocks against each other, in place: forth (1) or back (−1)."""

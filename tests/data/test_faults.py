@@ -135,11 +135,6 @@ def test_D33_a_likelihood_refuses_values_outside_its_support() -> None:
     DiscretizedLogistics().check(grey)
 
 
-@pytest.mark.skip(reason="speech is not read yet: there is no modality for WAV files")
-def test_D27_wav_files() -> None:
-    """WAV of no length, 8 and 24 bits, 96 kHz, 8 channels, NaN floats, or a header that claims 4 GB: refused or resampled."""
-
-
 @pytest.mark.skip(reason="text is not read yet: there is no modality for sequences of words or letters")
 def test_D28_text() -> None:
     """Empty lines, a line of 10 MB, NUL bytes, invalid UTF-8 and lone surrogates: replaced or refused by rule."""

@@ -225,6 +225,7 @@ def wav(body: bytes, *, kind: int = 1, bits: int = 16, rate: int = 8_000, claime
 
 
 def test_D27_zero_length_is_refused_by_name(tmp_path: Path) -> None:
+    """A sound file of zero length, or of no bytes, is refused by its name."""
     (tmp_path / "empty.wav").write_bytes(wav(b""))
     (tmp_path / "nothing.wav").write_bytes(b"")
     with pytest.raises(DataError, match=r"empty.wav: holds no sound, its length is zero"):
@@ -235,12 +236,14 @@ def test_D27_zero_length_is_refused_by_name(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("subtype", "step"), [("PCM_U8", 2**-7), ("PCM_24", 2**-15), ("FLOAT", 1e-6)])
 def test_D27_depths_are_read_on_one_scale(write: Tone, subtype: str, step: float) -> None:
+    """Sounds of 8 and 24 bits and of floats are read on one scale, −1 … 1."""
     found = load(write("a.wav", subtype=subtype))
     own = tone()[:, 0]
     np.testing.assert_allclose(found.modality.decode(found.x)[0, 0, : len(own)], own, atol=step)
 
 
 def test_D27_96_kHz_is_resampled_and_told(write: Tone) -> None:
+    """96 kHz is resampled to the rate that is wanted, and told."""
     found = load(write("a.wav", rate=96_000), modality=Audio(rate=16_000))
     assert found.source["notices"]["resampled from 96000 to 16000 Hz"] == 1
     own = tone(rate=16_000)[:, 0]
@@ -249,6 +252,7 @@ def test_D27_96_kHz_is_resampled_and_told(write: Tone) -> None:
 
 
 def test_D27_8_channels_are_mixed_and_told_or_kept(write: Tone) -> None:
+    """Eight channels are mixed to one and told, or kept where that is asked for."""
     path = write("a.wav", channels=8)
     mixed = load(path)
     assert mixed.source["notices"]["mixed from 8 channels to one"] == 1
@@ -262,6 +266,7 @@ def test_D27_8_channels_are_mixed_and_told_or_kept(write: Tone) -> None:
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_D27_floats_that_are_not_finite_are_refused_with_their_time(tmp_path: Path, bad: float) -> None:
+    """A NaN or an infinite sample is refused, with the file and the second."""
     wave = tone()[:, 0].astype("<f4")
     wave[800] = bad
     (tmp_path / "a.wav").write_bytes(wav(wave.tobytes(), kind=3, bits=32))
@@ -270,6 +275,7 @@ def test_D27_floats_that_are_not_finite_are_refused_with_their_time(tmp_path: Pa
 
 
 def test_D27_a_header_that_claims_4_GB_is_refused_or_known_for_a_stream(tmp_path: Path) -> None:
+    """A header that claims 4 GB is refused as cut short; one that was written as a stream is read to its end, and told."""
     body = np.rint(tone()[:, 0] * 32_767).astype("<i2").tobytes()
     (tmp_path / "cut.wav").write_bytes(wav(body, claimed=4_000_000_000))
     with pytest.raises(DataError, match="announces 4,000,000,000 bytes of sound, and 4,800 are there; it was cut"):
@@ -283,6 +289,7 @@ def test_D27_a_header_that_claims_4_GB_is_refused_or_known_for_a_stream(tmp_path
 @pytest.mark.parametrize("share", [0.3, 0.9])
 @pytest.mark.parametrize("suffix", [".wav", ".flac"])
 def test_D27_cut_short_is_refused(tmp_path: Path, suffix: str, share: float) -> None:
+    """A WAV or FLAC file that was cut short is refused."""
     rng = np.random.default_rng(0)
     whole, cut = tmp_path / f"whole{suffix}", tmp_path / f"cut{suffix}"
     soundfile.write(whole, 0.1 * rng.standard_normal(40_000), 8_000)
@@ -293,6 +300,7 @@ def test_D27_cut_short_is_refused(tmp_path: Path, suffix: str, share: float) -> 
 
 
 def test_D27_what_is_no_sound_is_refused_or_skipped(tmp_path: Path, write: Tone) -> None:
+    """A file that is no sound is refused by its name, or skipped and counted where that is asked for."""
     (tmp_path / "mix" / "x").mkdir(parents=True)
     (tmp_path / "mix" / "text.wav").write_text("no sound")
     write("mix/good.wav")
@@ -306,6 +314,7 @@ def test_D27_what_is_no_sound_is_refused_or_skipped(tmp_path: Path, write: Tone)
 
 
 def test_D27_silence_alone_is_nothing_to_learn(tmp_path: Path) -> None:
+    """Silence alone is refused: there is nothing to learn."""
     (tmp_path / "a.wav").write_bytes(sixteen_bits(np.zeros((1, 800), np.float32), 8_000))
     with pytest.raises(DataError, match="silent throughout"):
         load(tmp_path / "a.wav")

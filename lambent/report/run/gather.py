@@ -238,7 +238,7 @@ def unit_name(place: tuple[int, int], levels: Sequence[UnitUsage]) -> str:
 def tables_of(fitted: Fitted, rows: Rows, seed: int = 0) -> Tables | None:
     """A few rows, their reconstructions, and rows drawn from the model, in the units of the data."""
     modality = fitted.modality
-    if modality is None or are_pictures(modality):
+    if modality is None or len(modality.event) > 1:  # which no table can show
         return None
     chosen = _spread(rows, TABLE_ROWS)
     columns, originals = named_rows(modality, chosen.x)

@@ -27,7 +27,7 @@ class Lapped:
 
     def forward(self, signal: np.ndarray) -> np.ndarray:
         """[…, T·F] → coefficients […, F, T], of the same type and energy."""
-        blocks = np.array(signal.reshape(*signal.shape[:-1], -1, self.bands))
+        blocks = np.array(signal.reshape(*signal.shape[:-1], signal.shape[-1] // self.bands, self.bands))
         self._turn(blocks, 1)
         return np.ascontiguousarray(np.swapaxes(fft.dct(blocks, type=4, norm="ortho", axis=-1), -1, -2))
 

@@ -56,7 +56,8 @@ class ItakuraSaito(Likelihood):
     def shown(self, px: Distribution) -> Tensor:
         assert isinstance(px, (Independent, Observed))
         scale: Tensor = px.base_dist.stddev
-        return scale * self.signs.to(scale.dtype)
+        shown: Tensor = scale * self.signs.to(scale.dtype)
+        return shown
 
     def start(self, observed: Tensor) -> Tensor:
         """The power of each line, all times together: of every number, where rows are vectors."""

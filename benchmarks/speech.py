@@ -165,7 +165,7 @@ class Trial:
         history = fit(
             model, self.objective(), x, context=given, epochs=epochs, validation=checked, callbacks=[quarter], **how
         )
-        facts = {"minutes": (time.perf_counter() - began) / 60, "epochs": len(history["seconds"])}
+        facts: dict[str, Any] = {"minutes": (time.perf_counter() - began) / 60, "epochs": len(history["seconds"])}
         fitted = Fitted(model.eval(), self.audio)
         self.stages = [quarter.found, active(model, held, quarter.context)]
         self.held, self.held_context = held, quarter.context

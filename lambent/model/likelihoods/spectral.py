@@ -31,8 +31,8 @@ class ItakuraSaito(Likelihood):
     forgeable = True
 
     floor: float = option(
-        "the least σ, smoothly; of rows of unit RMS, as sound is encoded, 0.03 is 30 dB below the mean power",
-        default=0.03,
+        "the least σ, smoothly; of rows of unit RMS, as sound is encoded, 0.02 is 34 dB below the mean power",
+        default=0.02,
         minimum=1e-12,
         maximum=1e12,
     )
@@ -56,7 +56,8 @@ class ItakuraSaito(Likelihood):
     def shown(self, px: Distribution) -> Tensor:
         assert isinstance(px, (Independent, Observed))
         scale: Tensor = px.base_dist.stddev
-        return scale * self.signs.to(scale.dtype)
+        shown: Tensor = scale * self.signs.to(scale.dtype)
+        return shown
 
     def start(self, observed: Tensor) -> Tensor:
         """The power of each line, all times together: of every number, where rows are vectors."""

@@ -44,7 +44,9 @@ def refuse_suffix(path: Path, fitted: Fitted) -> None:
         return
     what = "these rows" if modality is None else f"the {modality.noun} of this model"
     known = ("a folder" if known == output.FOLDER else known for known in (*own, *output.ALL))
-    raise UsageError(f"--out {path}: {what} cannot be written as {suffix or 'a folder'}; write {', '.join(known)}")
+    raise UsageError(
+        f"--out {path}: {what} cannot be written as {suffix or 'a folder or a file without suffix'}; write {', '.join(known)}"
+    )
 
 
 def write_made(path: Path, fitted: Fitted, x: Tensor, lead: dict[str, Any], grid: Any, voice: Voice) -> None:

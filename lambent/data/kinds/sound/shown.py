@@ -39,7 +39,8 @@ def spectrograms(sounds: np.ndarray, rate: int, height: int = 128, width: int = 
     place = level[:, picked][:, ::-1] * (len(COLOURS) - 1)
     below = np.minimum(place.astype(np.int64), len(COLOURS) - 2)
     share = (place - below)[..., None]
-    return np.rint(COLOURS[below] * (1 - share) + COLOURS[below + 1] * share).astype(np.uint8)
+    found: np.ndarray = np.rint(COLOURS[below] * (1 - share) + COLOURS[below + 1] * share).astype(np.uint8)
+    return found
 
 
 def stft(sounds: np.ndarray, window: int, times: int) -> np.ndarray:

@@ -19,38 +19,23 @@ from typing import Any
 import hearing
 import numpy as np
 import torch
+from paced import Quarter, active, affordable
 from record import RESULTS, Record
 from sheet import SHOWN, save_sheet
 from spoken import COLUMNS, LATE, PROTOCOL, Speech, contexts, prepared, read
 from torch import Tensor
 
-from lambent import Elbo, Fitted, LatentModel, fit, fit_prior
+from lambent import Elbo, Fitted, Invariant, LatentModel, fit, fit_prior
 from lambent.data.kinds.audio import Audio
 from lambent.metrics.bound import bounds
-from lambent.metrics.collapse import levels
 from lambent.metrics.probe import Probe
+from lambent.objectives import Objective
 from lambent.part import Spec
 from lambent.tasks.explore import encode, generate, reconstruct
-from lambent.training.callbacks import Quiet
-from lambent.training.run import Run
 
-SHARES = {"plain": 0.3, "conditioned": 0.3, "left out": 0.2, "held out": 0.2}
+SHARES = {"plain": 0.25, "conditioned": 0.25, "converting": 0.2, "left out": 0.15, "held out": 0.15}
+VOICES = slice(10, None)  # of a context, what tells the speaker
 OF_PRIOR = 0.2  # of the conditioned model's time
-
-
-class Quarter(Quiet):
-    """How many units are active after a quarter of the training, of some rows."""
-
-    def __init__(self, rows: Tensor, context: Tensor | None) -> None:
-        self.rows, self.context, self.found = rows, context, 0
-
-    def on_epoch(self, run: Run) -> None:
-        if not self.found and run.epoch >= run.epochs // 4:
-            self.found = active(run.model, self.rows, self.context)
-
-
-def active(model: LatentModel, rows: Tensor, context: Tensor | None) -> int:
-    return int(sum(int(level.active.sum()) for level in levels(model, rows, context=context)))
 
 
 @dataclass
@@ -132,13 +117,20 @@ class Trial:
 
     # ---- trainings ----------------------------------------------------------------------------------------------
 
-    def trained(self, row: str, chosen: np.ndarray, conditioned: bool = False) -> tuple[Fitted, dict[str, Any]]:
-        """A model of the chosen sounds that are no test takes, trained for its share of the budget, and what it took."""
-        args, minutes = self.args, self.args.budget * SHARES[row] * (1 - OF_PRIOR * conditioned)
+    def trained(
+        self, row: str, chosen: np.ndarray, given: slice | None = None, prior: bool = False
+    ) -> tuple[Fitted, dict[str, Any]]:
+        """A model of the chosen sounds that are no test takes, trained for its share of the budget, and what it took.
+
+        given: what of the context conditions it; under the speaker alone, codes are not to tell him.
+        """
+        args, minutes = self.args, self.args.budget * SHARES[row] * (1 - OF_PRIOR * prior)
         learned = self.speech.where(chosen & ~self.test & ~self.validating)
         validating = self.speech.where(chosen & self.validating)
-        x, context = self.copies(learned)
+        x, whole = self.copies(learned)
+        context = None if given is None else whole[:, given]
         held = self.rows(validating)
+        beside = None if given is None else self.context(validating)[:, given]
         spec: Spec = {
             "type": "LatentModel",
             "latent": {"type": "Flat", "size": args.units},
@@ -146,39 +138,45 @@ class Trial:
             "network": {
                 "type": "Wave", "channels": [args.width, 2 * args.width, 2 * args.width], "blocks": args.blocks,
             },
-            "context": context.shape[1] if conditioned else 0,
+            "context": 0 if context is None else context.shape[1],
         }  # fmt: skip
-        given = context if conditioned else None
-        checked = (held, self.context(validating)) if conditioned else held
         how: dict[str, Any] = {
             "seed": args.seed, "device": args.device, "batch": args.batch, "learning_rate": args.rate,
             "schedule": "linear", "warmup": 0.02, "average": 0.99, "clip": args.clip, "precision": "fp32",
         }  # fmt: skip
         few = slice(0, min(len(x), 16 * args.batch))
         history = fit(
-            LatentModel.from_spec(spec), self.objective(), x[few], epochs=3,
-            context=None if given is None else given[few], **how,
+            LatentModel.from_spec(spec), self.objective(given), x[few], epochs=3,
+            context=None if context is None else context[few], **how,
         )  # fmt: skip
         epochs = affordable(history["seconds"], len(x) / len(x[few]), minutes)
-        model, quarter = LatentModel.from_spec(spec), Quarter(held, self.context(validating) if conditioned else None)
+        model, quarter = LatentModel.from_spec(spec), Quarter(held, beside)
+        checked = held if beside is None else (held, beside)
         began = time.perf_counter()
         history = fit(
-            model, self.objective(), x, context=given, epochs=epochs, validation=checked, callbacks=[quarter], **how
+            model,
+            self.objective(given),
+            x,
+            context=context,
+            epochs=epochs,
+            validation=checked,
+            callbacks=[quarter],
+            **how,
         )
         facts: dict[str, Any] = {"minutes": (time.perf_counter() - began) / 60, "epochs": len(history["seconds"])}
         fitted = Fitted(model.eval(), self.audio)
-        self.stages = [quarter.found, active(model, held, quarter.context)]
-        self.held, self.held_context = held, quarter.context
-        if conditioned:
-            facts["minutes"] += self.refined(fitted, x, context, minutes * OF_PRIOR / (1 - OF_PRIOR))
-            self.stages.append(active(model, held, quarter.context))
-        if sorted(self.stages) != self.stages:
-            self.lost.append(f"{row}: active units {self.stages}")
-        facts["units"] = " → ".join(map(str, self.stages)) + f" of {args.units}"
+        stages = [quarter.found, active(model, held, beside)]
+        if prior:
+            facts["minutes"] += self.refined(fitted, x, whole, minutes * OF_PRIOR / (1 - OF_PRIOR))
+            stages.append(active(model, held, beside))
+        if sorted(stages) != stages:
+            self.lost.append(f"{row}: active units {stages}")
+        facts["units"] = " → ".join(map(str, stages)) + f" of {args.units}"
         return fitted, facts
 
-    def objective(self) -> Elbo:
-        return Elbo(beta=self.args.beta, free_bits=self.args.free_bits, settle=self.args.settle)
+    def objective(self, given: slice | None) -> Objective:
+        bound = Elbo(beta=self.args.beta, free_bits=self.args.free_bits, settle=self.args.settle)
+        return Invariant(bound, weight=self.args.invariance) if given == VOICES else bound
 
     def refined(self, fitted: Fitted, x: Tensor, context: Tensor, minutes: float) -> float:
         """A prior under digit and speaker, fitted to the codes; the minutes that it took."""
@@ -204,10 +202,10 @@ class Trial:
         self.add(row="plain", sounds="white noise", auroc=hearing.auroc(self.scores(fitted, test), odd), count=len(odd))
 
     def conditioned(self) -> None:
-        fitted, facts = self.trained("conditioned", np.ones(len(self.speech), bool), conditioned=True)
+        fitted, facts = self.trained("conditioned", np.ones(len(self.speech), bool), slice(None), prior=True)
         test = self.speech.where(self.test)
         context = self.context(test)
-        self.reconstructed("conditioned", fitted, test, context, **self.probed(fitted, test, context), **facts)
+        self.reconstructed("conditioned", fitted, test, context, **self.probed(fitted, test, slice(None)), **facts)
         count = self.args.count // 60 * 60 or 60
         digits, speakers = torch.arange(count) % 10, torch.arange(count) // 10 % len(self.names)
         given = contexts(digits, speakers, len(self.names))
@@ -217,14 +215,20 @@ class Trial:
             name = f"samples by digit, temperature {temperature}"
             self.told("conditioned", name, waves, digits.numpy(), speakers.numpy())
         self.sheet["samples of digits 0 to 9, by six speakers"] = hearing.pictured(self.tensor(waves[:SHOWN]))
+
+    def converting(self) -> None:
+        """Test takes read under their own speaker and decoded as each other one."""
+        fitted, facts = self.trained("converting", np.ones(len(self.speech), bool), VOICES)
+        test = self.speech.where(self.test)
+        context, own = self.context(test)[:, VOICES], self.speaker(test)
+        self.reconstructed("converting", fitted, test, context, **self.probed(fitted, test, VOICES), **facts)
         made = []
         for step in range(1, len(self.names)):
-            to = (self.speaker(test) + step) % len(self.names)
-            other = contexts(torch.from_numpy(test.digits), torch.from_numpy(to), len(self.names))
-            made.append((self.waves(reconstruct(fitted, self.rows(test), context, under=other)), to))
-        waves, to = np.concatenate([one for one, _ in made]), np.concatenate([to for _, to in made])
-        self.told("conditioned", "converted to other speakers", waves, np.tile(test.digits, len(made)), to)
-        self.sheet["converted to the next speaker"] = hearing.pictured(self.tensor(made[0][0][self.shown(test)]))
+            other = context.roll(step, 1)
+            made.append(self.waves(reconstruct(fitted, self.rows(test), context, under=other)))
+        to = np.concatenate([(own + step) % len(self.names) for step in range(1, len(self.names))])
+        self.told("converting", "as other speakers", np.concatenate(made), np.tile(test.digits, len(made)), to)
+        self.sheet["converted to the next speaker"] = hearing.pictured(self.tensor(made[0][self.shown(test)]))
 
     def left_out(self) -> None:
         """A speaker whom the model has never heard."""
@@ -268,10 +272,10 @@ class Trial:
         order = np.lexsort((test.digits, test.speakers, test.takes))
         return np.asarray(order[:SHOWN])
 
-    def probed(self, fitted: Fitted, test: Speech, context: Tensor | None = None) -> dict[str, float]:
+    def probed(self, fitted: Fitted, test: Speech, given: slice | None = None) -> dict[str, float]:
         known = self.speech.where(~self.test)
-        before = None if context is None else self.context(known)
-        codes, own = self.codes(fitted, known, before), self.codes(fitted, test, context)
+        before, after = (None if given is None else self.context(each)[:, given] for each in (known, test))
+        codes, own = self.codes(fitted, known, before), self.codes(fitted, test, after)
         digit = Probe(codes, known.digits).share(own, test.digits)
         speaker = Probe(codes, known.speakers).share(own, test.speakers)
         return {"digit_probe": 100 * digit.value, "speaker_probe": 100 * speaker.value}
@@ -281,14 +285,6 @@ class Trial:
 
     def scores(self, fitted: Fitted, speech: Speech) -> np.ndarray:
         return -bounds(fitted.model, self.rows(speech), 16, self.args.seed).bound.double().cpu().numpy()
-
-
-def affordable(seconds: list[float | None], times: float, minutes: float) -> int:
-    """How many epochs of so many times the rows fit into so many minutes, by the last of a few short ones; at least 4."""
-    before, last = seconds[-2:]
-    assert before is not None
-    assert last is not None
-    return max(4, int(minutes * 60 / (max(1e-4, last - before) * times)))
 
 
 def main() -> None:
@@ -307,6 +303,9 @@ def main() -> None:
     parser.add_argument("--floor", type=float, default=0.02)
     parser.add_argument("--beta", type=float, default=1.0)
     parser.add_argument("--free-bits", type=float, default=0.25)
+    parser.add_argument(
+        "--invariance", type=float, default=30.0, help="how much codes are kept from telling the speaker"
+    )
     parser.add_argument("--settle", type=float, default=0.85)
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--clip", type=float, default=0.0)
@@ -332,7 +331,8 @@ def main() -> None:
     key = ("row", "sounds", "device", "seed")
     trial = Trial(speech, args, Record(args.out, "Spoken digits", PROTOCOL, COLUMNS, key, args.device))
     parts = {
-        "plain": trial.plain, "conditioned": trial.conditioned, "left out": trial.left_out, "held out": trial.held_out,
+        "plain": trial.plain, "conditioned": trial.conditioned, "converting": trial.converting,
+        "left out": trial.left_out, "held out": trial.held_out,
     }  # fmt: skip
     for name in args.only:
         parts[name]()

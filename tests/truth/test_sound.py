@@ -8,11 +8,12 @@ import torch
 from scipy import signal
 from torch.distributions import Normal
 
+from lambent.codec.exact.compiling import exact
 from lambent.distributions import sample
 from lambent.errors import UsageError
 from lambent.model import LatentModel
 from lambent.model.latents import Flat
-from lambent.model.likelihoods import ItakuraSaito, Likelihood, Spectrogram
+from lambent.model.likelihoods import Bernoulli, ItakuraSaito, Likelihood, Spectrogram
 from lambent.model.networks import Mlp, Network, Wave
 from lambent.part import Shape
 
@@ -153,6 +154,18 @@ def test_rows_in_time_of_other_shapes() -> None:
             network = Network.from_spec({"type": "Wave", "channels": [4, 5], "kernel": kernel, "blocks": 1, "width": 6})
             assert network.encoder(event)(torch.randn(2, *event)).shape == (2, 6)
             assert network.decoder((3,), event)(torch.randn(2, 3)).shape == (2, *event)
+
+
+def test_convolutions_along_time_have_an_exact_form() -> None:
+    torch.manual_seed(0)
+    model = LatentModel(Flat(3), Bernoulli(), Wave((6, 8), width=12, blocks=1)).setup((1, 5, 9)).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+        codes = torch.randn(4, 3)
+        found = exact(model).unfolded([codes.double()])
+        torch.testing.assert_close(found, model.unfolded([codes]).double(), atol=5e-3, rtol=0)
+        assert found.std() > 0.05
 
 
 def test_powers_are_learned() -> None:

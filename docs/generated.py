@@ -34,7 +34,7 @@ FLAGS = {
     "Missingness": "--objective.missingness",
     "Score": "--score",
 }  # the rest are --latent, --likelihood, --network, --objective
-ACCENTS = {r"{\o}": "ø", r"{\"o}": "ö", r"{\c{c}}": "ç", r"$\beta$": "β"}
+ACCENTS = {r"{\o}": "ø", r"{\"o}": "ö", r"{\'e}": "é", r"{\c{c}}": "ç", r"$\beta$": "β"}
 
 
 class Generated(SphinxDirective):

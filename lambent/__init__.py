@@ -8,7 +8,7 @@ from lambent.version import __version__ as __version__
 _HOMES = {
     "lambent.objectives.bounds": ("Ciwae", "Iwae", "Miwae", "Piwae"),
     "lambent.comparing": ("compare",),
-    "lambent.data": ("CATALOG", "Encoded", "Image", "Modality", "Sprites", "Table"),
+    "lambent.data": ("Audio", "CATALOG", "Encoded", "Image", "Modality", "Sprites", "Table"),
     "lambent.errors": (
         "ArtifactError", "DataError", "DataWarning", "DivergedError", "InterruptedRun", "LambentError", "MachineError",
         "UsageError",
@@ -18,12 +18,12 @@ _HOMES = {
     "lambent.training.fitting": ("fit",),
     "lambent.model.latents": ("Codebook", "Flat", "Grid", "Ladder", "Latent", "Styled"),
     "lambent.model.likelihoods": (
-        "Bernoulli", "Categorical", "ContinuousBernoulli", "DiscretizedLogistics", "Gaussian", "Hurdle", "JohnsonSU", "Laplace",
-        "Likelihood", "Mixed", "NegativeBinomial", "Ordinal", "Perceptual", "Poisson", "RoundedLogistic", "StudentT",
-        "ZeroInflatedNegativeBinomial",
+        "Bernoulli", "Categorical", "ContinuousBernoulli", "DiscretizedLogistics", "Gaussian", "Hurdle", "ItakuraSaito",
+        "JohnsonSU", "Laplace", "Likelihood", "Mixed", "NegativeBinomial", "Ordinal", "Perceptual", "Poisson", "RoundedLogistic",
+        "Spectrogram", "StudentT", "ZeroInflatedNegativeBinomial",
     ),
     "lambent.model": ("LatentModel", "Trace"),
-    "lambent.model.networks": ("Conv", "Mlp", "Network", "ResNet"),
+    "lambent.model.networks": ("Conv", "Mlp", "Network", "ResNet", "Wave"),
     "lambent.objectives": (
         "Adversarial", "BetaTc", "DipVae", "Elbo", "Gan", "InfoVae", "Invariant", "Lagging", "Loss", "Objective", "VaeGan", "Wae",
     ),
@@ -62,7 +62,7 @@ _FOUND = {name: (module, name) for module, names in _HOMES.items() for name in n
 if TYPE_CHECKING:
     from lambent import data
     from lambent.comparing import compare
-    from lambent.data import CATALOG, Encoded, Image, Modality, Sprites, Table
+    from lambent.data import CATALOG, Audio, Encoded, Image, Modality, Sprites, Table
     from lambent.errors import (
         ArtifactError,
         DataError,
@@ -86,6 +86,7 @@ if TYPE_CHECKING:
         DiscretizedLogistics,
         Gaussian,
         Hurdle,
+        ItakuraSaito,
         JohnsonSU,
         Laplace,
         Likelihood,
@@ -95,6 +96,7 @@ if TYPE_CHECKING:
         Perceptual,
         Poisson,
         RoundedLogistic,
+        Spectrogram,
         StudentT,
         ZeroInflatedNegativeBinomial,
     )
@@ -136,16 +138,19 @@ if TYPE_CHECKING:
     from lambent.training.fitting import fit
 
 __all__ = [
-    "CATALOG", "VAE", "Absent", "Adversarial", "ArtifactError", "Bernoulli", "BetaTc", "Categorical", "Ciwae", "Codebook",
-    "Codec",
+    "CATALOG", "VAE", "Absent", "Adversarial", "ArtifactError", "Audio", "Bernoulli", "BetaTc", "Categorical", "Ciwae",
+    "Codebook", "Codec",
     "Constant", "ContinuousBernoulli", "Conv", "DataError", "DataWarning", "Detector", "Diagonal", "Diffusion", "DipVae",
     "DiscretizedLogistics", "DivergedError", "Elbo", "Encoded", "Factor", "Factorized", "Fitted", "Flat", "Full", "Gan",
-    "Gaussian", "Grid", "Hurdle", "Image", "Imputer", "InfoVae", "InterruptedRun", "Invariant", "Iwae", "JohnsonSU",
+    "Gaussian", "Grid", "Hurdle", "Image", "Imputer", "InfoVae", "InterruptedRun", "Invariant", "ItakuraSaito", "Iwae",
+    "JohnsonSU",
     "Ladder", "Lagging", "LambentError", "Laplace", "Latent", "LatentModel", "Likelihood", "LinearMasking", "Loss",
     "MachineError", "MisesFisher", "Missingness", "Miwae", "Mixed", "Mixture", "Mlp", "MlpMasking", "Modality",
     "NegativeBinomial", "Network", "NotMiwae", "Objective", "Ordinal", "Part", "Perceptual", "Piwae", "Point", "Poisson",
-    "Posterior", "Prior", "ResNet", "RoundedLogistic", "SelfMasking", "Sphere", "Sprites", "Standard", "StudentT", "Styled",
-    "Table", "Tiles", "Trace", "UsageError", "VaeGan", "Vamp", "Wae", "ZeroInflatedNegativeBinomial", "citation", "compare",
+    "Posterior", "Prior", "ResNet", "RoundedLogistic", "SelfMasking", "Spectrogram",
+    "Sphere", "Sprites", "Standard", "StudentT", "Styled",
+    "Table", "Tiles", "Trace", "UsageError", "VaeGan", "Vamp", "Wae", "Wave",
+    "ZeroInflatedNegativeBinomial", "citation", "compare",
     "data", "detect", "drift", "evaluate", "fit", "fit_prior", "impute", "invert", "judge", "judge_samples", "judge_style",
     "load", "posteriors", "predict", "priors", "quantizers", "refine", "restyle", "save", "synthesize",
 ]  # fmt: skip

@@ -43,6 +43,7 @@ STREAMS = {
     "prior codes": 0xC0DE5,
     "inverted codes": 0x14BE27,
     "looks at samples": 0x100C5,
+    "decoder begun anew": 0xDEC0DE,
 }
 
 

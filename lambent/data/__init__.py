@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lambent.data.catalog.entries import CATALOG
     from lambent.data.catalog.sprites import Sprites
+    from lambent.data.kinds.audio import Audio
     from lambent.data.kinds.image import Image
     from lambent.data.kinds.modality import Encoded, Modality
     from lambent.data.kinds.table import Table
+    from lambent.data.kinds.text import Text
     from lambent.data.loading import encode_like, load, load_parted, parted_like
     from lambent.data.readers.sql import from_sql
     from lambent.data.splitting import distinct, overlap, split
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "CATALOG": "catalog.entries",
+    "Audio": "kinds.audio",
     "Image": "kinds.image",
     "encode_like": "loading",
     "from_sql": "readers.sql",
@@ -34,15 +37,18 @@ _HOMES = {
     "split": "splitting",
     "Sprites": "catalog.sprites",
     "Table": "kinds.table",
+    "Text": "kinds.text",
 }
 __all__ = [
     "CATALOG",
+    "Audio",
     "Encoded",
     "Image",
     "Modality",
     "OnDisk",
     "Sprites",
     "Table",
+    "Text",
     "distinct",
     "encode_like",
     "from_sql",

@@ -2,12 +2,14 @@
 
 from collections import Counter
 from functools import singledispatch
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lambent.data.readers.frames import Columns
 from lambent.data.readers.pictures import Pictures
+from lambent.data.readers.sounds import Sounds, look
 
 KINDS = {
     "b": "true or false", "i": "whole number", "u": "whole number", "f": "number", "U": "text", "S": "text",
@@ -20,7 +22,8 @@ def surveyed(rows: Any) -> dict[str, Any]:
     """Facts about opened rows as plain JSON; a form that is not known here has none.
 
     Columns: {"columns": [{"name", "type", "least", "most", "gaps", "values"}, …]}, of which `values` counts the different ones.
-    An array: {"array": {"type", "shape", "least", "most"}}. Pictures: {"files": {suffix: how many}}.
+    An array: {"array": {"type", "shape", "least", "most"}}. Pictures and sounds: {"files": {suffix: how many}}; of
+    sounds {"sounds": {"seconds", "least", "most", "rates", "channels"}} too.
     """
     return {}
 
@@ -38,7 +41,20 @@ def _(rows: np.ndarray) -> dict[str, Any]:
 
 @surveyed.register
 def _(rows: Pictures) -> dict[str, Any]:
-    return {"files": dict(sorted(Counter(path.suffix.lower() for path in rows.files).items()))}
+    return {"files": _suffixes(rows.files)}
+
+
+@surveyed.register
+def _(rows: Sounds) -> dict[str, Any]:
+    headers = [look(path) for path in dict.fromkeys(rows.files)]
+    seconds = [header.seconds for header in headers]
+    facts: dict[str, Any] = {"seconds": sum(seconds), "least": min(seconds), "most": max(seconds)}
+    facts |= {"rates": sorted({h.rate for h in headers}), "channels": sorted({h.channels for h in headers})}
+    return {"files": _suffixes(list(dict.fromkeys(rows.files))), "sounds": facts}
+
+
+def _suffixes(files: list[Path]) -> dict[str, int]:
+    return dict(sorted(Counter(path.suffix.lower() for path in files).items()))
 
 
 def _column(values: np.ndarray) -> dict[str, Any]:

@@ -283,17 +283,22 @@ class Annealing(Objective):
     cycles: int = option("number of cycles, if cyclical", default=4, minimum=1, maximum=10**6)
 
     @property
+    def annealed(self) -> float:
+        """Share that is done of the training over which the weight may grow."""
+        return self.progress
+
+    @property
     def ramp(self) -> float:
         """The factor on the KL weight now, from 0 to 1; 1 at the end whatever the length of training."""
         if self.anneal == "none":
             return 1.0
-        progress = self.progress if self.anneal == "linear" else (self.progress * self.cycles) % 1.0
-        if self.progress >= 1:
+        progress = self.annealed if self.anneal == "linear" else (self.annealed * self.cycles) % 1.0
+        if self.annealed >= 1:
             return 1.0
         return min(1.0, progress / self.warmup)
 
     @property
     def settled(self) -> bool:
         if self.anneal == "cyclical":
-            return self.progress >= (self.cycles - 1 + self.warmup) / self.cycles
-        return self.anneal == "none" or self.progress >= self.warmup
+            return self.annealed >= (self.cycles - 1 + self.warmup) / self.cycles
+        return self.anneal == "none" or self.annealed >= self.warmup

@@ -15,12 +15,12 @@ from markupsafe import Markup
 
 from lambent.disk.whole import write_bytes
 from lambent.errors import UsageError
-from lambent.report.charts import curves, grids, histogram, matrix, shares
+from lambent.report.charts import curves, grids, histogram, matrix, players, shares
 from lambent.report.numerals import MISSING, show, show_moment
 from lambent.report.run import facts
 from lambent.report.run.findings import Findings
 from lambent.report.run.sections import sections_of
-from lambent.tasks.sections import Cell, Curves, Histogram, Matrix, Section, Shares, Sheet, TableBlock
+from lambent.tasks.sections import Cell, Curves, Heard, Histogram, Matrix, Section, Shares, Sheet, TableBlock
 
 ID = re.compile(r"[a-z][a-z0-9-]*")
 
@@ -75,6 +75,11 @@ def _(block: Matrix) -> Any:
 @drawn.register
 def _(block: Sheet) -> Any:
     return grids.encoded(block)
+
+
+@drawn.register
+def _(block: Heard) -> Any:
+    return players.encoded(block)
 
 
 def _lay(environment: Environment) -> Any:

@@ -16,6 +16,7 @@ from lambent.model import LatentModel, ask_encoder
 from lambent.model.bounded import bounding
 from lambent.part import elements
 from lambent.progress import shown
+from lambent.tasks.heard import nearness
 from lambent.tasks.score import scored
 
 MOST_SAMPLES = 5000
@@ -155,6 +156,8 @@ def evaluate(
         units = [UnitUsage.of(level) for level in levels(model, x, seed, given)]
         metrics = _bound_metrics(model, found, samples)
         metrics |= _code_metrics(model, x, units, seed, given)
+        near = nearness(fitted.modality, fitted, rows)
+        metrics |= {name: _measured(values, unit, meaning) for name, (values, unit, meaning) in near.items()}
     finally:
         model.train(training)
     by_row = {"reconstruction": (-found.log_px).tolist()}

@@ -231,6 +231,22 @@ class Sheet:
 
 
 @dataclass(frozen=True)
+class Clip:
+    """A sound: its name, its spectrogram uint8 [H, W, 3], and the bytes of a WAV file."""
+
+    name: str
+    picture: NDArray[np.uint8]
+    sound: bytes
+
+
+@dataclass(frozen=True)
+class Heard:
+    """Sounds to look at and to listen to, in lines of as many; what stands below another belongs to it."""
+
+    lines: Sequence[Sequence[Clip]]
+
+
+@dataclass(frozen=True)
 class Group:
     """Blocks side by side where there is room."""
 
@@ -258,6 +274,7 @@ Block = (
     | Shares
     | Matrix
     | Sheet
+    | Heard
     | Group
     | Details
 )  # what a section's body is made of

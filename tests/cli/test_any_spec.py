@@ -36,6 +36,8 @@ TAKEN = {
     ("Autoregressive", "kinds"): st.lists(st.sampled_from(["levels", "values", "bins"]), min_size=1, max_size=3),
     ("Grid", "layers"): st.sampled_from(["1x1 /2x1", "/4x1 /2x2", "1x2"]),
     ("Finite", "levels"): st.lists(st.integers(2, 8), min_size=1, max_size=3),
+    ("Audio", "pattern"): st.sampled_from([None, "{label}", "{speaker}/x {label}_{take}"]),
+    ("Audio", "bands"): st.sampled_from([None, 2, 128]),
     ("Table", "kinds"): st.lists(
         st.sampled_from(["age=count", "a=b=text", " =real", 'say "x", y=ordinal']), max_size=3
     ),
@@ -82,6 +84,8 @@ def spec_of(draw: st.DrawFn, kind: type[Part], small: bool = False, depth: int =
     }
     if fields.get("crop") is not None:
         fields["size"] = None  # of the two one alone may be given
+    if fields.get("longer") == "windows" and fields.get("seconds") is None:
+        fields["seconds"] = 2.0  # windows need a length
     if small and issubclass(cls, Latent):
         served = [
             n for n, p in registered(Prior).items() if p.discrete == cls.discrete and p.support in (None, "space")

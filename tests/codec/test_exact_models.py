@@ -160,7 +160,7 @@ REFUSED: dict[str, tuple[Spec, tuple[int, ...], str]] = {
     "attention": (
         {"network": {"type": "Transformer", "width": 8, "depth": 1}},
         (1, 8, 8),
-        "the Transformer network has no exact form, which coding needs: use Conv or Mlp or ResNet",
+        "the Transformer network has no exact form, which coding needs: use Conv or Mlp or ResNet or Wave",
     ),
     "a codebook": (
         {"latent": "Codebook", "network": "Conv", "likelihood": "DiscretizedLogistics"},

@@ -38,6 +38,7 @@ SCRIPTS = (
     "rivals",
     "samples",
     "scoring",
+    "speech",
     "speed",
     "startup",
     "style",

@@ -46,6 +46,9 @@ REFUSED = {
     ("Mixed", "ResNet"): "use the Mlp network",
     ("Hurdle", "Conv"): "use the Mlp network",
     ("Hurdle", "ResNet"): "use the Mlp network",
+    **{(name, "Wave"): "use the Mlp network" for name in ("Categorical", "Autoregressive", "Mixed", "Hurdle")},
+    ("Grid", "Wave"): "use the Conv, ResNet or Transformer network",
+    ("Codebook", "Wave"): "use the Conv, ResNet or Transformer network",
     ("Ladder", "BetaTc"): "use Flat",
     ("Ladder", "DipVae"): "use Flat",
     ("Ladder", "Piwae"): "use Miwae or Ciwae",
@@ -79,8 +82,11 @@ REFUSED = {
     ("RoundedLogistic", "NotMiwae"): "use Gaussian or StudentT",
     ("Hurdle", "NotMiwae"): "use Gaussian or StudentT",
     ("Autoregressive", "NotMiwae"): "use Gaussian or StudentT",
-    **{("Perceptual", name): "use the Elbo objective" for name in ("Iwae", "Miwae", "Piwae", "Ciwae")},
-    ("Perceptual", "NotMiwae"): "use the Elbo objective",
+    **{
+        (likelihood, name): "use the Elbo objective"
+        for likelihood in ("Perceptual", "Spectrogram")
+        for name in ("Iwae", "Miwae", "Piwae", "Ciwae", "NotMiwae")
+    },
     **{
         ("Codebook", name): "use the Elbo objective"
         for name in (

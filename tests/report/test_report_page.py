@@ -191,7 +191,7 @@ def test_both_themes_define_every_colour() -> None:
         assert set(re.findall(r"(--[\w-]+):", block)) == defined
     assert dark[0].split() == dark[1].split()
     used = set(re.findall(r"var\((--[\w-]+)\)", style))
-    assert used - {"--natural", "--depth"} <= defined
+    assert used - {"--natural", "--depth", "--columns"} <= defined
     assert defined <= used, "a colour that nothing uses"
     rules = re.sub(r":root[^{]*\{[^}]*\}", "", style)
     assert not re.search(r"#[0-9a-f]{3,8}\b", rules), "a colour outside the themes"

@@ -55,8 +55,8 @@ def support(spec: Spec, raw: Tensor) -> Support:
     return values.to(raw.device), weight.to(raw.device)
 
 
-# Whose columns differ, or see each other; and what is no probability at all, whose numbers stand in test_perceptual.
-JOINT = ("Mixed", "Autoregressive", "Perceptual")
+# Whose columns differ, or see each other; and what is no probability at all, whose numbers stand in files of their own.
+JOINT = ("Mixed", "Autoregressive", "Perceptual", "Spectrogram")
 
 
 def values_of(spec: Spec, location: float) -> Support:
@@ -64,6 +64,8 @@ def values_of(spec: Spec, location: float) -> Support:
     name = spec["type"]
     if name in ("Gaussian", "StudentT", "Laplace", "JohnsonSU"):
         return real_line(location)
+    if name == "ItakuraSaito":
+        return real_line(0.0)
     if name == "ContinuousBernoulli":
         return unit_interval()
     if name == "Bernoulli":

@@ -15,7 +15,7 @@ from lambent.data.catalog.entries import CATALOG
 from lambent.data.readers.arrays import divided
 from lambent.data.stored.memory import needed
 from lambent.data.stored.ondisk import OnDisk
-from lambent.data.stored.opening import guess_of, on_disk_like, on_disk_parted, parted
+from lambent.data.stored.opening import guess_of, in_files, on_disk_like, on_disk_parted, parted
 from lambent.errors import DataError
 from lambent.memory import free_memory, shown, size_of
 from lambent.progress import Display, Meter
@@ -85,8 +85,8 @@ def _limit(memory: str, free: int | None) -> int | None:
 
 def _from_disk(request: Tree, modality: Modality, validation: str | float, cache: Path, voice: Voice) -> Splits:
     source, split, tell = request["source"], request["split"], Waiting(voice)
-    if os.path.isdir(source) and request["memory"] == "auto":
-        # A resumed run knows pictures on disk by their files, and those in memory by their pixels: it is to choose alike.
+    if in_files(Path(source), modality) and request["memory"] == "auto":
+        # A resumed run knows what is in files on disk by these files, and in memory by what they hold: it is to choose alike.
         request["memory"] = f"{_limit('auto', free_memory())} B"
     test = request["test"] = sources.split_to_test(request)
     watched = sources.split_to_validate(request, validation)

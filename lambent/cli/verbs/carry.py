@@ -35,6 +35,7 @@ from lambent.tasks.by_column import by_column
 from lambent.tasks.by_row import by_row, labels_of
 from lambent.tasks.calibration import MOST_ROWS, calibrated
 from lambent.tasks.evaluate import Evaluation
+from lambent.tasks.listened import listened
 from lambent.tasks.samples.without_encoder import evaluated
 from lambent.tasks.sections import Section
 from lambent.training.callbacks import CONTEST, Callback, Journal, MLflow, Progress, Quiet, TensorBoard
@@ -143,7 +144,7 @@ def conclude(
     write_text(folder / run_folder.METRICS, metrics_text(found, rows))
     findings = gather(fitted, rows, found, versions())
     _write_pictures(findings, folder)
-    more = [*further(found), *by_row(found, labels_of(rows)), *by_column(fitted, rows)]
+    more = [*further(found), *listened(fitted, rows), *by_row(found, labels_of(rows)), *by_column(fitted, rows)]
     write_report(findings, folder / run_folder.REPORT, more)
     return findings, found
 

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from lambent.cli import folder as run_folder
+from lambent.cli import output
 from lambent.cli.voice import Voice, plain
 from lambent.data import Encoded
 from lambent.fitted import Fitted
@@ -48,12 +49,13 @@ def conclusion(folder: Path, found: Evaluation, findings: Findings, fitted: Fitt
         voice.table(("metric", "value", "", "unit", "meaning"), metric_rows(found), right=(1,))
     _say_verdict(remarks, voice)
     run = shlex.quote(str(folder))
-    suffix = "png" if findings.pictures is not None else "csv"
+    files = fitted.modality is not None and output.FOLDER in fitted.modality.suffixes
+    suffix = ".png" if findings.pictures is not None else "/" if files else ".csv"
     example = "".join(f" --given {shlex.quote(f'{item.name}={item.example}')}" for item in fitted.conditions.items)
     voice.say(f"\nIn {run}: {', '.join(made)}\n\nNext:")
-    voice.say(f"  lambent sample {run}{example} --out samples.{suffix}")
+    voice.say(f"  lambent sample {run}{example} --out samples{suffix}")
     if fitted.model.latent.encodes:
-        voice.say(f"  lambent reconstruct {run} --out reconstructed.{suffix}")
+        voice.say(f"  lambent reconstruct {run} --out reconstructed{suffix}")
         voice.say(f"  lambent embed {run} --out codes.csv")
     else:
         voice.say(f"  lambent evaluate {run} --generated 2000")

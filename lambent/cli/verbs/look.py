@@ -22,6 +22,7 @@ from lambent.data.readers.raw import Raw
 from lambent.data.splitting import as_labels
 from lambent.data.survey import surveyed
 from lambent.errors import DataError, UsageError
+from lambent.report.numerals import show_seconds
 
 MOST_COLUMNS = 60  # that are printed; --json gives all
 MOST_LABELS = 20
@@ -92,6 +93,7 @@ def _facts(seen: Look, request: Tree) -> dict[str, Any]:
         **noticed,
         "refusal": seen.refusal,
         **surveyed(seen.raw.rows),
+        "summary": {} if encoded is None else seen.modality.summary(encoded.x),
     }
     if isinstance(seen.raw.rows, Columns):
         found["columns"] = [_column(seen, column) for column in found["columns"]]
@@ -153,6 +155,8 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
         found.append(("array", f"{array['type']}, {shape}, from {_number(array['least'])} to {_number(array['most'])}"))
     if "files" in facts:
         found.append(("files", ", ".join(f"{count:,} {suffix}" for suffix, count in facts["files"].items())))
+    if "sounds" in facts:
+        found.append(("sound", _heard(facts["sounds"])))
     if facts["shape"] is not None:
         found.append(("a row", f"{' × '.join(map(str, facts['shape']))} of {facts['type']}"))
         found.append(("in memory", f"{facts['bytes']:,} bytes"))
@@ -160,9 +164,17 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
         named = [f"{name} {count:,}" for name, count in list(facts["labels"].items())[:MOST_LABELS]]
         more = ["…"] * (len(facts["labels"]) > MOST_LABELS)
         found.append(("labels", f"{len(facts['labels']):,}: {', '.join([*named, *more])}"))
+    found += facts["summary"].items()
     found += [("notice", words) for words in sentences(facts).values()]
     parts = ("latent", "likelihood", "network", "objective")
     return [*found, *((part, in_line(facts["train"][part])) for part in parts)]
+
+
+def _heard(facts: dict[str, Any]) -> str:
+    """How much there is to hear, and in which form."""
+    rates, channels = (", ".join(f"{n:,}" for n in facts[name]) for name in ("rates", "channels"))
+    each = f"{facts['least']:.3g} to {facts['most']:.3g} s each"
+    return f"{show_seconds(facts['seconds'])} in all, {each}; {rates} Hz, {channels} channel{'s' * (channels != '1')}"
 
 
 def _row(column: dict[str, Any]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""lambent restyle: pictures with their own content in another style, named or taken from exemplars."""
+"""lambent restyle: pictures or sounds with their own content in another style, named or taken from exemplars."""
 
 import argparse
 import os
@@ -13,8 +13,8 @@ from lambent.cli.folder import apart, model_file, opened
 from lambent.cli.reading import larger
 from lambent.cli.reading.flags import Parser, add_rows, add_run, add_seed, common, filled, import_modules, whole
 from lambent.cli.reading.sources import settled
-from lambent.cli.verbs.make import are_drawn
-from lambent.cli.verbs.measure import opened_with_rows
+from lambent.cli.verbs.made import are_drawn
+from lambent.cli.verbs.measure import lead_of, opened_with_rows
 from lambent.cli.verbs.tiled import add_tiles
 from lambent.cli.voice import Voice
 from lambent.data import Encoded
@@ -32,7 +32,7 @@ SHEET = "beside.png"
 
 
 def restyle(arguments: Sequence[str]) -> int:
-    """Each picture as a file of the folder, and a sheet of originals above what was made of them."""
+    """Each picture or sound as a file of the folder; of pictures also a sheet of originals above what was made of them."""
     options = common(_parser(), machine=True).read(arguments)
     voice, folder = Voice.of(options), _claimed(options)
     if options.tiles is not None:
@@ -46,21 +46,22 @@ def restyle(arguments: Sequence[str]) -> int:
     ]
     made = restyled(fitted, encoded, **_styles(options, exemplars), seed=options.seed)
     _tell_guess(made, voice)
-    files = _written(folder, fitted, encoded, made)
+    files, what = _written(folder, fitted, encoded, made)
     voice.result({"out": str(folder), "files": [str(each) for each in files], "own": made.own, "guessed": made.guessed})
-    voice.say(f"{folder}: {len(files):,} picture{'s' * (len(files) != 1)}, and {SHEET} with originals above them")
+    voice.say(f"{folder}: {what}")
     return 0
 
 
 def _parser() -> Parser:
     parser = Parser(
         "restyle",
-        "Pictures with their own content in another style: one that training knew by name, or one that other pictures have.",
+        "Pictures or sounds with their own content in another style: one that training knew by name, such as a speaker, or one "
+        "that other pictures have.",
     )
     add_run(parser)
-    add_rows(parser, "pictures to restyle")
+    add_rows(parser, "pictures or sounds to restyle")
     parser.add_argument(
-        "-o", "--out", required=True, metavar="DIR", type=filled("--out"), help="a folder for the pictures"
+        "-o", "--out", required=True, metavar="DIR", type=filled("--out"), help="a folder for what is made"
     )
     parser.add_argument("--force", action="store_true", help="write into a folder that holds files already")
     parser.add_argument(
@@ -90,9 +91,8 @@ def _parser() -> Parser:
     parser.add_argument(
         "--detail",
         type=_share,
-        default=DETAIL,
         metavar="0…1",
-        help=f"the share that is carried over of what the code lost of a picture (default {DETAIL})",
+        help=f"the share that is carried over of what the code lost of a picture (default {DETAIL}; of sounds 0)",
     )
     parser.add_argument(
         "--from",
@@ -150,23 +150,31 @@ def _claimed(options: Namespace) -> Path:
 
 
 def _refuse_others(fitted: Fitted) -> None:
-    if not are_drawn(fitted):
+    if not are_drawn(fitted) and not _in_files(fitted):
         raise UsageError(
-            "restyle makes pictures, and this run is of other rows: lambent reconstruct RUN DATA --given NAME=VALUE decodes "
-            "them under another value"
+            "restyle makes pictures and sounds, and this run is of other rows: lambent reconstruct RUN DATA --given NAME=VALUE "
+            "decodes them under another value"
         )
+
+
+def _in_files(fitted: Fitted) -> bool:
+    """Whether each row becomes a file of a folder, as its own kind of data writes it."""
+    return fitted.modality is not None and output.FOLDER in fitted.modality.suffixes
 
 
 def _tell_guess(made: Restyled, voice: Voice) -> None:
     if made.guessed and made.own is not None:
         counts = Counter(made.own).most_common()
         told = ", ".join(f"{name} of {count:,}" for name, count in counts)
-        voice.note(f"the pictures do not tell their own style; by the bound the likeliest is {told} (--from says it)")
+        voice.note(f"these rows do not tell their own style; by the bound the likeliest is {told} (--from says it)")
 
 
-def _written(folder: Path, fitted: Fitted, encoded: Encoded, made: Restyled) -> list[Path]:
-    """A file for each picture, and the sheet."""
+def _written(folder: Path, fitted: Fitted, encoded: Encoded, made: Restyled) -> tuple[list[Path], str]:
+    """A file for each row, and of pictures the sheet; and what was written, in words."""
     assert fitted.modality is not None
+    if _in_files(fitted):
+        fitted.modality.write(folder, made.x, lead_of(encoded))
+        return sorted(path for path in folder.rglob("*") if path.is_file()), f"{len(made.x):,} {fitted.modality.noun}"
     white = fitted.modality.white
     before, after = fitted.modality.levels(made.rows.x), fitted.modality.levels(made.x)
     assert before is not None
@@ -177,7 +185,7 @@ def _written(folder: Path, fitted: Fitted, encoded: Encoded, made: Restyled) -> 
     ]
     sheet = output.paired(before[:SHOWN], after[:SHOWN], white=white)
     output.write_grid(folder / SHEET, sheet, white)
-    return files
+    return files, f"{len(files):,} picture{'s' * (len(files) != 1)}, and {SHEET} with originals above them"
 
 
 def _names(encoded: Encoded) -> list[str]:

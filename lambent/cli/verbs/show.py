@@ -28,6 +28,7 @@ from lambent.report.numerals import show, show_moment, show_seconds
 from lambent.report.run.gather import gather
 from lambent.tasks.by_column import by_column
 from lambent.tasks.by_row import by_row, labels_of
+from lambent.tasks.listened import listened
 from lambent.tasks.samples.judge import LEAST
 from lambent.tasks.samples.sections import sample_sections
 from lambent.tasks.samples.without_encoder import evaluated
@@ -53,7 +54,8 @@ def report(arguments: Sequence[str]) -> int:
     voice.step(f"evaluating on {len(encoded):,} rows{sampled}")
     found = evaluated(fitted, encoded, options.samples, seed=0)
     findings = gather(fitted, encoded, found)
-    more = [*by_row(found, labels_of(encoded)), *by_column(fitted, encoded), *_of_samples(options, fitted, voice)]
+    more = [*listened(fitted, encoded), *by_row(found, labels_of(encoded)), *by_column(fitted, encoded)]
+    more += _of_samples(options, fitted, voice)
     write_report(findings, path, more)
     remarks = verdict(findings)
     voice.result(

@@ -114,7 +114,7 @@ def exact_form(module: nn.Module, bits: int) -> nn.Module:
         kinds = registered(family(type(module))).items()
         raise UsageError(_instead(module, [name for name, other in kinds if exact_form.dispatch(other) is not default]))
     raise UsageError(
-        f"a layer {type(module).__name__} has no exact form, which coding needs: use the Mlp, Conv or ResNet network"
+        f"a layer {type(module).__name__} has no exact form, which coding needs: use the Mlp, Conv, ResNet or Wave network"
     )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lambent.data.catalog import sprites
+from lambent.data.catalog import sprites, texts
 from lambent.data.catalog.cache import File, locate
 from lambent.data.readers import arrays, idx
 from lambent.data.readers.raw import Raw
@@ -123,6 +123,17 @@ def _sprites(entry: Entry, split: str, options: str) -> Raw:
     return Raw(grid.render(), classes[:, 1], list(grid.shapes), factors=classes, factor_names=names)
 
 
+def _spoken_digits(entry: Entry, split: str, _: str) -> Raw:
+    """The files {digit}_{speaker}_{take}.wav of a split; their names tell the rest."""
+    folder = locate(entry.files["first"]).parent
+    found = sorted(folder.glob("?_*_*.wav"))
+    total = sum(entry.splits.values())
+    if len(found) != total:
+        raise DataError(f"{folder}: holds {len(found):,} recordings, not the {total:,} of version 1.0.10; replace it")
+    held = [int(path.stem.rpartition("_")[2]) < 5 for path in found]
+    return Raw([path for path, out in zip(found, held, strict=True) if out == (split == "test")])
+
+
 def _entries() -> list[Entry]:
     fashion: dict[str, Any] = {
         "licence": "MIT, © 2017 Zalando SE",
@@ -223,6 +234,20 @@ def _entries() -> list[Entry]:
             label_names=[f"person {i + 1}" for i in range(40)],
         ),
         Entry(
+            "fsdd",
+            "Free Spoken Digits: ten digits by six speakers, 50 takes each, 8 kHz (Jackson et al.)",
+            licence="CC BY-SA 4.0",
+            address="https://github.com/Jakobovski/free-spoken-digit-dataset",
+            splits={"train": 2_700, "test": 300},
+            event=(1, 128, 48),
+            notes="'test' is takes 0 to 4 of each digit and speaker, as published; labels are the digits, and the speaker and "
+            "the take lie beside them, --condition speaker; --data.pattern {digit}_{label}_{take} makes the speaker the label. "
+            "The source is a repository: put the folder recordings of version 1.0.10 into speech/fsdd.",
+            read=_spoken_digits,
+            files={"first": File("speech/fsdd/0_george_0.wav")},
+            modality={"type": "Audio", "pattern": "{label}_{speaker}_{take}"},
+        ),
+        Entry(
             "sprites",
             "Sprites: white shapes with six known factors, drawn to the specification of dSprites",
             licence="drawn here; no licence needed",
@@ -234,6 +259,7 @@ def _entries() -> list[Entry]:
             "factors are the ground truth, kept as `factors`.",
             read=_sprites,
         ),
+        *(Entry(**texts.fields(entry)) for entry in texts.entries()),
     ]
 
 

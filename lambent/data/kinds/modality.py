@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -24,6 +25,9 @@ class Modality(Part):
 
     counts_rows: ClassVar[bool] = False  # whether its notices count rows, and not columns
     of_bytes: ClassVar[bool] = False  # encoded rows are levels 0 … white, whatever scale a likelihood reads them on
+    noun: ClassVar[str] = "rows"  # what a reader calls them
+    suffixes: ClassVar[tuple[str, ...]] = ()  # of files that `write` makes; "": it makes a folder of them
+    by_mean: ClassVar[bool] = False  # new rows are shown as the mean of p(x | z), unless draws are asked for
 
     condition: tuple[str, ...] = option(
         "what the model is conditioned on, p(x | c): label, or columns of a table; they are not modelled themselves",
@@ -34,6 +38,17 @@ class Modality(Part):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.conditions = Conditions()  # as fitted to the columns that `condition` names
+        self.label_names: list[str] | None = (
+            None  # so that later data get the same codes; None: of no labels, or numbers
+        )
+
+    @classmethod
+    def claims(cls, source: Any) -> bool:
+        """Whether a path, a list or an object is of this kind by its form, so that no other is asked; default: no.
+
+        Nothing is read but what tells, such as the first bytes of a file.
+        """
+        return False
 
     @abstractmethod
     def fit(self, raw: Any) -> Self:
@@ -81,6 +96,25 @@ class Modality(Part):
     def pictures(self, x: Tensor) -> np.ndarray | None:
         """The same as bytes, to be looked at."""
         return None
+
+    def told(self, x: Tensor) -> dict[str, Any]:
+        """Columns [rows] by which a reader knows encoded rows, to stand beside what is found of them; default: none."""
+        return {}
+
+    def summary(self, x: Tensor) -> dict[str, str]:
+        """Facts about encoded rows in words, by name, for a look at a file; default: none."""
+        return {}
+
+    def as_columns(self, x: Tensor) -> dict[str, Any] | None:
+        """Rows as columns of values [rows, …] by name, for a table or an array file; None (the default): as `decode` has them."""
+        return None
+
+    def write(self, path: Path, x: Tensor, lead: dict[str, Any]) -> None:
+        """Write rows as the model has them to a file, or a folder, of one of `suffixes`; default: there are none.
+
+        lead: what tells them apart, [rows] by name, such as the pair and the step of a walk.
+        """
+        raise UsageError(f"{path}: {type(self).__name__} has no files of its own")
 
     @abstractmethod
     def state(self) -> dict[str, Any]:
@@ -176,6 +210,7 @@ class Encoded:
     source: plain JSON: name, path, split, rows, sha256 of the encoded array, licence, notices (what was converted).
     beside: columns [rows] that may condition a model, by name. context: [rows, width], what conditions one; or None.
     files: the file of each row, its path within the folder. numbers: of each row in the data that it was taken from; None: 0, 1 …
+    lines: the line of each row in its file, from 1; None of what has no lines.
     uncut: what rows that are crops were cut out of, levels [rows, C, H, W] or pictures in files; None of all others.
     """
 
@@ -190,6 +225,7 @@ class Encoded:
     context: Tensor | None = None
     files: list[str] | None = None
     numbers: np.ndarray | None = None
+    lines: np.ndarray | None = None
     uncut: Any = None
 
     def __len__(self) -> int:

@@ -39,6 +39,15 @@ class Pictures:
     label_names: list[str] | None = None
     notices: Counter[str] = field(default_factory=Counter)
 
+    @property
+    def beside(self) -> dict[str, np.ndarray]:
+        """Columns that lie beside them, by name: none but the labels."""
+        return {}
+
+    def look(self, path: Path) -> "Header":
+        """What one of the files says of itself; `DataError` if it is no picture."""
+        return look(path)
+
     def __len__(self) -> int:
         return len(self.files)
 

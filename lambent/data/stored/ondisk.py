@@ -24,7 +24,8 @@ class OnDisk:
 
     index: which rows of the store, in this order; none: all. labels: one for each row of the store. manifest: what is known
     of the store from earlier passes over it. tell: is called with what is being done and the share of it that is. given: what
-    conditions a model, for each row of the store; none: of a modality with conditions it is made of the labels.
+    conditions a model, for each row of the store; none: of a modality with conditions it is made of the labels and of what lies
+    `beside` them, columns by name.
     """
 
     store: Store
@@ -36,6 +37,7 @@ class OnDisk:
     manifest: Manifest | None = None
     tell: Callable[[str, float], None] | None = None
     given: Store | None = None
+    beside: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return self.store.rows if self.index is None else len(self.index)
@@ -81,12 +83,13 @@ class OnDisk:
         return np.asarray(positions if self.index is None else self.index[positions])
 
     def _beside(self, numbers: np.ndarray) -> dict[str, np.ndarray]:
-        """The labels by name, under the names that a condition may have for them."""
+        """What lies beside the rows, and the labels by name, under the names that a condition may have for them."""
+        beside = {name: values[numbers] for name, values in self.beside.items()}
         if self.labels is None:
-            return {}
+            return beside
         own = getattr(self.modality, "label", None)
         named = named_labels(np.array(self.labels[numbers]), self.label_names)
-        return dict.fromkeys(("label", *([own] if own else [])), named)
+        return beside | dict.fromkeys(("label", *([own] if own else [])), named)
 
     def pieces(self, what: str = "reading the rows") -> Iterator[Tensor]:
         """All rows in their order, a piece at a time."""

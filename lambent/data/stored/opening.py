@@ -11,16 +11,17 @@ import numpy as np
 from lambent.data.conditions import Conditions
 from lambent.data.kinds.image import Image
 from lambent.data.kinds.modality import Modality
-from lambent.data.loading import folder_of, guess, named_beside, named_labels
+from lambent.data.loading import claimed, folder_of, guess, named_beside, named_labels
 from lambent.data.readers import arrays, pictures
 from lambent.data.readers.pictures import Pictures
 from lambent.data.readers.pieces import ArrayPieces, MemberPieces
 from lambent.data.readers.piecewise import pieces_of
+from lambent.data.readers.sounds import Sounds
 from lambent.data.splitting import as_labels, sides
 from lambent.data.stored.conversion import Conversion, Tell, described, restored
 from lambent.data.stored.manifest import Manifest
 from lambent.data.stored.ondisk import OnDisk
-from lambent.data.stored.stores import PictureFiles, Store
+from lambent.data.stored.stores import DecodedFiles, Store
 from lambent.data.stored.uncut import in_file
 from lambent.errors import DataError
 from lambent.part import Spec
@@ -37,7 +38,7 @@ def on_disk(
     modality: Modality | Spec | str | None = None,
     tell: Tell | None = None,
 ) -> OnDisk:
-    """`load`, of data that are larger than memory: a path to .npy, .npz, Parquet, CSV, or a folder of images.
+    """`load`, of data that are larger than memory: a path to .npy, .npz, Parquet, CSV, or a folder of images or sounds.
 
     folder: where what must be converted is kept, for the next time too. tell: called with what is done and the share of it.
     Errors as those of `load`; `DataError` for kinds of files that are read only at once.
@@ -76,8 +77,8 @@ def on_disk_like(
 ) -> OnDisk:
     """`encode_like`, of data that are larger than memory."""
     path = Path(source)
-    if path.is_dir():
-        whole, left_out = _pictures(path, Path(folder), split, modality, None, tell, fitted=True)
+    if in_files(path, modality):
+        whole, left_out = _decoded(path, Path(folder), split, modality, None, tell, fitted=True)
         return _without(whole, left_out)
     return Conversion(_reader(source, split, modality), modality, Path(folder), split, tell=tell).done()
 
@@ -92,8 +93,8 @@ def _opened(
 ) -> tuple[OnDisk, np.ndarray]:
     """All rows of a source, and the numbers of those that cannot be read and may be left out."""
     chosen = guess_of(source, split) if modality is None else Modality.from_spec(modality)
-    if Path(source).is_dir():
-        return _pictures(Path(source), folder, split, chosen, held_out, tell)
+    if in_files(Path(source), chosen):
+        return _decoded(Path(source), folder, split, chosen, held_out, tell)
     facts = None if not held_out or not held_out[0] else {"fractions": list(held_out[0]), "seed": held_out[1]}
     pieces = _reader(source, split, chosen)
     whole = Conversion(pieces, chosen, folder, split, facts, lambda rows: _allowed(rows, held_out), tell).done()
@@ -114,6 +115,8 @@ def _allowed(rows: int, held_out: Shares | None) -> np.ndarray:
 
 def guess_of(source: Source, split: str = "train") -> Modality:
     """`guess`, of a path, by what its file says of itself."""
+    if (kind := claimed(Path(source))) is not None:
+        return kind()
     plain = None if Path(source).is_dir() else pieces_of(source, split)
     if isinstance(plain, (ArrayPieces, MemberPieces)):
         return guess(next(iter(plain)))
@@ -125,7 +128,12 @@ def _reader(source: Source, split: str, modality: Modality) -> Any:
     return pieces_of(source, split, **form)
 
 
-def _pictures(
+def in_files(path: Path, modality: Modality) -> bool:
+    """Whether rows lie in files that are decoded as they are needed: in those of a folder, or in one that holds many sounds."""
+    return path.is_dir() or modality.claims(path)
+
+
+def _decoded(
     path: Path,
     folder: Path,
     split: str,
@@ -134,12 +142,12 @@ def _pictures(
     tell: Tell | None,
     fitted: bool = False,
 ) -> tuple[OnDisk, np.ndarray]:
-    """A folder of images: looked at by their headers, decoded as they are needed, nothing is converted."""
+    """Images or sounds: looked at by their headers, decoded as they are needed, nothing is converted."""
     inner = folder_of(path, split)
     if inner is None:
         arrays.whole_split(split, path)
         inner = path
-    found: Pictures = modality.open(inner)
+    found: Pictures | Sounds = modality.open(inner)
     which = f"{os.path.abspath(inner)} {modality.spec()} {described(modality) if fitted else held_out}"
     manifest = Manifest(folder / f"{inner.name[:60]}-{hashlib.sha256(which.encode()).hexdigest()[:16]}.json")
     identity: dict[str, Any] = {"files": len(found), "sha256": _identity(found)}
@@ -156,16 +164,16 @@ def _pictures(
     notices = dict(getattr(modality, "notices", {}))
     source = {"split": split, "path": str(inner), "rows": len(found), "notices": notices, **identity}
     store = _store(found, modality, identity["sha256"], inner, manifest, tell)
-    whole = OnDisk(store, modality, None, labels, names, source, manifest, tell)
+    whole = OnDisk(store, modality, None, labels, names, source, manifest, tell, beside=found.beside)
     return whole, np.array(manifest.content.get("left_out") or [], np.int64)
 
 
 def _store(
-    found: Pictures, modality: Modality, digest: str, inner: Path, manifest: Manifest, tell: Tell | None
+    found: Pictures | Sounds, modality: Modality, digest: str, inner: Path, manifest: Manifest, tell: Tell | None
 ) -> Store:
-    """Where the pictures are read from: their files, or, of crops, a file that holds them decoded."""
-    if not isinstance(modality, Image) or modality.crop is None:
-        return PictureFiles(found, modality, digest, inner)
+    """Where the rows are read from: their files, or, of crops, a file that holds the pictures decoded."""
+    if not isinstance(modality, Image) or not isinstance(found, Pictures) or modality.crop is None:
+        return DecodedFiles(found, modality, digest, inner)
     if manifest.content.get("left_out"):
         raise DataError(f"{inner}: some of its files cannot be read, and crops are taken of all: take these away")
     # By what decides their levels, and not by the side of the crops or by which of them are held out.
@@ -175,24 +183,24 @@ def _store(
     return in_file(modality, found, path, digest, inner, tell, anew)
 
 
-def _fit(modality: Modality, found: Pictures) -> None:
+def _fit(modality: Modality, found: Pictures | Sounds) -> None:
     modality.fit(found)
     if modality.condition:
         labels, names = _labels(found, modality)
-        beside = {} if labels is None else {"label": named_labels(labels, names)}
+        beside = found.beside | ({} if labels is None else {"label": named_labels(labels, names)})
         modality.conditions = Conditions.fit({name: named_beside(beside, name) for name in modality.condition})
 
 
-def _labels(found: Pictures, modality: Modality) -> tuple[np.ndarray | None, list[str] | None]:
+def _labels(found: Pictures | Sounds, modality: Modality) -> tuple[np.ndarray | None, list[str] | None]:
     if found.labels is None or found.label_names is None:
         return None, None
     return as_labels(np.array(found.label_names, object)[found.labels], getattr(modality, "label_names", None))
 
 
-def _identity(found: Pictures) -> str:
+def _identity(found: Pictures | Sounds) -> str:
     """SHA-256 over names, sizes and times of change of the files."""
     digest = hashlib.sha256()
-    for path in found.files:
+    for path in dict.fromkeys(found.files):
         try:
             here = path.stat()
         except OSError as error:
@@ -201,7 +209,7 @@ def _identity(found: Pictures) -> str:
     return digest.hexdigest()
 
 
-def _bad(found: Pictures, modality: Modality) -> list[int]:
+def _bad(found: Pictures | Sounds, modality: Modality) -> list[int]:
     """Which files cannot be read at all, where such are to be left out: those whose headers cannot."""
     if not getattr(modality, "skip_bad", False):
         return []
@@ -209,7 +217,7 @@ def _bad(found: Pictures, modality: Modality) -> list[int]:
     with pictures.decoding():
         for number, path in enumerate(found.files):
             try:
-                pictures.look(path)
+                found.look(path)
             except DataError:
                 bad.append(number)
     return bad

@@ -11,6 +11,7 @@ import numpy as np
 
 from lambent.data.kinds.modality import Modality
 from lambent.data.readers.pictures import Pictures
+from lambent.data.readers.sounds import Sounds
 from lambent.errors import DataError
 from lambent.part import Shape
 
@@ -116,17 +117,18 @@ class FlatFile(Store):
         return len(piece)
 
 
-class PictureFiles(Store):
-    """Pictures in files, decoded each time they are read. One thread asks for rows; they are decoded by several.
+class DecodedFiles(Store):
+    """Pictures or sounds in files, decoded each time they are read. One thread asks for rows; they are decoded by several.
 
     digest: SHA-256 over the files' names, sizes and times of change.
     """
 
-    def __init__(self, pictures: Pictures, modality: Modality, digest: str, folder: Path) -> None:
+    def __init__(self, found: Pictures | Sounds, modality: Modality, digest: str, folder: Path) -> None:
         self.digest = digest
-        self.files = [os.path.relpath(path, folder) for path in pictures.files]
-        self.pictures, self.rows, self.event = pictures, len(pictures), modality.event
-        self.dtype = np.dtype(np.uint8 if modality.white == 255 else np.uint16)
+        self.files = [os.path.relpath(path, folder) for path in found.files]
+        self.found, self.rows, self.event = found, len(found), modality.event
+        levels = np.uint8 if modality.white == 255 else np.uint16
+        self.dtype = np.dtype(levels if modality.of_bytes else np.float32)
         # A row that fell out would shift those behind it: files that cannot be decoded were left out before.
         strict = {**modality.spec(), "skip_bad": False}
         self.modality = type(modality).from_spec({**strict, "condition": ()}).restore(modality.state())
@@ -134,4 +136,4 @@ class PictureFiles(Store):
     def read(self, numbers: np.ndarray, seed: int | None = None) -> np.ndarray:
         if not len(numbers):
             return np.empty((0, *self.event), self.dtype)
-        return self.modality.encode(self.pictures[numbers]).numpy().astype(self.dtype, copy=False)
+        return self.modality.encode(self.found[numbers]).numpy().astype(self.dtype, copy=False)

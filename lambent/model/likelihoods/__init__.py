@@ -9,7 +9,10 @@ from lambent.model.likelihoods.mixed import Mixed
 from lambent.model.likelihoods.perceptual import Perceptual
 from lambent.model.likelihoods.pixels import DiscretizedLogistics
 from lambent.model.likelihoods.rounded import RoundedLogistic
+from lambent.model.likelihoods.spectral import ItakuraSaito
+from lambent.model.likelihoods.spectrogram import Spectrogram
 from lambent.model.likelihoods.spikes import Hurdle
+from lambent.model.likelihoods.tokens import Tokens
 
 __all__ = [
     "Autoregressive",
@@ -19,6 +22,7 @@ __all__ = [
     "DiscretizedLogistics",
     "Gaussian",
     "Hurdle",
+    "ItakuraSaito",
     "JohnsonSU",
     "Laplace",
     "Likelihood",
@@ -28,6 +32,8 @@ __all__ = [
     "Perceptual",
     "Poisson",
     "RoundedLogistic",
+    "Spectrogram",
     "StudentT",
+    "Tokens",
     "ZeroInflatedNegativeBinomial",
 ]

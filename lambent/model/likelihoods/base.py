@@ -183,14 +183,15 @@ class Likelihood(Part):
             self.doubt(highest)
 
     def _finite(self, x: Tensor, first: int) -> Tensor:
-        """The rows, nought where a value is missing and may be, or a refusal; `first` is the number of their first."""
+        """The rows, nought where a value is missing and may be, or a row has ended, or a refusal; `first`: the number of the first."""
         if not x.dtype.is_floating_point:
             return x
         right = torch.isfinite(x)
         if bool(right.all()):
             return x
         missing = torch.isnan(x)
-        wrong = ~right & ~missing if self.gaps else ~right
+        allowed = missing if self.gaps else self.padding(x)
+        wrong = ~right if allowed is None else ~right & ~allowed
         if bool(wrong.any()):
             row = int(wrong.flatten(1).any(1).nonzero()[0])
             self._refuse_row(first + row, bool(missing[row].any()))
@@ -198,9 +199,17 @@ class Likelihood(Part):
 
     def _refuse_row(self, row: int, missing: bool) -> None:
         said = f"row {row} holds a number that is not finite; {type(self).__name__} takes {self.domain}"
-        if missing and not self.gaps:
+        if missing and not self.gaps and self.elementwise:
             said += ". NaN stands for a missing value: LatentModel(gaps=True) leaves those out"
         raise DataError(said)
+
+    def lengths(self, x: Tensor) -> Tensor | None:
+        """How many tokens each observed row holds, [rows], its end included; None of rows that are all of one length."""
+        return None
+
+    def padding(self, x: Tensor) -> Tensor | None:
+        """Which NaN of stored rows, bool as x, say that a row has ended; None of rows that are all of one length."""
+        return None
 
     def admit(self, x: Tensor) -> None:
         """Refuse values outside the support; called with some of the rows at a time, all of them finite."""

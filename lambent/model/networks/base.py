@@ -106,8 +106,10 @@ class Half(nn.ModuleList):
 
     @torch.no_grad()
     def start(self, raw: Tensor) -> None:
-        """Let a decoder begin near `raw`, [*shape], as far as the biases of its last layer can: one for each element, or one for
-        each channel, where `raw` is the same at every place. Else nothing changes.
+        """Let a decoder begin near `raw`, [*shape], as far as the biases of its last layer can. Else nothing changes.
+
+        There is one for each element; one for each channel, where `raw` is the same at every place; or one for each line along
+        time, where `raw` is the same at all times.
         """
         layers = [layer for layer in self if not isinstance(layer, (nn.Flatten, nn.Unflatten, nn.PixelShuffle, Crop))]
         last = layers[-1] if layers else None
@@ -120,6 +122,13 @@ class Half(nn.ModuleList):
             and bool((raw == raw[:, :1, :1]).all())
         ):
             last.bias.copy_(raw[:, 0, 0].repeat_interleave(last.bias.numel() // len(raw)))  # of every pixel of a patch
+        elif (
+            isinstance(last, nn.Conv2d)
+            and last.bias is not None
+            and last.bias.numel() == raw[..., 0].numel()
+            and bool((raw == raw[..., :1]).all())
+        ):
+            last.bias.copy_(raw[..., 0].flatten())
 
     @property
     def linear(self) -> nn.Linear | None:

@@ -115,20 +115,22 @@ class Residual(nn.Module):
     """x + g · conv(act(conv(act(x)))), g from nought: the block starts as the identity, which stands in for normalization.
 
     With squeeze below 1 both convolutions make way for one of so many channels between two of 1 × 1, which take less time.
+    kernel: how many places a convolution reads, odd numbers of them.
     """
 
-    def __init__(self, channels: int, activation: str, squeeze: float = 1.0) -> None:
+    def __init__(self, channels: int, activation: str, squeeze: float = 1.0, kernel: tuple[int, int] = (3, 3)) -> None:
         super().__init__()
         act = ACTIVATIONS[activation]
         inner = max(1, round(squeeze * channels))
+        one = (1, 1)
         ways = (
-            [(channels, inner, 1), (inner, inner, 3), (inner, channels, 1)]
+            [(channels, inner, one), (inner, inner, kernel), (inner, channels, one)]
             if squeeze < 1
-            else [(channels, channels, 3)] * 2
+            else [(channels, channels, kernel)] * 2
         )
         layers: list[nn.Module] = []
-        for inputs, outputs, kernel in ways:
-            layers += [act(), nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)]
+        for inputs, outputs, (high, wide) in ways:
+            layers += [act(), nn.Conv2d(inputs, outputs, (high, wide), padding=(high // 2, wide // 2))]
         self.branch = nn.Sequential(*initialized(layers))
         self.gain = nn.Parameter(torch.zeros(()))
 

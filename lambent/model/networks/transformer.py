@@ -118,13 +118,34 @@ class Block(nn.Module):
             nn.init.normal_(layer.weight, std=gain / math.sqrt(layer.in_features))
             nn.init.zeros_(layer.bias)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return recomputed(self._through, x)
+    @property
+    def of_a_head(self) -> int:
+        """Units of each head."""
+        return self.gathered.in_features // self.heads
 
-    def _through(self, x: Tensor) -> Tensor:
-        split = self.queries(self.before_attention(x)).unflatten(-1, (3, self.heads, -1))
-        queries, keys, values = split.permute(2, 0, 3, 1, 4)
-        attended = functional.scaled_dot_product_attention(queries, keys, values)
+    def forward(self, x: Tensor, there: Tensor | None = None, causal: bool = False) -> Tensor:
+        """there: [rows, 1, 1, places], which are looked at; none: all. causal: by each, itself and those before."""
+        if causal:
+            return recomputed(self._causally, x)
+        return recomputed(self._through, x) if there is None else recomputed(self._through, x, there)
+
+    def after(self, x: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """One more place, [rows, 1, width], after those of which the keys and values are kept, [rows, heads, places, units]."""
+        queries, own_keys, own_values = self._split(x)
+        keys, values = torch.cat((keys, own_keys), 2), torch.cat((values, own_values), 2)
+        return self._made(x, functional.scaled_dot_product_attention(queries, keys, values)), keys, values
+
+    def _through(self, x: Tensor, there: Tensor | None = None) -> Tensor:
+        return self._made(x, functional.scaled_dot_product_attention(*self._split(x), there))
+
+    def _causally(self, x: Tensor) -> Tensor:
+        return self._made(x, functional.scaled_dot_product_attention(*self._split(x), is_causal=True))
+
+    def _split(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Queries, keys and values, each [rows, heads, places, units]."""
+        return self.queries(self.before_attention(x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind()
+
+    def _made(self, x: Tensor, attended: Tensor) -> Tensor:
         x = x + self.gathered(attended.transpose(1, 2).flatten(2))
         whole: Tensor = x + self.narrow(functional.gelu(self.wide(self.before_mlp(x))))
         return whole

@@ -238,7 +238,7 @@ def unit_name(place: tuple[int, int], levels: Sequence[UnitUsage]) -> str:
 def tables_of(fitted: Fitted, rows: Rows, seed: int = 0) -> Tables | None:
     """A few rows, their reconstructions, and rows drawn from the model, in the units of the data."""
     modality = fitted.modality
-    if modality is None or are_pictures(modality):
+    if modality is None or len(modality.event) > 1:  # which no table can show
         return None
     chosen = _spread(rows, TABLE_ROWS)
     columns, originals = named_rows(modality, chosen.x)
@@ -252,6 +252,14 @@ def tables_of(fitted: Fitted, rows: Rows, seed: int = 0) -> Tables | None:
 
 def named_rows(modality: Modality, x: Tensor) -> tuple[list[str], list[list[Any]]]:
     """Encoded rows as names of columns and lists of values, whatever form they decode to."""
+    if (columns := modality.as_columns(x)) is not None:
+        values = [np.asarray(column).reshape(len(x), -1) for column in columns.values()]
+        names = [
+            name if part.shape[1] == 1 else f"{name}{i}"
+            for name, part in zip(columns, values, strict=True)
+            for i in range(part.shape[1])
+        ]
+        return names, [[cell for part in row for cell in part.tolist()] for row in zip(*values, strict=True)]
     raw = modality.decode(x)
     if isinstance(raw, np.ndarray):
         flat = raw.reshape(len(raw), -1)

@@ -68,6 +68,22 @@ class Sequences(Explicit):
     ) -> Tensor:
         return self._drawn(tuple(sample_shape), generator, self.temperature * temperature)
 
+    @torch.no_grad()
+    def continued(self, before: Tensor, steps: int, generator: torch.Generator | None = None) -> Tensor:
+        """Tokens drawn behind given ones, [rows, given + steps], whole numbers; what stands behind an END means nothing.
+
+        before: [rows, given] tokens, for a distribution of as many rows.
+        """
+        raw = self.raw.reshape(-1, self.raw.shape[-1])
+        made = torch.cat((before, before.new_zeros(len(raw), steps)), 1)
+        state, token = self.conditionals.begin(raw), None
+        for step in range(made.shape[1]):
+            logits, state = self.conditionals.step(token, state)
+            if step >= before.shape[1]:
+                made[:, step] = chosen(logits, generator, self.temperature, self.top_p)
+            token = made[:, step]
+        return made
+
     def _rows(self, shape: tuple[int, ...]) -> Tensor:
         return self.raw.expand(*shape, self.raw.shape[-1]).reshape(-1, self.raw.shape[-1])
 

@@ -27,6 +27,7 @@ class Modality(Part):
     of_bytes: ClassVar[bool] = False  # encoded rows are levels 0 … white, whatever scale a likelihood reads them on
     noun: ClassVar[str] = "rows"  # what a reader calls them
     suffixes: ClassVar[tuple[str, ...]] = ()  # of files that `write` makes; "": it makes a folder of them
+    gap_mark: ClassVar[str] = ""  # what stands in a row of another form than a table for what is missing of it
     by_mean: ClassVar[bool] = False  # new rows are shown as the mean of p(x | z), unless draws are asked for
 
     condition: tuple[str, ...] = option(

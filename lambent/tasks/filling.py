@@ -12,8 +12,8 @@ from lambent.distributions.sequences import Sequences
 from lambent.errors import DataError, UsageError
 from lambent.fitted import Fitted
 from lambent.model import ask_encoder
-from lambent.model.noise import from_posterior
-from lambent.seeds import stream
+from lambent.model.trace import from_posterior
+from lambent.seeds import mixed_seed, stream
 
 CODES = 64  # drawn of each gap
 MOST_TOKENS = 12  # of what a gap is filled with
@@ -32,8 +32,8 @@ def fill(fitted: Any, data: Any, *, samples: int = CODES, draw: bool = False, se
     """Texts whose gaps, marked ___, are filled by what the model makes of the rest; all else stays as it is.
 
     K = `samples` codes are drawn from q(z | the text without the gap), and with each what could follow what stands before it,
-    of 1 … 12 tokens. A fill f has the weight p(what stands behind | before, f, z), its importance where it was drawn from
-    p(f | before, z); the weightiest is taken or, with `draw`, one by its weight. Several gaps are filled one after the other.
+    of 1 … 12 tokens. Taken is the fill f with the greatest p(before, f, behind | z) or, with `draw`, one by its importance,
+    p(behind | before, f, z), for it was drawn from p(f | before, z). Several gaps are filled one after the other.
     Errors: `UsageError` for a model of anything but texts; `DataError` where no text has a gap.
     """
     fitted = Fitted.of(fitted)
@@ -50,7 +50,7 @@ def fill(fitted: Any, data: Any, *, samples: int = CODES, draw: bool = False, se
     texts: list[str] = []
     fills: dict[int, list[str]] = {}
     for row, text in enumerate(found.texts):
-        generator = torch.Generator(fitted.model.device).manual_seed(stream(seed, f"fill {row}"))
+        generator = torch.Generator(fitted.model.device).manual_seed(mixed_seed(stream(seed, "filled texts"), row))
         while Text.gap_mark in text:
             before, _, behind = text.partition(Text.gap_mark)
             piece = _filled(fitted, modality, before, behind, samples, draw, generator)
@@ -79,12 +79,13 @@ def _filled(
     if not candidates:
         return ""
     places = torch.tensor([place for place, _ in candidates])
-    whole, short = ([start + one + tail for _, one in candidates] for tail in (rest, ""))
-    weight = _log_prob(px, modality, whole, places, True) - _log_prob(px, modality, short, places, False)
-    likeliest = (
-        int(weight.argmax()) if not draw else int(weight.softmax(0).cumsum(0).gt(_uniform(generator)).int().argmax())
-    )
-    chosen = candidates[likeliest][1]
+    whole = _log_prob(px, modality, [start + one + rest for _, one in candidates], places, True)
+    if draw:
+        shares = (whole - _log_prob(px, modality, [start + one for _, one in candidates], places, False)).softmax(0)
+        best = int((shares.cumsum(0) > _uniform(generator)).int().argmax())
+    else:
+        best = int(whole.argmax())
+    chosen = candidates[best][1]
     return chosen.removeprefix(" ") if before.endswith(" ") or not before else chosen
 
 

@@ -41,11 +41,11 @@ SIZE = 32  # units of the code
 SHOWN = 10
 PROTOCOL = (
     "PTB: the usual files (Mikolov), words as they stand there, one sentence a line with its end, the whole test file. NLL: −log "
-    "of the K-sample bound on p(x), nats a sentence; perplexity per word: exp of the NLL of all sentences over their words "
-    "and ends. The language model is the same decoder without a code, trained alike: its NLL is exact. Multi30k: trained on the "
-    "29,000 captions, tested on those of 2016 (Flickr), pieces of bytes; perplexity is per word, parted by blanks, and ends. QM9: SMILES "
-    "as characters, a tenth held out; of 10,000 samples: unique of all, new (not among those trained on) of the unique, valid as "
-    "rdkit reads them."
+    "of the K-sample bound on p(x), nats a sentence; perplexity per word: exp of the NLL of all sentences over their words and "
+    "their ends. The language model is the same decoder without a code, trained alike: its NLL is exact. Multi30k: trained on "
+    "the 29,000 captions, tested on those of 2016 (Flickr), pieces of bytes; perplexity is per word, parted by blanks, and ends. "
+    "QM9: SMILES as characters, a tenth held out; of 10,000 samples: unique of all, new (not among those trained on) of the "
+    "unique, valid as rdkit reads them."
 )
 COLUMNS = [
     column("corpus", "Texts"),

@@ -183,7 +183,7 @@ class Likelihood(Part):
             self.doubt(highest)
 
     def _finite(self, x: Tensor, first: int) -> Tensor:
-        """The rows, nought where a value is missing and may be, or a row has ended, or a refusal; `first`: the number of the first."""
+        """The rows, nought where a value is missing and may be, or a row has ended, or a refusal; `first`: the first's number."""
         if not x.dtype.is_floating_point:
             return x
         right = torch.isfinite(x)

@@ -35,6 +35,7 @@ class Likelihood(Part):
     )
 
     normalized: ClassVar[bool] = True  # False: its terms are no log-probabilities, and no bound is claimed with them
+    ends: ClassVar[bool] = False  # rows end where they end, of their own length: `lengths`, `padding`
     forgeable: ClassVar[bool] = False  # `forged` has a gradient in the raw output
     reparameterized: ClassVar[bool] = False  # its draws have a gradient in the raw output
 

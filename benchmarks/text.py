@@ -146,7 +146,7 @@ class Streaming(Quiet):
 
 def epochs_within(minutes: float, found: Corpus, args: argparse.Namespace, pretrain: float | None) -> tuple[int, int]:
     """Epochs, and rows of each, that fit into so many minutes, by the time that some steps take."""
-    rows = min(len(found.train), 40 * args.batch)
+    rows = min(len(found.train), (200 if args.device == "cuda" else 40) * args.batch)
     taken = []
     for count in (rows // 4, rows):  # the first warms up
         picked = found.train[torch.randperm(len(found.train), generator=torch.Generator().manual_seed(0))[:count]]
@@ -286,8 +286,8 @@ def main() -> None:
     parser.add_argument("--depth", type=int, help="layers of the decoder; 1 of a Gru, 4 of a Transformer")
     parser.add_argument("--dropout", type=float, help="0.4 for PTB, whose sentences are few for 10,000 words; 0.1 else")
     parser.add_argument("--word-dropout", type=float, default=0.0)
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--batch", type=int, help="128 on a GPU, 64 else")
+    parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument(
         "--pretrain",
         type=float,
@@ -306,6 +306,7 @@ def main() -> None:
     args = parser.parse_args()
     args.width = args.width or (512 if args.device == "cuda" else 192)
     args.depth = args.depth or (4 if args.reader == "Transformer" else 1)
+    args.batch = args.batch or (128 if args.device == "cuda" else 64)
     args.k = args.k or (100 if args.device == "cuda" else 10)
     record = Record(args.out, "Texts", PROTOCOL, COLUMNS, ("corpus", "model"), args.device)
     given = args.dropout

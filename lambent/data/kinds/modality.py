@@ -94,6 +94,10 @@ class Modality(Part):
         """Rows in the likelihood's units as pictures of levels 0 … white, [rows, H, W(, 3)]; None of other kinds."""
         return None
 
+    def words(self, x: Tensor) -> Tensor | None:
+        """How many words each encoded row has, [N], without its end; None of what is no text."""
+        return None
+
     def pictures(self, x: Tensor) -> np.ndarray | None:
         """The same as bytes, to be looked at."""
         return None

@@ -33,6 +33,7 @@ class Tokens(Likelihood):
 
     told = ("symbols",)
     discrete = True
+    ends = True
     unit_bytes = False
     planar = False
     domain = "whole numbers of tokens: a text's own, then 0, its end, then NaN"

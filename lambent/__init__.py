@@ -149,7 +149,8 @@ __all__ = [
     "NegativeBinomial", "Network", "NotMiwae", "Objective", "Ordinal", "Part", "Perceptual", "Piwae", "Point", "Poisson",
     "Posterior", "Prior", "ResNet", "RoundedLogistic", "SelfMasking", "Sphere", "Sprites", "Standard", "StudentT", "Styled",
     "Table", "Text", "Tiles", "Tokens", "Trace", "UsageError", "VaeGan", "Vamp", "Wae",
-    "ZeroInflatedNegativeBinomial", "citation", "compare", "data", "detect", "drift", "evaluate", "fill", "fit", "fit_prior", "impute", "invert", "judge", "judge_samples",
+    "ZeroInflatedNegativeBinomial", "citation", "compare", "data",
+    "detect", "drift", "evaluate", "fill", "fit", "fit_prior", "impute", "invert", "judge", "judge_samples",
     "judge_style", "load", "posteriors", "predict", "priors", "quantizers", "refine", "restyle", "save", "synthesize",
 ]  # fmt: skip
 

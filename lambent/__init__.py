@@ -8,7 +8,7 @@ from lambent.version import __version__ as __version__
 _HOMES = {
     "lambent.objectives.bounds": ("Ciwae", "Iwae", "Miwae", "Piwae"),
     "lambent.comparing": ("compare",),
-    "lambent.data": ("CATALOG", "Encoded", "Image", "Modality", "Sprites", "Table"),
+    "lambent.data": ("CATALOG", "Encoded", "Image", "Modality", "Sprites", "Table", "Text"),
     "lambent.errors": (
         "ArtifactError", "DataError", "DataWarning", "DivergedError", "InterruptedRun", "LambentError", "MachineError",
         "UsageError",
@@ -20,10 +20,10 @@ _HOMES = {
     "lambent.model.likelihoods": (
         "Bernoulli", "Categorical", "ContinuousBernoulli", "DiscretizedLogistics", "Gaussian", "Hurdle", "JohnsonSU", "Laplace",
         "Likelihood", "Mixed", "NegativeBinomial", "Ordinal", "Perceptual", "Poisson", "RoundedLogistic", "StudentT",
-        "ZeroInflatedNegativeBinomial",
+        "Tokens", "ZeroInflatedNegativeBinomial",
     ),
     "lambent.model": ("LatentModel", "Trace"),
-    "lambent.model.networks": ("Conv", "Mlp", "Network", "ResNet"),
+    "lambent.model.networks": ("Attention", "Conv", "Gru", "Mlp", "Network", "ResNet"),
     "lambent.objectives": (
         "Adversarial", "BetaTc", "DipVae", "Elbo", "Gan", "InfoVae", "Invariant", "Lagging", "Loss", "Objective", "VaeGan", "Wae",
     ),
@@ -38,6 +38,7 @@ _HOMES = {
     "lambent.tasks.detection.detect": ("detect",),
     "lambent.tasks.detection.drift": ("drift",),
     "lambent.tasks.evaluate": ("evaluate",),
+    "lambent.tasks.filling": ("fill",),
     "lambent.tasks.impute": ("impute",),
     "lambent.tasks.invert": ("invert",),
     "lambent.tasks.judge": ("judge",),
@@ -62,7 +63,7 @@ _FOUND = {name: (module, name) for module, names in _HOMES.items() for name in n
 if TYPE_CHECKING:
     from lambent import data
     from lambent.comparing import compare
-    from lambent.data import CATALOG, Encoded, Image, Modality, Sprites, Table
+    from lambent.data import CATALOG, Encoded, Image, Modality, Sprites, Table, Text
     from lambent.errors import (
         ArtifactError,
         DataError,
@@ -96,10 +97,11 @@ if TYPE_CHECKING:
         Poisson,
         RoundedLogistic,
         StudentT,
+        Tokens,
         ZeroInflatedNegativeBinomial,
     )
     from lambent.model.missingness import LinearMasking, Missingness, MlpMasking, SelfMasking
-    from lambent.model.networks import Conv, Mlp, Network, ResNet
+    from lambent.model.networks import Attention, Conv, Gru, Mlp, Network, ResNet
     from lambent.model.posteriors import Absent, Constant, Diagonal, Full, MisesFisher, Point, Posterior
     from lambent.model.priors import Diffusion, Factorized, Mixture, Prior, Sphere, Standard, Vamp
     from lambent.objectives import (
@@ -124,6 +126,7 @@ if TYPE_CHECKING:
     from lambent.tasks.detection.detect import detect
     from lambent.tasks.detection.drift import drift
     from lambent.tasks.evaluate import evaluate
+    from lambent.tasks.filling import fill
     from lambent.tasks.impute import impute
     from lambent.tasks.invert import invert
     from lambent.tasks.judge import judge
@@ -136,18 +139,19 @@ if TYPE_CHECKING:
     from lambent.training.fitting import fit
 
 __all__ = [
-    "CATALOG", "VAE", "Absent", "Adversarial", "ArtifactError", "Bernoulli", "BetaTc", "Categorical", "Ciwae", "Codebook",
-    "Codec",
+    "CATALOG", "VAE", "Absent", "Adversarial", "ArtifactError", "Attention", "Bernoulli", "BetaTc", "Categorical", "Ciwae",
+    "Codebook", "Codec",
     "Constant", "ContinuousBernoulli", "Conv", "DataError", "DataWarning", "Detector", "Diagonal", "Diffusion", "DipVae",
     "DiscretizedLogistics", "DivergedError", "Elbo", "Encoded", "Factor", "Factorized", "Fitted", "Flat", "Full", "Gan",
-    "Gaussian", "Grid", "Hurdle", "Image", "Imputer", "InfoVae", "InterruptedRun", "Invariant", "Iwae", "JohnsonSU",
+    "Gaussian", "Grid", "Gru", "Hurdle", "Image", "Imputer", "InfoVae", "InterruptedRun", "Invariant", "Iwae", "JohnsonSU",
     "Ladder", "Lagging", "LambentError", "Laplace", "Latent", "LatentModel", "Likelihood", "LinearMasking", "Loss",
     "MachineError", "MisesFisher", "Missingness", "Miwae", "Mixed", "Mixture", "Mlp", "MlpMasking", "Modality",
     "NegativeBinomial", "Network", "NotMiwae", "Objective", "Ordinal", "Part", "Perceptual", "Piwae", "Point", "Poisson",
     "Posterior", "Prior", "ResNet", "RoundedLogistic", "SelfMasking", "Sphere", "Sprites", "Standard", "StudentT", "Styled",
-    "Table", "Tiles", "Trace", "UsageError", "VaeGan", "Vamp", "Wae", "ZeroInflatedNegativeBinomial", "citation", "compare",
-    "data", "detect", "drift", "evaluate", "fit", "fit_prior", "impute", "invert", "judge", "judge_samples", "judge_style",
-    "load", "posteriors", "predict", "priors", "quantizers", "refine", "restyle", "save", "synthesize",
+    "Table", "Text", "Tiles", "Tokens", "Trace", "UsageError", "VaeGan", "Vamp", "Wae",
+    "ZeroInflatedNegativeBinomial", "citation", "compare", "data",
+    "detect", "drift", "evaluate", "fill", "fit", "fit_prior", "impute", "invert", "judge", "judge_samples",
+    "judge_style", "load", "posteriors", "predict", "priors", "quantizers", "refine", "restyle", "save", "synthesize",
 ]  # fmt: skip
 
 

@@ -104,13 +104,18 @@ class Sequences(Explicit):
         return made.reshape(*shape, *self.event_shape)
 
 
+def refuse_graph(x: Tensor) -> None:
+    """`RuntimeError` where a CUDA graph is being made, before anything that it could not hold: lengths differ by batch."""
+    if x.is_cuda and torch.cuda.is_current_stream_capturing():
+        raise RuntimeError("rows are cut to the longest of a batch, so that batches differ in shape")
+
+
 def counted(value: Tensor) -> tuple[Tensor, Tensor]:
     """Rows [..., steps] as tokens, END where there is none, and which are there, both cut to the longest of the rows."""
     there = ~torch.isnan(value)
     tokens = value.masked_fill(~there, END).long()
     there = there & ((tokens == END).cumsum(-1) - (tokens == END).long() == 0)
-    if value.is_cuda and torch.cuda.is_current_stream_capturing():
-        raise RuntimeError("rows are cut to the longest of a batch, so that batches differ in shape")
+    refuse_graph(value)
     longest = max(1, int(there.sum(-1).max())) if there.numel() else 1
     return tokens[..., :longest], there[..., :longest]
 

@@ -140,11 +140,6 @@ def test_D27_wav_files() -> None:
     """WAV of no length, 8 and 24 bits, 96 kHz, 8 channels, NaN floats, or a header that claims 4 GB: refused or resampled."""
 
 
-@pytest.mark.skip(reason="text is not read yet: there is no modality for sequences of words or letters")
-def test_D28_text() -> None:
-    """Empty lines, a line of 10 MB, NUL bytes, invalid UTF-8 and lone surrogates: replaced or refused by rule."""
-
-
 @pytest.mark.skip(reason="single cells are not read yet: there is no modality for sparse counts")
 def test_D29_counts_of_cells() -> None:
     """Negative counts, fractions, explicit zeros, empty cells and genes: refused, or reported by a filter."""

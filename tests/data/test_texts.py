@@ -152,6 +152,7 @@ def test_training_pieces_twice_gives_the_same() -> None:
 
 
 def test_D28_empty_lines_are_left_out_and_counted(tmp_path: Path) -> None:
+    """Empty lines are left out and counted; a file of nothing else is refused."""
     path = tmp_path / "gaps.txt"
     path.write_text("\n\none text\n   \nanother text\n\n")
     rows = load(path)
@@ -165,6 +166,7 @@ def test_D28_empty_lines_are_left_out_and_counted(tmp_path: Path) -> None:
 
 
 def test_D28_a_line_of_ten_megabytes_is_cut(tmp_path: Path) -> None:
+    """A line of 10 MB is cut to as many tokens as a text may have, and counted."""
     path = tmp_path / "long.txt"
     path.write_text("short one\n" + "spam " * 2_000_000 + "\n" + "z" * 10_000_000 + "\n")
     rows = load(path)
@@ -173,6 +175,7 @@ def test_D28_a_line_of_ten_megabytes_is_cut(tmp_path: Path) -> None:
 
 
 def test_D28_nul_bytes_are_characters_but_a_binary_file_is_no_text(tmp_path: Path) -> None:
+    """NUL bytes are characters; a file that is full of them is refused."""
     path = tmp_path / "nul.txt"
     path.write_bytes(b"a text with \0 in the middle of it\nand another one\n")
     rows = load(path)
@@ -183,6 +186,7 @@ def test_D28_nul_bytes_are_characters_but_a_binary_file_is_no_text(tmp_path: Pat
 
 
 def test_D28_bytes_that_are_no_utf8_are_replaced_and_counted(tmp_path: Path) -> None:
+    """Bytes that are no UTF-8 are replaced by U+FFFD and counted."""
     path = tmp_path / "latin.log"
     path.write_bytes("caf\xe9 closed\nall is well\n".encode("latin-1"))
     rows = load(path)
@@ -191,12 +195,14 @@ def test_D28_bytes_that_are_no_utf8_are_replaced_and_counted(tmp_path: Path) -> 
 
 
 def test_D28_halves_of_characters_are_replaced_and_counted() -> None:
+    """Lone surrogates are replaced and counted."""
     rows = load(["half \ud83c here", "whole \U0001f388", ""])
     assert rows.modality.decode(rows.x) == ["half � here", "whole \U0001f388", ""]
     assert rows.source["notices"] == {"surrogates": 1}
 
 
 def test_D28_damaged_files_are_told_with_their_line(tmp_path: Path) -> None:
+    """Damaged lines of JSON and damaged gzip are refused, with the line."""
     path = tmp_path / "bad.jsonl"
     for content, told in (
         ('{"text": "fine"}\n{"text": \n', "line 2: is no JSON"),

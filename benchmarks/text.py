@@ -41,11 +41,11 @@ SIZE = 32  # units of the code
 SHOWN = 10
 PROTOCOL = (
     "PTB: the usual files (Mikolov), words as they stand there, one sentence a line with its end, the whole test file. NLL: −log "
-    "of the K-sample bound on p(x), nats a sentence; perplexity per word: exp of the NLL of all sentences over their words "
-    "and ends. The language model is the same decoder without a code, trained alike: its NLL is exact. Multi30k: trained on the "
-    "29,000 captions, tested on those of 2016 (Flickr), pieces of bytes; perplexity is per word, parted by blanks, and ends. QM9: SMILES "
-    "as characters, a tenth held out; of 10,000 samples: unique of all, new (not among those trained on) of the unique, valid as "
-    "rdkit reads them."
+    "of the K-sample bound on p(x), nats a sentence; perplexity per word: exp of the NLL of all sentences over their words and "
+    "their ends. The language model is the same decoder without a code, trained alike: its NLL is exact. Multi30k: trained on "
+    "the 29,000 captions, tested on those of 2016 (Flickr), pieces of bytes; perplexity is per word, parted by blanks, and ends. "
+    "QM9: SMILES as characters, a tenth held out; of 10,000 samples: unique of all, new (not among those trained on) of the "
+    "unique, valid as rdkit reads them."
 )
 COLUMNS = [
     column("corpus", "Texts"),
@@ -87,6 +87,13 @@ class Silent(nn.Module):
         return z.new_zeros(len(z), *self.raw)
 
 
+def named(pretrain: float | None, args: argparse.Namespace) -> str:
+    """None: the language model."""
+    if pretrain is None:
+        return f"language model, {args.reader}"
+    return f"VAE, {args.reader}" + (f", autoencoder for {100 * pretrain:.0f} %" if pretrain else "")
+
+
 def model_of(found: Corpus, args: argparse.Namespace, deaf: bool) -> LatentModel:
     likelihood = Tokens(
         symbols=found.symbols,
@@ -101,8 +108,10 @@ def model_of(found: Corpus, args: argparse.Namespace, deaf: bool) -> LatentModel
     return LatentModel(latent=Flat(SIZE), likelihood=likelihood, network=Deaf() if deaf else heard)
 
 
-def objective_of(args: argparse.Namespace, deaf: bool) -> Elbo:
-    return Elbo() if deaf else Elbo(pretrain=args.pretrain, anneal="linear", warmup=args.warmup, floor=args.floor)
+def objective_of(args: argparse.Namespace, pretrain: float | None) -> Elbo:
+    if pretrain is None:
+        return Elbo()
+    return Elbo(pretrain=pretrain, anneal="linear", warmup=args.warmup, floor=args.floor)
 
 
 def settings_of(args: argparse.Namespace) -> dict[str, Any]:
@@ -135,16 +144,15 @@ class Streaming(Quiet):
         print(json.dumps({**self.row, "epoch": run.epoch, **seen}), flush=True)
 
 
-def epochs_within(minutes: float, found: Corpus, args: argparse.Namespace, deaf: bool) -> tuple[int, int]:
+def epochs_within(minutes: float, found: Corpus, args: argparse.Namespace, pretrain: float | None) -> tuple[int, int]:
     """Epochs, and rows of each, that fit into so many minutes, by the time that some steps take."""
-    rows = min(len(found.train), 40 * args.batch)
+    rows = min(len(found.train), (200 if args.device == "cuda" else 40) * args.batch)
     taken = []
     for count in (rows // 4, rows):  # the first warms up
         picked = found.train[torch.randperm(len(found.train), generator=torch.Generator().manual_seed(0))[:count]]
-        model = model_of(found, args, deaf)
+        model = model_of(found, args, pretrain is None)
         started = time.monotonic()
-        objective = objective_of(args, deaf)
-        fit(model, objective, picked, epochs=1, **settings_of(args))
+        fit(model, objective_of(args, pretrain), picked, epochs=1, **settings_of(args))
         taken.append(time.monotonic() - started)
     within = int(60 * minutes * (rows - rows // 4) / max(1e-3, taken[1] - taken[0]))
     if args.device == "cuda":
@@ -154,24 +162,19 @@ def epochs_within(minutes: float, found: Corpus, args: argparse.Namespace, deaf:
 
 
 def trained(
-    found: Corpus, name: str, minutes: float, record: Record, args: argparse.Namespace, deaf: bool
+    found: Corpus, name: str, minutes: float, record: Record, args: argparse.Namespace, pretrain: float | None
 ) -> LatentModel:
-    epochs, rows = epochs_within(minutes, found, args, deaf)
+    epochs, rows = epochs_within(minutes, found, args, pretrain)
+    deaf = pretrain is None
     model = model_of(found, args, deaf)
-    row = {
-        "corpus": name,
-        "model": "language model" if deaf else f"VAE, {args.reader}",
-        "samples": 1 if deaf else args.k,
-    }
+    row = {"corpus": name, "model": named(pretrain, args), "samples": 1 if deaf else args.k}
     started = time.monotonic()
     watch = [Streaming(record, row)]
-    fit(model, objective_of(args, deaf), found.train[:rows], epochs=epochs, callbacks=watch, **settings_of(args))
+    fit(model, objective_of(args, pretrain), found.train[:rows], epochs=epochs, callbacks=watch, **settings_of(args))
     minutes = (time.monotonic() - started) / 60
     measures = measured(model, found, args, deaf)
-    setup = {
-        n: getattr(args, n)
-        for n in ("width", "depth", "dropout", "word_dropout", "batch", "rate", "pretrain", "floor", "warmup")
-    }
+    fields = ("width", "depth", "dropout", "word_dropout", "batch", "rate", "floor", "warmup")
+    setup = {field: getattr(args, field) for field in fields}
     row |= {"epochs": epochs, "minutes": minutes, "rows": rows, "seed": args.seed, "setup": setup, **measures}
     record.add(**row)
     print(json.dumps(row, ensure_ascii=False), flush=True)
@@ -255,16 +258,19 @@ def counted_molecules(model: LatentModel, found: Corpus, args: argparse.Namespac
 
 def run(name: str, minutes: float, record: Record, args: argparse.Namespace) -> None:
     found = CORPORA[name](args.data)
-    plain = name != "molecules" and not args.vae
-    if plain:
-        trained(found, name, 0.4 * minutes, record, args, True)
-    model = trained(found, name, (0.6 if plain else 1.0) * minutes, record, args, False)
-    row = dict(next(r for r in record.whole["rows"] if r["corpus"] == name and r["model"] == f"VAE, {args.reader}"))
-    row["texts"] = read_aloud(model, found)
-    if name == "molecules":
-        row |= counted_molecules(model, found, args)
-    record.add(**row)
-    print(json.dumps(row["texts"], ensure_ascii=False, indent=1), flush=True)
+    plain = [] if name == "molecules" or args.vae else [None]
+    share = minutes / (len(plain) + len(args.pretrain))
+    for pretrain in [*plain, *args.pretrain]:
+        model = trained(found, name, share, record, args, pretrain)
+        if pretrain is None:
+            continue
+        rows = record.whole["rows"]
+        row = dict(next(r for r in rows if (r["corpus"], r["model"]) == (name, named(pretrain, args))))
+        row["texts"] = read_aloud(model, found)
+        if name == "molecules":
+            row |= counted_molecules(model, found, args)
+        record.add(**row)
+        print(json.dumps(row["texts"], ensure_ascii=False, indent=1), flush=True)
 
 
 def main() -> None:
@@ -280,11 +286,17 @@ def main() -> None:
     parser.add_argument("--depth", type=int, help="layers of the decoder; 1 of a Gru, 4 of a Transformer")
     parser.add_argument("--dropout", type=float, help="0.4 for PTB, whose sentences are few for 10,000 words; 0.1 else")
     parser.add_argument("--word-dropout", type=float, default=0.0)
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--rate", type=float, default=1e-3)
-    parser.add_argument("--pretrain", type=float, default=0.3)
+    parser.add_argument("--batch", type=int, help="128 on a GPU, 64 else")
+    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument(
+        "--pretrain",
+        type=float,
+        nargs="+",
+        default=[0.2, 0.0],
+        help="share of training of an autoencoder first; of several, each trains a model",
+    )
     parser.add_argument("--warmup", type=float, default=0.5)
-    parser.add_argument("--floor", type=float, default=8.0, help="nats of the KL that are free")
+    parser.add_argument("--floor", type=float, default=6.0, help="nats of the KL that are free")
     parser.add_argument("--k", type=int, help="samples of the bound; 100 on a GPU, 10 else")
     parser.add_argument("--rows", type=int, help="at most so many test texts")
     parser.add_argument("--draws", type=int, default=10_000, help="molecules that are drawn")
@@ -294,6 +306,7 @@ def main() -> None:
     args = parser.parse_args()
     args.width = args.width or (512 if args.device == "cuda" else 192)
     args.depth = args.depth or (4 if args.reader == "Transformer" else 1)
+    args.batch = args.batch or (128 if args.device == "cuda" else 64)
     args.k = args.k or (100 if args.device == "cuda" else 10)
     record = Record(args.out, "Texts", PROTOCOL, COLUMNS, ("corpus", "model"), args.device)
     given = args.dropout

@@ -8,7 +8,7 @@ from lambent.version import __version__ as __version__
 _HOMES = {
     "lambent.objectives.bounds": ("Ciwae", "Iwae", "Miwae", "Piwae"),
     "lambent.comparing": ("compare",),
-    "lambent.data": ("Audio", "CATALOG", "Encoded", "Image", "Modality", "Sprites", "Table"),
+    "lambent.data": ("Audio", "CATALOG", "Encoded", "Image", "Modality", "Sprites", "Table", "Text"),
     "lambent.errors": (
         "ArtifactError", "DataError", "DataWarning", "DivergedError", "InterruptedRun", "LambentError", "MachineError",
         "UsageError",
@@ -19,13 +19,14 @@ _HOMES = {
     "lambent.model.latents": ("Codebook", "Flat", "Grid", "Ladder", "Latent", "Styled"),
     "lambent.model.likelihoods": (
         "Bernoulli", "Categorical", "ContinuousBernoulli", "DiscretizedLogistics", "Gaussian", "Hurdle", "ItakuraSaito",
-        "JohnsonSU", "Laplace", "Likelihood", "Mixed", "NegativeBinomial", "Ordinal", "Perceptual", "Poisson", "RoundedLogistic",
-        "Spectrogram", "StudentT", "ZeroInflatedNegativeBinomial",
+        "JohnsonSU", "Laplace", "Likelihood", "Mixed", "NegativeBinomial", "Ordinal", "Perceptual", "Poisson",
+        "RoundedLogistic", "Spectrogram", "StudentT", "Tokens", "ZeroInflatedNegativeBinomial",
     ),
     "lambent.model": ("LatentModel", "Trace"),
-    "lambent.model.networks": ("Conv", "Mlp", "Network", "ResNet", "Wave"),
+    "lambent.model.networks": ("Attention", "Conv", "Gru", "Mlp", "Network", "ResNet", "Wave"),
     "lambent.objectives": (
-        "Adversarial", "BetaTc", "DipVae", "Elbo", "Gan", "InfoVae", "Invariant", "Lagging", "Loss", "Objective", "VaeGan", "Wae",
+        "Adversarial", "BetaTc", "DipVae", "Elbo", "Gan", "InfoVae", "Invariant", "Lagging", "Loss", "Objective", "VaeGan",
+        "Wae",
     ),
     "lambent.papers": ("citation",),
     "lambent.part": ("Part",),
@@ -48,6 +49,7 @@ _HOMES = {
     "lambent.tasks.samples.judge": ("judge_samples",),
     "lambent.tasks.synthesize": ("synthesize",),
     "lambent.tasks.tiles": ("Tiles",),
+    "lambent.tasks.filling": ("fill",),
 }  # fmt: skip
 _RENAMED = {"load": ("lambent.estimators", "load_estimator")}
 # Parts of one name in two families are told apart by these: posteriors.Flow and priors.Flow.
@@ -62,7 +64,7 @@ _FOUND = {name: (module, name) for module, names in _HOMES.items() for name in n
 if TYPE_CHECKING:
     from lambent import data
     from lambent.comparing import compare
-    from lambent.data import CATALOG, Audio, Encoded, Image, Modality, Sprites, Table
+    from lambent.data import CATALOG, Audio, Encoded, Image, Modality, Sprites, Table, Text
     from lambent.errors import (
         ArtifactError,
         DataError,
@@ -98,10 +100,11 @@ if TYPE_CHECKING:
         RoundedLogistic,
         Spectrogram,
         StudentT,
+        Tokens,
         ZeroInflatedNegativeBinomial,
     )
     from lambent.model.missingness import LinearMasking, Missingness, MlpMasking, SelfMasking
-    from lambent.model.networks import Conv, Mlp, Network, ResNet
+    from lambent.model.networks import Attention, Conv, Gru, Mlp, Network, ResNet, Wave
     from lambent.model.posteriors import Absent, Constant, Diagonal, Full, MisesFisher, Point, Posterior
     from lambent.model.priors import Diffusion, Factorized, Mixture, Prior, Sphere, Standard, Vamp
     from lambent.objectives import (
@@ -126,6 +129,7 @@ if TYPE_CHECKING:
     from lambent.tasks.detection.detect import detect
     from lambent.tasks.detection.drift import drift
     from lambent.tasks.evaluate import evaluate
+    from lambent.tasks.filling import fill
     from lambent.tasks.impute import impute
     from lambent.tasks.invert import invert
     from lambent.tasks.judge import judge
@@ -138,21 +142,18 @@ if TYPE_CHECKING:
     from lambent.training.fitting import fit
 
 __all__ = [
-    "CATALOG", "VAE", "Absent", "Adversarial", "ArtifactError", "Audio", "Bernoulli", "BetaTc", "Categorical", "Ciwae",
-    "Codebook", "Codec",
-    "Constant", "ContinuousBernoulli", "Conv", "DataError", "DataWarning", "Detector", "Diagonal", "Diffusion", "DipVae",
-    "DiscretizedLogistics", "DivergedError", "Elbo", "Encoded", "Factor", "Factorized", "Fitted", "Flat", "Full", "Gan",
-    "Gaussian", "Grid", "Hurdle", "Image", "Imputer", "InfoVae", "InterruptedRun", "Invariant", "ItakuraSaito", "Iwae",
-    "JohnsonSU",
-    "Ladder", "Lagging", "LambentError", "Laplace", "Latent", "LatentModel", "Likelihood", "LinearMasking", "Loss",
-    "MachineError", "MisesFisher", "Missingness", "Miwae", "Mixed", "Mixture", "Mlp", "MlpMasking", "Modality",
-    "NegativeBinomial", "Network", "NotMiwae", "Objective", "Ordinal", "Part", "Perceptual", "Piwae", "Point", "Poisson",
-    "Posterior", "Prior", "ResNet", "RoundedLogistic", "SelfMasking", "Spectrogram",
-    "Sphere", "Sprites", "Standard", "StudentT", "Styled",
-    "Table", "Tiles", "Trace", "UsageError", "VaeGan", "Vamp", "Wae", "Wave",
-    "ZeroInflatedNegativeBinomial", "citation", "compare",
-    "data", "detect", "drift", "evaluate", "fit", "fit_prior", "impute", "invert", "judge", "judge_samples", "judge_style",
-    "load", "posteriors", "predict", "priors", "quantizers", "refine", "restyle", "save", "synthesize",
+    "CATALOG", "VAE", "Absent", "Adversarial", "ArtifactError", "Attention", "Audio", "Bernoulli", "BetaTc", "Categorical",
+    "Ciwae", "Codebook", "Codec", "Constant", "ContinuousBernoulli", "Conv", "DataError", "DataWarning", "Detector",
+    "Diagonal", "Diffusion", "DipVae", "DiscretizedLogistics", "DivergedError", "Elbo", "Encoded", "Factor", "Factorized",
+    "Fitted", "Flat", "Full", "Gan", "Gaussian", "Grid", "Gru", "Hurdle", "Image", "Imputer", "InfoVae", "InterruptedRun",
+    "Invariant", "ItakuraSaito", "Iwae", "JohnsonSU", "Ladder", "Lagging", "LambentError", "Laplace", "Latent",
+    "LatentModel", "Likelihood", "LinearMasking", "Loss", "MachineError", "MisesFisher", "Missingness", "Miwae", "Mixed",
+    "Mixture", "Mlp", "MlpMasking", "Modality", "NegativeBinomial", "Network", "NotMiwae", "Objective", "Ordinal", "Part",
+    "Perceptual", "Piwae", "Point", "Poisson", "Posterior", "Prior", "ResNet", "RoundedLogistic", "SelfMasking",
+    "Spectrogram", "Sphere", "Sprites", "Standard", "StudentT", "Styled", "Table", "Text", "Tiles", "Tokens", "Trace",
+    "UsageError", "VaeGan", "Vamp", "Wae", "Wave", "ZeroInflatedNegativeBinomial", "citation", "compare", "data", "detect",
+    "drift", "evaluate", "fill", "fit", "fit_prior", "impute", "invert", "judge", "judge_samples", "judge_style", "load",
+    "posteriors", "predict", "priors", "quantizers", "refine", "restyle", "save", "synthesize",
 ]  # fmt: skip
 
 

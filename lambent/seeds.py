@@ -44,6 +44,7 @@ STREAMS = {
     "inverted codes": 0x14BE27,
     "looks at samples": 0x100C5,
     "decoder begun anew": 0xDEC0DE,
+    "filled texts": 0xF1117E,
 }
 
 

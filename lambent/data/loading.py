@@ -240,7 +240,7 @@ def _from_path(source: str | Path, split: str, several: bool) -> Raw:
     if several and path.suffix.lower() in pictures.SUFFIXES:
         raise DataError(f"{path}: is one picture; give the folder with all of them")
     if path.suffix.lower() not in pictures.SUFFIXES and not tabular.is_table(path) and claimed(path) is None:
-        kinds = f"{', '.join(tabular.SUFFIXES)}, .csv.gz, .npy, .npz, IDX or a folder of images"
+        kinds = f"{', '.join(tabular.SUFFIXES)}, .csv.gz, .log, .smi, .jsonl, .npy, .npz, IDX or a folder of images or texts"
         raise DataError(f"{path}: of unknown kind; {kinds} are read")
     return Raw(path, facts={"path": str(path)})
 

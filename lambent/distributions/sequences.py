@@ -68,6 +68,22 @@ class Sequences(Explicit):
     ) -> Tensor:
         return self._drawn(tuple(sample_shape), generator, self.temperature * temperature)
 
+    @torch.no_grad()
+    def continued(self, before: Tensor, steps: int, generator: torch.Generator | None = None) -> Tensor:
+        """Tokens drawn behind given ones, [rows, given + steps], whole numbers; what stands behind an END means nothing.
+
+        before: [rows, given] tokens, for a distribution of as many rows.
+        """
+        raw = self.raw.reshape(-1, self.raw.shape[-1])
+        made = torch.cat((before, before.new_zeros(len(raw), steps)), 1)
+        state, token = self.conditionals.begin(raw), None
+        for step in range(made.shape[1]):
+            logits, state = self.conditionals.step(token, state)
+            if step >= before.shape[1]:
+                made[:, step] = chosen(logits, generator, self.temperature, self.top_p)
+            token = made[:, step]
+        return made
+
     def _rows(self, shape: tuple[int, ...]) -> Tensor:
         return self.raw.expand(*shape, self.raw.shape[-1]).reshape(-1, self.raw.shape[-1])
 
@@ -88,13 +104,18 @@ class Sequences(Explicit):
         return made.reshape(*shape, *self.event_shape)
 
 
+def refuse_graph(x: Tensor) -> None:
+    """`RuntimeError` where a CUDA graph is being made, before anything that it could not hold: lengths differ by batch."""
+    if x.is_cuda and torch.cuda.is_current_stream_capturing():
+        raise RuntimeError("rows are cut to the longest of a batch, so that batches differ in shape")
+
+
 def counted(value: Tensor) -> tuple[Tensor, Tensor]:
     """Rows [..., steps] as tokens, END where there is none, and which are there, both cut to the longest of the rows."""
     there = ~torch.isnan(value)
     tokens = value.masked_fill(~there, END).long()
     there = there & ((tokens == END).cumsum(-1) - (tokens == END).long() == 0)
-    if value.is_cuda and torch.cuda.is_current_stream_capturing():
-        raise RuntimeError("rows are cut to the longest of a batch, so that batches differ in shape")
+    refuse_graph(value)
     longest = max(1, int(there.sum(-1).max())) if there.numel() else 1
     return tokens[..., :longest], there[..., :longest]
 

@@ -12,7 +12,7 @@ from lambent.data.kinds.image import Image
 from lambent.data.kinds.modality import Encoded, Modality
 from lambent.data.kinds.presets import framing
 from lambent.data.kinds.table import Table
-from lambent.data.loading import raw_rows, suggested
+from lambent.data.loading import claimed, raw_rows, suggested
 from lambent.errors import UsageError, nearest
 from lambent.model import LatentModel
 from lambent.model.likelihoods import Likelihood
@@ -90,8 +90,8 @@ def latent_spec(latent: Any, prior: Any, posterior: Any, objective: Objective, s
 
 
 def is_table(X: Any) -> bool:
-    """Whether it is a table by its form: everything but files, encoded data and arrays of more than two axes."""
-    if isinstance(X, (str, Path, Encoded)):
+    """Whether it is a table by its form: all but files, encoded data, arrays of more axes, and what another kind claims."""
+    if isinstance(X, (str, Path, Encoded)) or claimed(X) is not None:
         return False
     if isinstance(X, Tensor) or hasattr(X, "shape"):
         return len(X.shape) <= 2

@@ -26,7 +26,8 @@ class Elbo(Annealing):
 
     pretrain: the first share of training is an autoencoder's, the loss −log p(x|z) at the posterior's centre, disturbed by a
     tenth of a standard normal. Then the decoder begins anew beside an encoder whose codes tell of x, and the KL's weight begins
-    to grow: a decoder that could do without a code, as those of texts can, learns to read it before the KL takes it away (Li et al., A Surprisingly Effective Fix for Deep Latent Variable Modeling of Text, 2019).
+    to grow: a decoder that could do without a code, as those of texts can, reads it before the KL takes it away. Li et al., A
+    Surprisingly Effective Fix for Deep Latent Variable Modeling of Text, 2019.
 
     trim: after the first tenth of training, this share of each batch, the rows of the largest −ELBO, does not count, so that
     a few odd rows among those to train on are not learned (least trimmed squares; Rousseeuw, 1984). Each member of an ensemble

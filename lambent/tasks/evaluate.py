@@ -17,20 +17,12 @@ from lambent.model.bounded import bounding
 from lambent.part import elements
 from lambent.progress import shown
 from lambent.tasks.heard import nearness
+from lambent.tasks.metric import Metric, measured
 from lambent.tasks.score import scored
+from lambent.tasks.texts import of_texts
 
 MOST_SAMPLES = 5000
 NEAR = 0.9  # share of the most that an estimate of the mutual information can be, from which it says little
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A number that says what it is."""
-
-    value: float
-    unit: str
-    standard_error: float | None
-    meaning: str
 
 
 MEASURES: dict[str | None, str] = {
@@ -155,9 +147,10 @@ def evaluate(
             found = scored(fitted, rows, samples, seed)
         units = [UnitUsage.of(level) for level in levels(model, x, seed, given)]
         metrics = _bound_metrics(model, found, samples)
+        metrics |= of_texts(model, found, x, fitted.modality)
         metrics |= _code_metrics(model, x, units, seed, given)
         near = nearness(fitted.modality, fitted, rows)
-        metrics |= {name: _measured(values, unit, meaning) for name, (values, unit, meaning) in near.items()}
+        metrics |= {name: measured(values, unit, meaning) for name, (values, unit, meaning) in near.items()}
     finally:
         model.train(training)
     by_row = {"reconstruction": (-found.log_px).tolist()}
@@ -166,30 +159,24 @@ def evaluate(
     return Evaluation(metrics, units, len(x), samples, seed, by_row)
 
 
-def _measured(values: Tensor, unit: str, meaning: str, scale: float = 1.0) -> Metric:
-    values = values.double() * scale
-    error = float(values.std() / math.sqrt(len(values))) if len(values) > 1 else None
-    return Metric(float(values.mean()), unit, error, meaning)
-
-
 def _bound_metrics(model: LatentModel, found: Bounds, samples: int) -> dict[str, Metric]:
     per_row = "nats per row"
-    reconstruction = _measured(-found.log_px, per_row, "−E log p(x|z), the reconstruction term")
-    kl = {"kl": _measured(found.kl, per_row, "KL(q(z|x) ‖ p(z))")} if model.latent.density else {}
+    reconstruction = measured(-found.log_px, per_row, "−E log p(x|z), the reconstruction term")
+    kl = {"kl": measured(found.kl, per_row, "KL(q(z|x) ‖ p(z))")} if model.latent.density else {}
     if not model.likelihood.normalized:
         lost = (
             f"what {type(model.likelihood).__name__} has in the place of −log p(x|z): a weighted distance, of no bound"
         )
-        reconstruction = _measured(-found.log_px, "a row, weighted", lost)
+        reconstruction = measured(-found.log_px, "a row, weighted", lost)
     if not bounding(model):
         return {"reconstruction": reconstruction} | kl
     metrics = {
-        "elbo": _measured(found.elbo, per_row, "lower bound on log p(x), reconstruction and KL together"),
-        "bound": _measured(found.bound, per_row, f"tighter lower bound on log p(x), of {samples} samples"),
+        "elbo": measured(found.elbo, per_row, "lower bound on log p(x), reconstruction and KL together"),
+        "bound": measured(found.bound, per_row, f"tighter lower bound on log p(x), of {samples} samples"),
     }
-    if model.likelihood.discrete:
+    if model.likelihood.discrete and not model.likelihood.ends:
         scale = -1 / (elements(model.event_shape) * math.log(2))
-        metrics["bits_per_dim"] = _measured(
+        metrics["bits_per_dim"] = measured(
             found.bound, "bits per dimension", "the K-sample bound as a code length", scale
         )
     return metrics | {"reconstruction": reconstruction} | kl

@@ -135,9 +135,6 @@ def test_D33_a_likelihood_refuses_values_outside_its_support() -> None:
     DiscretizedLogistics().check(grey)
 
 
-@pytest.mark.skip(reason="text is not read yet: there is no modality for sequences of words or letters")
-def test_D28_text() -> None:
-    """Empty lines, a line of 10 MB, NUL bytes, invalid UTF-8 and lone surrogates: replaced or refused by rule."""
 
 
 @pytest.mark.skip(reason="single cells are not read yet: there is no modality for sparse counts")

@@ -13,16 +13,20 @@ from lambent.cli import output
 from lambent.cli.folder import model_file, opened
 from lambent.cli.reading.flags import Parser, add_output, add_run, add_seed, common, import_modules, whole
 from lambent.cli.reading.sources import settled
+from lambent.cli.verbs.made import refuse_suffix
 from lambent.cli.voice import Voice
 from lambent.data.readers.filling import merged_columns
 from lambent.data.readers.tabular import format_of
 from lambent.data.readers.typed import Declared, Typed
+from lambent.data.writers.lines import SUFFIXES as LINES
+from lambent.data.writers.lines import write_texts
 from lambent.data.writers.refilled import Text, write_refilled
 from lambent.data.writers.tables import DELIMITERS, SUFFIXES, write_table
 from lambent.errors import UsageError
 from lambent.fitted import Fitted
 from lambent.model import ask_encoder
 from lambent.tasks.conditional import SAMPLES
+from lambent.tasks.filling import CODES, fill
 from lambent.tasks.impute import MOST_DRAWS, Imputation, imputed
 from lambent.tasks.partial import partly, table_of
 from lambent.tasks.predict import Prediction
@@ -87,7 +91,8 @@ def _agreement(fitted: Fitted, source: Any, target: str, found: Any) -> dict[str
 def impute(arguments: Sequence[str]) -> int:
     """The gaps of a file filled; every other cell stays as it stands there."""
     parser = Parser(
-        "impute", "Fill the gaps of a table, each given all that is there; every other cell stays as it is."
+        "impute",
+        "Fill the gaps of a table, or those of texts that are marked ___, given all that is there; all else stays as it is.",
     )
     add_run(parser)
     parser.add_argument("data", metavar="FILE", help="rows with gaps")
@@ -105,14 +110,17 @@ def impute(arguments: Sequence[str]) -> int:
         help="such as 0.9: beside each number that had gaps NAME_low and NAME_high, between which it lies with that probability",
     )
     _add_samples(parser)
-    add_output(parser, SUFFIXES)
+    add_output(parser, output.with_own(SUFFIXES))
     add_seed(parser)
     options = common(parser, machine=True).read(arguments)
     if options.draws and options.interval:
         raise UsageError("--interval is beside means, and --draws are copies of their own: leave one out")
     voice = Voice.of(options)
-    path = _claim(options, SUFFIXES)
+    path = _claim(options, output.with_own(SUFFIXES))
     fitted, source = _opened(options)
+    refuse_suffix(path, fitted)
+    if fitted.modality is not None and fitted.modality.gap_mark:
+        return _fill(path, source, fitted, options, voice)
     found = imputed(
         fitted,
         source,
@@ -137,6 +145,21 @@ def impute(arguments: Sequence[str]) -> int:
         voice.note(f"{found.silent:,} rows are nothing but gaps: they were given what the model expects of any row")
     _tell_worth(found.effective, voice)
     voice.say(f"{path}: {found.gaps:,} gaps in {len(found.fills):,} columns of {found.rows:,} rows filled")
+    return 0
+
+
+def _fill(path: Path, source: str, fitted: Fitted, options: Namespace, voice: Voice) -> int:
+    """The gaps of texts."""
+    if options.draws or options.interval:
+        raise UsageError("--draws and --interval are for gaps of tables: leave them out")
+    found = fill(fitted, source, samples=options.samples or CODES, seed=options.seed)
+    if path.suffix.lower() in LINES:
+        write_texts(path, found.texts, {})
+    else:
+        output.write(path, {"text": np.array(found.texts, object)}, {"row": np.arange(len(found.texts))}, None)
+    gaps = sum(map(len, found.fills.values()))
+    voice.result({"out": str(path), "rows": len(found.texts), "gaps": gaps})
+    voice.say(f"{path}: {gaps:,} gaps in {len(found.fills):,} of {len(found.texts):,} texts filled")
     return 0
 
 

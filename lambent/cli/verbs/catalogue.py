@@ -39,8 +39,7 @@ def data(arguments: Sequence[str]) -> int:
         voice.table(("", ""), [(key.replace("_", " "), _words(value)) for key, value in facts.items()])
         return 0
     rows = [
-        (n, _words(f["rows"]), " × ".join(map(str, f["shape"])), f["available"], f["licence"], f["address"])
-        for n, f in found.items()
+        (n, _words(f["rows"]), _words(f["shape"]), f["available"], f["licence"], f["address"]) for n, f in found.items()
     ]
     voice.table(("name", "rows", "shape", "files", "licence", "address"), rows)
     return 0
@@ -69,7 +68,9 @@ def _is_path(name: str) -> bool:
 def _words(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{count:,} {split}" for split, count in value.items())
-    return " × ".join(map(str, value)) if isinstance(value, list) else str(value)
+    if isinstance(value, list):
+        return " × ".join(map(str, value)) or "as the data have it"
+    return str(value)
 
 
 def _facts(entry: "Entry") -> dict[str, Any]:

@@ -27,6 +27,7 @@ class Modality(Part):
     of_bytes: ClassVar[bool] = False  # encoded rows are levels 0 … white, whatever scale a likelihood reads them on
     noun: ClassVar[str] = "rows"  # what a reader calls them
     suffixes: ClassVar[tuple[str, ...]] = ()  # of files that `write` makes; "": it makes a folder of them
+    gap_mark: ClassVar[str] = ""  # what stands in a row of another form than a table for what is missing of it
     by_mean: ClassVar[bool] = False  # new rows are shown as the mean of p(x | z), unless draws are asked for
 
     condition: tuple[str, ...] = option(
@@ -93,11 +94,15 @@ class Modality(Part):
         """Rows in the likelihood's units as pictures of levels 0 … white, [rows, H, W(, 3)]; None of other kinds."""
         return None
 
+    def words(self, x: Tensor) -> Tensor | None:
+        """How many words each encoded row has, [N], without its end; None of what is no text."""
+        return None
+
     def pictures(self, x: Tensor) -> np.ndarray | None:
         """The same as bytes, to be looked at."""
         return None
 
-    def told(self, x: Tensor) -> dict[str, Any]:
+    def told(self, encoded: "Encoded") -> dict[str, Any]:
         """Columns [rows] by which a reader knows encoded rows, to stand beside what is found of them; default: none."""
         return {}
 

@@ -18,9 +18,11 @@ from lambent.data.writers.lines import SUFFIXES, write_texts
 from lambent.errors import ArtifactError, DataError, UsageError
 from lambent.part import Shape, Spec, option
 
+TEXT = "the text"  # its name beside the rows
 END = 0  # the token that ends a text
-LONGEST = 128  # tokens of a text, unless told
+SHORTEST, LONGEST = 32, 128  # tokens that there is room for, unless told
 MOST_LENGTH = 4096
+STEPS, BATCH, FEWEST_EPOCHS, MOST_EPOCHS = 4_000, 64, 8, 60
 EXAMPLES, EXAMPLE = 5, 100  # texts that are shown, and characters of each
 
 
@@ -37,6 +39,7 @@ class Text(Modality):
     counts_rows = True
     noun: ClassVar[str] = "texts"
     suffixes: ClassVar[tuple[str, ...]] = SUFFIXES
+    gap_mark: ClassVar[str] = "___"
 
     symbols: int = option(
         "most tokens that there are: the end, 256 bytes, and pieces that are joined of them; fewer where texts repeat little",
@@ -45,7 +48,8 @@ class Text(Modality):
         maximum=65_536,
     )
     length: int | None = option(
-        f"most tokens of a text with its end, longer ones are cut; none: those of the longest, at most {LONGEST}",
+        "most tokens of a text with its end, longer ones are cut; none: a quarter more than the longest has, at most "
+        f"{LONGEST}",
         default=None,
         minimum=2,
         maximum=MOST_LENGTH,
@@ -99,9 +103,9 @@ class Text(Modality):
         self._pieces = Pieces.learned(found.texts, self.symbols - 1)
         self._rows = len(found)
         most = self.length or LONGEST
-        self._length = self.length or max(
-            2, *(min(most, len(row) + 1) for row in self._pieces.encode(found.texts, most))
-        )
+        longest = max(map(len, self._pieces.encode(found.texts, most)))
+        # Room for others that are a little longer costs nothing: batches are cut to their longest.
+        self._length = self.length or min(most, max(SHORTEST, longest + longest // 4 + 2))
         self.label_names, self.notices = None, {}
         return self
 
@@ -127,6 +131,7 @@ class Text(Modality):
         facts = {"rows": len(x), "sha256": digest(x), **notices.facts()}
         labels, names = self._labels(found)
         beside = {name: found.beside[name] for name in self.condition if name in found.beside}
+        beside[TEXT] = np.array(found.texts, object)
         return Encoded(x, self, labels, names, source=facts, beside=beside, files=found.files, lines=found.lines)
 
     def _labels(self, found: Texts) -> tuple[np.ndarray | None, list[str] | None]:
@@ -156,9 +161,9 @@ class Text(Modality):
         """{"text": the texts}."""
         return {"text": np.array(self.decode(x), object)}
 
-    def told(self, x: Tensor) -> dict[str, Any]:
-        """The texts themselves, by which a reader knows rows."""
-        return self.as_columns(x)
+    def told(self, encoded: Encoded) -> dict[str, Any]:
+        """The texts themselves, those that were cut too."""
+        return {"text": encoded.beside[TEXT]} if TEXT in encoded.beside else self.as_columns(encoded.x)
 
     def write(self, path: Path, x: Tensor, lead: dict[str, Any]) -> None:
         """One text a line (.txt), as JSON lines, or a folder with a file for each."""
@@ -199,11 +204,26 @@ class Text(Modality):
         return self
 
     def defaults(self) -> dict[str, Spec]:
-        """Tokens that see the code at every step, read by a recurrent network."""
+        """Tokens that see the code at every step, read by recurrent networks, in a training that keeps the code in use.
+
+        First an autoencoder, then a decoder that begins anew while the weight of the KL grows, of which some nats are free: see
+        `benchmarks/text.py`.
+        """
+        epochs = STEPS * BATCH // max(1, self._rows)
         return {
-            "likelihood": {"type": "Tokens", "symbols": self.vocabulary},
+            "likelihood": {"type": "Tokens", "symbols": self.vocabulary, "dropout": 0.1},
             "network": {"type": "Gru"},
             "latent": {"type": "Flat", "size": 32},
+            "objective": {"type": "Elbo", "pretrain": 0.3, "anneal": "linear", "warmup": 0.5, "floor": 8.0},
+            "fit": {
+                "epochs": min(MOST_EPOCHS, max(FEWEST_EPOCHS, epochs)),
+                "batch": BATCH,
+                "learning_rate": 2e-3,
+                "schedule": "cosine",
+                "warmup": 0.02,
+                "clip": 5.0,
+                "average": 0.99,
+            },
         }
 
     def _fitted(self) -> Pieces:

@@ -71,7 +71,7 @@ def _folder(path: Path) -> bool:
 
 
 def _tabular(path: Path) -> bool:
-    """Whether the first lines of a file have as many fields each, parted by a mark or, some being numbers, by blanks."""
+    """Whether the first lines of a file have as many fields each, parted by a mark, or nothing but numbers."""
     try:
         with packed.plain(path) as stream:
             start = stream.read(SNIFFED)
@@ -86,6 +86,6 @@ def _tabular(path: Path) -> bool:
             continue
         body = rows[1:] or rows  # the first may hold names
         of_numbers = [all(_NUMBER.fullmatch(row[i].strip()) for row in body) for i in range(widths.pop())]
-        if any(of_numbers) or (mark is not None and len(rows) > 1):
+        if all(of_numbers) or (mark is not None and len(rows) > 1):
             return True
     return False

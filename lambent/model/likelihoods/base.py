@@ -35,6 +35,7 @@ class Likelihood(Part):
     )
 
     normalized: ClassVar[bool] = True  # False: its terms are no log-probabilities, and no bound is claimed with them
+    ends: ClassVar[bool] = False  # rows end where they end, of their own length: `lengths`, `padding`
     forgeable: ClassVar[bool] = False  # `forged` has a gradient in the raw output
     reparameterized: ClassVar[bool] = False  # its draws have a gradient in the raw output
 
@@ -183,7 +184,7 @@ class Likelihood(Part):
             self.doubt(highest)
 
     def _finite(self, x: Tensor, first: int) -> Tensor:
-        """The rows, nought where a value is missing and may be, or a row has ended, or a refusal; `first`: the number of the first."""
+        """The rows, nought where a value is missing and may be, or a row has ended, or a refusal; `first`: the first's number."""
         if not x.dtype.is_floating_point:
             return x
         right = torch.isfinite(x)

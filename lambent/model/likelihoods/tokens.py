@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.nn import functional
 
-from lambent.distributions.sequences import END, Sequences, State, counted
+from lambent.distributions.sequences import END, Sequences, State, counted, refuse_graph
 from lambent.errors import UsageError
 from lambent.model.likelihoods.base import Likelihood
 from lambent.model.likelihoods.readers import READERS, left_out
@@ -33,6 +33,7 @@ class Tokens(Likelihood):
 
     told = ("symbols",)
     discrete = True
+    ends = True
     unit_bytes = False
     planar = False
     domain = "whole numbers of tokens: a text's own, then 0, its end, then NaN"
@@ -91,6 +92,7 @@ class Tokens(Likelihood):
 
     def embed(self, x: Tensor) -> Tensor:
         """A learned vector of each token and a 1 beside it, [rows, steps, rank + 1]; noughts where there is none."""
+        refuse_graph(x)
         there = ~torch.isnan(x)
         vectors = self.read(x.masked_fill(~there, END).long())
         seen = there.to(vectors.dtype).unsqueeze(-1)

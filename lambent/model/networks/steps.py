@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
+from lambent.distributions.sequences import refuse_graph
 from lambent.model.networks.base import Half, Network
 from lambent.model.networks.transformer import Block
 from lambent.part import Shape, elements, option
@@ -68,6 +69,7 @@ class Stepwise(nn.Module):
     """Rows [rows, steps, …] as [rows, steps, numbers], cut behind the last step of any that is not of noughts alone."""
 
     def forward(self, x: Tensor) -> Tensor:
+        refuse_graph(x)
         x = x.flatten(2) if x.dim() > 2 else x.unsqueeze(-1)
         return x[:, : int(lengths(x).max())] if len(x) else x
 

@@ -300,7 +300,7 @@ def lead_of(encoded: Encoded) -> dict[str, Any]:
         lead["file"] = encoded.files
     if encoded.lines is not None:
         lead["line"] = encoded.lines
-    lead |= encoded.modality.told(encoded.x)
+    lead |= encoded.modality.told(encoded)
     if encoded.labels is not None:
         names = encoded.label_names
         known = (

@@ -102,7 +102,7 @@ class Modality(Part):
         """The same as bytes, to be looked at."""
         return None
 
-    def told(self, x: Tensor) -> dict[str, Any]:
+    def told(self, encoded: "Encoded") -> dict[str, Any]:
         """Columns [rows] by which a reader knows encoded rows, to stand beside what is found of them; default: none."""
         return {}
 

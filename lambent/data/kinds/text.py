@@ -18,8 +18,9 @@ from lambent.data.writers.lines import SUFFIXES, write_texts
 from lambent.errors import ArtifactError, DataError, UsageError
 from lambent.part import Shape, Spec, option
 
+TEXT = "the text"  # its name beside the rows
 END = 0  # the token that ends a text
-LONGEST = 128  # tokens of a text, unless told
+SHORTEST, LONGEST = 32, 128  # tokens that there is room for, unless told
 MOST_LENGTH = 4096
 STEPS, BATCH, FEWEST_EPOCHS, MOST_EPOCHS = 4_000, 64, 8, 60
 EXAMPLES, EXAMPLE = 5, 100  # texts that are shown, and characters of each
@@ -104,7 +105,7 @@ class Text(Modality):
         most = self.length or LONGEST
         longest = max(map(len, self._pieces.encode(found.texts, most)))
         # Room for others that are a little longer costs nothing: batches are cut to their longest.
-        self._length = self.length or min(most, longest + longest // 4 + 2)
+        self._length = self.length or min(most, max(SHORTEST, longest + longest // 4 + 2))
         self.label_names, self.notices = None, {}
         return self
 
@@ -130,6 +131,7 @@ class Text(Modality):
         facts = {"rows": len(x), "sha256": digest(x), **notices.facts()}
         labels, names = self._labels(found)
         beside = {name: found.beside[name] for name in self.condition if name in found.beside}
+        beside[TEXT] = np.array(found.texts, object)
         return Encoded(x, self, labels, names, source=facts, beside=beside, files=found.files, lines=found.lines)
 
     def _labels(self, found: Texts) -> tuple[np.ndarray | None, list[str] | None]:
@@ -159,9 +161,9 @@ class Text(Modality):
         """{"text": the texts}."""
         return {"text": np.array(self.decode(x), object)}
 
-    def told(self, x: Tensor) -> dict[str, Any]:
-        """The texts themselves, by which a reader knows rows."""
-        return self.as_columns(x)
+    def told(self, encoded: Encoded) -> dict[str, Any]:
+        """The texts themselves, those that were cut too."""
+        return {"text": encoded.beside[TEXT]} if TEXT in encoded.beside else self.as_columns(encoded.x)
 
     def write(self, path: Path, x: Tensor, lead: dict[str, Any]) -> None:
         """One text a line (.txt), as JSON lines, or a folder with a file for each."""

@@ -70,7 +70,9 @@ class CausalReader(Reader):
 
     def __init__(self, width: int, depth: int, heads: int, length: int) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(Block(width, heads, depth) for _ in range(depth))
+        blocks = [Block(width, heads, depth) for _ in range(depth)]
+        self.blocks = nn.ModuleList(blocks)
+        self.heads, self.of_a_head = heads, blocks[0].of_a_head
         self.places = nn.Parameter(0.1 * torch.randn(length, width))
         self.codes = code_maps(width, depth)
         self.last = nn.LayerNorm(width)
@@ -83,15 +85,15 @@ class CausalReader(Reader):
 
     def begin(self, raw: Tensor) -> State:
         """The code for each block and for the end, then the keys and the values of each block, none so far."""
-        rows, blocks = len(raw), list(self.blocks)
-        nothing = raw.new_zeros(rows, blocks[0].heads, 0, blocks[0].of_a_head)
-        return (*(code(raw).unsqueeze(1) for code in self.codes), *([nothing] * (2 * len(blocks))))
+        nothing = raw.new_zeros((len(raw), self.heads, 0, self.of_a_head))
+        return (*(code(raw).unsqueeze(1) for code in self.codes), *([nothing] * (2 * len(self.blocks))))
 
     def step(self, seen: Tensor, state: State) -> tuple[Tensor, State]:
         depth = len(self.blocks)
         added, held = state[: depth + 1], list(state[depth + 1 :])
         hidden = (seen + self.places[held[0].shape[2]]).unsqueeze(1)
         for i, block in enumerate(self.blocks):
+            assert isinstance(block, Block)
             hidden, held[2 * i], held[2 * i + 1] = block.after(hidden + added[i], held[2 * i], held[2 * i + 1])
         return self._given(hidden, added[-1]).squeeze(1), (*added, *held)
 

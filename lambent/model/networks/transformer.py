@@ -136,14 +136,17 @@ class Block(nn.Module):
         return self._made(x, functional.scaled_dot_product_attention(queries, keys, values)), keys, values
 
     def _through(self, x: Tensor, there: Tensor | None = None) -> Tensor:
-        return self._made(x, functional.scaled_dot_product_attention(*self._split(x), there))
+        queries, keys, values = self._split(x)
+        return self._made(x, functional.scaled_dot_product_attention(queries, keys, values, there))
 
     def _causally(self, x: Tensor) -> Tensor:
-        return self._made(x, functional.scaled_dot_product_attention(*self._split(x), is_causal=True))
+        queries, keys, values = self._split(x)
+        return self._made(x, functional.scaled_dot_product_attention(queries, keys, values, is_causal=True))
 
-    def _split(self, x: Tensor) -> tuple[Tensor, ...]:
+    def _split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values, each [rows, heads, places, units]."""
-        return self.queries(self.before_attention(x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind()
+        split = self.queries(self.before_attention(x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        return split[0], split[1], split[2]
 
     def _made(self, x: Tensor, attended: Tensor) -> Tensor:
         x = x + self.gathered(attended.transpose(1, 2).flatten(2))

@@ -10,7 +10,8 @@ from lambent.fitted import Fitted, Rows
 from lambent.metrics.samples.spectrum import sharpness, spectrum
 from lambent.seeds import stream
 from lambent.tasks import explore
-from lambent.tasks.evaluate import Evaluation, Metric, evaluate
+from lambent.tasks.evaluate import Evaluation, evaluate
+from lambent.tasks.metric import Metric
 
 MOST = 2000  # rows that are drawn, and as many real ones
 LEAST_SIDE = 4  # pixels of pictures that have a spectrum

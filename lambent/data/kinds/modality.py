@@ -25,6 +25,7 @@ class Modality(Part):
 
     counts_rows: ClassVar[bool] = False  # whether its notices count rows, and not columns
     of_bytes: ClassVar[bool] = False  # encoded rows are levels 0 … white, whatever scale a likelihood reads them on
+    numbered: ClassVar[bool] = False  # opened rows know their own numbers in the data, wherever these are cut
     noun: ClassVar[str] = "rows"  # what a reader calls them
     suffixes: ClassVar[tuple[str, ...]] = ()  # of files that `write` makes; "": it makes a folder of them
     by_mean: ClassVar[bool] = False  # new rows are shown as the mean of p(x | z), unless draws are asked for
@@ -38,7 +39,9 @@ class Modality(Part):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.conditions = Conditions()  # as fitted to the columns that `condition` names
-        self.label_names: list[str] | None = None  # so that later data get the same codes; None: of no labels, or numbers
+        self.label_names: list[str] | None = (
+            None  # so that later data get the same codes; None: of no labels, or numbers
+        )
 
     @classmethod
     def claims(cls, source: Any) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lambent.data.kinds.depth import spread
+from lambent.data.kinds.modality import Modality
 from lambent.data.readers.framing import plain
 from lambent.data.readers.series import objects, typed
 from lambent.data.readers.typed import Declared, Typed
@@ -19,9 +20,11 @@ from lambent.data.writers import tables
 from lambent.data.writers.png import sixteen_bits
 from lambent.disk.whole import write_bytes
 from lambent.errors import MachineError, UsageError
+from lambent.part import registered
 
 TABLES = (*tables.SUFFIXES, ".npz")
 ALL = (".png", *TABLES)
+FOLDER = ""  # the suffix of a folder
 MOST_COLUMNS = 100_000
 MOST_PIXELS = 100_000_000
 GAP = 2  # pixels between pictures
@@ -36,15 +39,17 @@ def claim(
     """The path to write to, once it is certain that it may be; checked before any work is done. flag: which names it."""
     path = Path(out)
     if path.suffix.lower() not in suffixes:
+        known = ", ".join(suffix for suffix in suffixes if suffix != FOLDER)
         raise UsageError(
-            f"{flag} {out}: cannot be written as {path.suffix or 'a file without suffix'}; it can end in {', '.join(suffixes)}"
+            f"{flag} {out}: cannot be written as {path.suffix or 'a file without suffix'}; it can end in {known}"
         )
     try:
         exists = os.path.lexists(path)
     except (OSError, ValueError):
         raise UsageError(f"{flag} {out}: is no name for a file") from None
-    if path.is_dir():
+    if path.is_dir() and path.suffix.lower() != FOLDER:
         raise UsageError(f"{flag} {out}: is a folder; name a file in it")
+    exists = exists and not (path.is_dir() and FOLDER in suffixes and not any(path.iterdir()))
     for source in inputs:
         if source is not None and exists and _same(path, Path(source)):
             raise UsageError(f"{flag} {out}: is an input of this command; it would be overwritten")
@@ -54,6 +59,12 @@ def claim(
     if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
         raise MachineError(f"{flag} {out}: cannot be written to {above}; choose another folder")
     return path
+
+
+def with_own(suffixes: Sequence[str]) -> tuple[str, ...]:
+    """Suffixes of files of any kind of rows, with those that single kinds of data have beside them."""
+    own = (suffix for kind in registered(Modality).values() for suffix in kind.suffixes)
+    return tuple(dict.fromkeys((*suffixes, *own)))
 
 
 def _same(path: Path, other: Path) -> bool:

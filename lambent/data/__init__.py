@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lambent.data.catalog.entries import CATALOG
     from lambent.data.catalog.sprites import Sprites
+    from lambent.data.kinds.cells import Cells
     from lambent.data.kinds.image import Image
     from lambent.data.kinds.modality import Encoded, Modality
     from lambent.data.kinds.table import Table
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "CATALOG": "catalog.entries",
+    "Cells": "kinds.cells",
     "Image": "kinds.image",
     "encode_like": "loading",
     "from_sql": "readers.sql",
@@ -37,6 +39,7 @@ _HOMES = {
 }
 __all__ = [
     "CATALOG",
+    "Cells",
     "Encoded",
     "Image",
     "Modality",

@@ -21,7 +21,7 @@ from lambent.data.readers import regular as files
 from lambent.data.readers.raw import Raw
 from lambent.data.splitting import as_labels, numbers, sides
 from lambent.errors import DataError, UsageError, nearest
-from lambent.part import Spec
+from lambent.part import Spec, registered
 
 NARROW = 8  # numbers of the shorter side, below which an array is hardly of pictures
 
@@ -119,7 +119,7 @@ def _fitted(raw: Raw, chosen: Modality, held: Sequence[Raw]) -> Encoded:
         chosen.conditions = Conditions.fit({name: named_beside(found.beside, name) for name in chosen.condition})
         found.context = chosen.conditions.encode(found.beside)
     learned = {"notices": getattr(chosen, "notices", {}), "noticed": getattr(chosen, "noticed", {})}
-    if found.label_names is not None and isinstance(chosen, (Image, Table)):
+    if found.label_names is not None:
         chosen.label_names = found.label_names  # so that later data get the same codes
     found.source |= together(learned, found.source)
     return found
@@ -144,6 +144,8 @@ def suggested(source: Any, split: str = "train") -> Modality:
 
 def guess(rows: Any) -> Modality:
     """The modality that the form of the data suggests; `DataError` if it suggests none."""
+    if (kind := claimed(rows)) is not None:
+        return kind()
     if isinstance(rows, np.ndarray):
         if rows.ndim in (3, 4):
             refuse_windows(rows)
@@ -156,6 +158,11 @@ def guess(rows: Any) -> Modality:
     if isinstance(rows, Path):
         return Table() if rows.suffix.lower() not in pictures.SUFFIXES else Image()
     return Table()
+
+
+def claimed(source: Any) -> type[Modality] | None:
+    """The kind of data that says that a path or an object is its own; None where it is to be told by its form."""
+    return next((kind for kind in registered(Modality).values() if kind.claims(source)), None)
 
 
 def refuse_windows(rows: np.ndarray) -> None:
@@ -198,7 +205,9 @@ def raw_rows(source: Any, split: str = "train", several: bool = True) -> Raw:
         values = source.detach().cpu()
         return Raw((values if values.dtype.itemsize != 2 else values.float()).numpy(), facts={"name": None})
     if isinstance(source, (list, tuple)) and source and isinstance(source[0], (str, Path)):
-        return Raw([Path(p) for p in source])
+        return Raw(list(source))
+    if claimed(source) is not None:
+        return Raw(source)
     if isinstance(source, (list, tuple)):
         try:
             return Raw(np.asarray(source))
@@ -211,9 +220,12 @@ def _from_path(source: str | Path, split: str, several: bool) -> Raw:
     if isinstance(source, str) and sql.is_url(source):
         arrays.whole_split(split, Path(sql.masked(source)))
         return Raw(sql.read_url(source), facts={"path": sql.masked(source)})
+    path = Path(source)
+    if claimed(path) is not None:
+        arrays.whole_split(split, path)
+        return Raw(path, facts={"path": str(path)})
     if arrays.is_array_file(source):
         return arrays.read(source, split)
-    path = Path(source)
     if not _exists(path):
         raise DataError(
             f"{source}: no such file or folder, and no data set of that name; {nearest(str(source), NAMES)}"
@@ -230,7 +242,7 @@ def _from_path(source: str | Path, split: str, several: bool) -> Raw:
     arrays.whole_split(split, path)
     if several and path.suffix.lower() in pictures.SUFFIXES:
         raise DataError(f"{path}: is one picture; give the folder with all of them")
-    if path.suffix.lower() not in pictures.SUFFIXES and not tabular.is_table(path):
+    if path.suffix.lower() not in pictures.SUFFIXES and not tabular.is_table(path) and claimed(path) is None:
         kinds = f"{', '.join(tabular.SUFFIXES)}, .csv.gz, .npy, .npz, IDX or a folder of images"
         raise DataError(f"{path}: of unknown kind; {kinds} are read")
     return Raw(path, facts={"path": str(path)})
@@ -275,7 +287,7 @@ def encoded(modality: Modality, raw: Raw) -> Encoded:
     facts = {key: value for key, value in raw.facts.items() if value is not None}
     found.source = {"split": "train"} | facts | found.source
     outer = numbers(raw.facts.get("part"))
-    if outer is not None:
+    if outer is not None and not modality.numbered:
         found.numbers = outer if found.numbers is None else outer[found.numbers]
     if found.files is not None and "path" in facts:
         found.files = [os.path.relpath(path, facts["path"]) for path in found.files]

@@ -144,11 +144,14 @@ def distinct(encoded: Encoded) -> Encoded:
 
 def row_hashes(x: Tensor) -> list[bytes]:
     """A digest of each row's content, 16 bytes."""
-    values = x.detach().cpu().contiguous().numpy()
-    if values.dtype.kind == "f":
-        values = values + 0.0  # −0.0 and 0.0 are one value
-    rows = values.reshape(len(values), -1).view(np.uint8)
-    return [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in rows]
+    found = []
+    for piece in x.detach().split(max(1, PIECE // max(1, x[:1].nbytes))):
+        values = piece.cpu().contiguous().numpy()
+        if values.dtype.kind == "f":
+            values = values + 0.0  # −0.0 and 0.0 are one value
+        rows = values.reshape(len(values), -1).view(np.uint8)
+        found += [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in rows]
+    return found
 
 
 def as_labels(values: np.ndarray, known: list[str] | None = None) -> tuple[np.ndarray | None, list[str] | None]:

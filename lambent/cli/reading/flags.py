@@ -149,7 +149,7 @@ def add_output(parser: Parser, suffixes: Sequence[str]) -> None:
         required=True,
         metavar="FILE",
         type=filled("--out"),
-        help=f"the file to write: {', '.join(suffixes)}",
+        help=f"the file to write: {', '.join(suffix or 'a folder' for suffix in suffixes)}",
     )
     parser.add_argument("--force", action="store_true", help="replace the file if it exists")
 

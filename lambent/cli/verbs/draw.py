@@ -11,7 +11,8 @@ from lambent.cli import output
 from lambent.cli.folder import opened
 from lambent.cli.reading.flags import Parser, add_given, add_run, import_modules, positive, whole
 from lambent.cli.reading.sources import settled
-from lambent.cli.verbs.make import are_drawn, read_options, write_made
+from lambent.cli.verbs.made import are_drawn, refuse_suffix, write_made
+from lambent.cli.verbs.make import read_options
 from lambent.cli.verbs.measure import claim
 from lambent.cli.voice import Voice
 from lambent.data.conditions import named
@@ -33,10 +34,12 @@ FEW = 0.5  # share of the rows that their codes should be worth; less is told
 
 def sample(arguments: Sequence[str]) -> int:
     """Rows from the prior."""
-    options = read_options(_parser(), arguments, (*output.ALL, *(s for s in SUFFIXES if s not in output.ALL)))
-    voice, path = Voice.of(options), claim(options, (*output.ALL, *SUFFIXES))
+    suffixes = output.with_own((*output.ALL, *SUFFIXES))
+    options = read_options(_parser(), arguments, suffixes)
+    voice, path = Voice.of(options), claim(options, suffixes)
     import_modules(options.modules)
     _, fitted = opened(options.run, options.device, options.threads)
+    refuse_suffix(path, fitted)
     if isinstance(fitted.modality, Table) and options.noise != "no":
         return _sample_table(fitted, options, path, voice)
     for flag in ("given_rows", "where", "balance", "complete"):
@@ -45,7 +48,8 @@ def sample(arguments: Sequence[str]) -> int:
             raise UsageError(f"--{flag.replace('_', '-')} is for rows of tables that are drawn, {why}: leave it out")
     n = options.n or DEFAULT
     _refuse_many(n, fitted)
-    noise = options.noise == "yes" or (options.noise == "auto" and not are_drawn(fitted))
+    means = are_drawn(fitted) or (fitted.modality is not None and fitted.modality.by_mean)
+    noise = options.noise == "yes" or (options.noise == "auto" and not means)
     context = fitted.given(named(options.given), n)
     drawn = explore.generate(fitted, n, options.seed, options.temperature, context, noise=noise)
     write_made(path, fitted, drawn, {}, None, voice)

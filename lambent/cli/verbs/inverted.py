@@ -11,7 +11,8 @@ from lambent.cli.folder import model_file
 from lambent.cli.reading import larger
 from lambent.cli.reading.flags import Parser, add_given, add_rows, add_run, common, positive, whole
 from lambent.cli.verbs.coded import names_of_levels
-from lambent.cli.verbs.make import SHOWN, are_drawn, picture_levels
+from lambent.cli.verbs.made import are_drawn, picture_levels
+from lambent.cli.verbs.make import SHOWN
 from lambent.cli.verbs.measure import add_options_for_files, claim, lead_of, opened_with_rows
 from lambent.cli.voice import Voice
 from lambent.data.conditions import named

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from lambent.cli import output
 from lambent.cli.reading.flags import (
@@ -25,13 +24,14 @@ from lambent.cli.reading.flags import (
 from lambent.cli.reading.larger import in_memory, leading
 from lambent.cli.verbs import tiled
 from lambent.cli.verbs.coded import add_codes, opened_with_codes
+from lambent.cli.verbs.made import are_drawn, grid_of, picture_levels, refuse_suffix, white_of, write_made
 from lambent.cli.verbs.measure import claim, lead_of, opened_with_rows
 from lambent.cli.verbs.tiled import add_tiles
 from lambent.cli.voice import Voice
 from lambent.data.conditions import named
 from lambent.errors import UsageError
 from lambent.fitted import Fitted, Rows
-from lambent.report.run.gather import are_pictures, busiest
+from lambent.report.run.gather import busiest
 from lambent.tasks import explore
 from lambent.tasks.evaluate import UnitUsage
 from lambent.tasks.samples.without_encoder import liveliest
@@ -57,10 +57,11 @@ def reconstruct(arguments: Sequence[str]) -> int:
     )
     add_tiles(parser)
     options = read_options(parser, arguments)
-    voice, path = Voice.of(options), claim(options, output.ALL)
+    voice, path = Voice.of(options), claim(options, output.with_own(output.ALL))
     if options.tiles is not None:
         return tiled.reconstruct(options, path, voice)
     _, fitted, encoded = opened_with_rows(options, voice)
+    refuse_suffix(path, fitted)
     picture = path.suffix.lower() == ".png"
     encoded = leading(encoded, options.limit or (SHOWN if picture else None))
     if options.levels:
@@ -69,7 +70,7 @@ def reconstruct(arguments: Sequence[str]) -> int:
     again = explore.reconstruct(fitted, taken.x, taken.context, under=under)
     pairs = picture and are_drawn(fitted)
     grid = (
-        output.paired(picture_levels(fitted, taken.x), picture_levels(fitted, again), white=_white(fitted))
+        output.paired(picture_levels(fitted, taken.x), picture_levels(fitted, again), white=white_of(fitted))
         if pairs
         else None
     )
@@ -87,7 +88,7 @@ def _by_level(path: Path, fitted: Fitted, encoded: Any, options: Namespace, voic
     held = explore.levels_shown(fitted, taken.x, taken.context, counts)
     grid = None
     if path.suffix.lower() == ".png" and are_drawn(fitted):
-        grid = np.concatenate((picture_levels(fitted, taken.x)[:, None], _grid(fitted, held)), 1)
+        grid = np.concatenate((picture_levels(fitted, taken.x)[:, None], grid_of(fitted, held)), 1)
     lead = {name: np.repeat(np.asarray(values), len(counts), 0) for name, values in lead_of(encoded).items()}
     lead |= {"levels": np.tile(counts, len(taken))}
     write_made(path, fitted, held.flatten(0, 1), lead, grid, voice)
@@ -98,11 +99,12 @@ def _by_level(path: Path, fitted: Fitted, encoded: Any, options: Namespace, voic
 def interpolate(arguments: Sequence[str]) -> int:
     """Walks between pairs of rows."""
     options = read_options(_for_walks(), arguments)
-    voice, path = Voice.of(options), claim(options, output.ALL)
+    voice, path = Voice.of(options), claim(options, output.with_own(output.ALL))
     if len(options.start) != len(options.end):
         raise UsageError(f"--from names {len(options.start)} rows and --to {len(options.end)}; they go in pairs")
     if options.codes is not None:
         fitted, codes, given = opened_with_codes(options, [*options.start, *options.end])
+        refuse_suffix(path, fitted)
         pairs = len(options.start)
         start, end = [level[:pairs] for level in codes], [level[pairs:] for level in codes]
         context = None if given is None else given[:pairs]
@@ -110,6 +112,7 @@ def interpolate(arguments: Sequence[str]) -> int:
     else:
         _refuse_given(options)
         _, fitted, found = opened_with_rows(options, voice)
+        refuse_suffix(path, fitted)
         taken = fitted.rows(in_memory(found), options.seed)
         first, last = _picked(taken, options.start, "--from"), _picked(taken, options.end, "--to")
         walks = explore.interpolate(
@@ -117,7 +120,7 @@ def interpolate(arguments: Sequence[str]) -> int:
         )
     pairs, steps = walks.shape[:2]
     lead = {"pair": np.repeat(np.arange(pairs), steps), "step": np.tile(np.arange(steps), pairs)}
-    write_made(path, fitted, walks.flatten(0, 1), lead, _grid(fitted, walks), voice)
+    write_made(path, fitted, walks.flatten(0, 1), lead, grid_of(fitted, walks), voice)
     return 0
 
 
@@ -174,16 +177,18 @@ def traverse(arguments: Sequence[str]) -> int:
     add_codes(parser)
     add_given(parser, "with --codes, the value to decode it under")
     options = read_options(parser, arguments)
-    voice, path = Voice.of(options), claim(options, output.ALL)
+    voice, path = Voice.of(options), claim(options, output.with_own(output.ALL))
     given = None if options.units == "auto" else [_unit(text) for text in options.units.split(",")]
     values, usage = torch.linspace(-options.reach, options.reach, options.steps), []
     if options.codes is not None:
         fitted, code, context = opened_with_codes(options, [options.row])
+        refuse_suffix(path, fitted)
         units = given or liveliest(fitted, 8, options.seed, context)
         moved = explore.moved(fitted, code, units, values, context)
     else:
         _refuse_given(options)
         _, fitted, found = opened_with_rows(options, voice)
+        refuse_suffix(path, fitted)
         taken = fitted.rows(in_memory(found), options.seed)
         row = _picked(taken, [options.row], "--row")
         usage = [] if given else _usage(fitted, taken)
@@ -196,7 +201,7 @@ def traverse(arguments: Sequence[str]) -> int:
         noun: [number for _, number in names for _ in values],
     }
     lead["value"] = values.repeat(len(units)).numpy()
-    write_made(path, fitted, moved.flatten(0, 1), lead, _grid(fitted, moved), voice)
+    write_made(path, fitted, moved.flatten(0, 1), lead, grid_of(fitted, moved), voice)
     voice.say(f"{noun}s from top to bottom: " + ", ".join(f"{level}:{number}" for level, number in names))
     return 0
 
@@ -208,9 +213,9 @@ def _refuse_given(options: Namespace) -> None:
         )
 
 
-def read_options(parser: Parser, arguments: Sequence[str], suffixes: Sequence[str] = output.ALL) -> Namespace:
+def read_options(parser: Parser, arguments: Sequence[str], suffixes: Sequence[str] | None = None) -> Namespace:
     """The options, with those of the output, the seed and the machine."""
-    add_output(parser, suffixes)
+    add_output(parser, output.with_own(output.ALL) if suffixes is None else suffixes)
     add_seed(parser)
     return common(parser, machine=True).read(arguments)
 
@@ -253,42 +258,3 @@ def _moved_name(place: tuple[int, int], usage: Sequence[UnitUsage]) -> tuple[int
     """Level and number as a reader has them: units from 0, directions from 1."""
     level, unit = place
     return level, unit + (1 if usage and usage[level].noun == "direction" else 0)
-
-
-def are_drawn(fitted: Fitted) -> bool:
-    """Whether the rows are pictures."""
-    return fitted.modality is not None and are_pictures(fitted.modality)
-
-
-def picture_levels(fitted: Fitted, x: Tensor) -> Any:
-    """Rows as pictures of levels 0 … white, which a PNG holds."""
-    assert fitted.modality is not None
-    return fitted.modality.levels(x)
-
-
-def _white(fitted: Fitted) -> int:
-    return 255 if fitted.modality is None else fitted.modality.white
-
-
-def _grid(fitted: Fitted, strips: Tensor) -> Any:
-    """[strips, steps, *event] as a grid of pictures, or None where they are none."""
-    if not are_drawn(fitted):
-        return None
-    flat = picture_levels(fitted, strips.flatten(0, 1))
-    return flat.reshape(*strips.shape[:2], *flat.shape[1:])
-
-
-def write_made(path: Path, fitted: Fitted, x: Tensor, lead: dict[str, Any], grid: Any, voice: Voice) -> None:
-    """Rows to a file of the suffix's kind."""
-    if are_drawn(fitted):
-        if grid is None and path.suffix.lower() == ".png":
-            grid = output.sheet_of(picture_levels(fitted, x), white=_white(fitted))
-        output.write(path, {"x": fitted.raw(x)}, lead, grid, _white(fitted))
-    elif fitted.modality is None:
-        output.write(path, {"x": x.numpy()}, lead, None)
-    else:
-        columns = getattr(fitted.modality, "columns", [])
-        names = [str(column.name) for column in columns]
-        output.write_rows(path, fitted.raw(x), lead, names, {column.name: column.declared for column in columns})
-    voice.result({"out": str(path), "rows": len(x)})
-    voice.say(f"{path}: {len(x):,} {'pictures' if are_drawn(fitted) else 'rows'}")

@@ -13,7 +13,7 @@ from lambent.cli.folder import apart, model_file, opened
 from lambent.cli.reading import larger
 from lambent.cli.reading.flags import Parser, add_rows, add_run, add_seed, common, filled, import_modules, whole
 from lambent.cli.reading.sources import settled
-from lambent.cli.verbs.make import are_drawn
+from lambent.cli.verbs.made import are_drawn
 from lambent.cli.verbs.measure import opened_with_rows
 from lambent.cli.verbs.tiled import add_tiles
 from lambent.cli.voice import Voice

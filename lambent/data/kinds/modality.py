@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -24,6 +25,10 @@ class Modality(Part):
 
     counts_rows: ClassVar[bool] = False  # whether its notices count rows, and not columns
     of_bytes: ClassVar[bool] = False  # encoded rows are levels 0 … white, whatever scale a likelihood reads them on
+    numbered: ClassVar[bool] = False  # opened rows know their own numbers in the data, wherever these are cut
+    noun: ClassVar[str] = "rows"  # what a reader calls them
+    suffixes: ClassVar[tuple[str, ...]] = ()  # of files that `write` makes; "": it makes a folder of them
+    by_mean: ClassVar[bool] = False  # new rows are shown as the mean of p(x | z), unless draws are asked for
 
     condition: tuple[str, ...] = option(
         "what the model is conditioned on, p(x | c): label, or columns of a table; they are not modelled themselves",
@@ -34,6 +39,17 @@ class Modality(Part):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.conditions = Conditions()  # as fitted to the columns that `condition` names
+        self.label_names: list[str] | None = (
+            None  # so that later data get the same codes; None: of no labels, or numbers
+        )
+
+    @classmethod
+    def claims(cls, source: Any) -> bool:
+        """Whether a path, a list or an object is of this kind by its form, so that no other is asked; default: no.
+
+        Nothing is read but what tells, such as the first bytes of a file.
+        """
+        return False
 
     @abstractmethod
     def fit(self, raw: Any) -> Self:
@@ -81,6 +97,17 @@ class Modality(Part):
     def pictures(self, x: Tensor) -> np.ndarray | None:
         """The same as bytes, to be looked at."""
         return None
+
+    def as_columns(self, x: Tensor) -> dict[str, Any] | None:
+        """Rows as columns of values [rows, …] by name, for a table or an array file; None (the default): as `decode` has them."""
+        return None
+
+    def write(self, path: Path, x: Tensor, lead: dict[str, Any]) -> None:
+        """Write rows as the model has them to a file, or a folder, of one of `suffixes`; default: there are none.
+
+        lead: what tells them apart, [rows] by name, such as the pair and the step of a walk.
+        """
+        raise UsageError(f"{path}: {type(self).__name__} has no files of its own")
 
     @abstractmethod
     def state(self) -> dict[str, Any]:

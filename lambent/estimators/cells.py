@@ -13,8 +13,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from lambent.data.kinds.cells import Cells as CellsData
 from lambent.data.kinds.modality import Encoded
-from lambent.errors import DataError, UsageError, nearest
-from lambent.estimators.annotated import annotate, is_annotated, obs_of
+from lambent.errors import UsageError
+from lambent.estimators.annotated import annotate, column_of, groups_of, is_annotated, observed_mean, pandas
 from lambent.estimators.assembly import is_plain
 from lambent.estimators.intake import encoded as encoded_rows
 from lambent.estimators.vae import VAE
@@ -140,7 +140,7 @@ class Cells(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def doublet_scores(self, X: Any, expected: float = 0.06, ratio: float = RATIO) -> NDArray[np.float64]:
         """How probable each cell is two that were measured as one, [cells]: see `lambent.tasks.expression.doublets`."""
         with shown(self.verbose):
-            return doublet_scores(self._precise(), self._rows(X), ratio, expected, self._vae._seed())
+            return doublet_scores(self.fitted_, self._rows(X), ratio, expected, self._vae._seed())
 
     def differential_expression(
         self,
@@ -159,15 +159,14 @@ class Cells(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         Columns: probability, bayes_factor, log2_fold with low and high (central 95 %), mean1 and mean2 (of 10,000 counts),
         observed1 and observed2 (the same of the counts themselves), expected_fdr, is_de. See `lambent.tasks.expression.differential`.
         """
-        pandas = _pandas()
         if not 0 < fdr < 1:
             raise UsageError(f"fdr is a share of what is flagged, between 0 and 1, not {fdr}")
         encoded = self._encoded(X)
         rows = self._rows(encoded)
-        chosen = self._groups(X, encoded, groupby, group1, group2)
+        chosen = groups_of(encoded, groupby, group1, group2)
         groups = [rows.at(torch.from_numpy(np.flatnonzero(each))) for each in chosen]
         with shown(self.verbose):
-            found = differential(self._precise(), *groups, change=change, draws=draws, seed=self._vae._seed())
+            found = differential(self.fitted_, *groups, change=change, draws=draws, seed=self._vae._seed())
         columns = {
             "probability": found.probability,
             "bayes_factor": found.bayes_factor,
@@ -176,11 +175,11 @@ class Cells(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             "high": found.high,
             "mean1": found.first,
             "mean2": found.second,
-            **{f"observed{number}": _observed(group) for number, group in enumerate(groups, 1)},
+            **{f"observed{number}": observed_mean(group, PER) for number, group in enumerate(groups, 1)},
             "expected_fdr": found.expected,
             "is_de": found.expected <= fdr,
         }
-        frame = pandas.DataFrame(columns, index=pandas.Index(self.genes_, name="gene"))
+        frame = pandas().DataFrame(columns, index=pandas().Index(self.genes_, name="gene"))
         return frame.iloc[np.lexsort((-np.abs(found.fold), -found.probability))]
 
     def predict(self, X: Any) -> NDArray[Any]:
@@ -253,9 +252,6 @@ class Cells(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             own["genes"] = self.genes
         return CellsData.from_spec(given.spec() | own)  # type: ignore[return-value]
 
-    def _precise(self) -> Fitted:
-        return self.fitted_
-
     def _encoded(self, X: Any) -> Encoded:
         return X if isinstance(X, Encoded) else encoded_rows(self._vae, X)
 
@@ -267,28 +263,13 @@ class Cells(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     ) -> NDArray[np.float32]:
         rows = self.fitted_.rows(encoded, given=given if encoded.context is None else None)
         with shown(self.verbose):
-            return normalized(self._precise(), rows, given, samples, self._vae._seed(), per).float().numpy()
-
-    def _groups(self, X: Any, encoded: Encoded, groupby: str | None, group1: Any, group2: Any) -> list[NDArray[np.bool_]]:
-        """Which of the cells are of either group, by their column of obs, or as given."""
-        if groupby is None:
-            return _given_groups(group1, group2, encoded)
-        values = obs_of(X, encoded, groupby)
-        levels = sorted({str(value) for value in values})
-        for group in (group1, group2):
-            if group is not None and str(group) not in levels:
-                raise UsageError(f"no cell has {groupby} = {group!r}; {nearest(str(group), levels)}")
-        if group1 is None:
-            raise UsageError(f"differential_expression of which group? group1 is one of {groupby}: {', '.join(levels[:12])}")
-        as_text = np.array([str(value) for value in values])
-        first = as_text == str(group1)
-        return [first, ~first if group2 is None else as_text == str(group2)]
+            return normalized(self.fitted_, rows, given, samples, self._vae._seed(), per).float().numpy()
 
     def _learn_kinds(self, X: Any) -> None:
         if self.label is None:
             return
         encoded = self._encoded(X)
-        self._kinds = Kinds(self.transform(encoded), obs_of(X, encoded, self.label))
+        self._kinds = Kinds(self.transform(encoded), column_of(encoded, self.label))
 
     def _known(self) -> Kinds:
         self._vae  # noqa: B018 - which says that it is not fitted

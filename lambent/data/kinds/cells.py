@@ -163,7 +163,7 @@ class Cells(Modality):
     def defaults(self) -> dict[str, Spec]:
         """A negative binomial with a dispersion for each gene, a code of ten units, and a network of one layer."""
         return {
-            "likelihood": {"type": "NegativeBinomial"},
+            "likelihood": {"type": "NegativeBinomial", "library": "observed"},
             "latent": {"type": "Flat", "size": 10},
             "network": {"type": "Mlp", "width": 128, "depth": 1},
         }

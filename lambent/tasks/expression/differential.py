@@ -59,7 +59,7 @@ def differential(
 
     In each draw as many cells are taken of both groups, with replacement, a code of each from its posterior, and these are
     decoded under every batch that occurs in either: the log2 ratio of the groups' mean shares (with `least` counts in 10,000 added to
-    both). So draws differ as models of other cells of the same groups would. Boyeau et al., An empirical Bayes method for
+    both), less the median ratio of the genes that are expressed. So draws differ as those of other cells of the same groups would. Boyeau et al., An empirical Bayes method for
     differential expression analysis of single cells with deep generative models, 2023; Lopez et al., 2018.
     Errors: `UsageError` for an empty group, and as `normalized`.
     """
@@ -116,6 +116,11 @@ def _over_batches(model: LatentModel, codes: list[Tensor], batches: Tensor | Non
 
 def _compared(first: Numbers, second: Numbers, change: float, least: float) -> Differences:
     folds = np.log2(first + least) - np.log2(second + least)
+    # Shares sum to one: what some genes gain all others lose. Most genes are taken not to differ, so that the median ratio of
+    # those that are expressed is of shares alone, and none of theirs.
+    expressed = np.minimum(first.mean(0), second.mean(0)) > least
+    if expressed.any():
+        folds = folds - np.median(folds[:, expressed], axis=1, keepdims=True)
     draws = len(folds)
     # Draws are a sample of the posterior of the fold, which is about normal: its tails beyond ±change tell apart what
     # counts of draws no longer do.

@@ -1,14 +1,16 @@
 """kinds: which kind a cell is of, by cells whose kind is known and a code that was learned from all."""
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 
-from lambent.errors import UsageError
+from lambent.errors import ArtifactError, UsageError
 
 STRENGTH = 1.0  # of the ridge, in units of one cell
+ARRAYS = ("centre", "scale", "weights", "offsets")
 
 
 class Kinds:
@@ -26,13 +28,38 @@ class Kinds:
             raise UsageError(f"cells of two kinds at least must be known, and these know {len(names)}: give a column of labels")
         own = codes[known]
         self.centre, self.scale = own.mean(0), np.maximum(own.std(0), 1e-6)
-        self.regression = LogisticRegression(C=STRENGTH, max_iter=2000)
-        self.regression.fit(self._scaled(own), np.array([str(label) for label in labels[known]]))
-        self.levels: list[str] = [str(level) for level in self.regression.classes_]
+        regression = LogisticRegression(C=STRENGTH, max_iter=2000)
+        regression.fit(self._scaled(own), np.array([str(label) for label in labels[known]]))
+        self.levels: list[str] = [str(level) for level in regression.classes_]
+        weights, offsets = regression.coef_, regression.intercept_
+        # Of two kinds there is one row of weights, that of the second over the first.
+        two = len(weights) == 1
+        self.weights = np.concatenate((0 * weights, weights)) if two else weights
+        self.offsets = np.concatenate((0 * offsets, offsets)) if two else offsets
+
+    def state(self) -> dict[str, Any]:
+        """Plain JSON; `restored` is the inverse."""
+        return {"levels": self.levels, **{name: getattr(self, name).tolist() for name in ARRAYS}}
+
+    @classmethod
+    def restored(cls, state: Any) -> Self:
+        """The kinds that `state` describes; `ArtifactError` if it describes none."""
+        self = cls.__new__(cls)
+        try:
+            self.levels = [str(level) for level in state["levels"]]
+            for name in ARRAYS:
+                setattr(self, name, np.asarray(state[name], np.float64))
+            fits = self.weights.shape == (len(self.levels), len(self.centre)) and self.offsets.shape == (len(self.levels),)
+            fits = fits and self.scale.shape == self.centre.shape and all(np.isfinite(getattr(self, n)).all() for n in ARRAYS)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ArtifactError(f"the kinds of cells that are stored are damaged ({error!r})") from None
+        if not fits:
+            raise ArtifactError("the kinds of cells that are stored are damaged: their numbers do not fit together")
+        return self
 
     def probabilities(self, codes: NDArray[np.float64]) -> NDArray[np.float64]:
         """[cells, kinds], in the order of `levels`."""
-        return np.asarray(self.regression.predict_proba(self._scaled(codes)))
+        return np.asarray(softmax(self._scaled(codes) @ self.weights.T + self.offsets, 1))
 
     def _scaled(self, codes: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.asarray((codes - self.centre) / self.scale)

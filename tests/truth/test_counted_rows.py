@@ -124,6 +124,17 @@ def test_a_dispersion_for_each_gene_in_each_batch() -> None:
         np.testing.assert_allclose(px.log_prob(x)[:, batch].detach(), exact, rtol=1e-4)
 
 
+def test_contexts_move_log_means_gene_by_gene() -> None:
+    model = LatentModel(likelihood=NegativeBinomial(library="observed", effects=True), context=2).setup((GENES,))
+    likelihood: Any = model.likelihood
+    with torch.no_grad():
+        likelihood.effect.copy_(numbers(2, GENES, dtype=torch.float32))
+    raw, x, context = numbers(2, GENES, seed=3, dtype=torch.float32), sparse_counts(2, torch.float32), torch.eye(2)
+    wanted = (raw + likelihood.effect).softmax(1)
+    torch.testing.assert_close(likelihood.shares(raw, context), wanted)
+    torch.testing.assert_close(likelihood.informed(raw, context, x).mean, wanted * x.sum(1, keepdim=True))
+
+
 def test_a_trace_is_given_the_sums_of_its_rows_and_new_rows_a_usual_one() -> None:
     x = sparse_counts(50, torch.float32)
     x[:, 0] += torch.arange(50)

@@ -59,7 +59,9 @@ def differential(
 
     In each draw as many cells are taken of both groups, with replacement, a code of each from its posterior, and these are
     decoded under every batch that occurs in either: the log2 ratio of the groups' mean shares (with `least` counts in 10,000 added to
-    both), less the median ratio of the genes that are expressed. So draws differ as those of other cells of the same groups would. Boyeau et al., An empirical Bayes method for
+    both), less the median ratio of the genes that are expressed. The mean of each group is uncertain by at least what the counts
+    themselves leave open, a gamma variable of mean 1 and of the relative variance of the mean observed share: a decoder is no
+    surer of a rare gene than its cells are. Boyeau et al., An empirical Bayes method for
     differential expression analysis of single cells with deep generative models, 2023; Lopez et al., 2018.
     Errors: `UsageError` for an empty group, and as `normalized`.
     """
@@ -71,12 +73,31 @@ def differential(
         raise UsageError(f"draws must be at least 2, change not below 0, least above 0; not {draws}, {change:g}, {least:g}")
     batches = batches_of([first.context, second.context])
     generator = torch.Generator().manual_seed(stream(seed, "differential expression"))
+    rng = np.random.default_rng(stream(seed, "differential expression"))
     means = []
     size = min(MOST_CELLS, max(len(first), len(second)))
     with counting("differential expression", 2 * draws) as add:
         for group in (first, second):
-            means.append(_means(fitted.model, group, batches, draws, size, generator, add))
-    return _compared(*(each.double().numpy() * PER for each in means), change, least)
+            found = _means(fitted.model, group, batches, draws, size, generator, add)
+            means.append(_uncertain(found.double().numpy(), group, rng))
+    return _compared(*(each * PER for each in means), change, least)
+
+
+def _uncertain(means: Numbers, rows: Rows, rng: np.random.Generator) -> Numbers:
+    """Draws of a group's mean shares, [draws, genes], with what its counts leave open of them."""
+    sums, squares, depth = np.zeros(means.shape[1]), np.zeros(means.shape[1]), 0.0
+    for part in rows.x.split(1024):
+        x = part.double().numpy()
+        sizes = np.maximum(x.sum(1, keepdims=True), 1)
+        sums += (x / sizes).sum(0)
+        squares += ((x / sizes) ** 2).sum(0)
+        depth += float(sizes.sum())
+    count, centre = len(rows), means.mean(0)
+    observed = sums / count
+    spread = np.maximum(squares / count - observed**2, 0) / max(1, count - 1)
+    variance = np.maximum(spread, centre / depth)  # at least that of Poisson counts of all its cells together
+    relative = np.clip(variance / np.maximum(np.maximum(centre, observed), 1e-12) ** 2, 1e-8, 1e2)
+    return np.asarray(means * rng.gamma(1 / relative, relative, means.shape))
 
 
 def _means(

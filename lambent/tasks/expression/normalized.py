@@ -59,7 +59,7 @@ def drawn_codes(model: LatentModel, rows: Rows, part: slice, draw: Draw, samples
 def shares(model: LatentModel, codes: list[Tensor], context: Tensor | None) -> Tensor:
     """ρ(z, c), [cells, genes], which sums to 1 over genes."""
     raw = model.decoded(len(codes[0]), fixed(*codes), context)
-    return _of_counts(model).shares(raw)
+    return _of_counts(model).shares(raw, context)
 
 
 def _of_counts(model: LatentModel) -> Overdispersed:

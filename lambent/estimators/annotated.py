@@ -27,13 +27,18 @@ def is_annotated(source: Any) -> bool:
 
 
 def annotate(
-    adata: Any, encoded: Encoded, codes: NDArray[np.float64], expression: NDArray[np.float32], genes: list[str]
+    adata: Any, encoded: Encoded, codes: NDArray[np.float64], expression: NDArray[np.float32] | None, genes: list[str]
 ) -> Any:
     """Write codes into obsm and expression into layers, or into obsm as a frame where not all genes were kept; see `Cells`."""
     if not is_annotated(adata):
         raise UsageError(f"codes are written into an AnnData, not into a {type(adata).__name__}: transform gives them")
     places = np.arange(len(encoded)) if encoded.numbers is None else encoded.numbers
     adata.obsm[CODES] = _placed(codes.astype(np.float32), places, adata.n_obs)
+    for held in (adata.layers, adata.obsm):  # what an earlier model wrote
+        if EXPRESSION in held:
+            del held[EXPRESSION]
+    if expression is None:
+        return adata
     whole = _placed(expression, places, adata.n_obs)
     order = {str(name): place for place, name in enumerate(adata.var_names)}
     if len(genes) == adata.n_vars and all(name in order for name in genes):

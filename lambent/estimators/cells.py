@@ -19,7 +19,9 @@ from lambent.estimators.assembly import is_plain
 from lambent.estimators.intake import encoded as encoded_rows
 from lambent.estimators.vae import VAE
 from lambent.fitted import Fitted, Rows
-from lambent.part import Part
+from lambent.model.likelihoods import Likelihood
+from lambent.model.likelihoods.counts import Overdispersed
+from lambent.part import Part, registered
 from lambent.progress import shown
 from lambent.tasks.expression.differential import CHANGE, DRAWS, RATE, differential
 from lambent.tasks.expression.doublets import RATIO, doublet_scores
@@ -97,6 +99,8 @@ class Cells(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         settings = self.get_params(deep=False)
         for own in ("label", "genes"):
             del settings[own]
+        if isinstance(self.likelihood, str) and issubclass(registered(Likelihood).get(self.likelihood, Likelihood), Overdispersed):
+            settings["likelihood"] = {"type": self.likelihood, "library": "observed", "effects": bool(self.condition)}
         self.vae_ = VAE(**settings | {"modality": self._modality()}).fit(X, y)
         self._kinds: Kinds | None = None
         if write and is_annotated(X):
@@ -108,10 +112,13 @@ class Cells(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """Write codes and normalized expression into an AnnData, which is returned; cells that were left out get NaN.
 
         `obsm["X_lambent"]` [cells, units], float32; `layers["lambent_normalized"]` [cells, genes], a cell of 10,000 counts, or
-        `obsm["lambent_normalized"]`, a frame with the names of the genes, where not all genes were kept.
+        `obsm["lambent_normalized"]`, a frame with the names of the genes, where not all genes were kept. Codes alone of a model
+        that has no shares (a likelihood without library="observed").
         """
         encoded = self._encoded(adata)
-        return annotate(adata, encoded, self.transform(encoded), self._of(encoded), self.genes_)
+        shares = getattr(self.fitted_.model.likelihood, "library", None) == "observed"
+        expression = self._of(encoded) if shares else None
+        return annotate(adata, encoded, self.transform(encoded), expression, self.genes_)
 
     # ---- using ---------------------------------------------------------------------------------------------------
 

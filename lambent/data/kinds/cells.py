@@ -1,7 +1,5 @@
 """Cells: counts of genes in single cells, kept sparse."""
 
-from collections.abc import Iterable
-from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -163,7 +161,7 @@ class Cells(Modality):
     def defaults(self) -> dict[str, Spec]:
         """A negative binomial with a dispersion for each gene, a code of ten units, and a network of one layer."""
         return {
-            "likelihood": {"type": "NegativeBinomial"},
+            "likelihood": {"type": "NegativeBinomial", "library": "observed"},
             "latent": {"type": "Flat", "size": 10},
             "network": {"type": "Mlp", "width": 128, "depth": 1},
         }

@@ -117,7 +117,7 @@ def compressed(data: Any, indices: Any, indptr: Any, shape: Any, origin: str) ->
     starts = indptr.astype(np.int64)
     if starts[0] != 0 or starts[-1] != len(data) or bool((np.diff(starts) < 0).any()):
         raise DataError(f"{origin}: indptr of its sparse matrix does not lead through its {len(data):,} values")
-    if len(indices) and not (0 <= int(indices.min()) and int(indices.max()) < width):
+    if len(indices) and (int(indices.min()) < 0 or int(indices.max()) >= width):
         raise DataError(f"{origin}: its sparse matrix has values beyond its {width:,} columns")
     return sparse.csr_array((data, indices.astype(np.int32), starts), shape=(rows, width))
 

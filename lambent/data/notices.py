@@ -60,6 +60,19 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "numbers are written with decimal commas in 1 column, and read so: {names}",
         "numbers are written with decimal commas in {n} columns, and read so: {names}",
     ),
+    "cut_texts": (
+        "1 text is longer than the tokens that a text may have, and cut (--data.length says how many)",
+        "{n} texts are longer than the tokens that a text may have, and cut (--data.length says how many)",
+    ),
+    "empty_texts": ("1 text is empty, and left out", "{n} texts are empty, and left out"),
+    "replaced_bytes": (
+        "1 place in the file is not UTF-8, and was replaced by \N{REPLACEMENT CHARACTER}",
+        "{n} places in the file are not UTF-8, and were replaced by \N{REPLACEMENT CHARACTER}",
+    ),
+    "surrogates": (
+        "1 text holds half of a character, which was replaced by \N{REPLACEMENT CHARACTER}",
+        "{n} texts hold halves of characters, which were replaced by \N{REPLACEMENT CHARACTER}",
+    ),
     "no_header": ("the file has no row of names: its columns are called x0, x1, …",) * 2,
     "read_as_latin1": ("the file is not in UTF-8, and was read as Latin-1",) * 2,
 }

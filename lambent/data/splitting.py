@@ -46,6 +46,7 @@ def take(encoded: Encoded, index: np.ndarray, **facts: object) -> Encoded:
         context=context,
         files=files,
         numbers=own,
+        lines=None if encoded.lines is None else encoded.lines[index],
         uncut=None if encoded.uncut is None else encoded.uncut[np.asarray(index, np.int64)],
     )
 

@@ -49,6 +49,7 @@ def refuse_suffix(path: Path, fitted: Fitted) -> None:
 
 def write_made(path: Path, fitted: Fitted, x: Tensor, lead: dict[str, Any], grid: Any, voice: Voice) -> None:
     """Rows to a file of the suffix's kind."""
+    lead = _apart(lead, fitted, x)
     noun = "pictures" if are_drawn(fitted) else "rows" if fitted.modality is None else fitted.modality.noun
     if fitted.modality is not None and path.suffix.lower() in fitted.modality.suffixes:
         fitted.modality.write(path, x, lead)
@@ -66,3 +67,9 @@ def write_made(path: Path, fitted: Fitted, x: Tensor, lead: dict[str, Any], grid
         output.write_rows(path, fitted.raw(x), lead, names, {column.name: column.declared for column in columns})
     voice.result({"out": str(path), "rows": len(x)})
     voice.say(f"{path}: {len(x):,} {noun}")
+
+
+def _apart(lead: dict[str, Any], fitted: Fitted, x: Tensor) -> dict[str, Any]:
+    """Columns beside made rows, those named as the made ones are called original."""
+    made = () if fitted.modality is None else fitted.modality.as_columns(x[:0]) or ()
+    return {f"original_{name}" if name in made else name: values for name, values in lead.items()}

@@ -298,6 +298,9 @@ def lead_of(encoded: Encoded) -> dict[str, Any]:
     lead: dict[str, Any] = {"row": np.arange(len(encoded)) if encoded.numbers is None else encoded.numbers}
     if encoded.files is not None:
         lead["file"] = encoded.files
+    if encoded.lines is not None:
+        lead["line"] = encoded.lines
+    lead |= encoded.modality.told(encoded.x)
     if encoded.labels is not None:
         names = encoded.label_names
         known = (

@@ -98,6 +98,14 @@ class Modality(Part):
         """The same as bytes, to be looked at."""
         return None
 
+    def told(self, x: Tensor) -> dict[str, Any]:
+        """Columns [rows] by which a reader knows encoded rows, to stand beside what is found of them; default: none."""
+        return {}
+
+    def summary(self, x: Tensor) -> dict[str, str]:
+        """Facts about encoded rows in words, by name, for a look at a file; default: none."""
+        return {}
+
     def as_columns(self, x: Tensor) -> dict[str, Any] | None:
         """Rows as columns of values [rows, …] by name, for a table or an array file; None (the default): as `decode` has them."""
         return None
@@ -203,6 +211,7 @@ class Encoded:
     source: plain JSON: name, path, split, rows, sha256 of the encoded array, licence, notices (what was converted).
     beside: columns [rows] that may condition a model, by name. context: [rows, width], what conditions one; or None.
     files: the file of each row, its path within the folder. numbers: of each row in the data that it was taken from; None: 0, 1 …
+    lines: the line of each row in its file, from 1; None of what has no lines.
     uncut: what rows that are crops were cut out of, levels [rows, C, H, W] or pictures in files; None of all others.
     """
 
@@ -217,6 +226,7 @@ class Encoded:
     context: Tensor | None = None
     files: list[str] | None = None
     numbers: np.ndarray | None = None
+    lines: np.ndarray | None = None
     uncut: Any = None
 
     def __len__(self) -> int:

@@ -95,7 +95,8 @@ def of_genes(matrix: Any, names: list[str], kinds: list[str], barcodes: list[str
         matrix, names = matrix[:, kept], [names[i] for i in kept]
     found = counts_of(matrix, origin, names, barcodes, annotated=True)
     if kept and others:
-        found.notices[f"features that are no genes ({', '.join(others)}) are left out"] = len(kinds) - len(kept)
+        found.notices["other_features"] = len(kinds) - len(kept)
+        found.notices.names["other_features"] = others
     return found
 
 
@@ -116,7 +117,7 @@ def _counted(matrix: Any, name: str, asked: str | None, origin: str, genes: Any,
     matrix = matrix[:] if hasattr(matrix, "to_memory") or type(matrix).__name__ == "Dataset" else matrix
     found = counts_of(matrix, origin if name == "X" else f"{origin}, {name}", genes, cells, obs, annotated=True)
     if asked is None and name != "X":
-        found.notices[f"X holds no counts: those of {name} are taken"] = 1
+        found.notices.note("from_layer", name)
     return found
 
 

@@ -59,10 +59,8 @@ class Counts:
         if not kept.any():
             raise DataError(f"{self.origin}: no cell has {least:,} counts; every one would be left out (least_counts)")
         notices = Notices(self.notices, self.notices.names)
-        words = "that has no count is" if least == 1 else f"with fewer than {least:,} counts is"
-        many = "that have no count are" if least == 1 else f"with fewer than {least:,} counts are"
-        out = int((~kept).sum())
-        notices[f"1 cell {words} left out" if out == 1 else f"cells {many} left out"] = out
+        notices["cells_left_out"] = int((~kept).sum())
+        notices.names["cells_left_out"] = [str(least)]
         return replace(self[kept], notices=notices)
 
 
@@ -131,7 +129,7 @@ def _canonical(matrix: Any, notices: Notices) -> Any:
     matrix.sum_duplicates()
     matrix.eliminate_zeros()
     if zeros:
-        notices["zeros are stored as if they were counts, which changes nothing"] = zeros
+        notices["stored_zeros"] = zeros
     return matrix
 
 

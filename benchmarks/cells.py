@@ -32,15 +32,16 @@ HELD_OUT = 0.1
 KINDS, BATCHES, CELLS, GENES = 6, 3, 4000, 2000
 DIFFERENT = 100  # genes that tell the first kind from the second
 PROTOCOL = (
-    "A tenth of the cells is held out by the seed. nll: the negative of the one-draw bound on log p(counts | library size) of held-out "
-    "cells, KL included, averaged over ten draws, nats per cell, the same for both. ARI, NMI: k-means (ten starts) on posterior "
-    "means of all cells, with the number of kinds given, against the known kinds. BRAS: 1 where the batches of a kind lie alike "
-    "(cosine). iLISI: batches in a neighbourhood, from 1 to their number. kBET: share of neighbourhoods within a kind that are not "
-    "rejected at 5 %. DE: area under the ROC curve of P(|log2 fold| > 0.25) for the genes made to differ. Simulated: 4,000 cells × 2,000 "
-    "genes, six kinds in three batches of unlike proportions, each gene of each batch multiplied by e^N(0, 0.5²), depths "
-    "log-normal, counts negative binomial with r = 2, 100 genes of the second kind are the first's times 2^±1. Speed: an epoch's seconds are what "
-    "three more epochs take than one, over three; the counts are Poisson, 5 % above nought; memory: the peak of the process, imports "
-    "included. SCVI: its own settings (ZINB, 10 units, one layer of 128), the same number of epochs, batches of 128, no early stop."
+    "A tenth of the cells is held out by the seed. nll: the negative of the one-draw bound on log p(counts | library size) of "
+    "held-out cells, KL included, averaged over ten draws, nats per cell, the same for both. ARI, NMI: k-means (ten starts) "
+    "on posterior means of all cells, with the number of kinds given, against the known kinds. BRAS: 1 where the batches of a "
+    "kind lie alike (cosine). iLISI: batches in a neighbourhood, from 1 to their number. kBET: share of neighbourhoods within "
+    "a kind that are not rejected at 5 %. DE: area under the ROC curve of P(|log2 fold| > 0.25) for the genes made to differ. "
+    "Simulated: 4,000 cells × 2,000 genes, six kinds in three batches of unlike proportions, each gene of each batch "
+    "multiplied by e^N(0, 0.5²), depths log-normal, counts negative binomial with r = 2, 100 genes of the second kind are the "
+    "first's times 2^±1. Speed: an epoch's seconds are what three more epochs take than one, over three; the counts are "
+    "Poisson, 5 % above nought; memory: the peak of the process, imports included. SCVI: its own settings (ZINB, 10 units, "
+    "one layer of 128), the same number of epochs, batches of 128, no early stop."
 )
 COLUMNS = [
     column("data", "Cells"),
@@ -109,7 +110,9 @@ def contested(python: str, name: str, made: dict[str, Any], seed: int, *options:
             batch=made.get("batch", nought), group=made.get("group", nought - 1), test=test,
         )  # fmt: skip
         done = subprocess.run(
-            [python, str(CONTESTANTS), name, str(there), str(back), "--seed", str(seed), *options], capture_output=True, text=True
+            [python, str(CONTESTANTS), name, str(there), str(back), "--seed", str(seed), *options],
+            capture_output=True,
+            text=True,
         )
         if done.returncode:
             raise SystemExit(f"{name} failed:\n{done.stderr[-4000:]}")
@@ -144,7 +147,13 @@ def trained(record: Record, options: argparse.Namespace, data: str, make: Any) -
             rows.append(told)
             print(data, titled(name, options), seed, told, flush=True)
         shown = [key for key, value in rows[0].items() if isinstance(value, float)]
-        print(data, name, "medians", {key: round(float(np.median([row[key] for row in rows])), 4) for key in shown}, flush=True)
+        print(
+            data,
+            name,
+            "medians",
+            {key: round(float(np.median([row[key] for row in rows])), 4) for key in shown},
+            flush=True,
+        )
 
 
 def speed(record: Record, options: argparse.Namespace) -> None:
@@ -157,7 +166,14 @@ def speed(record: Record, options: argparse.Namespace) -> None:
                 extra = ("--timed", "3", *(("--dense",) if form == "dense" else ()), *chosen(options))
                 found = contested(python, name, made, 0, *extra)
                 told = {key: round(found[key], 3) for key in ("epoch_seconds", "epoch_processor", "memory")}
-                record.add(data=f"{data}, {form}", model=titled(name, options), seed=0, epochs=3, version=found.get("version"), **told)
+                record.add(
+                    data=f"{data}, {form}",
+                    model=titled(name, options),
+                    seed=0,
+                    epochs=3,
+                    version=found.get("version"),
+                    **told,
+                )
                 print(data, form, titled(name, options), told, flush=True)
 
 
@@ -181,7 +197,9 @@ def main() -> None:
     parser.add_argument("what", choices=("worms", "batches", "speed"))
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--likelihood", choices=("nb", "zinb"), default=None, help="of both; default: what each suggests")
+    parser.add_argument(
+        "--likelihood", choices=("nb", "zinb"), default=None, help="of both; default: what each suggests"
+    )
     parser.add_argument("--rival", default=None, help="an interpreter with scvi-tools in it")
     parser.add_argument("--rival-only", action="store_true", help="leave ours as it stands in the results")
     parser.add_argument("--results", type=Path, default=RESULTS / "cells.json")

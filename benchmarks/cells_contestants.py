@@ -4,8 +4,8 @@
     python benchmarks/cells_contestants.py scvi IN.npz OUT.npz --epochs 20 --seed 0 --likelihood nb
     python benchmarks/cells_contestants.py scvi IN.npz OUT.npz --timed 3 --dense      # seconds of an epoch alone
 
-IN: data, indices, indptr, shape of CSR counts [cells, genes]; batch [cells]; test [cells], true where held out; group [cells], 0 and 1
-those whose expression is compared. OUT: codes of all cells, probability and fold of each gene, and `told`, JSON: nats of held-out
+IN: data, indices, indptr, shape of CSR counts [cells, genes]; batch [cells]; test [cells], true where held out; group [cells],
+0 and 1 those whose expression is compared. OUT: codes of all cells, probability and fold of each gene, and `told`, JSON: nats of held-out
 cells, seconds, memory. Both see the same cells, in float32, in batches of 128.
 """
 
@@ -33,7 +33,9 @@ def read(path: Path, dense: bool) -> tuple[Any, dict[str, np.ndarray]]:
         held = {name: file[name] for name in file.files}
     parts = tuple(held.pop(name) for name in ("data", "indices", "indptr"))
     counts = sparse.csr_matrix((parts[0].astype(np.float32), *parts[1:]), shape=tuple(held.pop("shape")))
-    obs = pd.DataFrame({"batch": [f"batch {n}" for n in held["batch"]]}, index=[f"c{i}" for i in range(counts.shape[0])])
+    obs = pd.DataFrame(
+        {"batch": [f"batch {n}" for n in held["batch"]]}, index=[f"c{i}" for i in range(counts.shape[0])]
+    )
     var = pd.DataFrame(index=[f"g{i}" for i in range(counts.shape[1])])
     return anndata.AnnData(counts.toarray() if dense else counts, obs=obs, var=var), held
 
@@ -66,7 +68,12 @@ def by_lambent(adata: Any, held: dict[str, np.ndarray], options: argparse.Namesp
 
     def cells(epochs: int) -> Any:
         return lambent.Cells(
-            condition="batch" if several else None, epochs=epochs, validation=0.0, random_state=options.seed, batch=BATCH, **chosen
+            condition="batch" if several else None,
+            epochs=epochs,
+            validation=0.0,
+            random_state=options.seed,
+            batch=BATCH,
+            **chosen,
         )
 
     if options.timed:
@@ -91,7 +98,9 @@ def by_lambent(adata: Any, held: dict[str, np.ndarray], options: argparse.Namesp
                     each.append((trace.kl - trace.log_px).flatten())
         found["nll"] = float(torch.cat(each).double().mean())
     if (held["group"] == 0).any():
-        table = model.differential_expression(adata, group1=held["group"] == 0, group2=held["group"] == 1, change=CHANGE)
+        table = model.differential_expression(
+            adata, group1=held["group"] == 0, group2=held["group"] == 1, change=CHANGE
+        )
         table = table.loc[list(adata.var_names)]
         found |= {"probability": table["probability"].to_numpy(), "fold": table["log2_fold"].to_numpy()}
     return found
@@ -105,11 +114,16 @@ def lambent_draw(generator: Any) -> Any:
 
 
 def by_scvi(adata: Any, held: dict[str, np.ndarray], options: argparse.Namespace) -> dict[str, Any]:
-    """scvi-tools' SCVI with its own settings: 10 units, 128 hidden ones, one layer, ZINB unless told, a dispersion for each gene."""
+    """scvi-tools' SCVI with its own settings: 10 units, one layer of 128, ZINB unless told, a dispersion for each gene."""
     import scvi
 
     scvi.settings.seed = options.seed
-    settings: dict[str, Any] = {"accelerator": "cpu", "train_size": 1.0, "batch_size": BATCH, "enable_progress_bar": False}
+    settings: dict[str, Any] = {
+        "accelerator": "cpu",
+        "train_size": 1.0,
+        "batch_size": BATCH,
+        "enable_progress_bar": False,
+    }
     likelihood = options.likelihood or "zinb"
 
     def trained(rows: Any, epochs: int) -> Any:
@@ -132,7 +146,13 @@ def by_scvi(adata: Any, held: dict[str, np.ndarray], options: argparse.Namespace
         found["nll"] = float(np.mean([abs(float(np.asarray(model.get_elbo(test)))) for _ in range(REPEATS)]))
     if (held["group"] == 0).any():
         table = model.differential_expression(
-            adata, idx1=held["group"] == 0, idx2=held["group"] == 1, mode="change", delta=CHANGE, batch_correction=True, silent=True
+            adata,
+            idx1=held["group"] == 0,
+            idx2=held["group"] == 1,
+            mode="change",
+            delta=CHANGE,
+            batch_correction=True,
+            silent=True,
         ).loc[list(adata.var_names)]
         found |= {"probability": table["proba_de"].to_numpy(), "fold": table["lfc_median"].to_numpy()}
     return found

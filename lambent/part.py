@@ -149,7 +149,14 @@ def family(cls: type[Part]) -> type[Part]:
 
 # Where the families live. A family's own package imports all its members; kinds of data are loaded one by one elsewhere.
 HOMES = ("lambent.model", "lambent.objectives", "lambent.tasks.detection")
-MEMBERS = {"Modality": ("lambent.data.kinds.image", "lambent.data.kinds.table", "lambent.data.kinds.cells")}
+MEMBERS = {
+    "Modality": (
+        "lambent.data.kinds.image",
+        "lambent.data.kinds.table",
+        "lambent.data.kinds.cells",
+        "lambent.data.kinds.text",
+    )
+}
 
 
 def registered(kind: type[P]) -> dict[str, type[P]]:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from lambent.data.kinds.image import Image
     from lambent.data.kinds.modality import Encoded, Modality
     from lambent.data.kinds.table import Table
+    from lambent.data.kinds.text import Text
     from lambent.data.loading import encode_like, load, load_parted, parted_like
     from lambent.data.readers.sql import from_sql
     from lambent.data.splitting import distinct, overlap, split
@@ -36,6 +37,7 @@ _HOMES = {
     "split": "splitting",
     "Sprites": "catalog.sprites",
     "Table": "kinds.table",
+    "Text": "kinds.text",
 }
 __all__ = [
     "CATALOG",
@@ -46,6 +48,7 @@ __all__ = [
     "OnDisk",
     "Sprites",
     "Table",
+    "Text",
     "distinct",
     "encode_like",
     "from_sql",

@@ -36,6 +36,7 @@ def take(encoded: Encoded, index: np.ndarray, **facts: object) -> Encoded:
     context = None if encoded.context is None else encoded.context[torch.from_numpy(np.asarray(index, np.int64))]
     files = None if encoded.files is None else [encoded.files[i] for i in index]
     own = np.asarray(index) if encoded.numbers is None else encoded.numbers[index]
+    names = None if encoded.names is None else encoded.names[index]
     return replace(
         encoded,
         x=x,
@@ -46,6 +47,8 @@ def take(encoded: Encoded, index: np.ndarray, **facts: object) -> Encoded:
         context=context,
         files=files,
         numbers=own,
+        names=names,
+        lines=None if encoded.lines is None else encoded.lines[index],
         uncut=None if encoded.uncut is None else encoded.uncut[np.asarray(index, np.int64)],
     )
 

@@ -83,7 +83,9 @@ def groups_of(encoded: Encoded, groupby: str | None, group1: Any, group2: Any) -
 def _chosen(group: Any, encoded: Encoded, name: str) -> NDArray[np.bool_]:
     """Cells given by truth values or numbers of the data, as truth values of the cells that were kept."""
     if group is None:
-        raise UsageError("which cells are compared? Give groupby and group1, or group1 as truth values or numbers of cells")
+        raise UsageError(
+            "which cells are compared? Give groupby and group1, or group1 as truth values or numbers of cells"
+        )
     places = np.arange(len(encoded)) if encoded.numbers is None else encoded.numbers
     given = np.asarray(group)
     if given.dtype == bool:

@@ -95,11 +95,13 @@ class Cells(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     # ---- training ------------------------------------------------------------------------------------------------
 
     def fit(self, X: Any, y: Any = None, write: bool = True) -> Self:
-        """Train on counts. Of AnnData write: `obsm["X_lambent"]`, and `layers["lambent_normalized"]` where all genes were kept."""
+        """Train on counts. write: into an AnnData what `annotate` does."""
         settings = self.get_params(deep=False)
         for own in ("label", "genes"):
             del settings[own]
-        if isinstance(self.likelihood, str) and issubclass(registered(Likelihood).get(self.likelihood, Likelihood), Overdispersed):
+        if isinstance(self.likelihood, str) and issubclass(
+            registered(Likelihood).get(self.likelihood, Likelihood), Overdispersed
+        ):
             settings["likelihood"] = {"type": self.likelihood, "library": "observed", "effects": bool(self.condition)}
         self.vae_ = VAE(**settings | {"modality": self._modality()}).fit(X, y)
         self._kinds: Kinds | None = None
@@ -133,7 +135,7 @@ class Cells(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def normalized(
         self, X: Any, given: Mapping[str, Any] | None = None, samples: int = 0, per: float = PER
     ) -> NDArray[np.float32]:
-        """Expression without noise and depth, [cells, genes], of cells of `per` counts; `given` a batch, all as if of that one."""
+        """Expression without noise and depth, [cells, genes], of cells of `per` counts; given a batch, all as if of that one."""
         return self._of(self._encoded(X), given, samples, per)
 
     def score_samples(self, X: Any) -> NDArray[np.float64]:
@@ -161,10 +163,12 @@ class Cells(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     ) -> Any:
         """Which genes two groups express differently, batches set equal: a pandas DataFrame by gene, the surest first.
 
-        groupby: a column of obs; group1, group2: its values, or, without groupby, which cells [cells] (truth values or numbers); group2 None:
-        all other cells. change: the log2 fold that counts for one. fdr: of the genes flagged, `is_de`, at most this share is expected to be none.
+        groupby: a column of obs; group1, group2: its values, or, without groupby, which cells [cells] (truth values or numbers);
+        group2 None: all other cells. change: the log2 fold that counts for one. fdr: of the genes flagged, `is_de`, at most this
+        share is expected to be none.
         Columns: probability, bayes_factor, log2_fold with low and high (central 95 %), mean1 and mean2 (of 10,000 counts),
-        observed1 and observed2 (the same of the counts themselves), expected_fdr, is_de. See `lambent.tasks.expression.differential`.
+        observed1 and observed2 (the same of the counts themselves), expected_fdr, is_de. See
+        `lambent.tasks.expression.differential`.
         """
         if not 0 < fdr < 1:
             raise UsageError(f"fdr is a share of what is flagged, between 0 and 1, not {fdr}")
@@ -190,7 +194,7 @@ class Cells(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return frame.iloc[np.lexsort((-np.abs(found.fold), -found.probability))]
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """The likeliest kind of each cell, [cells], by those whose `label` was known in `fit`; a code of all cells tells them apart."""
+        """The likeliest kind of each cell, [cells], by those whose `label` was known in `fit` and a code that all cells taught."""
         chances = self.predict_proba(X)
         return np.asarray(self.classes_, dtype=object)[chances.argmax(1)]
 
@@ -221,7 +225,9 @@ class Cells(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """The face of a model of cells: of a fitted VAE, or what else `lambent.load` gives of a run on cells."""
         vae = given
         if not isinstance(vae, VAE) or not isinstance(vae.modality_, CellsData):
-            raise UsageError(f"Cells.of takes a fitted VAE of cells, such as lambent.load(run) gives, not {type(given).__name__}")
+            raise UsageError(
+                f"Cells.of takes a fitted VAE of cells, such as lambent.load(run) gives, not {type(given).__name__}"
+            )
         told = vae.fitted_.provenance.get("cells") or {}
         known = cls().get_params(deep=False)
         cells = cls(**{name: value for name, value in (told.get("parameters") or {}).items() if name in known})
@@ -253,7 +259,9 @@ class Cells(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def _modality(self) -> CellsData:
         given = self.modality if isinstance(self.modality, Part) else CellsData()
         if not isinstance(given, CellsData):
-            raise UsageError(f"Cells takes counts of genes, and {type(given).__name__} is another kind of data: use lambent.data.Cells")
+            raise UsageError(
+                f"Cells takes counts of genes, and {type(given).__name__} is another kind of data: use lambent.data.Cells"
+            )
         own: dict[str, Any] = {"label": self.label} if self.label else {}
         if self.genes:
             own["genes"] = self.genes

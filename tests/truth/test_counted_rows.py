@@ -107,7 +107,8 @@ def test_huge_and_no_counts_in_float32() -> None:
     # The last has a share of e^−160, at which scipy has no number left: log m − log (1 + m/2) of it, 2 log 2/3 of the other.
     assert abs(float(found[2].detach()) - (-160 + 2 * math.log(2 / 3))) < 1e-3
     found.sum().backward()
-    assert raw.grad is not None and torch.isfinite(raw.grad).all()
+    assert raw.grad is not None
+    assert torch.isfinite(raw.grad).all()
 
 
 def test_a_dispersion_for_each_gene_in_each_batch() -> None:

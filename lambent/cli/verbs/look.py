@@ -92,6 +92,7 @@ def _facts(seen: Look, request: Tree) -> dict[str, Any]:
         **noticed,
         "refusal": seen.refusal,
         **surveyed(seen.raw.rows),
+        "summary": {} if encoded is None else seen.modality.summary(encoded.x),
     }
     if isinstance(seen.raw.rows, Columns):
         found["columns"] = [_column(seen, column) for column in found["columns"]]
@@ -160,6 +161,7 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
         named = [f"{name} {count:,}" for name, count in list(facts["labels"].items())[:MOST_LABELS]]
         more = ["…"] * (len(facts["labels"]) > MOST_LABELS)
         found.append(("labels", f"{len(facts['labels']):,}: {', '.join([*named, *more])}"))
+    found += facts["summary"].items()
     found += [("notice", words) for words in sentences(facts).values()]
     parts = ("latent", "likelihood", "network", "objective")
     return [*found, *((part, in_line(facts["train"][part])) for part in parts)]

@@ -1,6 +1,6 @@
 """Cells: counts of genes in single cells, kept sparse."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -16,6 +16,7 @@ from lambent.data.readers import cells
 from lambent.data.readers.counts import Counts
 from lambent.data.sparse import SparseRows
 from lambent.data.splitting import as_labels, digest
+from lambent.data.writers import annotated
 from lambent.errors import ArtifactError, DataError, UsageError, nearest
 from lambent.part import Shape, Spec, option
 
@@ -37,6 +38,7 @@ class Cells(Modality):
     counts_rows: ClassVar[bool] = True
     numbered: ClassVar[bool] = True
     suffixes: ClassVar[tuple[str, ...]] = (".h5ad",)
+    annotates: ClassVar[tuple[str, ...]] = (".h5ad",)
 
     genes: int = option(
         "how many genes are kept, those that vary most between cells beyond depth and chance; 0: all",
@@ -96,9 +98,7 @@ class Cells(Modality):
         if self.genes and self.genes < len(kept):
             some = Counts(counts.matrix[:, kept], [], [], {}, counts.origin, counts.numbers)
             chosen = kept[most_variable(some, self.genes)]
-            notices[f"genes vary less than the {self.genes:,} that are kept, and are left out"] = len(kept) - len(
-                chosen
-            )
+            notices["less_variable_genes"] = len(kept) - len(chosen)
             kept = chosen
         self.names = [counts.genes[i] for i in kept]
         self.named, self.annotated, self._rows = counts.named, counts.annotated, len(counts)
@@ -114,9 +114,8 @@ class Cells(Modality):
         if not len(kept):
             raise DataError(f"{counts.origin}: no gene is found in {self.least_cells:,} cells (least_cells)")
         if rare := len(counts.genes) - len(kept):
-            where = "in no cell" if self.least_cells == 1 else f"in fewer than {self.least_cells:,} cells"
-            one, many = f"gene that is found {where} is left out", f"genes that are found {where} are left out"
-            notices[one if rare == 1 else many] = rare
+            notices["rare_genes"] = rare
+            notices.names["rare_genes"] = [str(self.least_cells)]
         return kept
 
     # ---- encoding and decoding -----------------------------------------------------------------------------------
@@ -136,7 +135,10 @@ class Cells(Modality):
         x = SparseRows(*(torch.from_numpy(np.ascontiguousarray(part)) for part in parts), width)
         labels, label_names = self._labels(counts)
         source = {"rows": len(x), "sha256": digest(x), **notices.facts()}
-        return Encoded(x, self, labels, label_names, source=source, beside=dict(counts.obs), numbers=counts.numbers)
+        return Encoded(
+            x, self, labels, label_names, source=source, beside=dict(counts.obs), numbers=counts.numbers,
+            names=np.array(counts.cells, object),
+        )  # fmt: skip
 
     def _labels(self, counts: Counts) -> tuple[np.ndarray | None, list[str] | None]:
         name = self.label or ("label" if "label" in counts.obs else None)
@@ -160,7 +162,54 @@ class Cells(Modality):
         """[cells, genes] → an AnnData with the names of the genes, if it was fitted on one, else an array."""
         if x.ndim != 2 or x.shape[1] != self.event[0]:
             raise DataError(f"cells to decode have shape {tuple(x.shape)}; [N, {self.event[0]}] fits")
-        return x.detach().cpu().numpy()
+        if self.annotated:
+            return annotated.made(self.table(x), self.names)
+        values: np.ndarray = x.detach().cpu().numpy()
+        return values
+
+    def table(self, x: Tensor) -> Any:
+        """Rows as the model has them as AnnData hold them: counts sparse, means of counts dense."""
+        values = x.detach().cpu().numpy()
+        return values if (values != np.rint(values)).any() else sparse.csr_matrix(values)
+
+    def as_columns(self, x: Tensor) -> dict[str, Any]:
+        """A column for each gene."""
+        values = x.detach().cpu().numpy()
+        return {name: values[:, i] for i, name in enumerate(self.names)}
+
+    def write(self, path: Path, x: Tensor, lead: dict[str, Any]) -> None:
+        """An .h5ad file of made cells, with `lead` in obs."""
+        annotated.write(path, annotated.made(self.table(x), self.names, lead))
+
+    def annotate(self, path: Path, rows: Encoded, found: Mapping[str, np.ndarray], made: Tensor | None = None) -> None:
+        """An .h5ad file of the cells that rows came from, with all that they had there.
+
+        Codes stand in obsm["X_lambent"], columns in obs, as lambent_score; cells that were left out have NaN there. Made rows stand
+        in layers["lambent"]: of the modelled genes, and of the cells that were not left out, which then are all there is.
+        """
+        numbers = np.arange(len(rows)) if rows.numbers is None else rows.numbers
+        if rows.source.get("path") is not None:
+            path_of_rows = Path(rows.source["path"])
+            one = annotated.is_whole(path_of_rows)
+            whole = (
+                annotated.whole(path_of_rows) if one else annotated.of_counts(cells.opened(path_of_rows, self.layer))
+            )
+        else:
+            whole = annotated.made(self.table(rows.x), self.names, rows.beside, rows.names)
+            numbers = np.arange(len(rows))
+        if made is not None:
+            whole = annotated.with_layer(whole, numbers, self.names, self.named, made.detach().cpu().numpy())
+        annotated.write(path, annotated.with_found(whole, numbers, found))
+
+    def summary(self, x: Tensor) -> dict[str, str]:
+        """How deep cells are, and how many of their counts are not nought."""
+        totals = x.sum(1).double().numpy()
+        found = torch.diff(x.starts).numpy() if isinstance(x, SparseRows) else (x > 0).sum(1).numpy()
+        share = found.sum() / max(1, x.numel())
+        return {
+            "counts of a cell": f"{np.median(totals):,.0f} (median), from {totals.min():,.0f} to {totals.max():,.0f}",
+            "genes of a cell": f"{np.median(found):,.0f} (median); {100 * share:.3g} % of all counts are not nought",
+        }
 
     # ---- what suits it, and its state ----------------------------------------------------------------------------
 

@@ -68,7 +68,7 @@ def matched(counts: Counts, genes: Sequence[str], named: bool, absent: str, noti
 
 def _lacking(counts: Counts, genes: Sequence[str], missing: Sequence[str]) -> str:
     if not counts.named:
-        return f"{counts.origin}: has {len(counts.genes):,} genes without names, and {len(genes):,} were learned from: give the names"
+        return f"{counts.origin}: has {len(counts.genes):,} genes without names, the model knows {len(genes):,}: give the names"
     some = counts.genes[:5000]
     close = {name: nearest_name(name, some) for name in missing[:5]}
     shown = ", ".join(name + (f" (there is {near})" if near else "") for name, near in close.items())

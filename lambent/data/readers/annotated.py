@@ -46,7 +46,7 @@ def read_h5ad(path: Path, layer: str | None) -> Counts:
         if "obs" not in file or "var" not in file:
             raise DataError(f"{path}: has no obs and var, so that it is no file of AnnData")
         there = {name: (file, name) for name in ("X",) if name in file}
-        there |= {name: (file["layers"], name) for name in (file["layers"] if "layers" in file else ())}
+        there |= {name: (file["layers"], name) for name in file.get("layers", ())}
         if "raw" in file and "X" in file["raw"]:
             there["raw"] = (file["raw"], "X")
         held: dict[str, Any] = {}
@@ -75,7 +75,7 @@ def read_10x(path: Path) -> Counts:
             )
             raise DataError(f"{path}: {what}; one group with barcodes, data, indices, indptr and shape is read")
         group = file[groups[0]]
-        features = group["features"] if "features" in group else None
+        features = group.get("features")
         names = _words(features["name"] if features is not None else group["gene_names"])
         genes, cells = (int(n) for n in group["shape"][:])
         parts = (group[part][:] for part in ("data", "indices", "indptr"))
@@ -95,7 +95,8 @@ def of_genes(matrix: Any, names: list[str], kinds: list[str], barcodes: list[str
         matrix, names = matrix[:, kept], [names[i] for i in kept]
     found = counts_of(matrix, origin, names, barcodes, annotated=True)
     if kept and others:
-        found.notices[f"features that are no genes ({', '.join(others)}) are left out"] = len(kinds) - len(kept)
+        found.notices["other_features"] = len(kinds) - len(kept)
+        found.notices.names["other_features"] = others
     return found
 
 
@@ -104,12 +105,10 @@ def columns_of(frame: Any) -> dict[str, np.ndarray]:
     found = {}
     for name in frame.columns:
         series = frame[name]
-        of_numbers = series.dtype.kind in "biuf" if isinstance(series.dtype, np.dtype) else False
-        values = np.asarray(series) if of_numbers else np.asarray(series.astype(object), dtype=object)
+        of_numbers = isinstance(series.dtype, np.dtype) and series.dtype.kind in "biuf"
+        values = np.array(series) if of_numbers else np.array(series.astype(object), dtype=object)
         if not of_numbers:
-            values = np.array(
-                [np.nan if missing else value for value, missing in zip(values, series.isna(), strict=True)], object
-            )
+            values[np.asarray(series.isna())] = np.nan
         found[str(name)] = values
     return found
 
@@ -118,7 +117,7 @@ def _counted(matrix: Any, name: str, asked: str | None, origin: str, genes: Any,
     matrix = matrix[:] if hasattr(matrix, "to_memory") or type(matrix).__name__ == "Dataset" else matrix
     found = counts_of(matrix, origin if name == "X" else f"{origin}, {name}", genes, cells, obs, annotated=True)
     if asked is None and name != "X":
-        found.notices[f"X holds no counts: those of {name} are taken"] = 1
+        found.notices.note("from_layer", name)
     return found
 
 

@@ -1,4 +1,4 @@
-"""Any form of single-cell counts → `Counts`: .h5ad, .h5, .mtx with its lists, .npz of CSR parts, CSV, AnnData, sparse matrices."""
+"""Any form of single-cell counts → `Counts`: .h5ad, .h5, .mtx with its lists, .npz of CSR parts, CSV, AnnData, matrices."""
 
 import gzip
 import zipfile
@@ -30,8 +30,8 @@ def claims(source: Any) -> bool:
         if name.endswith((".h5ad", ".h5", ".hdf5")):
             return _begins(path, annotated.MAGIC)
         if name.endswith((".mtx", ".mtx.gz")):
-            return path.is_file()
-        return _is_compressed(path) if name.endswith(".npz") else path.is_dir() and bool(_matrices(path))
+            return _begins(path, b"")
+        return _is_compressed(path) if name.endswith(".npz") else bool(_matrices(path))
     return annotated.is_annotated(source) or (sparse.issparse(source) and are_counts(source.tocsr()))
 
 
@@ -55,8 +55,8 @@ def opened(raw: Any, layer: str | None = None, beside: tuple[str, ...] = ()) -> 
     if isinstance(raw, Columns) or frames.is_frame(raw):
         return _from_table(raw if isinstance(raw, Columns) else frames.from_frame(raw), beside)
     raise DataError(
-        f"a {type(raw).__name__} holds no counts of cells × genes: give an AnnData, a sparse matrix, an array, a data frame, or the "
-        "path of .h5ad, .h5, .mtx, .npz or .csv"
+        f"a {type(raw).__name__} holds no counts of cells × genes: give an AnnData, a sparse matrix, an array, a data frame, or "
+        "the path of .h5ad, .h5, .mtx, .npz or .csv"
     )
 
 
@@ -81,7 +81,7 @@ def _begins(path: Path, start: bytes) -> bool:
     try:
         with files.regular(path).open("rb") as file:
             return file.read(len(start)) == start
-    except (DataError, OSError):
+    except (DataError, OSError, ValueError):
         return False
 
 
@@ -99,7 +99,7 @@ def _is_compressed(path: Path) -> bool:
 def _read_npz(path: Path) -> Counts:
     """CSR or CSC parts (as `scipy.sparse.save_npz` writes them), with labels and names beside them where there are any."""
     held = arrays.members(path)
-    if not PARTS <= held.keys():
+    if not held.keys() >= PARTS:
         raise DataError(f"{path}: holds no sparse matrix of cells × genes ({', '.join(sorted(PARTS))})")
     rows, width = (int(n) for n in held["shape"].reshape(-1)[:2])
     by_columns = "format" in held and held["format"].tolist() in (b"csc", "csc")
@@ -123,8 +123,10 @@ def _read_npz(path: Path) -> Counts:
 
 def _matrices(folder: Path) -> list[Path]:
     try:
+        if not folder.is_dir():
+            return []
         return sorted(path for path in folder.iterdir() if path.name.lower().endswith(("matrix.mtx", "matrix.mtx.gz")))
-    except OSError:
+    except (OSError, ValueError):  # a name too long, or with a NUL
         return []
 
 

@@ -59,10 +59,8 @@ class Counts:
         if not kept.any():
             raise DataError(f"{self.origin}: no cell has {least:,} counts; every one would be left out (least_counts)")
         notices = Notices(self.notices, self.notices.names)
-        words = "that has no count is" if least == 1 else f"with fewer than {least:,} counts is"
-        many = "that have no count are" if least == 1 else f"with fewer than {least:,} counts are"
-        out = int((~kept).sum())
-        notices[f"1 cell {words} left out" if out == 1 else f"cells {many} left out"] = out
+        notices["cells_left_out"] = int((~kept).sum())
+        notices.names["cells_left_out"] = [str(least)]
         return replace(self[kept], notices=notices)
 
 
@@ -117,7 +115,7 @@ def compressed(data: Any, indices: Any, indptr: Any, shape: Any, origin: str) ->
     starts = indptr.astype(np.int64)
     if starts[0] != 0 or starts[-1] != len(data) or bool((np.diff(starts) < 0).any()):
         raise DataError(f"{origin}: indptr of its sparse matrix does not lead through its {len(data):,} values")
-    if len(indices) and not (0 <= int(indices.min()) and int(indices.max()) < width):
+    if len(indices) and (int(indices.min()) < 0 or int(indices.max()) >= width):
         raise DataError(f"{origin}: its sparse matrix has values beyond its {width:,} columns")
     return sparse.csr_array((data, indices.astype(np.int32), starts), shape=(rows, width))
 
@@ -131,7 +129,7 @@ def _canonical(matrix: Any, notices: Notices) -> Any:
     matrix.sum_duplicates()
     matrix.eliminate_zeros()
     if zeros:
-        notices["zeros are stored as if they were counts, which changes nothing"] = zeros
+        notices["stored_zeros"] = zeros
     return matrix
 
 

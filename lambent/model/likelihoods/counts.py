@@ -93,7 +93,7 @@ class Overdispersed(Counts):
         if self.library == "observed":
             if self.apart:
                 raise UsageError(
-                    f"{type(self).__name__} of one column knows no sum of the whole row: use library=\"latent\" within Mixed"
+                    f'{type(self).__name__} of one column knows no sum of the whole row: use library="latent" within Mixed'
                 )
             self.register_buffer("log_library", torch.tensor(LIBRARY).log())
         self.others = self.spread.channels - 1 + self.gates
@@ -112,9 +112,12 @@ class Overdispersed(Counts):
         return total.clamp_min(1.0)
 
     def shares(self, raw: Tensor, context: Tensor | None = None) -> Tensor:
-        """Of the decoder's raw output, under a context, the share of every element, [*batch, *event]; `UsageError` where these are not modelled."""
+        """Of the decoder's raw output, under a context, the share of every element, [*batch, *event].
+
+        Raises `UsageError` where shares are not modelled.
+        """
         if self.library != "observed":
-            raise UsageError(f"shares are what a {type(self).__name__}(library=\"observed\") models, and this one is not")
+            raise UsageError(f'shares are what a {type(self).__name__}(library="observed") models, and this one is not')
         first = self._moved(raw.narrow(-len(self.event), 0, self.event[0]), context)
         return first.flatten(-len(self.event)).softmax(-1).reshape(first.shape)
 

@@ -57,12 +57,13 @@ def differential(
 ) -> Differences:
     """Which genes differ by more than `change` in log2 between two groups of cells, batches set equal.
 
-    In each draw as many cells are taken of both groups, with replacement, a code of each from its posterior, and these are
-    decoded under every batch that occurs in either: the log2 ratio of the groups' mean shares (with `least` counts in 10,000 added to
-    both), less the median ratio of the genes that are expressed. The mean of each group is uncertain by at least what the counts
-    themselves leave open, a gamma variable of mean 1 and of the relative variance of the mean observed share: a decoder is no
-    surer of a rare gene than its cells are. Boyeau et al., An empirical Bayes method for
-    differential expression analysis of single cells with deep generative models, 2023; Lopez et al., 2018.
+    In each draw as many cells are taken of both groups, with replacement, a code of each from its posterior, and these are decoded
+    under every batch that occurs in either: the log2 ratio of the groups' mean shares, `least` counts in 10,000 added to both,
+    less the median ratio of the genes that are expressed. So draws differ as those of other cells of the same groups would. The
+    mean of each group is uncertain by at least what the counts themselves leave open, a gamma variable of mean 1 and of the
+    relative variance of the mean observed share: a decoder is no surer of a rare gene than its cells are. Boyeau et al., An
+    empirical Bayes method for differential expression analysis of single cells with deep generative models, 2023; Lopez et al.,
+    2018.
     Errors: `UsageError` for an empty group, and as `normalized`.
     """
     fitted = Fitted.of(fitted)
@@ -70,7 +71,9 @@ def differential(
         if not len(group):
             raise UsageError(f"the {name} group holds no cells, so there is nothing to compare")
     if draws < 2 or not change >= 0 or not least > 0:
-        raise UsageError(f"draws must be at least 2, change not below 0, least above 0; not {draws}, {change:g}, {least:g}")
+        raise UsageError(
+            f"draws must be at least 2, change not below 0, least above 0; not {draws}, {change:g}, {least:g}"
+        )
     batches = batches_of([first.context, second.context])
     generator = torch.Generator().manual_seed(stream(seed, "differential expression"))
     rng = np.random.default_rng(stream(seed, "differential expression"))

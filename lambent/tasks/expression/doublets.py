@@ -38,10 +38,12 @@ def doublet_scores(
     count = max(1, round(ratio * len(rows)))
     first, second = _pairs(rows.context, len(rows), count, generator)
     own = _codes(fitted, rows)
-    made = np.concatenate([
-        _codes(fitted, Rows(_added(rows.x, a, b), None if rows.context is None else rows.context[a]))
-        for a, b in zip(first.split(1024), second.split(1024), strict=True)
-    ])
+    made = np.concatenate(
+        [
+            _codes(fitted, Rows(_added(rows.x, a, b), None if rows.context is None else rows.context[a]))
+            for a, b in zip(first.split(1024), second.split(1024), strict=True)
+        ]
+    )
     scale = np.maximum(own.std(0), 1e-6)
     every = np.concatenate((own, made)) / scale
     near = min(len(every) - 1, max(10, round(0.5 * len(rows) ** 0.5 * (1 + ratio))))

@@ -25,7 +25,9 @@ class Kinds:
         known = np.array([is_known(label) for label in labels])
         names = sorted({str(label) for label in labels[known]})
         if len(names) < 2:
-            raise UsageError(f"cells of two kinds at least must be known, and these know {len(names)}: give a column of labels")
+            raise UsageError(
+                f"cells of two kinds at least must be known, and these know {len(names)}: give a column of labels"
+            )
         own = codes[known]
         self.centre, self.scale = own.mean(0), np.maximum(own.std(0), 1e-6)
         regression = LogisticRegression(C=STRENGTH, max_iter=2000)
@@ -49,8 +51,14 @@ class Kinds:
             self.levels = [str(level) for level in state["levels"]]
             for name in ARRAYS:
                 setattr(self, name, np.asarray(state[name], np.float64))
-            fits = self.weights.shape == (len(self.levels), len(self.centre)) and self.offsets.shape == (len(self.levels),)
-            fits = fits and self.scale.shape == self.centre.shape and all(np.isfinite(getattr(self, n)).all() for n in ARRAYS)
+            fits = self.weights.shape == (len(self.levels), len(self.centre)) and self.offsets.shape == (
+                len(self.levels),
+            )
+            fits = (
+                fits
+                and self.scale.shape == self.centre.shape
+                and all(np.isfinite(getattr(self, n)).all() for n in ARRAYS)
+            )
         except (KeyError, TypeError, ValueError) as error:
             raise ArtifactError(f"the kinds of cells that are stored are damaged ({error!r})") from None
         if not fits:

@@ -38,7 +38,9 @@ def normalized(
     model = fitted.model
     under = rows.context
     if given:
-        under = fitted.given(given, len(rows)) if rows.context is None else fitted.conditions.replaced(rows.context, given)
+        under = (
+            fitted.given(given, len(rows)) if rows.context is None else fitted.conditions.replaced(rows.context, given)
+        )
     generator = torch.Generator(model.device).manual_seed(stream(seed, "normalized expression"))
     draw = from_posterior(generator) if samples else mean
     pieces = []

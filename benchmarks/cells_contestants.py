@@ -5,8 +5,8 @@
     python benchmarks/cells_contestants.py scvi IN.npz OUT.npz --timed 3 --dense      # seconds of an epoch alone
 
 IN: data, indices, indptr, shape of CSR counts [cells, genes]; batch [cells]; test [cells], true where held out; group [cells],
-0 and 1 those whose expression is compared. OUT: codes of all cells, probability and fold of each gene, and `told`, JSON: nats of held-out
-cells, seconds, memory. Both see the same cells, in float32, in batches of 128.
+0 and 1 those whose expression is compared. OUT: codes of all cells, probability and fold of each
+gene, and `told`, JSON: nats of held-out cells, seconds, memory. Both see the same cells, in float32, in batches of 128.
 """
 
 import argparse

@@ -1,5 +1,7 @@
 """Rows of counts of which most are nought: log Γ is taken of the others alone."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.distributions import Independent
@@ -9,7 +11,7 @@ from lambent.distributions.counted import Dispersed, ZeroInflated, rising
 
 
 class CountedRows(Independent):  # type: ignore[type-arg] # generic in newer releases of torch only
-    """Independent counts, [*batch, *event], by Dispersed or ZeroInflated elements, whose log-probability is quick where few are > 0.
+    """Independent counts, [*batch, *event], of Dispersed or ZeroInflated elements: log p quickly, where few are above nought.
 
     A nought costs −r log(1 + m/r), without any Γ; what a count v > 0 adds to that is computed at these places alone, and log v!
     and where they are once for all samples of a row. The same sums as those over the elements, in another order.
@@ -23,7 +25,7 @@ class CountedRows(Independent):  # type: ignore[type-arg] # generic in newer rel
             each: Tensor = self.base_dist.log_prob(value)
             return each.flatten(-self.reinterpreted_batch_ndims).sum(-1)
         elements = self.base_dist
-        counting = elements.counting if isinstance(elements, ZeroInflated) else elements
+        counting: Any = elements.counting if isinstance(elements, ZeroInflated) else elements
         shape = torch.broadcast_shapes(elements.batch_shape, value.shape)
         log_mean, log_r = counting.log_mean.expand(shape), counting.log_dispersion.expand(shape)
         nought = -functional.softplus(log_mean - log_r) * log_r.exp()
@@ -32,7 +34,8 @@ class CountedRows(Independent):  # type: ignore[type-arg] # generic in newer rel
             uninflated = torch.where(value > 0, nought, torch.logaddexp(gate, nought))
             nought = uninflated - functional.softplus(gate)
         total = nought.flatten(-self.reinterpreted_batch_ndims).sum(-1)
-        return total + self._above(value, log_mean, log_r, total)
+        found: Tensor = total + self._above(value, log_mean, log_r, total)
+        return found
 
     def _above(self, value: Tensor, log_mean: Tensor, log_r: Tensor, like: Tensor) -> Tensor:
         """What the counts above nought add, [*batch]."""

@@ -175,9 +175,9 @@ class Cells(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         encoded = self._encoded(X)
         rows = self._rows(encoded)
         chosen = groups_of(encoded, groupby, group1, group2)
-        groups = [rows.at(torch.from_numpy(np.flatnonzero(each))) for each in chosen]
+        groups = first, second = [rows.at(torch.from_numpy(np.flatnonzero(each))) for each in chosen]
         with shown(self.verbose):
-            found = differential(self.fitted_, *groups, change=change, draws=draws, seed=self._vae._seed())
+            found = differential(self.fitted_, first, second, change=change, draws=draws, seed=self._vae._seed())
         columns = {
             "probability": found.probability,
             "bayes_factor": found.bayes_factor,
@@ -194,9 +194,9 @@ class Cells(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return frame.iloc[np.lexsort((-np.abs(found.fold), -found.probability))]
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """The likeliest kind of each cell, [cells], by those whose `label` was known in `fit` and a code that all cells taught."""
+        """The likeliest kind of each cell, [cells], by those whose `label` was known in `fit`, and a code that all taught."""
         chances = self.predict_proba(X)
-        return np.asarray(self.classes_, dtype=object)[chances.argmax(1)]
+        return np.asarray(np.asarray(self.classes_, dtype=object)[chances.argmax(1)])
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """The probability of each kind, [cells, kinds], in the order of `classes_`."""
@@ -265,7 +265,7 @@ class Cells(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         own: dict[str, Any] = {"label": self.label} if self.label else {}
         if self.genes:
             own["genes"] = self.genes
-        return CellsData.from_spec(given.spec() | own)  # type: ignore[return-value]
+        return CellsData.from_spec(given.spec() | own)
 
     def _encoded(self, X: Any) -> Encoded:
         return X if isinstance(X, Encoded) else encoded_rows(self._vae, X)

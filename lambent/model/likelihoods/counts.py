@@ -147,7 +147,8 @@ class Overdispersed(Counts):
         """By the effects of the context, where there are any."""
         if not (self.effects and self.beside) or context is None:
             return log_mean
-        return log_mean + torch.tensordot(context, self.effect, 1)
+        moved: Tensor = log_mean + torch.tensordot(context, self.effect, 1)
+        return moved
 
     def rows(self, elements: Dispersed | ZeroInflated) -> Distribution:
         """The event of independent elements, quickly where most are nought."""

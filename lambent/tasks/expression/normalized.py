@@ -82,4 +82,5 @@ def batches_of(contexts: list[Tensor | None]) -> Tensor | None:
     if not known:
         return None
     found, counts = torch.unique(torch.cat(known), dim=0, return_counts=True)
-    return found[counts.argsort(descending=True, stable=True)][:MOST_BATCHES]
+    batches: Tensor = found[counts.argsort(descending=True, stable=True)][:MOST_BATCHES]
+    return batches

@@ -9,7 +9,7 @@ import pytest
 from scipy import sparse
 
 import lambent
-from lambent.errors import ArtifactError, UsageError
+from lambent.errors import ArtifactError, DataWarning, UsageError
 from lambent.metrics.mixing import bras
 from lambent.tasks.expression.kinds import Kinds
 
@@ -167,7 +167,8 @@ def test_empty_cells_are_left_out_and_get_nothing(adata: Any) -> None:
     counts = some.X.tolil()
     counts[7] = 0
     some.X = counts.tocsr()
-    lambent.Cells(2, epochs=1).fit(some)
+    with pytest.warns(DataWarning, match="too few counts"):
+        lambent.Cells(2, epochs=1).fit(some)
     assert np.isnan(some.obsm["X_lambent"][7]).all()
     assert np.isfinite(np.delete(some.obsm["X_lambent"], 7, 0)).all()
 

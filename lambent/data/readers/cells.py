@@ -28,7 +28,7 @@ def claims(source: Any) -> bool:
         path = Path(source)
         name = path.name.lower()
         if name.endswith((".h5ad", ".h5", ".hdf5")):
-            return _begins(path, annotated.MAGIC)
+            return _begins(path, b"" if name.endswith(".h5ad") else annotated.MAGIC)
         if name.endswith((".mtx", ".mtx.gz")):
             return _begins(path, b"")
         return _is_compressed(path) if name.endswith(".npz") else bool(_matrices(path))

@@ -13,7 +13,7 @@ _HOMES = {
         "ArtifactError", "DataError", "DataWarning", "DivergedError", "InterruptedRun", "LambentError", "MachineError",
         "UsageError",
     ),
-    "lambent.estimators": ("Detector", "Imputer", "VAE"),
+    "lambent.estimators": ("Cells", "Detector", "Imputer", "VAE"),
     "lambent.estimators.codec": ("Codec",),
     "lambent.training.fitting": ("fit",),
     "lambent.model.latents": ("Codebook", "Flat", "Grid", "Ladder", "Latent", "Styled"),
@@ -73,7 +73,7 @@ if TYPE_CHECKING:
         MachineError,
         UsageError,
     )
-    from lambent.estimators import VAE, Detector, Imputer
+    from lambent.estimators import VAE, Cells, Detector, Imputer
     from lambent.estimators import load_estimator as load
     from lambent.estimators.codec import Codec
     from lambent.fitted import Fitted, save
@@ -136,8 +136,8 @@ if TYPE_CHECKING:
     from lambent.training.fitting import fit
 
 __all__ = [
-    "CATALOG", "VAE", "Absent", "Adversarial", "ArtifactError", "Bernoulli", "BetaTc", "Categorical", "Ciwae", "Codebook",
-    "Codec",
+    "CATALOG", "VAE", "Absent", "Adversarial", "ArtifactError", "Bernoulli", "BetaTc", "Categorical", "Cells", "Ciwae",
+    "Codebook", "Codec",
     "Constant", "ContinuousBernoulli", "Conv", "DataError", "DataWarning", "Detector", "Diagonal", "Diffusion", "DipVae",
     "DiscretizedLogistics", "DivergedError", "Elbo", "Encoded", "Factor", "Factorized", "Fitted", "Flat", "Full", "Gan",
     "Gaussian", "Grid", "Hurdle", "Image", "Imputer", "InfoVae", "InterruptedRun", "Invariant", "Iwae", "JohnsonSU",

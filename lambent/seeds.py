@@ -43,6 +43,9 @@ STREAMS = {
     "prior codes": 0xC0DE5,
     "inverted codes": 0x14BE27,
     "looks at samples": 0x100C5,
+    "normalized expression": 0xE8E55,
+    "differential expression": 0xD1FF,
+    "doublets": 0xD0B1E,
 }
 
 

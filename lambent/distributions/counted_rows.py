@@ -9,7 +9,7 @@ from lambent.distributions.counted import Dispersed, ZeroInflated, rising
 
 
 class CountedRows(Independent):  # type: ignore[type-arg] # generic in newer releases of torch only
-    """Independent counts, [*batch, *event], by Dispersed or ZeroInflated elements: their log-probability, quickly where few are > 0.
+    """Independent counts, [*batch, *event], by Dispersed or ZeroInflated elements, whose log-probability is quick where few are > 0.
 
     A nought costs −r log(1 + m/r), without any Γ; what a count v > 0 adds to that is computed at these places alone, and log v!
     and where they are once for all samples of a row. The same sums as those over the elements, in another order.

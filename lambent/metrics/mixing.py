@@ -46,7 +46,9 @@ def bras(codes: Numbers, labels: Any, batches: Any, metric: Literal["cosine", "e
         if len(np.unique(of)) > 1:
             found.append(float((1 - np.abs(_silhouettes(own, of, metric))).mean()))
     if not found:
-        raise UsageError("no label was seen in two batches, so that none could be mixed: give labels that batches share")
+        raise UsageError(
+            "no label was seen in two batches, so that none could be mixed: give labels that batches share"
+        )
     return float(np.mean(found))
 
 
@@ -89,7 +91,9 @@ def lisi(codes: Numbers, groups: Any, perplexity: float = 30.0) -> Numbers:
     return np.asarray(1 / (shares**2).sum(1))
 
 
-def kbet(codes: Numbers, batches: Any, neighbours: int | None = None, alpha: float = 0.05, tested: int = 1000) -> Rejection:
+def kbet(
+    codes: Numbers, batches: Any, neighbours: int | None = None, alpha: float = 0.05, tested: int = 1000
+) -> Rejection:
     """k-nearest-neighbour batch effect test: in how many neighbourhoods the batches are not in the proportions of all cells.
 
     Pearson's χ² of the batches of the k nearest cells (the cell's own among them) beside those expected, at level α, over
@@ -126,7 +130,9 @@ def kbet_by_label(codes: Numbers, labels: Any, batches: Any, alpha: float = 0.05
         if chosen.sum() >= FEWEST_RUNS and len(np.unique(batches[chosen])) > 1:
             found.append(kbet(codes[chosen], batches[chosen], alpha=alpha).rejected)
     if not found:
-        raise UsageError("no label was seen in two batches, so that none could be mixed: give labels that batches share")
+        raise UsageError(
+            "no label was seen in two batches, so that none could be mixed: give labels that batches share"
+        )
     return Rejection(float(np.mean(found)), alpha)
 
 
@@ -175,7 +181,9 @@ def _require(codes: Numbers, groups: NDArray[np.int64]) -> None:
     if len(np.unique(groups)) < 2:
         raise UsageError("mixing is asked of two batches at least, and these cells are all of one")
     if len(codes) <= LEAST_NEIGHBOURS:
-        raise UsageError(f"{len(codes)} cells have too few neighbours to be mixed among: {LEAST_NEIGHBOURS + 1} at least")
+        raise UsageError(
+            f"{len(codes)} cells have too few neighbours to be mixed among: {LEAST_NEIGHBOURS + 1} at least"
+        )
 
 
 def _checked(codes: Any, batches: Any, labels: Any) -> tuple[Numbers, NDArray[np.int64], NDArray[np.int64]]:

@@ -107,7 +107,8 @@ def test_huge_and_no_counts_in_float32() -> None:
     # The last has a share of e^−160, at which scipy has no number left: log m − log (1 + m/2) of it, 2 log 2/3 of the other.
     assert abs(float(found[2].detach()) - (-160 + 2 * math.log(2 / 3))) < 1e-3
     found.sum().backward()
-    assert raw.grad is not None and torch.isfinite(raw.grad).all()
+    assert raw.grad is not None
+    assert torch.isfinite(raw.grad).all()
 
 
 def test_a_dispersion_for_each_gene_in_each_batch() -> None:
@@ -122,6 +123,17 @@ def test_a_dispersion_for_each_gene_in_each_batch() -> None:
     for batch in range(2):
         exact = by_scipy(x[batch].double(), mean[batch].double(), likelihood.by_context[batch].double().exp())
         np.testing.assert_allclose(px.log_prob(x)[:, batch].detach(), exact, rtol=1e-4)
+
+
+def test_contexts_move_log_means_gene_by_gene() -> None:
+    model = LatentModel(likelihood=NegativeBinomial(library="observed", effects=True), context=2).setup((GENES,))
+    likelihood: Any = model.likelihood
+    with torch.no_grad():
+        likelihood.effect.copy_(numbers(2, GENES, dtype=torch.float32))
+    raw, x, context = numbers(2, GENES, seed=3, dtype=torch.float32), sparse_counts(2, torch.float32), torch.eye(2)
+    wanted = (raw + likelihood.effect).softmax(1)
+    torch.testing.assert_close(likelihood.shares(raw, context), wanted)
+    torch.testing.assert_close(likelihood.informed(raw, context, x).mean, wanted * x.sum(1, keepdim=True))
 
 
 def test_a_trace_is_given_the_sums_of_its_rows_and_new_rows_a_usual_one() -> None:

@@ -70,12 +70,17 @@ class Overdispersed(Counts):
     without any, such as new ones, are told for ℓ the median of the rows that it started from.
     """
 
-    pace = {"by_context": 10.0}  # as other scales
+    pace = {"by_context": 10.0, "effect": 10.0}  # what they tell has several units to go, Adam's steps are small
     gates: ClassVar[int] = 0  # raw numbers of an element beside mean and dispersion
 
     dispersion: DispersionRule = option(DISPERSION, default="each")
     value: float = option("r, if fixed; where it starts, if learned", default=1.0, minimum=1e-12, maximum=1e12)
     library: Literal["latent", "observed"] = option(LIBRARY_MEANING, default="latent")
+    effects: bool = option(
+        "whether each context moves each element's log mean by a number of its own, beside what the decoder makes of it: found "
+        "sooner than by the code, which is then free of it",
+        default=False,
+    )
 
     def setup(self, event: Shape) -> Shape:
         self.event = event
@@ -83,10 +88,12 @@ class Overdispersed(Counts):
         self.spread = Scaled(self, rule, event, self.value)
         if self.dispersion == "context" and self.beside:
             self.by_context = nn.Parameter(torch.zeros(self.beside, *event))
+        if self.effects and self.beside:
+            self.effect = nn.Parameter(torch.zeros(self.beside, *event))
         if self.library == "observed":
             if self.apart:
                 raise UsageError(
-                    f"{type(self).__name__} of one column knows no sum of the whole row: use library=\"latent\" within Mixed"
+                    f'{type(self).__name__} of one column knows no sum of the whole row: use library="latent" within Mixed'
                 )
             self.register_buffer("log_library", torch.tensor(LIBRARY).log())
         self.others = self.spread.channels - 1 + self.gates
@@ -104,11 +111,14 @@ class Overdispersed(Counts):
         total = observed.nansum(tuple(range(-len(self.event), 0)), keepdim=True)
         return total.clamp_min(1.0)
 
-    def shares(self, raw: Tensor) -> Tensor:
-        """Of the decoder's raw output the share of every element, [*batch, *event]; `UsageError` where these are not modelled."""
+    def shares(self, raw: Tensor, context: Tensor | None = None) -> Tensor:
+        """Of the decoder's raw output, under a context, the share of every element, [*batch, *event].
+
+        Raises `UsageError` where shares are not modelled.
+        """
         if self.library != "observed":
-            raise UsageError(f"shares are what a {type(self).__name__}(library=\"observed\") models, and this one is not")
-        first = raw.narrow(-len(self.event), 0, self.event[0])
+            raise UsageError(f'shares are what a {type(self).__name__}(library="observed") models, and this one is not')
+        first = self._moved(raw.narrow(-len(self.event), 0, self.event[0]), context)
         return first.flatten(-len(self.event)).softmax(-1).reshape(first.shape)
 
     @torch.no_grad()
@@ -126,11 +136,18 @@ class Overdispersed(Counts):
         log_mean, log_r = self.spread(raw, *LOG_DISPERSION)
         if self.dispersion == "context" and self.beside and context is not None:
             log_r = limited(log_r + torch.tensordot(context, self.by_context, 1), *LOG_DISPERSION)
+        log_mean = self._moved(log_mean, context)
         if log_library is None:
             log_mean = limited(log_mean, *LOG_RATE)
         else:
             log_mean = log_mean.flatten(-len(self.event)).log_softmax(-1).reshape(log_mean.shape) + log_library
         return Dispersed(log_mean, log_r)
+
+    def _moved(self, log_mean: Tensor, context: Tensor | None) -> Tensor:
+        """By the effects of the context, where there are any."""
+        if not (self.effects and self.beside) or context is None:
+            return log_mean
+        return log_mean + torch.tensordot(context, self.effect, 1)
 
     def rows(self, elements: Dispersed | ZeroInflated) -> Distribution:
         """The event of independent elements, quickly where most are nought."""

@@ -83,8 +83,7 @@ class Cells(Modality):
     def open(self, raw: Any) -> Counts:
         """Any accepted form → counts, of which cells with too few are left out."""
         beside = (*self.condition, *([self.label] if self.label else []))
-        found = cells.opened(raw, self.layer, beside)
-        return found if isinstance(raw, Counts) else found.with_counts(self.least_counts)
+        return cells.opened(raw, self.layer, beside).with_counts(self.least_counts)
 
     # ---- learning ------------------------------------------------------------------------------------------------
 

@@ -1,8 +1,10 @@
 """Files of AnnData (.h5ad) and of 10x Genomics (.h5), and AnnData objects: counts with what is known of the cells."""
 
 import importlib
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,13 @@ def package(name: str) -> Any:
         raise MachineError(f"files of single cells need the package {name}: pip install 'lambent[cells]'") from None
 
 
+def quietly(call: Any, *arguments: Any, **named: Any) -> Any:
+    """Without the libraries' advice on names and formats, which is not for who has only read a file."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return call(*arguments, **named)
+
+
 def is_annotated(source: Any) -> bool:
     """Whether it is an AnnData object; nothing is imported to tell."""
     return type(source).__name__ == "AnnData" and all(hasattr(source, part) for part in ("X", "obs", "var", "layers"))
@@ -31,7 +40,7 @@ def is_annotated(source: Any) -> bool:
 
 def from_annotated(adata: Any, layer: str | None) -> Counts:
     """The counts of an AnnData object: of a layer, of X, of raw; None: the first that holds counts."""
-    there: dict[str, Any] = {"X": adata.X, **{name: adata.layers[name] for name in adata.layers}}
+    there: dict[str, Any] = {"X": adata.X, **{name: adata.layers[name] for name in adata.layers if name}}
     if adata.raw is not None:
         there["raw"] = adata.raw.X
     name = _layer(there, layer, "the AnnData", are_counts)
@@ -41,7 +50,7 @@ def from_annotated(adata: Any, layer: str | None) -> Counts:
 
 def read_h5ad(path: Path, layer: str | None) -> Counts:
     """The counts of an .h5ad file, of which only they, the names and obs are read."""
-    read = package("anndata").io.read_elem
+    read = partial(quietly, package("anndata").io.read_elem)
     with _opened(path) as file:
         if "obs" not in file or "var" not in file:
             raise DataError(f"{path}: has no obs and var, so that it is no file of AnnData")

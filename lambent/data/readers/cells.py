@@ -28,7 +28,7 @@ def claims(source: Any) -> bool:
         path = Path(source)
         name = path.name.lower()
         if name.endswith((".h5ad", ".h5", ".hdf5")):
-            return _begins(path, annotated.MAGIC)
+            return _begins(path, b"" if name.endswith(".h5ad") else annotated.MAGIC)
         if name.endswith((".mtx", ".mtx.gz")):
             return _begins(path, b"")
         return _is_compressed(path) if name.endswith(".npz") else bool(_matrices(path))
@@ -101,7 +101,9 @@ def _read_npz(path: Path) -> Counts:
     held = arrays.members(path)
     if not held.keys() >= PARTS:
         raise DataError(f"{path}: holds no sparse matrix of cells × genes ({', '.join(sorted(PARTS))})")
-    rows, width = (int(n) for n in held["shape"].reshape(-1)[:2])
+    if held["shape"].size != 2 or held["shape"].dtype.kind not in "iu":
+        raise DataError(f"{path}: its sparse matrix has no shape of two numbers")
+    rows, width = held["shape"].reshape(-1).tolist()
     by_columns = "format" in held and held["format"].tolist() in (b"csc", "csc")
     matrix = compressed(
         held["data"], held["indices"], held["indptr"], (width, rows) if by_columns else (rows, width), str(path)

@@ -148,7 +148,7 @@ def _refuse_no_counts(matrix: Any, genes: list[str], cells: list[str], origin: s
     more = int(wrong.sum()) - 1
     others = f", and {more:,} other{'s are' if more > 1 else ' is'} none either" if more else ""
     why = "counts are not negative" if value < 0 else "counts are whole numbers"
-    if value > EXACT:
+    if EXACT < value < np.inf:
         why = f"a count is at most {EXACT:,}"
     raise DataError(
         f"{origin}: cell {row} ({cells[row]}), gene {gene}: {value:g} is no count, {why}{others}. Give the counts as they were "

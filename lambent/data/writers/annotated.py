@@ -1,13 +1,12 @@
 """AnnData of cells that are made, or of cells with what was found of them; and their files, .h5ad."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lambent.data.readers.annotated import MAGIC, package
+from lambent.data.readers.annotated import MAGIC, package, quietly
 from lambent.disk.whole import write_whole
 from lambent.errors import DataError
 
@@ -28,7 +27,7 @@ def made(matrix: Any, genes: Sequence[str], obs: Mapping[str, Any] | None = None
     columns = {str(name): _storable(np.asarray(values)) for name, values in (obs or {}).items()}
     frame = pd.DataFrame(columns, index=pd.Index(index, dtype=str))
     var = pd.DataFrame(index=pd.Index([str(name) for name in genes], dtype=str))
-    return _quietly(package("anndata").AnnData, matrix, obs=frame, var=var)
+    return quietly(package("anndata").AnnData, matrix, obs=frame, var=var)
 
 
 def of_counts(counts: "Counts") -> Any:
@@ -42,7 +41,7 @@ def whole(path: Path) -> Any:
     """All of an .h5ad file; `DataError` where it is damaged."""
     anndata = package("anndata")
     try:
-        return _quietly(anndata.read_h5ad, path)
+        return quietly(anndata.read_h5ad, path)
     except Exception as error:
         raise DataError(f"{path}: is damaged, or no file of AnnData ({str(error)[:100]})") from None
 
@@ -91,7 +90,7 @@ def with_layer(adata: Any, numbers: np.ndarray, genes: Sequence[str], named: boo
 
 def write(path: Path, adata: Any) -> None:
     """Write an AnnData to an .h5ad file, whole or not at all."""
-    write_whole(path, lambda temporary: _quietly(adata.write_h5ad, temporary))
+    write_whole(path, lambda temporary: quietly(adata.write_h5ad, temporary))
 
 
 def _storable(values: np.ndarray) -> Any:
@@ -107,10 +106,3 @@ def _storable(values: np.ndarray) -> Any:
         )
     words = [None if gone else str(value) for value, gone in zip(values.tolist(), missing, strict=True)]
     return pd.Categorical(words)
-
-
-def _quietly(call: Any, *arguments: Any, **named: Any) -> Any:
-    """Without the library's advice on names and formats, which is not for who has only read a file."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return call(*arguments, **named)

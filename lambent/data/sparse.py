@@ -24,18 +24,18 @@ class SparseRows(Tensor):
     `numpy`, `index_select`) gets those of the dense tensor, to the bit. So it stands wherever a tensor of rows does, and a
     batch costs what a dense one costs.
 
-    values: [stored]; columns: int32 [stored], ascending in each row; starts: int64 [rows + 1], where each row begins in them.
+    stored: the values, [stored]; columns: int32 [stored], ascending in each row; starts: int64 [rows + 1], where each row begins in them.
     """
 
-    values: Tensor
+    stored: Tensor
     columns: Tensor
     starts: Tensor
 
     @staticmethod
     def __new__(cls, values: Tensor, columns: Tensor, starts: Tensor, width: int) -> Self:
         shape = (len(starts) - 1, width)
-        made: Self = Tensor._make_wrapper_subclass(cls, shape, dtype=values.dtype, device=values.device)  # type: ignore[attr-defined]
-        made.values, made.columns, made.starts = values, columns, starts
+        made: Self = Tensor._make_wrapper_subclass(cls, shape, dtype=values.dtype, device=values.device)
+        made.stored, made.columns, made.starts = values, columns, starts
         return made
 
     def __init__(self, values: Tensor, columns: Tensor, starts: Tensor, width: int) -> None:
@@ -45,16 +45,16 @@ class SparseRows(Tensor):
     def stored_bytes(self) -> int:
         """The memory that it takes."""
         with torch._C.DisableTorchFunctionSubclass():
-            return sum(part.numel() * part.element_size() for part in (self.values, self.columns, self.starts))
+            return sum(part.numel() * part.element_size() for part in (self.stored, self.columns, self.starts))
 
     def dense(self, out: Tensor | None = None) -> Tensor:
         """The rows as a plain tensor; into `out` where one is given."""
         with torch._C.DisableTorchFunctionSubclass():
             rows, width = self.shape
-            out = self.values.new_zeros(rows, width) if out is None else out.zero_()
+            out = self.stored.new_zeros(rows, width) if out is None else out.zero_()
             lengths = self.starts[1:] - self.starts[:-1]
-            row = torch.arange(rows, device=self.values.device).repeat_interleave(lengths, output_size=len(self.values))
-            out.view(-1)[row * width + self.columns] = self.values
+            row = torch.arange(rows, device=self.stored.device).repeat_interleave(lengths, output_size=len(self.stored))
+            out.view(-1)[row * width + self.columns] = self.stored
             return out
 
     def chosen(self, index: Tensor) -> "SparseRows":
@@ -66,19 +66,19 @@ class SparseRows(Tensor):
             starts = torch.cat((lengths.new_zeros(1), lengths.cumsum(0)))
             places = torch.arange(int(starts[-1]), device=starts.device)
             places += (begins - starts[:-1]).repeat_interleave(lengths, output_size=len(places))
-            return SparseRows(self.values[places], self.columns[places], starts, self.shape[1])
+            return SparseRows(self.stored[places], self.columns[places], starts, self.shape[1])
 
     def placed(self, device: torch.device) -> "SparseRows":
         """The same on a device."""
         with torch._C.DisableTorchFunctionSubclass():
-            parts = (part.to(device) for part in (self.values, self.columns, self.starts))
+            parts = self.stored.to(device), self.columns.to(device), self.starts.to(device)
             return SparseRows(*parts, self.shape[1])
 
     def _between(self, first: int, last: int) -> "SparseRows":
         with torch._C.DisableTorchFunctionSubclass():
             begin, end = int(self.starts[first]), int(self.starts[last])
             starts = self.starts[first : last + 1] - begin
-            return SparseRows(self.values[begin:end], self.columns[begin:end], starts, self.shape[1])
+            return SparseRows(self.stored[begin:end], self.columns[begin:end], starts, self.shape[1])
 
     def _selected(self, key: Any) -> Tensor:
         """x[key]: rows by slice, numbers or truth values stay compressed; one row, or parts of rows, are dense."""
@@ -116,15 +116,15 @@ class SparseRows(Tensor):
         return func(*tree_map(_plain, args), **tree_map(_plain, kwargs))
 
     @classmethod
-    def __torch_dispatch__(
+    def __torch_dispatch__(  # type: ignore[override]
         cls, func: Callable[..., Any], types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """What reaches a tensor from within torch."""
         return func(*tree_map(_plain, args), **tree_map(_plain, kwargs or {}))
 
-    def __repr__(self, *, tensor_contents: Any = None) -> str:
+    def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
         rows, width = self.shape
-        return f"SparseRows({rows:,} × {width:,}, {len(self.values):,} numbers stored)"
+        return f"SparseRows({rows:,} × {width:,}, {len(self.stored):,} numbers stored)"
 
     def __iter__(self) -> Any:
         return (self[i] for i in range(len(self)))

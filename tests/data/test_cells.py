@@ -224,7 +224,7 @@ def test_D29_explicit_zeros_change_nothing_and_are_told() -> None:
     assert rows.source["notices"]["stored_zeros"] == 5
     assert rows.source["sha256"] == other.source["sha256"]
     assert isinstance(rows.x, SparseRows)
-    assert len(rows.x.values) == clean.nnz
+    assert len(rows.x.stored) == clean.nnz
 
 
 def test_D29_values_that_are_stored_twice_are_added() -> None:
@@ -234,7 +234,7 @@ def test_D29_values_that_are_stored_twice_are_added() -> None:
 
 
 def test_D29_empty_cells_and_genes_are_left_out_and_told() -> None:
-    """Cells and genes without a count are left out and told, the others keep their numbers and labels; nothing left is refused."""
+    """Cells and genes without a count are left out and told, the others keep number and label; nothing left is refused."""
     counts = COUNTS.copy()
     counts[[3, 9]], counts[:, 5] = 0, 0
     rows = load(made(counts), modality={"type": "Cells", "label": "type"})

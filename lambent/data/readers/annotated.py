@@ -87,8 +87,8 @@ def read_10x(path: Path) -> Counts:
         features = group.get("features")
         names = _words(features["name"] if features is not None else group["gene_names"])
         genes, cells = (int(n) for n in group["shape"][:])
-        parts = (group[part][:] for part in ("data", "indices", "indptr"))
-        matrix = compressed(*parts, (cells, genes), str(path))
+        data, indices, indptr = (group[part][:] for part in ("data", "indices", "indptr"))
+        matrix = compressed(data, indices, indptr, (cells, genes), str(path))
         kinds = _words(features["feature_type"]) if features is not None and "feature_type" in features else []
         barcodes = _words(group["barcodes"])
     return of_genes(matrix, names, kinds, barcodes, str(path))

@@ -13,7 +13,7 @@ _HOMES = {
         "ArtifactError", "DataError", "DataWarning", "DivergedError", "InterruptedRun", "LambentError", "MachineError",
         "UsageError",
     ),
-    "lambent.estimators": ("Detector", "Imputer", "VAE"),
+    "lambent.estimators": ("Detector", "Imputer", "VAE", "Cells"),
     "lambent.estimators.codec": ("Codec",),
     "lambent.training.fitting": ("fit",),
     "lambent.model.latents": ("Codebook", "Flat", "Grid", "Ladder", "Latent", "Styled"),
@@ -75,7 +75,7 @@ if TYPE_CHECKING:
         MachineError,
         UsageError,
     )
-    from lambent.estimators import VAE, Detector, Imputer
+    from lambent.estimators import VAE, Cells, Detector, Imputer
     from lambent.estimators import load_estimator as load
     from lambent.estimators.codec import Codec
     from lambent.fitted import Fitted, save
@@ -143,13 +143,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CATALOG", "VAE", "Absent", "Adversarial", "ArtifactError", "Attention", "Audio", "Bernoulli", "BetaTc", "Categorical",
-    "Ciwae", "Codebook", "Codec", "Constant", "ContinuousBernoulli", "Conv", "DataError", "DataWarning", "Detector",
-    "Diagonal", "Diffusion", "DipVae", "DiscretizedLogistics", "DivergedError", "Elbo", "Encoded", "Factor", "Factorized",
-    "Fitted", "Flat", "Full", "Gan", "Gaussian", "Grid", "Gru", "Hurdle", "Image", "Imputer", "InfoVae", "InterruptedRun",
-    "Invariant", "ItakuraSaito", "Iwae", "JohnsonSU", "Ladder", "Lagging", "LambentError", "Laplace", "Latent",
-    "LatentModel", "Likelihood", "LinearMasking", "Loss", "MachineError", "MisesFisher", "Missingness", "Miwae", "Mixed",
-    "Mixture", "Mlp", "MlpMasking", "Modality", "NegativeBinomial", "Network", "NotMiwae", "Objective", "Ordinal", "Part",
-    "Perceptual", "Piwae", "Point", "Poisson", "Posterior", "Prior", "ResNet", "RoundedLogistic", "SelfMasking",
+    "Cells", "Ciwae", "Codebook", "Codec", "Constant", "ContinuousBernoulli", "Conv", "DataError", "DataWarning",
+    "Detector", "Diagonal", "Diffusion", "DipVae", "DiscretizedLogistics", "DivergedError", "Elbo", "Encoded", "Factor",
+    "Factorized", "Fitted", "Flat", "Full", "Gan", "Gaussian", "Grid", "Gru", "Hurdle", "Image", "Imputer", "InfoVae",
+    "InterruptedRun", "Invariant", "ItakuraSaito", "Iwae", "JohnsonSU", "Ladder", "Lagging", "LambentError", "Laplace",
+    "Latent", "LatentModel", "Likelihood", "LinearMasking", "Loss", "MachineError", "MisesFisher", "Missingness", "Miwae",
+    "Mixed", "Mixture", "Mlp", "MlpMasking", "Modality", "NegativeBinomial", "Network", "NotMiwae", "Objective", "Ordinal",
+    "Part", "Perceptual", "Piwae", "Point", "Poisson", "Posterior", "Prior", "ResNet", "RoundedLogistic", "SelfMasking",
     "Spectrogram", "Sphere", "Sprites", "Standard", "StudentT", "Styled", "Table", "Text", "Tiles", "Tokens", "Trace",
     "UsageError", "VaeGan", "Vamp", "Wae", "Wave", "ZeroInflatedNegativeBinomial", "citation", "compare", "data", "detect",
     "drift", "evaluate", "fill", "fit", "fit_prior", "impute", "invert", "judge", "judge_samples", "judge_style", "load",

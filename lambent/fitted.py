@@ -157,7 +157,8 @@ class Fitted:
         """The names of the columns of rows as the model takes them; None where they are no table."""
         if isinstance(self.modality, Table):
             return list(self.modality.names)
-        return [f"x{i}" for i in range(self.model.event_shape[0])] if len(self.model.event_shape) == 1 else None
+        bare = self.modality is None and len(self.model.event_shape) == 1
+        return [f"x{i}" for i in range(self.model.event_shape[0])] if bare else None
 
     def pictures(self, x: Tensor) -> Any:
         """Rows as the model has them as bytes to be looked at, [rows, H, W(, 3)]; None where they are no pictures."""

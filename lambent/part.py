@@ -153,6 +153,7 @@ MEMBERS = {
     "Modality": (
         "lambent.data.kinds.image",
         "lambent.data.kinds.table",
+        "lambent.data.kinds.cells",
         "lambent.data.kinds.text",
         "lambent.data.kinds.audio",
     )

@@ -45,6 +45,9 @@ STREAMS = {
     "looks at samples": 0x100C5,
     "decoder begun anew": 0xDEC0DE,
     "filled texts": 0xF1117E,
+    "normalized expression": 0xE8E55,
+    "differential expression": 0xD1FF,
+    "doublets": 0xD0B1E,
 }
 
 

@@ -67,6 +67,12 @@ def with_own(suffixes: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*suffixes, *own)))
 
 
+def with_beside(suffixes: Sequence[str]) -> tuple[str, ...]:
+    """Suffixes of files of what is found of rows, with those that hold it beside the rows themselves."""
+    own = (suffix for kind in registered(Modality).values() for suffix in kind.annotates)
+    return tuple(dict.fromkeys((*suffixes, *own)))
+
+
 def _same(path: Path, other: Path) -> bool:
     with contextlib.suppress(OSError, ValueError):
         return path.samefile(other)

@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from lambent.data.catalog.entries import CATALOG
     from lambent.data.catalog.sprites import Sprites
     from lambent.data.kinds.audio import Audio
+    from lambent.data.kinds.cells import Cells
     from lambent.data.kinds.image import Image
     from lambent.data.kinds.modality import Encoded, Modality
     from lambent.data.kinds.table import Table
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "CATALOG": "catalog.entries",
     "Audio": "kinds.audio",
+    "Cells": "kinds.cells",
     "Image": "kinds.image",
     "encode_like": "loading",
     "from_sql": "readers.sql",
@@ -42,6 +44,7 @@ _HOMES = {
 __all__ = [
     "CATALOG",
     "Audio",
+    "Cells",
     "Encoded",
     "Image",
     "Modality",

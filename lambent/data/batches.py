@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lambent.data.readers.frames import from_array, from_frame, is_frame, numbers
+from lambent.data.sparse import resident
 from lambent.errors import DataError, UsageError
 from lambent.seeds import mixed_seed, stream
 
@@ -48,7 +49,7 @@ class InMemory(Batches):
         context: Tensor | None = None,
         numbers: Tensor | None = None,
     ) -> None:
-        x = x.to(device)
+        x = resident(x, device)
         # Windows of a series share their memory, and are copied a batch at a time.
         self.x = x if x.dim() == 2 and x.stride(1) == 1 and x.stride(0) < x.shape[1] else x.contiguous()
         self.context = None if context is None else context.to(device).float()

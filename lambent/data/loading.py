@@ -220,9 +220,12 @@ def _from_path(source: str | Path, split: str, several: bool) -> Raw:
     if isinstance(source, str) and sql.is_url(source):
         arrays.whole_split(split, Path(sql.masked(source)))
         return Raw(sql.read_url(source), facts={"path": sql.masked(source)})
+    path = Path(source)
+    if claimed(path) is not None:
+        arrays.whole_split(split, path)
+        return Raw(path, facts={"path": str(path)})
     if arrays.is_array_file(source):
         return arrays.read(source, split)
-    path = Path(source)
     if not _exists(path):
         raise DataError(
             f"{source}: no such file or folder, and no data set of that name; {nearest(str(source), NAMES)}"
@@ -284,7 +287,7 @@ def encoded(modality: Modality, raw: Raw) -> Encoded:
     facts = {key: value for key, value in raw.facts.items() if value is not None}
     found.source = {"split": "train"} | facts | found.source
     outer = numbers(raw.facts.get("part"))
-    if outer is not None:
+    if outer is not None and not modality.numbered:
         found.numbers = outer if found.numbers is None else outer[found.numbers]
     if found.files is not None and ("path" in facts or "name" in facts):
         root = facts.get("path") or os.path.commonpath([os.path.dirname(path) for path in found.files])

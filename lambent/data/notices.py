@@ -74,6 +74,35 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "{n} texts hold halves of characters, which were replaced by \N{REPLACEMENT CHARACTER}",
     ),
     "no_header": ("the file has no row of names: its columns are called x0, x1, …",) * 2,
+    "cells_left_out": (
+        "1 cell with too few counts is left out (least_counts: {names})",
+        "{n} cells with too few counts are left out (least_counts: {names})",
+    ),
+    "rare_genes": (
+        "1 gene that is found in too few cells is left out (least_cells: {names})",
+        "{n} genes that are found in too few cells are left out (least_cells: {names})",
+    ),
+    "less_variable_genes": (
+        "1 gene that varies less than those that are kept is left out",
+        "{n} genes that vary less than those that are kept are left out",
+    ),
+    "stored_zeros": (
+        "1 nought is stored as if it were a count, which changes nothing",
+        "{n} noughts are stored as if they were counts, which changes nothing",
+    ),
+    "repeated_genes": (
+        "1 gene has a name that another has, and is numbered: {names}",
+        "{n} genes have names that others have, and are numbered: {names}",
+    ),
+    "absent_genes": (
+        "1 gene that the model knows is not in these data, and taken as found in no cell: {names}",
+        "{n} genes that the model knows are not in these data, and taken as found in no cell: {names}",
+    ),
+    "other_features": (
+        "1 feature is no gene, and left out: {names}",
+        "{n} features are no genes, and left out: {names}",
+    ),
+    "from_layer": ("X holds no counts: those of {names} are taken",) * 2,
     "read_as_latin1": ("the file is not in UTF-8, and was read as Latin-1",) * 2,
 }
 WARNED = (
@@ -88,6 +117,10 @@ WARNED = (
     "ignored_columns",
     "by_position",
     "changed",
+    "cells_left_out",
+    "repeated_genes",
+    "absent_genes",
+    "from_layer",
 )
 
 

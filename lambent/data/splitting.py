@@ -36,6 +36,7 @@ def take(encoded: Encoded, index: np.ndarray, **facts: object) -> Encoded:
     context = None if encoded.context is None else encoded.context[torch.from_numpy(np.asarray(index, np.int64))]
     files = None if encoded.files is None else [encoded.files[i] for i in index]
     own = np.asarray(index) if encoded.numbers is None else encoded.numbers[index]
+    names = None if encoded.names is None else encoded.names[index]
     return replace(
         encoded,
         x=x,
@@ -46,6 +47,7 @@ def take(encoded: Encoded, index: np.ndarray, **facts: object) -> Encoded:
         context=context,
         files=files,
         numbers=own,
+        names=names,
         lines=None if encoded.lines is None else encoded.lines[index],
         uncut=None if encoded.uncut is None else encoded.uncut[np.asarray(index, np.int64)],
     )
@@ -145,11 +147,14 @@ def distinct(encoded: Encoded) -> Encoded:
 
 def row_hashes(x: Tensor) -> list[bytes]:
     """A digest of each row's content, 16 bytes."""
-    values = x.detach().cpu().contiguous().numpy()
-    if values.dtype.kind == "f":
-        values = values + 0.0  # −0.0 and 0.0 are one value
-    rows = values.reshape(len(values), -1).view(np.uint8)
-    return [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in rows]
+    found = []
+    for piece in x.detach().split(max(1, PIECE // max(1, x[:1].nbytes))):
+        values = piece.cpu().contiguous().numpy()
+        if values.dtype.kind == "f":
+            values = values + 0.0  # −0.0 and 0.0 are one value
+        rows = values.reshape(len(values), -1).view(np.uint8)
+        found += [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in rows]
+    return found
 
 
 def as_labels(values: np.ndarray, known: list[str] | None = None) -> tuple[np.ndarray | None, list[str] | None]:

@@ -3,6 +3,7 @@
 from lambent.distributions.boxes import BOX_SCALES, Boxed, LogisticMixture, Massed, UnitBox, boxed
 from lambent.distributions.columns import ColumnProduct
 from lambent.distributions.counted import Dispersed, ZeroInflated
+from lambent.distributions.counted_rows import CountedRows
 from lambent.distributions.elementwise import Binary, Observed, UnitInterval
 from lambent.distributions.entries import EntryMaps, QuantizedMap, UniformNumbers
 from lambent.distributions.explicit import Axes, Explicit, FromNoise, centre, constructed, independent, sample
@@ -32,6 +33,7 @@ __all__ = [
     "Binary",
     "Boxed",
     "ColumnProduct",
+    "CountedRows",
     "Delta",
     "DiagonalNormal",
     "Dispersed",

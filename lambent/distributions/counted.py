@@ -9,6 +9,14 @@ from torch.nn import functional
 from lambent.distributions.explicit import Axes, Explicit, sample
 
 
+def rising(r: Tensor, value: Tensor) -> Tensor:
+    """log Γ(r + v) − log Γ(r) − v log r, elementwise; nought at v = 0. From r = 16 on by Stirling's series."""
+    few, many = r.clamp_max(16.0), r.clamp_min(16.0)
+    exact = torch.lgamma(few + value) - torch.lgamma(few) - value * few.log()
+    series = (many + value - 0.5) * torch.log1p(value / many) - value - value / (12 * many * (many + value))
+    return torch.where(r < 16, exact, series)
+
+
 class Dispersed(TorchNegativeBinomial):
     """torch's negative binomial by its log mean and log dispersion, with a log-probability that holds for large r.
 
@@ -26,11 +34,8 @@ class Dispersed(TorchNegativeBinomial):
 
     def log_prob(self, value: Tensor) -> Tensor:
         r = self.log_dispersion.exp()
-        few, many = r.clamp_max(16.0), r.clamp_min(16.0)
-        exact = torch.lgamma(few + value) - torch.lgamma(few) - value * few.log()
-        series = (many + value - 0.5) * torch.log1p(value / many) - value - value / (12 * many * (many + value))
         spread = (r + value) * functional.softplus(self.log_mean - self.log_dispersion)
-        return torch.where(r < 16, exact, series) - torch.lgamma(value + 1) + value * self.log_mean - spread
+        return rising(r, value) - torch.lgamma(value + 1) + value * self.log_mean - spread
 
 
 class ZeroInflated(Explicit):

@@ -9,6 +9,7 @@ from lambent.data.kinds.modality import Modality
 from lambent.data.kinds.table import Table
 from lambent.errors import ArtifactError, LambentError
 from lambent.estimators.assembly import is_plain
+from lambent.estimators.cells import Cells
 from lambent.estimators.detector import Detector
 from lambent.estimators.naming import known_by_name
 from lambent.estimators.vae import VAE
@@ -17,11 +18,13 @@ from lambent.fitted import load as load_fitted
 from lambent.objectives import Objective
 
 
-def load_estimator(path: str | Path, device: str = "cpu") -> VAE | Detector:
-    """The fitted VAE in a model file, or the fitted Detector; see `lambent.fitted.load` for what is refused."""
+def load_estimator(path: str | Path, device: str = "cpu") -> VAE | Detector | Cells:
+    """The fitted VAE in a model file, or the fitted Detector or Cells; see `lambent.fitted.load` for what is refused."""
     stored = load_fitted(path, device)
     try:
         vae = dressed(stored)
+        if "cells" in stored.provenance:
+            return Cells.of(vae)
         return vae if stored.detection is None else Detector.of(vae)
     except (LambentError, TypeError, ValueError, AttributeError) as error:
         raise ArtifactError(f"{path} holds a model, but no estimator's settings that can be read: {error}") from None

@@ -20,6 +20,7 @@ from lambent.model.lowering import lowered
 from lambent.model.missingness import Missingness
 from lambent.model.networks import Half, Mlp, Network, Pyramid, Spatial
 from lambent.model.networks.stacked import apart, by_member, in_turn, stacked
+from lambent.model.standing import still
 from lambent.model.starting import start
 from lambent.model.trace import Draw, Node, Trace, fixed, from_posterior, from_prior
 from lambent.part import Part, Shape, option
@@ -78,7 +79,7 @@ class LatentModel(Part):
         if not event or min(event) < 1:
             raise UsageError(f"rows of shape {list(event)} hold nothing to learn from")
         with seeded(torch.Generator().manual_seed(seed)):
-            self.likelihood.gaps, self.likelihood.white = self.gaps, self.white
+            self.likelihood.gaps, self.likelihood.white, self.likelihood.beside = self.gaps, self.white, self._beside
             raw = self.likelihood.setup(event)
             rows = torch.zeros(1, *event) if examples is None else examples[: self.likelihood.examples].cpu()
             observed = self.likelihood.observe(rows)
@@ -144,7 +145,7 @@ class LatentModel(Part):
         observed = self._observed(x)
         hidden, nodes = self._infer(observed, samples, draw, context)
         every = samples * self.members
-        return Trace(observed, self._decode(hidden, (every, len(x)), context), nodes, every)
+        return Trace(observed, self._decode(hidden, (every, len(x)), context, observed=observed), nodes, every)
 
     def infer(self, x: Tensor, samples: int = 1, draw: Draw | None = None, context: Tensor | None = None) -> list[Node]:
         """The codes alone, without decoding: one node per level."""
@@ -169,16 +170,23 @@ class LatentModel(Part):
         return nodes
 
     def generate(
-        self, n: int, draw: Draw | None = None, context: Tensor | None = None, member: Tensor | None = None
+        self,
+        n: int,
+        draw: Draw | None = None,
+        context: Tensor | None = None,
+        member: Tensor | None = None,
+        observed: Tensor | None = None,
     ) -> Distribution:
         """p(x | z) for n rows with z from the prior, or from wherever `draw` takes it; batch shape [n].
 
         member: which member of an ensemble decodes each row, whole numbers [n]; by default each in turn.
+        observed: rows [n, *event] of which a likelihood takes what it does not model, such as the library sizes of cells.
         """
         hidden, _ = self._imagined(n, draw, context)
         if self.members > 1:
-            return self._decode(hidden, (n,), context, in_turn(n, self.members) if member is None else member)
-        return self._decode(hidden, (n,), context)
+            member = in_turn(n, self.members) if member is None else member
+            return self._decode(hidden, (n,), context, member, observed)
+        return self._decode(hidden, (n,), context, observed=observed)
 
     def member(self, number: int) -> "LatentModel":
         """One member of an ensemble as a model by itself, with copies of its weights; the first is 0."""
@@ -243,14 +251,14 @@ class LatentModel(Part):
     @contextmanager
     def standing(self) -> Iterator[None]:
         """While active, passes carry no gradient to the weights that q(z|x) alone goes through."""
-        with _still(self._inference()):
+        with still(self._inference()):
             yield
 
     @contextmanager
     def leading(self) -> Iterator[None]:
         """While active, passes carry a gradient to the weights that q(z|x) alone goes through, and to no others."""
         own = {id(p) for p in self._inference()}
-        with _still([p for p in self.parameters() if id(p) not in own]):
+        with still([p for p in self.parameters() if id(p) not in own]):
             yield
 
     def _inference(self) -> list[nn.Parameter]:
@@ -299,7 +307,12 @@ class LatentModel(Part):
         return [each.to(dtype) for each in features] if isinstance(features, list) else features.to(dtype)
 
     def _decode(
-        self, hidden: Tensor, batch: tuple[int, ...], context: Tensor | None, member: Tensor | None = None
+        self,
+        hidden: Tensor,
+        batch: tuple[int, ...],
+        context: Tensor | None,
+        member: Tensor | None = None,
+        observed: Tensor | None = None,
     ) -> Distribution:
         """p(x | z) of codes that lie in equal shares by members, or of the `member` of each."""
         given = self._read(context, batch[-1])
@@ -309,6 +322,8 @@ class LatentModel(Part):
             read = read[places]
         raw = self._raw(read) if member is None else self._raw(read)[back]
         raw = raw.reshape(*batch, *self.raw_shape) if len(batch) > 1 else raw
+        if observed is not None:
+            return self.likelihood.informed(raw, given, observed)
         px: Distribution = self.likelihood(raw, given)
         return px
 
@@ -335,16 +350,3 @@ class LatentModel(Part):
     @property
     def device(self) -> torch.device:
         return torch.device(self.anchor.device)
-
-
-@contextmanager
-def _still(parameters: list[nn.Parameter]) -> Iterator[None]:
-    """While active, these weights get no gradient."""
-    learning = [p for p in parameters if p.requires_grad]
-    try:
-        for parameter in learning:
-            parameter.requires_grad_(False)
-        yield
-    finally:
-        for parameter in learning:
-            parameter.requires_grad_(True)

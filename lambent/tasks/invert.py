@@ -200,7 +200,7 @@ class _Search:
             met.append(node)
             return placed[level].unsqueeze(0)
 
-        px = self.model.generate(len(observed), draw, context)
+        px = self.model.generate(len(observed), draw, context, observed=observed)
         loss = self._misfit(px, observed)
         return loss if not self.prior else loss + self.prior * sum(self._surprise(node) for node in met)
 

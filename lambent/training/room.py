@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from lambent.data.batches import Batches, InMemory
+from lambent.data.sparse import bytes_of
 from lambent.errors import MachineError, UsageError
 from lambent.memory import free_memory, shown
 from lambent.model import LatentModel
@@ -54,7 +55,7 @@ class Room:
         kept = 1 if watched and settings.patience else 0
         low = 0.5 if settings.precision == "bf16" else 0
         copies = 4 + bool(settings.average) + kept + low
-        rows = batches.x.nbytes if isinstance(batches, InMemory) else 0
+        rows = bytes_of(batches.x) if isinstance(batches, InMemory) else 0
         batch = -(-min(settings.batch, batches.rows or settings.batch) // settings.accumulate)
         return cls(copies, batch, objective.draws, rows, free_memory(), _free_on(device), settings.recompute)
 

@@ -15,6 +15,8 @@ ROOT = Path(__file__).parents[2]
 RESULTS = sorted((ROOT / "benchmarks" / "results").glob("*.json"))
 SCRIPTS = (
     "blur",
+    "cells",
+    "cells_contestants",
     "codec",
     "compare",
     "crowded",

@@ -14,6 +14,7 @@ from lambent.cli.folder import model_file, opened
 from lambent.cli.reading import detectors, larger
 from lambent.cli.reading.sources import Splits, has_split, settled
 from lambent.cli.verbs.carry import Carried
+from lambent.cli.verbs.made import refuse_beside
 from lambent.cli.verbs.measure import note_notices
 from lambent.cli.voice import Voice
 from lambent.data import Encoded
@@ -97,7 +98,7 @@ class Detected:
 def claimed(options: Namespace) -> Files:
     """The files to write, checked against the inputs and what exists before anything is read."""
     inputs = [options.data, options.reference, None if options.run is None else model_file(options.run)]
-    out = options.out and output.claim(options.out, output.TABLES, options.force, inputs)
+    out = options.out and output.claim(options.out, output.with_beside(output.TABLES), options.force, inputs)
     page = options.report and output.claim(options.report, (".html",), options.force, [*inputs, out], "--report")
     if out is not None and page == out:
         raise UsageError(f"--report {page}: is what --out writes; give it a name of its own")
@@ -112,6 +113,8 @@ def of_run(asked: Asked) -> Detected:
     options, voice = asked.options, asked.voice
     path, fitted = opened(options.run, str(options.device or "auto"), str(options.threads or "auto"))
     ask_encoder(fitted.model)
+    if asked.files.out is not None:
+        refuse_beside(asked.files.out, fitted)
     score = detectors.scored_by(asked.score, fitted)
     split = options.split or ("test" if has_split(settled(options.data), "test") else "train")
     encoded = larger.given(fitted.modality, options.data, split, options.resize, path.parent, voice)

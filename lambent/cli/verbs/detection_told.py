@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from lambent.cli import output
 from lambent.cli.verbs.detected import NAMED, Asked, Detected, Known
 from lambent.cli.verbs.detection_page import rule_in_words, write_page
+from lambent.cli.verbs.made import write_beside
 from lambent.cli.verbs.measure import lead_of
 from lambent.tasks.detection.detect import Findings
 from lambent.tasks.detection.heat import peak
@@ -18,7 +18,7 @@ def tell(detected: Detected, asked: Asked) -> None:
     """Write what was asked for, and sum it up."""
     files, voice = asked.files, asked.voice
     if files.out is not None:
-        output.write(files.out, _columns(detected), lead_of(detected.encoded), None)
+        write_beside(files.out, detected.encoded, _columns(detected), lead_of(detected.encoded))
     if files.heatmaps is not None:
         _write_heatmaps(detected, files.heatmaps)
     if detected.page is not None:

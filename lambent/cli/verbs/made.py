@@ -3,10 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from lambent.cli import output
 from lambent.cli.voice import Voice
+from lambent.data import Encoded
 from lambent.errors import UsageError
 from lambent.fitted import Fitted
 from lambent.report.run.gather import are_pictures
@@ -49,11 +51,39 @@ def refuse_suffix(path: Path, fitted: Fitted) -> None:
     )
 
 
-def write_made(path: Path, fitted: Fitted, x: Tensor, lead: dict[str, Any], grid: Any, voice: Voice) -> None:
-    """Rows to a file of the suffix's kind."""
+def refuse_beside(path: Path, fitted: Fitted) -> None:
+    """`UsageError` for a file that holds what is found of rows beside rows of another kind, before anything is found."""
+    suffix, own = path.suffix.lower(), () if fitted.modality is None else fitted.modality.annotates
+    if suffix not in (*own, *output.TABLES):
+        what = "these rows" if fitted.modality is None else f"the {fitted.modality.noun} of this model"
+        raise UsageError(
+            f"--out {path}: what is found of {what} cannot be written as {suffix}; write {', '.join((*own, *output.TABLES))}"
+        )
+
+
+def write_beside(path: Path, rows: Encoded, found: dict[str, Any], lead: dict[str, Any]) -> None:
+    """What was found of rows: beside the rows themselves, where the file holds those too, else beside what leads them."""
+    if path.suffix.lower() in rows.modality.annotates:
+        rows.modality.annotate(path, rows, {name: np.asarray(values) for name, values in found.items()})
+    else:
+        output.write(path, found, lead, None)
+
+
+def write_made(
+    path: Path,
+    fitted: Fitted,
+    x: Tensor,
+    lead: dict[str, Any],
+    grid: Any,
+    voice: Voice,
+    of: Encoded | None = None,
+) -> None:
+    """Rows to a file of the suffix's kind. of: the rows that each of them was made of, which some kinds of files hold too."""
     lead = _apart(lead, fitted, x)
     noun = "pictures" if are_drawn(fitted) else "rows" if fitted.modality is None else fitted.modality.noun
-    if fitted.modality is not None and path.suffix.lower() in fitted.modality.suffixes:
+    if of is not None and path.suffix.lower() in of.modality.annotates:
+        of.modality.annotate(path, of, {}, x)
+    elif fitted.modality is not None and path.suffix.lower() in fitted.modality.suffixes:
         fitted.modality.write(path, x, lead)
     elif are_drawn(fitted):
         if grid is None and path.suffix.lower() == ".png":

@@ -74,7 +74,7 @@ def reconstruct(arguments: Sequence[str]) -> int:
         if pairs
         else None
     )
-    write_made(path, fitted, again, lead_of(encoded), grid, voice)
+    write_made(path, fitted, again, lead_of(encoded), grid, voice, of=encoded)
     return 0
 
 

@@ -26,6 +26,7 @@ from lambent.cli.verbs import tiled
 from lambent.cli.verbs.coded import names_of_levels
 from lambent.cli.verbs.conclusion import metric_rows
 from lambent.cli.verbs.judging import add_judging, is_run, judged, refuse_features
+from lambent.cli.verbs.made import refuse_beside, write_beside
 from lambent.cli.verbs.tiled import add_tiles
 from lambent.cli.voice import Voice
 from lambent.data import Encoded
@@ -97,11 +98,12 @@ def score(arguments: Sequence[str]) -> int:
     add_tiles(parser)
     options = common(parser, machine=True).read(arguments)
     voice = Voice.of(options)
-    path = claim(options, output.TABLES)
+    path = claim(options, output.with_beside(output.TABLES))
     if options.tiles is not None:
         options.samples = options.samples or SAMPLES
         return tiled.score(options, path, voice)
     _, fitted, encoded = opened_with_rows(options, voice)
+    refuse_beside(path, fitted)
     want_bound(fitted.model, "rows have no score")
     encoded = larger.leading(encoded, options.limit)
     options.samples = options.samples or usual(fitted)[1]
@@ -114,7 +116,7 @@ def score(arguments: Sequence[str]) -> int:
         each = scored_by_column(fitted, taken, options.samples, options.seed)
         columns |= {f"nats:{name}": values for name, values in each.items()}
     arrays = {name: values.numpy() for name, values in columns.items()}
-    output.write(path, arrays, lead_of(encoded), None)
+    write_beside(path, encoded, arrays, lead_of(encoded))
     _tell_scores(path, encoded, arrays, options.samples, voice)
     return 0
 
@@ -160,7 +162,7 @@ def _score_by_level(fitted: Fitted, encoded: Encoded, options: Namespace, path: 
         )
     chances = {f"p_{level}": found.log_posterior[:, i].exp().numpy().round(6) for i, level in enumerate(found.levels)}
     arrays = {"predicted": np.array(found.likeliest), **chances, "bound": found.evidence.numpy()}
-    output.write(path, arrays, lead_of(encoded), None)
+    write_beside(path, encoded, arrays, lead_of(encoded))
     truth = encoded.beside.get(options.by)
     right = None
     if truth is not None:
@@ -191,15 +193,16 @@ def embed(arguments: Sequence[str]) -> int:
     add_tiles(parser)
     options = common(parser, machine=True).read(arguments)
     voice = Voice.of(options)
-    path = claim(options, output.TABLES)
+    path = claim(options, output.with_beside(output.TABLES))
     if options.tiles is not None:
         return tiled.embed(options, path, voice)
     _, fitted, encoded = opened_with_rows(options, voice)
+    refuse_beside(path, fitted)
     encoded = larger.leading(encoded, options.limit)
     taken = fitted.rows(encoded, options.seed, named(options.given))
     codes = [code.flatten(1) for code in explore.encode(fitted, taken.x, taken.context)]
     names = names_of_levels(len(codes))
-    output.write(path, {n: c.numpy() for n, c in zip(names, codes, strict=True)}, lead_of(encoded), None)
+    write_beside(path, encoded, {n: c.numpy() for n, c in zip(names, codes, strict=True)}, lead_of(encoded))
     units = [c.shape[1] for c in codes]
     voice.result({"out": str(path), "rows": len(encoded), "units": units, "data": encoded.source})
     voice.say(f"{path}: {len(encoded):,} rows, {' + '.join(map(str, units))} units")
@@ -237,7 +240,7 @@ def settle(options: Namespace, fitted: Fitted, voice: Voice, rows: int | None = 
 
 def add_options_for_files(parser: Parser) -> None:
     """--out, --force, --limit, --seed."""
-    add_output(parser, output.TABLES)
+    add_output(parser, output.with_beside(output.TABLES))
     parser.add_argument("--limit", type=whole("--limit", 1, 10**12), help="only the first so many rows")
     add_seed(parser)
 
@@ -300,6 +303,8 @@ def lead_of(encoded: Encoded) -> dict[str, Any]:
         lead["file"] = encoded.files
     if encoded.lines is not None:
         lead["line"] = encoded.lines
+    if encoded.names is not None:
+        lead["name"] = encoded.names
     lead |= encoded.modality.told(encoded)
     if encoded.labels is not None:
         names = encoded.label_names

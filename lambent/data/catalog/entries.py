@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lambent.data.catalog import sprites, texts
+from lambent.data.catalog import counted, sprites, texts
 from lambent.data.catalog.cache import File, locate
 from lambent.data.readers import arrays, idx
 from lambent.data.readers.raw import Raw
@@ -259,6 +259,7 @@ def _entries() -> list[Entry]:
             "factors are the ground truth, kept as `factors`.",
             read=_sprites,
         ),
+        *(Entry(**entry) for entry in counted.entries()),
         *(Entry(**texts.fields(entry)) for entry in texts.entries()),
     ]
 

@@ -1,7 +1,7 @@
 """Modality: raw data ↔ tensors, and the parts that suit it."""
 
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -25,7 +25,9 @@ class Modality(Part):
 
     counts_rows: ClassVar[bool] = False  # whether its notices count rows, and not columns
     of_bytes: ClassVar[bool] = False  # encoded rows are levels 0 … white, whatever scale a likelihood reads them on
+    numbered: ClassVar[bool] = False  # opened rows know their own numbers in the data, wherever these are cut
     noun: ClassVar[str] = "rows"  # what a reader calls them
+    annotates: ClassVar[tuple[str, ...]] = ()  # suffixes of files that `annotate` makes
     suffixes: ClassVar[tuple[str, ...]] = ()  # of files that `write` makes; "": it makes a folder of them
     gap_mark: ClassVar[str] = ""  # what stands in a row of another form than a table for what is missing of it
     by_mean: ClassVar[bool] = False  # new rows are shown as the mean of p(x | z), unless draws are asked for
@@ -121,6 +123,15 @@ class Modality(Part):
         """
         raise UsageError(f"{path}: {type(self).__name__} has no files of its own")
 
+    def annotate(
+        self, path: Path, rows: "Encoded", found: Mapping[str, np.ndarray], made: Tensor | None = None
+    ) -> None:
+        """Write the data that rows came from to a file of one of `annotates`, with what was found of them beside; default: none.
+
+        found: columns [rows] and codes [rows, units] by name. made: rows as the model has them, for those that they came from.
+        """
+        raise UsageError(f"{path}: {type(self).__name__} has no files to write beside its rows")
+
     @abstractmethod
     def state(self) -> dict[str, Any]:
         """What `fit` learned, as plain JSON."""
@@ -215,7 +226,7 @@ class Encoded:
     source: plain JSON: name, path, split, rows, sha256 of the encoded array, licence, notices (what was converted).
     beside: columns [rows] that may condition a model, by name. context: [rows, width], what conditions one; or None.
     files: the file of each row, its path within the folder. numbers: of each row in the data that it was taken from; None: 0, 1 …
-    lines: the line of each row in its file, from 1; None of what has no lines.
+    lines: the line of each row in its file, from 1; None of what has no lines. names: what each row is called; None of none.
     uncut: what rows that are crops were cut out of, levels [rows, C, H, W] or pictures in files; None of all others.
     """
 
@@ -231,6 +242,7 @@ class Encoded:
     files: list[str] | None = None
     numbers: np.ndarray | None = None
     lines: np.ndarray | None = None
+    names: np.ndarray | None = None
     uncut: Any = None
 
     def __len__(self) -> int:

@@ -63,6 +63,13 @@ def read(path: str | Path, split: str | None = None) -> Raw:
             return _choose(archive, file, key, split)
 
 
+def members(path: str | Path) -> dict[str, np.ndarray]:
+    """Every array of an .npz file by name; `DataError` for a damaged or hostile one."""
+    file = files.regular(path)
+    with files.unchanged(file), explained(file), zipfile.ZipFile(file) as archive:
+        return {name: _member(archive, info, file) for name, info in _listed(archive, file).items()}
+
+
 def holds(path: str | Path, split: str) -> bool:
     """Whether an array file has a split of that name, by the names of its arrays alone; a file without splits is "train"."""
     file, key = divided(path)
@@ -121,14 +128,22 @@ def chosen(
 
 
 def _members(archive: zipfile.ZipFile, file: Path) -> dict[str, zipfile.ZipInfo]:
+    members = _listed(archive, file)
+    if {"data", "indices", "indptr"} <= members.keys():
+        raise DataError(
+            f"{file}: holds a sparse matrix (data, indices, indptr), which only counts of single cells may (data.type=Cells, "
+            "--data Cells); give a dense array of rows"
+        )
+    return members
+
+
+def _listed(archive: zipfile.ZipFile, file: Path) -> dict[str, zipfile.ZipInfo]:
     listed = archive.infolist()
     if len(listed) > LIMIT_MEMBERS:
         raise DataError(f"{file}: holds {len(listed):,} members; at most {LIMIT_MEMBERS:,} are read")
     members = {info.filename.removesuffix(".npy"): info for info in listed if info.filename.endswith(".npy")}
     if not members:
         raise DataError(f"{file}: holds no arrays (no member ends in .npy)")
-    if {"data", "indices", "indptr"} <= members.keys():
-        raise DataError(f"{file}: holds a sparse matrix (data, indices, indptr); give a dense array of rows")
     return members
 
 

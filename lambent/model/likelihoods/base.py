@@ -44,6 +44,7 @@ class Likelihood(Part):
         self.gaps = False  # values may be missing (NaN); the model says so before setup
         self.apart = False  # the elements are columns by themselves and share no weights; Mixed says so before setup
         self.white = 255  # the stored level that is read as 1; the model says so before setup
+        self.beside = 0  # the width of the context that it is handed; the model says so before setup
         self.low_precision: torch.dtype | None = None  # what networks compute in; set by the loop for its own duration
 
     @property
@@ -77,6 +78,13 @@ class Likelihood(Part):
 
         context: [rows, width], for models that are given one; rows is the last axis of the batch.
         """
+
+    def informed(self, raw: Tensor, context: Tensor | None, observed: Tensor) -> Distribution:
+        """p(x | z, c, s(x)): `forward`, given too what a likelihood takes of observed rows without modelling it; mostly nothing.
+
+        observed: [rows, *event], which no more than their s, such as a cell's library size, is looked at of.
+        """
+        return self(raw, context)  # type: ignore[no-any-return]
 
     def over(self, elements: Distribution) -> Distribution:
         """The event of independent elements, [*batch, *event]: log-probabilities sum over it, over what is not missing."""
@@ -173,7 +181,7 @@ class Likelihood(Part):
         rows = max(1, PIECE // max(1, x[:1].numel()))
         highest: Tensor | None = None
         for start in range(0, len(x), rows):
-            piece = x[start : start + rows]
+            piece = x[start : start + rows].to(x.device)  # dense, of sparse rows
             if transform is not None:
                 piece = transform(piece.clone(), generator)  # some work in place
             piece = self._finite(piece, start)

@@ -28,6 +28,7 @@ REACH = torch.linspace(
     -3, 3, 9
 )  # of a traversal, in standard deviations of the prior, or of the codes along a direction
 MAPPED = 2000
+MOST_NAMED = 100  # columns of a table of rows
 TABLE_ROWS = 12
 
 
@@ -253,6 +254,7 @@ def tables_of(fitted: Fitted, rows: Rows, seed: int = 0) -> Tables | None:
 def named_rows(modality: Modality, x: Tensor) -> tuple[list[str], list[list[Any]]]:
     """Encoded rows as names of columns and lists of values, whatever form they decode to."""
     if (columns := modality.as_columns(x)) is not None:
+        columns = dict(list(columns.items())[:MOST_NAMED])
         values = [np.asarray(column).reshape(len(x), -1) for column in columns.values()]
         names = [
             name if part.shape[1] == 1 else f"{name}{i}"

@@ -183,8 +183,8 @@ class Cells(Modality):
     def annotate(self, path: Path, rows: Encoded, found: Mapping[str, np.ndarray], made: Tensor | None = None) -> None:
         """An .h5ad file of the cells that rows came from, with all that they had there.
 
-        Codes stand in obsm["X_lambent"], columns in obs, as lambent_score; cells that were left out have NaN there. Made rows stand
-        in layers["lambent"]: of the modelled genes, and of the cells that were not left out, which then are all there is.
+        Codes stand in obsm["X_lambent"], columns in obs, as lambent_score; cells that were left out have NaN there. Made rows
+        stand in layers["lambent"]: of the modelled genes, and of the cells that were not left out, which then are all there is.
         """
         numbers = np.arange(len(rows)) if rows.numbers is None else rows.numbers
         if rows.source.get("path") is not None:

@@ -202,6 +202,7 @@ def test_raw_has_genes_of_its_own() -> None:
     ],
 )
 def test_D29_what_is_no_count_is_refused_by_cell_and_gene(value: float, why: str) -> None:
+    """A negative, fractional, missing, infinite or huge value is refused with its cell, its gene, and where counts may lie."""
     counts = COUNTS.astype(np.float64)
     counts[7, 3] = value
     with pytest.raises(DataError, match=rf"cell 7 \(c7\), gene Gene3: .*{why}.*layer"):
@@ -209,11 +210,13 @@ def test_D29_what_is_no_count_is_refused_by_cell_and_gene(value: float, why: str
 
 
 def test_D29_normalized_data_are_refused_with_how_many_are_at_fault() -> None:
+    """Log-normalized values are refused, and it is said that others are none either."""
     with pytest.raises(DataError, match=r"and [\d,]+ others are none either.*not normalized"):
         load(made(np.log1p(COUNTS)))
 
 
 def test_D29_explicit_zeros_change_nothing_and_are_told() -> None:
+    """Noughts that are stored as if they were counts are dropped and told; the rows are the same to the bit."""
     matrix = sparse.csr_matrix(COUNTS)
     matrix.data[:5] = 0
     clean = sparse.csr_matrix(matrix.toarray())
@@ -225,11 +228,13 @@ def test_D29_explicit_zeros_change_nothing_and_are_told() -> None:
 
 
 def test_D29_values_that_are_stored_twice_are_added() -> None:
+    """A place of a matrix that is stored twice holds the sum."""
     twice = sparse.coo_matrix((np.array([1, 2, 4]), ([0, 0, 1], [1, 1, 2])), shape=(2, 3))
     assert load(twice, modality={"type": "Cells", "least_cells": 0}).x.tolist() == [[0, 3, 0], [0, 0, 4]]
 
 
 def test_D29_empty_cells_and_genes_are_left_out_and_told() -> None:
+    """Cells and genes without a count are left out and told, the others keep their numbers and labels; nothing left is refused."""
     counts = COUNTS.copy()
     counts[[3, 9]], counts[:, 5] = 0, 0
     rows = load(made(counts), modality={"type": "Cells", "label": "type"})
@@ -247,6 +252,7 @@ def test_D29_empty_cells_and_genes_are_left_out_and_told() -> None:
 
 @pytest.mark.filterwarnings("ignore:Variable names are not unique")
 def test_D29_names_that_genes_share_are_numbered() -> None:
+    """Genes of one name are told apart by a number, and told."""
     rows = load(made(genes=["A", "A", *NAMES[2:]]))
     assert isinstance(rows.modality, Cells)
     assert rows.modality.names[:3] == ["A", "A-1", "Gene2"]
@@ -256,6 +262,7 @@ def test_D29_names_that_genes_share_are_numbered() -> None:
 @pytest.mark.parametrize("form", ["h5ad", "10x", "mtx", "mtx.gz", "npz"])
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
 def test_D29_files_that_are_cut_short_are_refused(tmp_path: Path, form: str, share: float) -> None:
+    """A file of any form that ends early is refused by its name."""
     path = WRITERS[form](tmp_path)
     file = next(path.glob("matrix.mtx*")) if path.is_dir() else path
     file.write_bytes(file.read_bytes()[: int(share * file.stat().st_size)])
@@ -281,12 +288,14 @@ def _parts(**changed: Any) -> dict[str, Any]:
     ],
 )
 def test_D29_parts_that_do_not_fit_together_are_refused(tmp_path: Path, changed: dict[str, Any], why: str) -> None:
+    """Parts of a sparse matrix that lead beyond it, or claim more than is there, are refused before anything is taken."""
     np.savez(tmp_path / "bad.npz", **_parts(**changed))
     with pytest.raises(DataError, match=why):
         load(tmp_path / "bad.npz")
 
 
 def test_D29_a_matrix_that_claims_what_it_does_not_hold_is_refused(tmp_path: Path) -> None:
+    """A header that claims 900 million entries in a small file is refused before they are allocated."""
     folder = write_mtx(tmp_path)
     lines = (folder / "matrix.mtx").read_text().splitlines()
     head = next(i for i, line in enumerate(lines) if not line.startswith("%"))

@@ -170,13 +170,9 @@ class LatentModel(Part):
         return nodes
 
     def generate(
-        self,
-        n: int,
-        draw: Draw | None = None,
-        context: Tensor | None = None,
-        member: Tensor | None = None,
+        self, n: int, draw: Draw | None = None, context: Tensor | None = None, member: Tensor | None = None,
         observed: Tensor | None = None,
-    ) -> Distribution:
+    ) -> Distribution:  # fmt: skip
         """p(x | z) for n rows with z from the prior, or from wherever `draw` takes it; batch shape [n].
 
         member: which member of an ensemble decodes each row, whole numbers [n]; by default each in turn.

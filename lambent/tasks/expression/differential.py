@@ -59,8 +59,8 @@ def differential(
 
     In each draw as many cells are taken of both groups, with replacement, a code of each from its posterior, and these are
     decoded under every batch that occurs in either: the log2 ratio of the groups' mean shares, `least` counts in 10,000 added to
-    both, less the median ratio of the genes that are expressed. So draws differ as those of other cells of the same groups would. The
-    mean of each group is uncertain by at least what the counts themselves leave open, a gamma variable of mean 1 and of the
+    both, less the median ratio of the genes that are expressed. So draws differ as those of other cells of the same groups would.
+    The mean of each group is uncertain by at least what the counts themselves leave open, a gamma variable of mean 1 and of the
     relative variance of the mean observed share: a decoder is no surer of a rare gene than its cells are. Boyeau et al., An
     empirical Bayes method for differential expression analysis of single cells with deep generative models, 2023; Lopez et al.,
     2018.

@@ -11,10 +11,10 @@ demo: .venv/ready
 	@echo "(the command lives in .venv: . .venv/bin/activate)"
 
 test: .venv/tools
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 slow: .venv/tools
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --slow
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal --slow
 
 check: .venv/tools
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports

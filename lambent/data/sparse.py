@@ -24,7 +24,8 @@ class SparseRows(Tensor):
     `numpy`, `index_select`) gets those of the dense tensor, to the bit. So it stands wherever a tensor of rows does, and a
     batch costs what a dense one costs.
 
-    stored: the values, [stored]; columns: int32 [stored], ascending in each row; starts: int64 [rows + 1], where each row begins in them.
+    stored: the values, [stored]; columns: int32 [stored], ascending in each row; starts: int64 [rows + 1], where each row begins
+    in them.
     """
 
     stored: Tensor

@@ -135,8 +135,6 @@ def test_D33_a_likelihood_refuses_values_outside_its_support() -> None:
     DiscretizedLogistics().check(grey)
 
 
-
-
 @pytest.mark.parametrize("name", ["book.md"])
 def test_kinds_that_are_not_read_yet_are_refused_by_name(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"RIFF\0\0\0\0WAVE")

@@ -1,5 +1,5 @@
 # Two commands set everything up: `make demo` and `make test`. Nothing but Python 3.11 or later and make is needed.
-PYTHON ?= $(shell for p in python3.12 python3.13 python3.11 python3; do \
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN = .venv/bin
 PIP = $(BIN)/python -m pip --quiet --disable-pip-version-check

@@ -221,7 +221,7 @@ def _from_path(source: str | Path, split: str, several: bool) -> Raw:
         arrays.whole_split(split, Path(sql.masked(source)))
         return Raw(sql.read_url(source), facts={"path": sql.masked(source)})
     path = Path(source)
-    if claimed(path) is not None:
+    if _exists(path) and claimed(path) is not None:
         arrays.whole_split(split, path)
         return Raw(path, facts={"path": str(path)})
     if arrays.is_array_file(source):

@@ -44,6 +44,7 @@ class Cells(Modality):
         "how many genes are kept, those that vary most between cells beyond depth and chance; 0: all",
         default=0,
         minimum=0,
+        maximum=10**9,
         papers={...: "lause2021analytic"},
     )
     least_counts: int = option("cells with fewer counts are left out, and told", default=1, minimum=0, maximum=10**9)

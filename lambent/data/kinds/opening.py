@@ -33,7 +33,10 @@ class Opener:
         if isinstance(raw, np.ndarray):
             return frames.from_array(raw)
         if hasattr(raw, "toarray"):
-            raise DataError("a sparse matrix is no table; give its dense form, matrix.toarray()")
+            raise DataError(
+                "a sparse matrix is no table; give its dense form, matrix.toarray(), or say that it counts genes in cells, "
+                'modality="Cells"'
+            )
         if isinstance(raw, dict):
             raise DataError("a dict is no table; make a data frame of it, pandas.DataFrame(columns)")
         if frames.is_frame(raw):

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lambent.data.readers import annotated, arrays, frames, tabular
 from lambent.data.readers import regular as files
-from lambent.data.readers.counts import Counts, are_counts, compressed, counts_of
+from lambent.data.readers.counts import Counts, compressed, counts_of
 from lambent.data.readers.frames import Columns, numbers
 from lambent.errors import DataError, LambentError
 
@@ -32,7 +32,7 @@ def claims(source: Any) -> bool:
         if name.endswith((".mtx", ".mtx.gz")):
             return _begins(path, b"")
         return _is_compressed(path) if name.endswith(".npz") else bool(_matrices(path))
-    return annotated.is_annotated(source) or (sparse.issparse(source) and are_counts(source.tocsr()))
+    return annotated.is_annotated(source)  # a sparse matrix may count anything, words for one
 
 
 def opened(raw: Any, layer: str | None = None, beside: tuple[str, ...] = ()) -> Counts:

@@ -181,7 +181,8 @@ class Likelihood(Part):
         rows = max(1, PIECE // max(1, x[:1].numel()))
         highest: Tensor | None = None
         for start in range(0, len(x), rows):
-            piece = x[start : start + rows].to(x.device)  # dense, of sparse rows
+            piece = x[start : start + rows]
+            piece = piece.to(piece.device)  # dense, of sparse rows
             if transform is not None:
                 piece = transform(piece.clone(), generator)  # some work in place
             piece = self._finite(piece, start)

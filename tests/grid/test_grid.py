@@ -118,7 +118,7 @@ REFUSED = {
         for latent in ("Codebook", "Grid")
         for network in ("Attention", "Gru")
     },
-    **{("Tokens", network): "use the Mlp network" for network in ("Conv", "ResNet", "TransformerNetwork")},
+    **{("Tokens", network): "use the Mlp network" for network in ("Conv", "ResNet", "TransformerNetwork", "Wave")},
     ("Tokens", "NotMiwae"): "use Gaussian or StudentT",
     ("Codebook", "Mlp"): "use the Conv, ResNet or Transformer network",
     ("Mixture", "Wae"): "use the Standard or Flow prior",

@@ -119,6 +119,7 @@ class Half(nn.ModuleList):
         elif (
             isinstance(last, (nn.Conv2d, nn.ConvTranspose2d))
             and last.bias is not None
+            and raw.dim() == 3
             and bool((raw == raw[:, :1, :1]).all())
         ):
             last.bias.copy_(raw[:, 0, 0].repeat_interleave(last.bias.numel() // len(raw)))  # of every pixel of a patch

@@ -262,6 +262,7 @@ def test_parts(lambent: Run) -> None:
     assert "components = 50" in lambent("parts", "Vamp").out
 
 
+@pytest.mark.slow
 def test_parts_are_kept_from_one_call_to_the_next(tmp_path: Path) -> None:
     """The second call imports no torch and says the same; a file that is damaged or of another version is made anew."""
     env = {**surroundings(), "XDG_CACHE_HOME": str(tmp_path)}

@@ -318,6 +318,7 @@ print(peak() - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the highest resident set of a process is read from /proc")
 @pytest.mark.parametrize(("kind", "shape"), [(np.uint8, (1, 40, 40)), (np.float64, (200,))])
 def test_memory_does_not_grow_with_the_rows(kind: type, shape: tuple[int, ...], tmp_path: Path) -> None:

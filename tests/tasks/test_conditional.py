@@ -124,6 +124,7 @@ def test_a_row_is_the_same_in_any_company(found: dict[int, tuple[Conditional, in
     assert torch.equal(one.mean(0)[place], alone[0][0].mean(0)[0])
 
 
+@pytest.mark.slow
 def test_draws_have_the_exact_moments_and_keep_what_is_there() -> None:
     x = rows()[5:6]
     one = collected(4000, x)[0][0]

@@ -136,6 +136,7 @@ def test_a_flow_integrates_to_one_under_every_context(coupling: str, size: int, 
     assert not torch.allclose(density[:, 0], density[:, 1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("coupling", ["affine", "spline"])
 def test_draws_of_a_flow_follow_the_density_of_their_row(coupling: str, device: torch.device, seed: Seed) -> None:
     prior = conditional(Flow(2, 8, coupling), 2, 3, device)

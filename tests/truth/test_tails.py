@@ -10,6 +10,7 @@ from lambent import DataError
 from lambent.tasks.detection.tails import tail_of
 
 
+@pytest.mark.slow
 def test_an_exponential_tail_is_extrapolated() -> None:
     """P(score > t) = e^−t = 1e-4 at t = 9.21, told from 2,000 rows: within its interval in about nine of ten cases."""
     truth, covered, found = math.log(1e4), 0, []

@@ -26,12 +26,12 @@ from density import RECIPES, history, trained
 from numpy.typing import NDArray
 from record import RESULTS, Record, column
 
+from lambent import evaluate
 from lambent.cli.reading import strict
 from lambent.codec.pack import packed
 from lambent.codec.rows import RowCodec
 from lambent.data import load as load_data
 from lambent.fitted import load
-from lambent.tasks import evaluate
 
 PROTOCOL = (
     "Official test sets, 10,000 images of 28 × 28, each compressed whole and decompressed again, the same to the bit. Bits "

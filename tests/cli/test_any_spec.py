@@ -84,8 +84,6 @@ def spec_of(draw: st.DrawFn, kind: type[Part], small: bool = False, depth: int =
     }
     if fields.get("crop") is not None:
         fields["size"] = None  # of the two one alone may be given
-    if fields.get("longer") == "windows" and fields.get("seconds") is None:
-        fields["seconds"] = 2.0  # windows need a length
     if small and issubclass(cls, Latent):
         served = [
             n for n, p in registered(Prior).items() if p.discrete == cls.discrete and p.support in (None, "space")

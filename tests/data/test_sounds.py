@@ -121,7 +121,7 @@ def test_longer_ones_are_trimmed_or_cut_into_windows(write: Tone) -> None:
     kept, held = load_parted(path, 0.25, modality=Audio(seconds=0.256, longer="windows"))
     assert (len(kept), len(held)) == (3, 1)
     with pytest.raises(UsageError, match="say how long a window is"):
-        Audio(longer="windows")
+        load(path, modality=Audio(longer="windows"))
 
 
 def test_arrays_need_a_rate(tmp_path: Path) -> None:

@@ -77,8 +77,6 @@ class Audio(Modality):
         super().__post_init__()
         if self.pattern is not None:
             compiled(self.pattern)
-        if self.longer == "windows" and self.seconds is None:
-            raise UsageError("longer=windows: say how long a window is, such as seconds=2 (--data.seconds 2)")
         if self.bands is not None and self.bands % 2:
             raise UsageError(f"bands must be even, not {self.bands}: neighbouring frames share half of theirs")
         self.notices: dict[str, int] = {}
@@ -117,7 +115,9 @@ class Audio(Modality):
         """Any accepted raw form → sounds on disk, or one array [N, C, samples]."""
         found = filed.opened(raw, self.pattern)
         if self.longer == "windows" and isinstance(found, Sounds) and not found.cut:
-            return in_windows(found, self.seconds or 0.0)
+            if self.seconds is None:
+                raise UsageError("longer=windows: say how long a window is, such as seconds=2 (--data.seconds 2)")
+            return in_windows(found, self.seconds)
         return found
 
     def fit(self, raw: Any) -> Self:

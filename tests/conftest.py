@@ -67,7 +67,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     torch.set_num_threads(1)  # the same bits on every machine, and no waiting where several tests run side by side
     # The gate tries the same few cases each time; --slow tries many, and other ones every time.
-    hypothesis.settings.register_profile("gate", max_examples=60, deadline=None, derandomize=True)
+    hypothesis.settings.register_profile("gate", max_examples=40, deadline=None, derandomize=True)
     hypothesis.settings.register_profile(
         "slow", max_examples=1500, deadline=None, suppress_health_check=list(hypothesis.HealthCheck)
     )

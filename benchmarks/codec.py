@@ -31,10 +31,12 @@ from lambent.cli.reading import strict
 from lambent.codec.pack import packed
 from lambent.codec.rows import RowCodec
 from lambent.data import load as load_data
+from lambent.data.splitting import take
 from lambent.fitted import load
 
 PROTOCOL = (
-    "Official test sets, 10,000 images of 28 × 28, each compressed whole and decompressed again, the same to the bit. Bits "
+    "Official test sets, images of 28 × 28, as many as the row says of 10,000, each set compressed whole and decompressed again, "
+    "the same to the bit. Bits "
     "per pixel of models count the coded blocks, with what their first rows borrow, and not the archive's frame of a few "
     "hundred bytes; without the weights, and with them as they lie in an archive. −ELBO: of the float32 model, one code a "
     "row. Speeds in 10⁶ raw pixels a second. General codecs at their best setting; binary images as bytes or bits, "
@@ -51,6 +53,7 @@ COLUMNS = [
     column("encode", "Encode", "MB/s", ".2f"),
     column("decode", "Decode", "MB/s", ".2f"),
     column("minutes", "Training", "minutes", ".0f"),
+    column("images", "Images", "", ",d"),
     column("threads", "Threads"),
 ]
 MODELS = (
@@ -144,6 +147,7 @@ def timed(code: Callable[[], bytes], decode: Callable[[bytes], Any], images: Ima
         "bits": bits_per_pixel(len(coded), images),
         "encode": mega / (middle - started),
         "decode": mega / (ended - middle),
+        "images": len(images),
         "threads": 1,
     }
 
@@ -159,6 +163,8 @@ def of_model(recipe: Path, args: argparse.Namespace) -> dict[str, Any]:
             trained(recipe, run, args)
         fitted, minutes = load(run), history(run)[-1]["seconds"] / 60
     rows = fitted.rows(load_data(strict.read(recipe)["data"]["source"], split="test"))
+    if args.rows is not None and args.rows < len(rows):
+        rows = take(rows, np.sort(np.random.default_rng(args.seed).permutation(len(rows))[: args.rows]))
     nats = -float(evaluate(fitted, rows, samples=1).metrics["elbo"].value)
     elbo = nats / (math.log(2) * rows.x[0].numel())
     row = archived(RowCodec(fitted), rows.x, args.threads)
@@ -169,6 +175,7 @@ def of_model(recipe: Path, args: argparse.Namespace) -> dict[str, Any]:
         "elbo": elbo,
         "gap": 100 * (row["bits"] / elbo - 1),
         "minutes": minutes,
+        "images": len(rows),
         "threads": args.threads,
     }
 
@@ -196,6 +203,9 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10, help="of training for each recipe")
     parser.add_argument("--only", nargs="*", default=[""], help="recipes with one of these in their names")
     parser.add_argument("--alone", choices=("general", "models"), help="the general codecs alone, or the models")
+    parser.add_argument(
+        "--rows", type=int, help="of each test set, drawn by the seed, for models that code slowly; default: all"
+    )
     parser.add_argument("--threads", type=int, default=1, help="blocks at a time, a thread each")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")

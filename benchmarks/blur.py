@@ -39,11 +39,11 @@ from lambent.tasks.samples.judgement import SampleJudgement
 Bytes = NDArray[np.uint8]
 
 PROTOCOL = (
-    "One model of emoji for each cure, all of the same network (ResNet of 32, 64 and 128 channels; the codebook's Conv of "
-    "48 and 96, whose maps are not as small), a code of 64 numbers unless the cure is another code, and the same epochs or "
-    "minutes of training by Adam at 0.001, falling by half a cosine, gradients clipped at 200 as in the presets, batches of 128 "
-    "(Grid and Codebook 64), weights averaged; the minutes and epochs that it became stand in each row. A tenth of the pictures "
-    "is held out. KL, RMSE (of bytes, 0 … 255) "
+    "One model of emoji for each cure, all of the same network (ResNet of 16, 32 and 64 channels; the codebook's Conv of "
+    "24 and 48, whose maps are not as small), a code of 64 numbers unless the cure is another code, and the same epochs or "
+    "minutes of training by Adam at 0.001, falling by half a cosine, gradients clipped at 200 as in the presets, batches of 32, "
+    "weights averaged; the minutes and epochs that it became stand in each row. A tenth of the pictures is held out. "
+    "KL, RMSE (of bytes, 0 … 255) "
     "and the sharpness of reconstructions are of these, each through one draw of its code. Sharpness: energy above a "
     "quarter of a cycle per pixel over that of the training pictures, 1 for as sharp; the held-out pictures have the row of "
     "their own. Fréchet distances are to the training pictures, in a feature space learned from them by another seed than "
@@ -71,7 +71,7 @@ COLUMNS = [
 ]
 FLAT: Spec = {"type": "Flat", "size": 64}
 LEARNED: Spec = {"type": "Gaussian", "scale": "one"}
-RESNET: Spec = {"type": "ResNet", "channels": [32, 64, 128]}
+RESNET: Spec = {"type": "ResNet", "channels": [16, 32, 64]}
 MIXTURE: Spec = {"type": "Mixture", "components": 50, "covariance": "full"}
 TIMED = 512  # pictures by which the time of an epoch is told
 
@@ -84,7 +84,7 @@ class Cure:
     latent: Spec = field(default_factory=lambda: FLAT)
     objective: Spec = field(default_factory=lambda: {"type": "Elbo"})
     network: Spec = field(default_factory=lambda: RESNET)
-    batch: int = 128
+    batch: int = 32
     prior: Spec | None = field(default_factory=lambda: MIXTURE)  # fitted afterwards
 
 
@@ -102,11 +102,10 @@ CURES: dict[str, Cure] = {
     "Adversarial": Cure(objective={"type": "Adversarial"}),
     "VAE-GAN": Cure(objective={"type": "VaeGan"}),
     "Perceptual + adversarial": Cure({"type": "Perceptual"}, objective={"type": "Adversarial"}),
-    "Grid": Cure(latent={"type": "Grid", "layers": "1x1 4x2 8x2"}, batch=64, prior=None),
+    "Grid": Cure(latent={"type": "Grid", "layers": "1x1 4x2 8x2"}, prior=None),
     "Codebook": Cure(
         latent={"type": "Codebook", "quantizer": {"type": "Nearest", "entries": 512, "size": 16}, "prior": "Uniform"},
-        network={"type": "Conv", "channels": [48, 96]},
-        batch=64,
+        network={"type": "Conv", "channels": [24, 48]},
         prior={"type": "Transformer", "width": 96, "depth": 3},
     ),
 }

@@ -77,7 +77,7 @@ def _saved(place: Path, x: "np.ndarray[Any, Any]", y: "np.ndarray[Any, Any]") ->
 SETS = {
     "fashion": Setting(fashion, {"fit": {"batch": 64}}),
     "emoji": Setting(emoji, {"latent": {"size": 64}, "network": SMALLER, "fit": {"batch": 32}}),
-    "att": Setting(att, {"latent": {"size": 64}, "fit": {"batch": 32}}),
+    "att": Setting(att, {"latent": {"size": 64}, "network": SMALLER, "fit": {"batch": 16}}),
 }
 
 

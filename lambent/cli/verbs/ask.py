@@ -58,7 +58,7 @@ def predict(arguments: Sequence[str]) -> int:
     else:
         columns = {"mean": found.mean, "median": found.median}
         columns |= {f"q{share:g}": found.quantiles[:, i] for i, share in enumerate(found.shares)}
-    rows = len(found.evidence)
+    rows = len(found.log_posterior if isinstance(found, Prediction) else found.evidence)
     output.write(path, columns, {"row": np.arange(rows)}, None)
     agreement = _agreement(fitted, source, options.target, found)
     voice.result({"out": str(path), "rows": rows, "target": options.target, **agreement})

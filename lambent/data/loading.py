@@ -305,7 +305,7 @@ def named_labels(labels: np.ndarray, names: list[str] | None) -> np.ndarray:
     if names is None or (len(labels) and not 0 <= labels.min() <= labels.max() < len(names)):
         return labels
     try:
-        values = np.array([float(name) for name in names], np.float64)
+        values = np.array([float(name or "nan") for name in names], np.float64)
         quantity = bool((values != np.rint(values)).any())
     except ValueError:
         quantity = False

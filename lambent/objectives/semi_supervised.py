@@ -20,8 +20,8 @@ from lambent.seeds import seeded
 class SemiSupervised(Around):
     """Rows of which few have a label y: the loss L(x, y) of `of` where there is one, its mean by q(y|x) where there is none.
 
-    With a label: L(x, y) − log p(y) − α log q(y|x). Without: Σ_y q(y|x) [L(x, y) − log p(y)] − H(q(y|x)), the sum exact,
-    over all K levels of the condition, at K times the cost. L is −ELBO(x|y) under Elbo, so that the second is a bound on −log p(x). `setup`
+    With a label: L(x, y) − log p(y) − α log q(y|x). Without: Σ_y q(y|x) [L(x, y) − log p(y)] − H(q(y|x)), the sum exact, over all
+    K levels of the condition, at K times the cost. L is −ELBO(x|y) under Elbo, and the second then a bound on −log p(x). `setup`
     gives the model the part q(y|x), unless it has one, and the model file keeps it: it tells the labels of other rows.
     Kingma et al., Semi-supervised Learning with Deep Generative Models, 2014; Xu et al., scANVI, 2021.
     """
@@ -142,6 +142,11 @@ class SemiSupervised(Around):
         return self.of.by_row
 
     def refusal(self, whole: Part) -> str | None:
+        if isinstance(whole, LatentModel) and not whole.context:
+            return (
+                "SemiSupervised sums over what conditions a model, and this one has no context: give the column of labels as "
+                "condition, such as condition=label (--condition label), under another prior than Vamp"
+            )
         if reason := super().refusal(whole):
             return reason
         if not self.of.by_row:

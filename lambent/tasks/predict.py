@@ -31,8 +31,9 @@ class Prediction:
     """For each row and level: log P(level | the rest), [rows, levels], in nats.
 
     levels: their names, in the order of the columns, as text; values: as the data have them. evidence: a bound on
-    log p(the rest), the level summed out, [rows]; None where the model tells labels without one. log_likelihood: of a condition a bound on log p(x | level), [rows, levels];
-    None of a column. effective: of a column, how many codes of the K each row is worth, [rows].
+    log p(the rest), the level summed out, [rows]; None where the model tells labels without one. log_likelihood: of a condition
+    a bound on log p(x | level), [rows, levels]; None of a column and without evidence. effective: of a column, how many codes of
+    the K each row is worth, [rows].
     """
 
     levels: list[str]

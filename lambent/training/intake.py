@@ -68,7 +68,7 @@ def taken(
         context = data.conditioned(gaps) if context is None else context
         modality, data = data.modality, data.x
     if not (isinstance(data, Tensor) or hasattr(data, "__array__") or hasattr(data, "dtype")):
-        return Intake(*_streamed(data, validation, settings, device, context))
+        return Intake(*_streamed(data, validation, settings, device, context, gaps))
     x = as_tensor(data)
     if x.dim() < 2 or len(x) == 0:
         raise DataError(f"rows must be an array [rows, …] with at least one row; this one has shape {list(x.shape)}")
@@ -113,7 +113,7 @@ def _stored(
 
 
 def _streamed(
-    source: Any, validation: Any, settings: Training, device: torch.device, context: Any
+    source: Any, validation: Any, settings: Training, device: torch.device, context: Any, gaps: bool
 ) -> tuple[Batches, Batches | None]:
     if settings.validation:
         raise UsageError("a share cannot be held out of an iterable: give validation rows of their own")
@@ -124,7 +124,7 @@ def _streamed(
             f"a {type(source).__name__} holds no rows: give an array [rows, …], a path, or an iterable of batches"
         )
     batches = Streaming(source, settings.steps, device, settings.seed)
-    return batches, _held_out(validation, None, settings, device)
+    return batches, _held_out(validation, None, settings, device, gaps)
 
 
 def _context(context: Any, rows: int) -> Tensor | None:

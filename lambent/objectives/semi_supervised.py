@@ -100,6 +100,7 @@ class SemiSupervised(Around):
     ) -> Loss:
         part = model.labelling
         assert part is not None
+        context = model._given(context, len(x))
         assert context is not None
         log_q = log_labels(model, x, context)
         labels = part.labels(context).to(log_q)

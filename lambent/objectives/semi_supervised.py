@@ -28,6 +28,7 @@ class SemiSupervised(Around):
 
     papers = (PAPER, "xu2021probabilistic")
     needs_context = True
+    about = "of labels"
     unlabelled = True
 
     label: str | None = option("the condition whose levels may be missing; none: the only one of levels", default=None)
@@ -143,10 +144,11 @@ class SemiSupervised(Around):
         return self.of.by_row
 
     def refusal(self, whole: Part) -> str | None:
-        if isinstance(whole, LatentModel) and not whole.context:
+        if isinstance(whole, LatentModel) and whole.latent.grouped:
+            name = type(whole.latent).__name__
             return (
-                "SemiSupervised sums over what conditions a model, and this one has no context: give the column of labels as "
-                "condition, such as condition=label (--condition label), under another prior than Vamp"
+                f"SemiSupervised sums over labels that networks read, and {name} takes them for groups of rows: "
+                "use the Flat latent"
             )
         if reason := super().refusal(whole):
             return reason
@@ -154,12 +156,6 @@ class SemiSupervised(Around):
             return (
                 f"SemiSupervised takes the mean of a row's loss over labels, and that of {type(self.of).__name__} "
                 "with these settings hangs on the other rows of a batch: use the Elbo or Iwae objective as `of`"
-            )
-        if isinstance(whole, LatentModel) and whole.latent.grouped:
-            name = type(whole.latent).__name__
-            return (
-                f"SemiSupervised sums over labels that networks read, and {name} takes them for groups of rows: "
-                "use the Flat latent"
             )
         return None
 

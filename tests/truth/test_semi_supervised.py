@@ -162,7 +162,7 @@ def test_any_bound_of_single_rows_may_be_within(x: Tensor, labels: Tensor, seed:
 @pytest.mark.parametrize(
     ("objective", "context", "words"),
     [
-        (SemiSupervised(), 0, "give the column of labels"),
+        (SemiSupervised(), 0, "give the column of labels as condition, such as condition=label"),
         (SemiSupervised(of=Elbo(free_bits=0.1)), 3, "use the Elbo or Iwae objective as `of`"),
         (Invariant(of=SemiSupervised()), 3, "Invariant cannot be around SemiSupervised"),
         (Matched(of=SemiSupervised()), 3, "Matched cannot be around SemiSupervised"),

@@ -33,8 +33,8 @@ class SemiSupervised(Around):
 
     label: str | None = option("the condition whose levels may be missing; none: the only one of levels", default=None)
     weight: float | Literal["auto"] = option(
-        "α, the weight of −log q(y|x) of a row with a label; auto: a tenth of the number of rows for each that has one, "
-        "at least 1",
+        "α, the weight of −log q(y|x) of a row with a label; auto: the number of rows for each that has one, so that a few "
+        "labels weigh as much as if all rows had theirs",
         default="auto",
         minimum=0,
     )
@@ -129,7 +129,7 @@ class SemiSupervised(Around):
     def _alpha(self) -> float:
         if self.weight != "auto":
             return self.weight
-        return max(1.0, 0.1 * self.rows / self.labelled) if self.labelled else 1.0
+        return max(1.0, self.rows / self.labelled) if self.labelled else 1.0
 
     def learn(self, loss: Loss, taken: Tensor) -> None:
         self.tally.count(taken)

@@ -24,7 +24,7 @@ from lambent.model.networks.stacked import apart, by_member, in_turn, stacked
 from lambent.model.standing import still
 from lambent.model.starting import start
 from lambent.model.trace import Draw, Node, Trace, fixed, from_posterior, from_prior
-from lambent.part import Part, Shape, option
+from lambent.part import Part, Shape, Spec, option
 from lambent.seeds import seeded, stream
 
 EXAMPLES = 1000  # rows that parts which start from data are shown; a likelihood may ask for more
@@ -73,6 +73,13 @@ class LatentModel(Part):
         maximum=1000,
         papers={...: "lakshminarayanan2017simple"},
     )
+
+    def spec(self) -> Spec:
+        """As of every part; `labelling` stands in it where there is one: archives name a model by the hash of its description."""
+        described = super().spec()
+        if described["labelling"] is None:
+            del described["labelling"]
+        return described
 
     def setup(self, event: Shape, examples: Tensor | None = None, seed: int = 0) -> Self:
         """Make all weights for rows of shape `event`; `examples` are stored rows, for priors that start from data.

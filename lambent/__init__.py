@@ -25,8 +25,8 @@ _HOMES = {
     "lambent.model": ("LatentModel", "Trace"),
     "lambent.model.networks": ("Attention", "Conv", "Gru", "Mlp", "Network", "ResNet", "Wave"),
     "lambent.objectives": (
-        "Adversarial", "BetaTc", "DipVae", "Elbo", "Gan", "InfoVae", "Invariant", "Lagging", "Loss", "Objective", "VaeGan",
-        "Wae",
+        "Adversarial", "BetaTc", "DipVae", "Elbo", "Gan", "InfoVae", "Invariant", "Lagging", "Loss", "Objective",
+        "SemiSupervised", "VaeGan", "Wae",
     ),
     "lambent.papers": ("citation",),
     "lambent.part": ("Part",),
@@ -118,6 +118,7 @@ if TYPE_CHECKING:
         Lagging,
         Loss,
         Objective,
+        SemiSupervised,
         VaeGan,
         Wae,
     )
@@ -142,18 +143,19 @@ if TYPE_CHECKING:
     from lambent.training.fitting import fit
 
 __all__ = [
-    "CATALOG", "VAE", "Absent", "Adversarial", "ArtifactError", "Attention", "Audio", "Bernoulli", "BetaTc", "Categorical",
-    "Cells", "Ciwae", "Codebook", "Codec", "Constant", "ContinuousBernoulli", "Conv", "DataError", "DataWarning",
-    "Detector", "Diagonal", "Diffusion", "DipVae", "DiscretizedLogistics", "DivergedError", "Elbo", "Encoded", "Factor",
-    "Factorized", "Fitted", "Flat", "Full", "Gan", "Gaussian", "Grid", "Gru", "Hurdle", "Image", "Imputer", "InfoVae",
-    "InterruptedRun", "Invariant", "ItakuraSaito", "Iwae", "JohnsonSU", "Ladder", "Lagging", "LambentError", "Laplace",
-    "Latent", "LatentModel", "Likelihood", "LinearMasking", "Loss", "MachineError", "MisesFisher", "Missingness", "Miwae",
-    "Mixed", "Mixture", "Mlp", "MlpMasking", "Modality", "NegativeBinomial", "Network", "NotMiwae", "Objective", "Ordinal",
-    "Part", "Perceptual", "Piwae", "Point", "Poisson", "Posterior", "Prior", "ResNet", "RoundedLogistic", "SelfMasking",
-    "Spectrogram", "Sphere", "Sprites", "Standard", "StudentT", "Styled", "Table", "Text", "Tiles", "Tokens", "Trace",
-    "UsageError", "VaeGan", "Vamp", "Wae", "Wave", "ZeroInflatedNegativeBinomial", "citation", "compare", "data", "detect",
-    "drift", "evaluate", "fill", "fit", "fit_prior", "impute", "invert", "judge", "judge_samples", "judge_style", "load",
-    "posteriors", "predict", "priors", "quantizers", "refine", "restyle", "save", "synthesize",
+    "CATALOG", "VAE", "Absent", "Adversarial", "ArtifactError", "Attention", "Audio", "Bernoulli", "BetaTc",
+    "Categorical", "Cells", "Ciwae", "Codebook", "Codec", "Constant", "ContinuousBernoulli", "Conv", "DataError",
+    "DataWarning", "Detector", "Diagonal", "Diffusion", "DipVae", "DiscretizedLogistics", "DivergedError", "Elbo",
+    "Encoded", "Factor", "Factorized", "Fitted", "Flat", "Full", "Gan", "Gaussian", "Grid", "Gru", "Hurdle", "Image",
+    "Imputer", "InfoVae", "InterruptedRun", "Invariant", "ItakuraSaito", "Iwae", "JohnsonSU", "Ladder", "Lagging",
+    "LambentError", "Laplace", "Latent", "LatentModel", "Likelihood", "LinearMasking", "Loss", "MachineError",
+    "MisesFisher", "Missingness", "Miwae", "Mixed", "Mixture", "Mlp", "MlpMasking", "Modality", "NegativeBinomial",
+    "Network", "NotMiwae", "Objective", "Ordinal", "Part", "Perceptual", "Piwae", "Point", "Poisson", "Posterior",
+    "Prior", "ResNet", "RoundedLogistic", "SelfMasking", "SemiSupervised", "Spectrogram", "Sphere", "Sprites",
+    "Standard", "StudentT", "Styled", "Table", "Text", "Tiles", "Tokens", "Trace", "UsageError", "VaeGan", "Vamp",
+    "Wae", "Wave", "ZeroInflatedNegativeBinomial", "citation", "compare", "data", "detect", "drift", "evaluate",
+    "fill", "fit", "fit_prior", "impute", "invert", "judge", "judge_samples", "judge_style", "load", "posteriors",
+    "predict", "priors", "quantizers", "refine", "restyle", "save", "synthesize",
 ]  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -29,6 +30,7 @@ from lambent.disk.allowance import allowance
 from lambent.disk.tensorfile import Header
 from lambent.errors import ArtifactError, DataError, LambentError, UsageError
 from lambent.model import LatentModel
+from lambent.model.labelling import with_labels
 from lambent.seeds import stream
 from lambent.version import versions
 
@@ -112,7 +114,8 @@ class Fitted:
 
         Rows that training draws anew for each batch (dynamic binarization) are drawn once, each from `seed` and its own content,
         so that a row is the same beside whatever others. given: values of conditions that hold for all rows, in place of the
-        rows' own. context: [rows, width], for a model whose context has no names. limit: only the first so many rows. `Rows`
+        rows' own. A model that tells labels (SemiSupervised) gives rows without one the likeliest. context: [rows, width], for a
+        model whose context has no names. limit: only the first so many rows. `Rows`
         have been drawn and conditioned already, and take only a limit.
         Errors: `DataError` for rows of another shape, outside the likelihood's support, or without what conditions the model;
         `UsageError` for a condition or a context that does not fit.
@@ -133,7 +136,7 @@ class Fitted:
         if modality is not None and modality.drawn:
             x = drawn(modality, x, seed)
         self.model.likelihood.check(x)
-        return Rows(x, self._context(encoded, len(x), given or {}, context), encoded)
+        return Rows(x, self._labelled(x, self._context(encoded, len(x), given or {}, context)), encoded)
 
     def raw(self, x: Tensor) -> Any:
         """Rows as the model has them, in the units that the data came in: pictures as arrays, tables as frames."""
@@ -200,7 +203,25 @@ class Fitted:
             return conditions.replaced(own, given) if given else own
         # Rows that were read by another modality may have other levels, or the same in another order.
         beside = {} if encoded is None else {name: values[:rows] for name, values in encoded.beside.items()}
-        return conditions.completed(beside, given, rows)
+        if told := self.told:
+            beside = {told: np.full(rows, None, dtype=object)} | beside
+        return conditions.completed(beside, given, rows, gaps=told is not None)
+
+    @property
+    def told(self) -> str | None:
+        """The condition whose levels the model tells by itself where rows have none, if there is one."""
+        part = self.model.labelling
+        places = zip(
+            self.conditions.names, [self.conditions.place(name) for name in self.conditions.names], strict=True
+        )
+        return None if part is None else next((name for name, place in places if place == part.first), None)
+
+    def _labelled(self, x: Tensor, context: Tensor | None) -> Tensor | None:
+        """The context with the likeliest labels where these are missing; `DataError` where something else is."""
+        if context is None:
+            return None
+        whole = with_labels(self.model, x, context)
+        return self.conditions.without_gaps(whole) if self.conditions else whole
 
     def _fitting(self, context: Tensor, rows: int) -> Tensor:
         if tuple(context.shape) != (rows, self.model.context):

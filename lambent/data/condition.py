@@ -28,8 +28,11 @@ class Condition(ABC):
         """How many numbers one value becomes."""
 
     @abstractmethod
-    def encode(self, values: np.ndarray) -> np.ndarray:
-        """Values [rows] → float32 [rows, width]; `DataError` with the row of one that cannot be."""
+    def encode(self, values: np.ndarray, gaps: bool = False) -> np.ndarray:
+        """Values [rows] → float32 [rows, width]; `DataError` with the row of one that cannot be.
+
+        gaps: whether a level may be missing, which makes a row of noughts.
+        """
 
     @abstractmethod
     def typical(self, count: int, generator: torch.Generator) -> np.ndarray:
@@ -78,11 +81,13 @@ class Category(Condition):
         """Log of the share of each level among the training rows, [levels]."""
         return torch.tensor(self.counts, dtype=torch.float64).div(sum(self.counts)).log()
 
-    def encode(self, values: np.ndarray) -> np.ndarray:
+    def encode(self, values: np.ndarray, gaps: bool = False) -> np.ndarray:
         place = {level: i for i, level in enumerate(self.levels)}
         out = np.zeros((len(values), self.width), np.float32)
         for row, value in enumerate(values):
             if is_missing(value):
+                if gaps:
+                    continue
                 raise DataError(f"condition {self.name!r}, row {row + 1}: has no value; known: {self.known}")
             index = place.get(level_of(value))
             if index is None and isinstance(value, (bool, np.bool_)):
@@ -125,7 +130,7 @@ class Number(Condition):
     def width(self) -> int:
         return 1
 
-    def encode(self, values: np.ndarray) -> np.ndarray:
+    def encode(self, values: np.ndarray, gaps: bool = False) -> np.ndarray:
         return ((numbers_of(self.name, values) - self.centre) / self.scale).astype(np.float32)[:, None]
 
     def typical(self, count: int, generator: torch.Generator) -> np.ndarray:

@@ -1,7 +1,8 @@
 """Conditions: columns beside the data as the vectors that a model is conditioned on, p(x | c).
 
 A category becomes one number for each of its levels, one of them 1 (one-hot); a number becomes (value − centre) / scale. What
-training has seen is plain JSON, kept in the model file.
+training has seen is plain JSON, kept in the model file. A level that is missing is a row of noughts, where gaps are allowed: an
+objective that learns from rows without a label takes them, all else refuses them.
 """
 
 import math
@@ -34,22 +35,30 @@ FEW = 20  # whole numbers of at most so many different values are categories
 class Learner:
     """A condition that is being learned, some of its rows at a time: numbers of few whole values are levels too."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, gaps: bool = False) -> None:
         self.name = name
+        self.gaps = gaps  # whether a level may be missing
+        self.missing, self.first_missing = 0, 0  # how many are, and the number of the first row without, from 1
         self.counts: Counter[str] = Counter()
         self.moments = Moments()
         self.low, self.high = math.inf, -math.inf
         self.numeric = self.few = True  # all numbers so far; and whole ones, of which there are few
-        self.rows = 0
+        self.rows = self.taken = 0  # and those of them that had a value
 
     def add(self, values: np.ndarray) -> None:
-        """Take in values [rows]; `DataError` for a row without one, and for too many levels."""
-        missing = [row for row, value in enumerate(values) if is_missing(value)]
-        if missing:
-            where = f"row {self.rows + missing[0] + 1}"
-            raise DataError(f"condition {self.name!r}, {where}: has no value ({len(missing):,} such rows in all)")
+        """Take in values [rows]; `DataError` for a row without one, unless gaps are allowed, and for too many levels."""
+        missing = np.array([is_missing(value) for value in values], bool)
+        if missing.any():
+            self.first_missing = self.first_missing or self.rows + int(missing.argmax()) + 1
+            self.missing += int(missing.sum())
+            if not self.gaps:
+                raise _missing(self.name, self.first_missing, self.missing)
+            self.rows += int(missing.sum())
+            values = values[~missing]
+            if not len(values):
+                return
         numeric = values.dtype.kind in "iuf"
-        if self.rows and numeric != self.numeric:
+        if self.taken and numeric != self.numeric:
             raise DataError(
                 f"condition {self.name!r}: holds numbers up to row {self.rows}, and then text, or the other way"
             )
@@ -62,6 +71,7 @@ class Learner:
         if self.few or not self.numeric:
             self._count(values)
         self.rows += len(values)
+        self.taken += len(values)
 
     def _count(self, values: np.ndarray) -> None:
         for value, count in zip(*np.unique(values, return_counts=True), strict=True) if self.numeric else ():
@@ -75,9 +85,13 @@ class Learner:
             )
 
     def condition(self) -> Condition:
-        """The condition, once all rows were taken in; `DataError` if all are alike."""
+        """The condition, once all rows were taken in; `DataError` if all are alike, or a number is missing."""
+        if not self.taken:
+            raise DataError(f"condition {self.name!r} has no value in any row: there is nothing to condition on")
         if not self.numeric or self.few:
             return Category.seen(self.name, self.counts)
+        if self.missing:
+            raise _missing(self.name, self.first_missing, self.missing)
         mean, deviation = self.moments.values()
         if not deviation > 10 * np.finfo(np.float64).eps * abs(mean):
             raise DataError(f"condition {self.name!r} is {self.low:g} in every row: there is nothing to condition on")
@@ -91,9 +105,9 @@ class Conditions:
     items: list[Condition] = field(default_factory=list)
 
     @classmethod
-    def fit(cls, columns: Mapping[str, np.ndarray]) -> "Conditions":
-        """Learn the levels and the scales of columns [rows] by name."""
-        learners = {name: Learner(name) for name in columns}
+    def fit(cls, columns: Mapping[str, np.ndarray], gaps: bool = False) -> "Conditions":
+        """Learn the levels and the scales of columns [rows] by name. gaps: whether levels may be missing."""
+        learners = {name: Learner(name, gaps) for name in columns}
         for name, values in columns.items():
             learners[name].add(np.asarray(values))
         return cls([one.condition() for one in learners.values()])
@@ -127,27 +141,47 @@ class Conditions:
             )
         raise UsageError(f"this model is not conditioned on levels of {name!r}; {nearest(name, categories)}")
 
-    def encode(self, columns: Mapping[str, np.ndarray]) -> Tensor:
-        """Columns by name → float32 [rows, width]; `DataError` names a column that is missing."""
+    def encode(self, columns: Mapping[str, np.ndarray], gaps: bool = False) -> Tensor:
+        """Columns by name → float32 [rows, width]; `DataError` names a column that is missing.
+
+        gaps: whether levels may be missing, each a row of noughts.
+        """
         for name in self.names:
             if name not in columns:
                 raise DataError(
                     f"the model is conditioned on {self._listed()}, and these rows have no {name!r}: "
                     f"give data that have it, or one value for all with --given {name}=VALUE (in Python given={{{name!r}: …}})"
                 )
-        parts = [item.encode(np.asarray(columns[item.name])) for item in self.items]
+        parts = [item.encode(np.asarray(columns[item.name]), gaps) for item in self.items]
         return torch.from_numpy(np.concatenate(parts, 1))
 
-    def completed(self, columns: Mapping[str, np.ndarray], values: Mapping[str, Any], rows: int) -> Tensor:
+    def place(self, name: str) -> int:
+        """The number of the first column of that condition in a context."""
+        return sum(self.widths[: self.names.index(name)])
+
+    def without_gaps(self, context: Tensor, start: int = 0) -> Tensor:
+        """A context [rows, width], if no level of it is missing; `DataError` names the first row where one is.
+
+        start: the number of the first of these rows.
+        """
+        for item, own in zip(self.items, context.split(self.widths, 1), strict=True):
+            if isinstance(item, Category) and not bool((there := (own != 0).any(1)).all()):
+                gaps = (~there).nonzero()[:, 0]
+                raise _missing(item.name, start + int(gaps[0]) + 1, len(gaps))
+        return context
+
+    def completed(
+        self, columns: Mapping[str, np.ndarray], values: Mapping[str, Any], rows: int, gaps: bool = False
+    ) -> Tensor:
         """Columns of so many rows, in place of some of them the same value for all, [rows, width].
 
-        Errors: those of `encode` for the columns, those of `given` for the values.
+        gaps: as in `encode`. Errors: those of `encode` for the columns, those of `given` for the values.
         """
         same = self._of_each(values)
         if len(same) == len(self.items) and same:
             return torch.cat(list(same.values()), 1).expand(rows, -1)
         rest = Conditions([item for item in self.items if item.name not in same])
-        own = dict(zip(rest.names, rest.encode(columns).split(rest.widths, 1), strict=True))
+        own = dict(zip(rest.names, rest.encode(columns, gaps).split(rest.widths, 1), strict=True))
         parts = [same[name].expand(rows, -1) if name in same else own[name] for name in self.names]
         return torch.cat(parts, 1)
 
@@ -205,6 +239,14 @@ class Conditions:
 
     def _listed(self) -> str:
         return ", ".join(self.names) or "nothing"
+
+
+def _missing(name: str, row: int, count: int) -> DataError:
+    """The refusal of rows of which a level or a number is missing."""
+    return DataError(
+        f"condition {name!r}, row {row}: has no value ({count:,} such rows in all); leave such rows out, or, where names are "
+        "missing, learn from both with the SemiSupervised objective"
+    )
 
 
 def named(given: Iterable[str]) -> dict[str, str]:

@@ -116,8 +116,10 @@ def _fitted(raw: Raw, chosen: Modality, held: Sequence[Raw]) -> Encoded:
     chosen.fit(raw.rows).allow(part.rows for part in held)
     found = encoded(chosen, raw)
     if chosen.condition:
-        chosen.conditions = Conditions.fit({name: named_beside(found.beside, name) for name in chosen.condition})
-        found.context = chosen.conditions.encode(found.beside)
+        chosen.conditions = Conditions.fit(
+            {name: named_beside(found.beside, name) for name in chosen.condition}, gaps=True
+        )
+        found.context = chosen.conditions.encode(found.beside, gaps=True)
     learned = {"notices": getattr(chosen, "notices", {}), "noticed": getattr(chosen, "noticed", {})}
     if found.label_names is not None:
         chosen.label_names = found.label_names  # so that later data get the same codes
@@ -282,7 +284,7 @@ def encoded(modality: Modality, raw: Raw) -> Encoded:
         )
     if modality.conditions:
         with suppress(DataError):  # `conditioned` says what is wrong, where they are asked for it
-            found.context = modality.conditions.encode(found.beside)
+            found.context = modality.conditions.encode(found.beside, gaps=True)
     found.factors, found.factor_names = raw.factors, raw.factor_names
     facts = {key: value for key, value in raw.facts.items() if value is not None}
     found.source = {"split": "train"} | facts | found.source
@@ -303,7 +305,7 @@ def named_labels(labels: np.ndarray, names: list[str] | None) -> np.ndarray:
     if names is None or (len(labels) and not 0 <= labels.min() <= labels.max() < len(names)):
         return labels
     try:
-        values = np.array([float(name) for name in names], np.float64)
+        values = np.array([float(name or "nan") for name in names], np.float64)
         quantity = bool((values != np.rint(values)).any())
     except ValueError:
         quantity = False

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lambent.data.condition import is_missing
 from lambent.data.kinds.modality import Encoded
 from lambent.errors import DataError, UsageError
 
@@ -160,7 +161,8 @@ def row_hashes(x: Tensor) -> list[bytes]:
 def as_labels(values: np.ndarray, known: list[str] | None = None) -> tuple[np.ndarray | None, list[str] | None]:
     """Raw labels → (int64 codes or the integers themselves, names of the codes if they were text).
 
-    `known` names keep their codes, new ones follow. A matrix of labels (several per row) gives (None, None).
+    `known` names keep their codes, new ones follow; a label that is missing has the empty name.
+    A matrix of labels (several per row) gives (None, None).
     """
     values = np.asarray(values)
     if values.ndim == 2 and values.shape[1] == 1:
@@ -171,7 +173,7 @@ def as_labels(values: np.ndarray, known: list[str] | None = None) -> tuple[np.nd
         values = values.astype(np.int64)
     if values.dtype.kind in "biu":
         return values.astype(np.int64), None
-    text = np.array([str(v) for v in values], dtype=object)
+    text = np.array(["" if is_missing(v) else str(v) for v in values], dtype=object)
     names = list(known or [])
     new = set(text) - set(names)
     if len(names) + len(new) > LIMIT_LABELS:

@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 from lambent.data.kinds.modality import Encoded
 from lambent.errors import DataError, MachineError, UsageError, nearest
 from lambent.fitted import Rows
+from lambent.tasks.predict import Prediction
 
 CODES, EXPRESSION = "X_lambent", "lambent_normalized"
+LABEL, PROBABILITIES = "lambent_label", "lambent_probabilities"
 
 
 def pandas() -> Any:
@@ -27,9 +29,17 @@ def is_annotated(source: Any) -> bool:
 
 
 def annotate(
-    adata: Any, encoded: Encoded, codes: NDArray[np.float64], expression: NDArray[np.float32] | None, genes: list[str]
+    adata: Any,
+    encoded: Encoded,
+    codes: NDArray[np.float64],
+    expression: NDArray[np.float32] | None,
+    genes: list[str],
+    told: Prediction | None = None,
 ) -> Any:
-    """Write codes into obsm and expression into layers, or into obsm as a frame where not all genes were kept; see `Cells`."""
+    """Write codes into obsm and expression into layers, or into obsm as a frame where not all genes were kept; see `Cells`.
+
+    told: the label of each cell, into obs, and the probabilities of all, into obsm as a frame.
+    """
     if not is_annotated(adata):
         raise UsageError(f"codes are written into an AnnData, not into a {type(adata).__name__}: transform gives them")
     places = np.arange(len(encoded)) if encoded.numbers is None else encoded.numbers
@@ -37,6 +47,12 @@ def annotate(
     for held in (adata.layers, adata.obsm):  # what an earlier model wrote
         if EXPRESSION in held:
             del held[EXPRESSION]
+    if told is not None:
+        chances = _placed(told.probabilities.astype(np.float32), places, adata.n_obs)
+        adata.obsm[PROBABILITIES] = pandas().DataFrame(chances, index=adata.obs_names, columns=told.levels)
+        labels = np.full(adata.n_obs, None, object)
+        labels[places] = told.likeliest
+        adata.obs[LABEL] = pandas().Categorical(labels, categories=told.levels)
     if expression is None:
         return adata
     whole = _placed(expression, places, adata.n_obs)

@@ -21,12 +21,14 @@ from lambent.estimators.vae import VAE
 from lambent.fitted import Fitted, Rows
 from lambent.model.likelihoods import Likelihood
 from lambent.model.likelihoods.counts import Overdispersed
-from lambent.part import Part, registered
+from lambent.objectives import Objective, SemiSupervised
+from lambent.part import Part, Spec, registered
 from lambent.progress import shown
 from lambent.tasks.expression.differential import CHANGE, DRAWS, RATE, differential
 from lambent.tasks.expression.doublets import RATIO, doublet_scores
 from lambent.tasks.expression.kinds import Kinds
 from lambent.tasks.expression.normalized import PER, normalized
+from lambent.tasks.predict import Prediction, predict
 
 
 class Cells(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -39,6 +41,9 @@ class Cells(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         latent: number of units, or a Latent part; by default ten under N(0, I).
         condition: columns of obs that the model is conditioned on, such as "batch": codes are freed of them.
         label: the column of obs that names kinds of cells, for `predict`; never trained on.
+        labels: in its place, a column of obs with the kinds of some cells, trained on: the SemiSupervised objective, around
+            `objective` where that is given, learns from all cells, and tells the kind of each, as scANVI does. Codes are then
+            freed of the kind, too. unlabelled: a value in that column that stands for no label, such as "Unknown".
         genes: how many of the most variable genes are kept; 0: all.
         likelihood: a part or its name; by default NegativeBinomial(library="observed"), a dispersion for each gene.
         prior, posterior, network, objective: as in `VAE`. modality: `lambent.data.Cells` with settings of your own.
@@ -53,6 +58,8 @@ class Cells(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         *,
         condition: Any = None,
         label: str | None = None,
+        labels: str | None = None,
+        unlabelled: str | None = None,
         genes: int = 0,
         likelihood: Any = None,
         prior: Any = None,
@@ -74,6 +81,8 @@ class Cells(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.latent = latent
         self.condition = condition
         self.label = label
+        self.labels = labels
+        self.unlabelled = unlabelled
         self.genes = genes
         self.likelihood = likelihood
         self.prior = prior
@@ -97,12 +106,18 @@ class Cells(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def fit(self, X: Any, y: Any = None, write: bool = True) -> Self:
         """Train on counts. write: into an AnnData what `annotate` does."""
         settings = self.get_params(deep=False)
-        for own in ("label", "genes"):
+        for own in ("label", "labels", "unlabelled", "genes"):
             del settings[own]
+        if self.labels:
+            settings |= self._semi_supervised()
         if isinstance(self.likelihood, str) and issubclass(
             registered(Likelihood).get(self.likelihood, Likelihood), Overdispersed
         ):
-            settings["likelihood"] = {"type": self.likelihood, "library": "observed", "effects": bool(self.condition)}
+            settings["likelihood"] = {
+                "type": self.likelihood,
+                "library": "observed",
+                "effects": bool(settings["condition"]),
+            }
         self.vae_ = VAE(**settings | {"modality": self._modality()}).fit(X, y)
         self._kinds: Kinds | None = None
         if write and is_annotated(X):
@@ -115,12 +130,14 @@ class Cells(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
         `obsm["X_lambent"]` [cells, units], float32; `layers["lambent_normalized"]` [cells, genes], a cell of 10,000 counts, or
         `obsm["lambent_normalized"]`, a frame with the names of the genes, where not all genes were kept. Codes alone of a model
-        that has no shares (a likelihood without library="observed").
+        that has no shares (a likelihood without library="observed"). With `labels`, `obs["lambent_label"]`, the kind of each
+        cell, and `obsm["lambent_probabilities"]`, a frame of the probability of every kind.
         """
         encoded = self._encoded(adata)
         shares = getattr(self.fitted_.model.likelihood, "library", None) == "observed"
         expression = self._of(encoded) if shares else None
-        return annotate(adata, encoded, self.transform(encoded), expression, self.genes_)
+        told = self._told(encoded) if self.fitted_.told else None
+        return annotate(adata, encoded, self.transform(encoded), expression, self.genes_, told)
 
     # ---- using ---------------------------------------------------------------------------------------------------
 
@@ -194,17 +211,21 @@ class Cells(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return frame.iloc[np.lexsort((-np.abs(found.fold), -found.probability))]
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """The likeliest kind of each cell, [cells], by those whose `label` was known in `fit`, and a code that all taught."""
+        """The likeliest kind of each cell, [cells], by those whose kind was known in `fit`, and what all cells taught."""
         chances = self.predict_proba(X)
         return np.asarray(np.asarray(self.classes_, dtype=object)[chances.argmax(1)])
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """The probability of each kind, [cells, kinds], in the order of `classes_`."""
+        if self._vae.fitted_.told:
+            return self._told(X).probabilities
         return self._known().probabilities(self.transform(X))
 
     @property
     def classes_(self) -> list[str]:
         """The kinds of cells that were known in `fit`."""
+        if told := self._vae.fitted_.told:
+            return self.fitted_.conditions.category(told).levels
         return self._known().levels
 
     # ---- files ---------------------------------------------------------------------------------------------------
@@ -265,7 +286,34 @@ class Cells(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         own: dict[str, Any] = {"label": self.label} if self.label else {}
         if self.genes:
             own["genes"] = self.genes
+        if self.unlabelled is not None:
+            own["unlabelled"] = self.unlabelled
         return CellsData.from_spec(given.spec() | own)
+
+    def _semi_supervised(self) -> dict[str, Any]:
+        """The condition and the objective that learn the kinds of cells with their codes."""
+        if self.label is not None:
+            raise UsageError(
+                f"Cells is given label={self.label!r}, never trained on, and labels={self.labels!r}, trained on: leave one out"
+            )
+        others = [self.condition] if isinstance(self.condition, str) else list(self.condition or ())
+        return {
+            "condition": [*(name for name in others if name != self.labels), self.labels],
+            "objective": self._around(self.objective),
+        }
+
+    def _around(self, objective: Any) -> Spec:
+        """SemiSupervised by the labels, around another objective where there is one."""
+        given = None if objective is None else Objective.from_spec(objective).spec()
+        if given is not None and given["type"] == SemiSupervised.__name__:
+            return {"label": self.labels} | given
+        return {"type": SemiSupervised.__name__, "label": self.labels} | ({} if given is None else {"of": given})
+
+    def _told(self, X: Any) -> Prediction:
+        """What the model itself tells of the kinds of cells."""
+        found = predict(self.fitted_, self._encoded(X), str(self.fitted_.told))
+        assert isinstance(found, Prediction)
+        return found
 
     def _encoded(self, X: Any) -> Encoded:
         return X if isinstance(X, Encoded) else encoded_rows(self._vae, X)
@@ -289,5 +337,7 @@ class Cells(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def _known(self) -> Kinds:
         self._vae  # noqa: B018 - which says that it is not fitted
         if self._kinds is None:
-            raise UsageError('no kinds of cells were known in fit: name their column of obs, Cells(label="cell_type")')
+            raise UsageError(
+                'no kinds of cells were known in fit: name their column of obs, Cells(label="cell_type") or labels='
+            )
         return self._kinds

@@ -13,6 +13,7 @@ from lambent.errors import UsageError
 from lambent.model.blockwise import start_of_blocks
 from lambent.model.company import ask_encoder, check
 from lambent.model.joining import joined, joined_shape
+from lambent.model.labelling import Labelling
 from lambent.model.latents import Flat, Latent
 from lambent.model.latents.base import Features
 from lambent.model.likelihoods import Bernoulli, Likelihood
@@ -23,7 +24,7 @@ from lambent.model.networks.stacked import apart, by_member, in_turn, stacked
 from lambent.model.standing import still
 from lambent.model.starting import start
 from lambent.model.trace import Draw, Node, Trace, fixed, from_posterior, from_prior
-from lambent.part import Part, Shape, option
+from lambent.part import Part, Shape, Spec, option
 from lambent.seeds import seeded, stream
 
 EXAMPLES = 1000  # rows that parts which start from data are shown; a likelihood may ask for more
@@ -61,6 +62,10 @@ class LatentModel(Part):
         "p(m|x), which values are missing, where that depends on the values themselves; none: it tells nothing of them",
         factory=lambda: None,
     )
+    labelling: Labelling | None = option(
+        "q(y|x), the levels of a condition that few of the rows had, which the SemiSupervised objective adds; none: all had them",
+        factory=lambda: None,
+    )
     members: int = option(
         "models of these parts, each from its own start, that are trained in one pass and make one mixture",
         default=1,
@@ -68,6 +73,13 @@ class LatentModel(Part):
         maximum=1000,
         papers={...: "lakshminarayanan2017simple"},
     )
+
+    def spec(self) -> Spec:
+        """As of every part; `labelling` stands in it where there is one: archives name a model by the hash of its description."""
+        described = super().spec()
+        if described["labelling"] is None:
+            del described["labelling"]
+        return described
 
     def setup(self, event: Shape, examples: Tensor | None = None, seed: int = 0) -> Self:
         """Make all weights for rows of shape `event`; `examples` are stored rows, for priors that start from data.
@@ -87,6 +99,8 @@ class LatentModel(Part):
             built = [self._built(embedded, raw) for _ in range(self.members)]
             if self.missingness is not None:
                 self.missingness.setup(event)
+            if self.labelling is not None:
+                self.labelling.setup(self.network, tuple(embedded.shape[1:]), self.context)
         if examples is not None:
             self.likelihood.study(observed, torch.Generator().manual_seed(stream(seed, "feature space")))
             for half, latent, decoder in built:

@@ -10,6 +10,7 @@ from lambent.objectives.invariant import Invariant
 from lambent.objectives.lagging import Lagging
 from lambent.objectives.matched import Matched
 from lambent.objectives.missing import NotMiwae
+from lambent.objectives.semi_supervised import SemiSupervised
 from lambent.objectives.spread import BetaTc, DipVae, InfoVae, Wae
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "NotMiwae",
     "Objective",
     "Piwae",
+    "SemiSupervised",
     "VaeGan",
     "Wae",
     "for_detecting",

@@ -112,4 +112,9 @@ class Around(Objective):
         return self.inner.settled
 
     def refusal(self, whole: Part) -> str | None:
+        if self.of.unlabelled:
+            name, other = type(self).__name__, type(self.of).__name__
+            return (
+                f"{name} cannot be around {other}, which takes rows once under each label: use the Elbo objective there"
+            )
         return unencoded(self, whole) or self.of.refusal(whole) or super().refusal(whole)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from lambent.data.conditions import Conditions
 from lambent.errors import UsageError
 from lambent.model import LatentModel
 from lambent.model.latents import Latent
@@ -68,6 +69,8 @@ class Objective(Part):
     examines_training: ClassVar[bool] = False  # of training, even where others are held out
     encodes: ClassVar[bool] = True  # it teaches q(z|x), too; the model of one that does not has no encoder
     needs_context: ClassVar[bool] = False  # it is about what conditions the model
+    about: ClassVar[str] = "to be independent of"  # the column that it then needs
+    unlabelled: ClassVar[bool] = False  # it learns from rows of which a level of what conditions is missing, too
     needs_space: ClassVar[bool] = False  # codes may lie anywhere, as they cannot on a sphere
     standard_prior = False  # made for N(0, I), as what disentangles is: a prior that the data suggest gives way
 
@@ -78,6 +81,9 @@ class Objective(Part):
 
     def setup(self, model: LatentModel, seed: int = 0) -> None:
         """Make what weights or state the objective has, once the model is set up."""
+
+    def meet(self, conditions: Conditions, context: Tensor | None = None) -> None:
+        """Look, before `setup`, at what the context is made of, and at that of the rows to train on where it is in memory."""
 
     @abstractmethod
     def forward(
@@ -161,7 +167,7 @@ class Objective(Part):
             prior = getattr(latent, "prior", None)
             other = "" if prior is None or prior.conditioned else f" under another prior than {latent.origin}"
             return (
-                f"{name} is about the context of a model, and this one has none: give the column to be independent of as "
+                f"{name} is about the context of a model, and this one has none: give the column {self.about} as "
                 f"condition{other}, such as condition=label (--condition label)"
             )
         if latent.discrete and not self.discrete:

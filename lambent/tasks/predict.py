@@ -16,6 +16,7 @@ from lambent.fitted import Fitted, Rows
 from lambent.metrics.bound import SAMPLES, bounds
 from lambent.model import ask_encoder
 from lambent.model.bounded import want_bound
+from lambent.model.labelling import told_labels
 from lambent.progress import counting
 from lambent.tasks.conditional import SAMPLES as CODES
 from lambent.tasks.conditional import conditionals
@@ -30,13 +31,14 @@ class Prediction:
     """For each row and level: log P(level | the rest), [rows, levels], in nats.
 
     levels: their names, in the order of the columns, as text; values: as the data have them. evidence: a bound on
-    log p(the rest), the level summed out, [rows]. log_likelihood: of a condition a bound on log p(x | level), [rows, levels];
-    None of a column. effective: of a column, how many codes of the K each row is worth, [rows].
+    log p(the rest), the level summed out, [rows]; None where the model tells labels without one. log_likelihood: of a condition
+    a bound on log p(x | level), [rows, levels]; None of a column and without evidence. effective: of a column, how many codes of
+    the K each row is worth, [rows].
     """
 
     levels: list[str]
     log_posterior: Tensor
-    evidence: Tensor
+    evidence: Tensor | None = None
     log_likelihood: Tensor | None = None
     values: Sequence[Any] | None = None
     effective: Tensor | None = None
@@ -75,6 +77,7 @@ def predict(
     samples: int | None = None,
     seed: int = 0,
     quantiles: Sequence[float] = QUANTILES,
+    bayes: bool = False,
 ) -> Prediction | NumberPrediction:
     """What the column `name` of a table is, given whatever else the rows have; or which level a condition of that name has.
 
@@ -82,7 +85,8 @@ def predict(
     cells, if there are any, are not looked at; any others may be missing, and so may columns.
     A condition: P(level | x) ∝ p(x | level) P(level), p(x | level) by the K-sample bound (K = 32), P(level) as often as in
     training; a row has the same noise under every level, so that these are compared with little error. Rows keep the other
-    conditions that they have.
+    conditions that they have. A model of the SemiSupervised objective tells the labels that it learned by its own q(level | x),
+    in one pass, unless bayes is true.
     Errors: `UsageError` for a name that is neither, a model without gaps or without a density, or quantiles outside 0 … 1.
     """
     fitted = Fitted.of(fitted)
@@ -91,7 +95,7 @@ def predict(
     if name in fitted.conditions.names or name not in columns:
         if name not in fitted.conditions.names and columns:
             _refuse(fitted, name)
-        return _of_condition(fitted, data, name, samples or SAMPLES, seed)
+        return _of_condition(fitted, data, name, samples or SAMPLES, seed, bayes)
     wanted = tuple(float(share) for share in quantiles)
     if not all(0 < share < 1 for share in wanted):
         raise UsageError(f"quantiles lie between 0 and 1, such as 0.05 or 0.5, not {list(quantiles)}")
@@ -136,12 +140,16 @@ def _of_column(
     return NumberPrediction(name, mean, median, np.stack(ends, 1), shares, evidence, effective)
 
 
-def _of_condition(fitted: Fitted, data: Any, name: str, samples: int, seed: int) -> Prediction:
-    want_bound(fitted.model, "no level has a probability")
+def _of_condition(fitted: Fitted, data: Any, name: str, samples: int, seed: int, bayes: bool) -> Prediction:
+    own = fitted.model.labelling if fitted.told == name else None
+    if own is None or bayes:
+        want_bound(fitted.model, "no level has a probability")
     condition = fitted.conditions.category(name)
     rows = _rows(fitted, data, condition, seed)
     if rows.context is None:
         raise UsageError("these rows were taken without what conditions the model: give the data that they come from")
+    if own is not None and not bayes:
+        return Prediction(condition.levels, told_labels(fitted.model, rows.x, rows.context))
     columns = []
     with counting(f"levels of {name}", len(condition.levels)) as add:
         for level in condition.levels:
@@ -149,7 +157,7 @@ def _of_condition(fitted: Fitted, data: Any, name: str, samples: int, seed: int)
             columns.append(bounds(fitted.model, rows.x, samples, seed, context).bound)
             add(1)
     log_likelihood = torch.stack(columns, 1) + fitted.log_slope(rows.x).unsqueeze(1)
-    joint = log_likelihood + condition.log_frequencies
+    joint = log_likelihood + (condition.log_frequencies if own is None else own.log_shares.double().cpu())
     evidence = torch.logsumexp(joint, 1)
     return Prediction(condition.levels, joint - evidence.unsqueeze(1), evidence, log_likelihood)
 

@@ -7,7 +7,8 @@ from numbers import Real
 from pathlib import Path
 from typing import Any, Literal
 
-from lambent.data.batches import Transform
+from lambent.data.batches import InMemory, Transform
+from lambent.data.conditions import Conditions
 from lambent.errors import DataError, UsageError
 from lambent.model import LatentModel, check
 from lambent.objectives import Objective
@@ -126,7 +127,7 @@ def prepared(
     where = device_of(settings.device)
     options = left_open(settings, where)
     settings = settings.changed(precision=resolved(settings.precision, where))
-    intake = taken(data, validation, settings, where, context, model.likelihood.encoding)
+    intake = taken(data, validation, settings, where, context, model.likelihood.encoding, objective.unlabelled)
     if intake.modality is not None:
         transform, augment = transform or intake.modality.transform, augment or intake.modality.augment
     batches, seed = intake.train, settings.seed
@@ -163,6 +164,7 @@ def prepared(
         )
     check_rows(model, intake, transform, seed)
     model.to(where)
+    objective.meet(conditions or Conditions(), batches.context if isinstance(batches, InMemory) else None)
     objective.setup(model, seed)
     objective.to(where)
     run = Run(model, objective, batches, intake.held_out, settings, where, transform, augment)

@@ -42,11 +42,12 @@ def taken(
     device: torch.device,
     context: Any = None,
     encoding: str | None = None,
+    gaps: bool = False,
 ) -> Intake:
     """The batches that `data` gives, and the rows that `validation` names or that a share of `data` is held out for.
 
     The modality of a path or a name is fitted without having seen the share, and with the encoding of columns that
-    suits the likelihood. Errors as for `fit`.
+    suits the likelihood. gaps: whether levels of what conditions may be missing. Errors as for `fit`.
     """
     if isinstance(data, (str, Path)):
         suited = None if encoding is None else suggested(data).suited(encoding)
@@ -57,17 +58,17 @@ def taken(
             data = load(data, modality=suited)
         warned(data.source)
     if isinstance(data, Encoded) and data.uncut is not None:
-        context = data.conditioned() if context is None else context
+        context = data.conditioned(gaps) if context is None else context
         data = crops_of(data.modality, data.uncut, data.source)
     if isinstance(data, OnDisk):
-        return _stored(data, validation, settings, device, context)
+        return _stored(data, validation, settings, device, context, gaps)
     modality, own = None, None
     if isinstance(data, Encoded):
         own = numbers(data.source.get("part"))
-        context = data.conditioned() if context is None else context
+        context = data.conditioned(gaps) if context is None else context
         modality, data = data.modality, data.x
     if not (isinstance(data, Tensor) or hasattr(data, "__array__") or hasattr(data, "dtype")):
-        return Intake(*_streamed(data, validation, settings, device, context))
+        return Intake(*_streamed(data, validation, settings, device, context, gaps))
     x = as_tensor(data)
     if x.dim() < 2 or len(x) == 0:
         raise DataError(f"rows must be an array [rows, …] with at least one row; this one has shape {list(x.shape)}")
@@ -75,7 +76,7 @@ def taken(
     if not isinstance(validation, Real) or not settings.validation or len(x) == 1:
         count = None if own is None or len(own) != len(x) else torch.from_numpy(own)
         train = InMemory(x, settings.batch, settings.seed, device, given, count)
-        return Intake(train, _held_out(validation, modality, settings, device), modality)
+        return Intake(train, _held_out(validation, modality, settings, device, gaps), modality)
     ordered = 0 if modality is None else modality.ordered
     sides = cut(len(x), settings.validation, stream(settings.seed, "validation share"), ordered)
     kept, out = (torch.from_numpy(side.index) for side in sides)
@@ -92,12 +93,16 @@ def _at(x: Tensor, index: Tensor) -> Tensor:
     return x[first : last + 1] if last - first + 1 == len(index) else x[index]
 
 
-def _stored(data: OnDisk, validation: Any, settings: Training, device: torch.device, context: Any) -> Intake:
+def _stored(
+    data: OnDisk, validation: Any, settings: Training, device: torch.device, context: Any, gaps: bool
+) -> Intake:
+    if not gaps:
+        _refuse_gaps(data)
     given, modality = _context(context, len(data)), data.modality
     if not isinstance(validation, Real) or not settings.validation or len(data) == 1:
         own = None if data.index is None else torch.from_numpy(data.index)
         train = FromDisk(data, settings.batch, settings.seed, device, given, own)
-        return Intake(train, _held_out(validation, modality, settings, device), modality)
+        return Intake(train, _held_out(validation, modality, settings, device, gaps), modality)
     parts = []
     sides = cut(len(data), settings.validation, stream(settings.seed, "validation share"))
     for side, batch, fixed in zip(sides, (settings.batch, 4 * settings.batch), (False, True), strict=True):
@@ -108,7 +113,7 @@ def _stored(data: OnDisk, validation: Any, settings: Training, device: torch.dev
 
 
 def _streamed(
-    source: Any, validation: Any, settings: Training, device: torch.device, context: Any
+    source: Any, validation: Any, settings: Training, device: torch.device, context: Any, gaps: bool
 ) -> tuple[Batches, Batches | None]:
     if settings.validation:
         raise UsageError("a share cannot be held out of an iterable: give validation rows of their own")
@@ -119,7 +124,7 @@ def _streamed(
             f"a {type(source).__name__} holds no rows: give an array [rows, …], a path, or an iterable of batches"
         )
     batches = Streaming(source, settings.steps, device, settings.seed)
-    return batches, _held_out(validation, None, settings, device)
+    return batches, _held_out(validation, None, settings, device, gaps)
 
 
 def _context(context: Any, rows: int) -> Tensor | None:
@@ -134,17 +139,29 @@ def _context(context: Any, rows: int) -> Tensor | None:
     return given
 
 
-def _held_out(validation: Any, modality: Modality | None, settings: Training, device: torch.device) -> Batches | None:
+def _refuse_gaps(data: OnDisk) -> None:
+    """Refuse rows on disk of which a level is missing (`DataError`), without holding all of their context in memory."""
+    for start in range(0, len(data) if data.modality.conditions else 0, EXAMPLES):
+        context = data.context(np.arange(start, min(start + EXAMPLES, len(data))))
+        if context is not None:
+            data.modality.conditions.without_gaps(context, start)
+
+
+def _held_out(
+    validation: Any, modality: Modality | None, settings: Training, device: torch.device, gaps: bool
+) -> Batches | None:
     if isinstance(validation, Real):
         return None
     rows, context = validation if isinstance(validation, tuple) else (validation, None)
     if isinstance(rows, (str, Path)):
         rows = _read_alike(rows, modality)
     if isinstance(rows, OnDisk):
+        if not gaps:
+            _refuse_gaps(rows)
         given = _context(context, len(rows))
         return FromDisk(rows, 4 * settings.batch, settings.seed, device, given, fixed=True)
     if isinstance(rows, Encoded):
-        context = rows.conditioned() if context is None else context
+        context = rows.conditioned(gaps) if context is None else context
         rows = rows.x
     x = as_tensor(rows)
     if x.dim() < 2 or len(x) == 0:

@@ -4,6 +4,7 @@ from contextlib import nullcontext
 
 import torch
 
+from lambent.model.labelling import with_labels
 from lambent.model.trace import from_posterior
 from lambent.objectives.base import averaged
 from lambent.seeds import stream
@@ -21,6 +22,7 @@ def validated(run: Run) -> dict[str, float | None]:
     with run.average.applied() if run.average is not None else nullcontext():
         for x, context, _ in run.validation.epoch(0):
             x = run.transform(x, generator) if run.transform is not None else x
+            context = None if context is None else with_labels(run.model, x, context)
             trace = run.model.trace(x, 1, from_posterior(generator), context)
             kl = averaged(trace.kl)
             further = run.objective.further(run.model, trace, generator)

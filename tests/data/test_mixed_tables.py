@@ -461,7 +461,7 @@ def test_labels_and_conditions_are_not_modelled() -> None:
     frame = pd.DataFrame(every_kind())
     table = Table(label="sex", drop=("note", "id"), condition=("member", "town"))
     with pytest.raises(DataError, match=r"condition 'town', row .* has no value"):
-        load(frame, modality=table)
+        load(frame, modality=table).conditioned()
     encoded = load(frame, modality=Table(label="sex", drop=("note", "id"), condition=("member",)))
     assert {"sex", "note", "id", "member"} & set(encoded.modality.names) == set()
     assert encoded.label_names == [" F", " M"]

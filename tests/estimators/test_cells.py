@@ -199,3 +199,42 @@ def test_what_cannot_be_asked_is_refused(adata: Any, cells: lambent.Cells) -> No
         lambent.Cells(modality=lambent.data.Table()).fit(adata)
     with pytest.raises(ArtifactError, match="damaged"):
         Kinds.restored({"levels": ["a"], "centre": [0.0]})
+
+
+# ---- labels that few cells have ------------------------------------------------------------------------------------
+
+
+def test_labels_of_some_cells_name_the_others(tmp_path: Path) -> None:
+    """As scANVI: a kind of cells that one in ten has, with a word for none; kinds in obs, probabilities in obsm."""
+    chance = np.random.default_rng(0)
+    kind = chance.integers(2, size=300)
+    rates = np.tile(chance.gamma(0.6, size=40) + 0.2, (300, 1))
+    rates[kind == 1, :8] *= 5
+    names = np.array(["liver", "nerve"], object)[kind]
+    told = np.where(chance.random(300) < 0.1, names, "Unknown")
+    adata = anndata.AnnData(
+        chance.poisson(10 * rates).astype(np.float32),
+        obs=pandas.DataFrame(
+            {"told": told, "batch": chance.choice(["s", "t"], 300)}, index=[f"c{i}" for i in range(300)]
+        ),
+    )
+    cells = lambent.Cells(
+        2,
+        condition="batch",
+        labels="told",
+        unlabelled="Unknown",
+        network={"type": "Mlp", "width": 32},
+        epochs=30,
+        batch=32,
+    )
+    cells.fit(adata)
+    assert cells.classes_ == ["liver", "nerve"]
+    assert (cells.predict(adata) == names).mean() > 0.95
+    assert list(adata.obs["lambent_label"]) == list(cells.predict(adata))
+    frame = adata.obsm["lambent_probabilities"]
+    assert list(frame.columns) == ["liver", "nerve"]
+    np.testing.assert_allclose(frame.sum(1), 1, atol=1e-5)
+    again = lambent.load(cells.save(tmp_path / "cells.lambent"))
+    np.testing.assert_array_equal(again.predict(adata), cells.predict(adata))
+    with pytest.raises(UsageError, match="leave one out"):
+        lambent.Cells(2, label="told", labels="told").fit(adata)

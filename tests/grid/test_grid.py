@@ -178,6 +178,7 @@ REFUSED = {
             "Matched",
             "Miwae",
             "NotMiwae",
+            "SemiSupervised",
             "VaeGan",
             "Wae",
         )
@@ -203,6 +204,8 @@ REFUSED = {
     ("Sphere", "Factor"): "use Diagonal",
     ("Vamp", "Invariant"): "give the column",
     ("Vamp", "Matched"): "give the column",
+    ("Vamp", "SemiSupervised"): "give the column",
+    ("Styled", "SemiSupervised"): "use the Flat latent",
     **{("Styled", name): "use Flat" for name in ("BetaTc", "DipVae")},
     **{("Styled", name): "use the Elbo objective" for name in ("Iwae", "Miwae", "Ciwae", "Piwae", "NotMiwae")},
     ("MisesFisher", "BetaTc"): "use Diagonal",

@@ -13,8 +13,12 @@ from lambent.cli import output
 from lambent.cli.folder import model_file, opened
 from lambent.cli.reading.flags import Parser, add_output, add_run, add_seed, common, import_modules, whole
 from lambent.cli.reading.sources import settled
-from lambent.cli.verbs.made import refuse_suffix
+from lambent.cli.verbs.made import refuse_beside, refuse_suffix, write_beside
+from lambent.cli.verbs.measure import lead_of
 from lambent.cli.voice import Voice
+from lambent.data.condition import is_missing, level_of
+from lambent.data.kinds.modality import Encoded
+from lambent.data.loading import encode_like
 from lambent.data.readers.filling import merged_columns
 from lambent.data.readers.tabular import format_of
 from lambent.data.readers.typed import Declared, Typed
@@ -45,33 +49,39 @@ def predict(arguments: Sequence[str]) -> int:
     parser.add_argument("data", metavar="FILE", help="rows; they may lack columns, and have gaps")
     parser.add_argument("--target", required=True, metavar="COLUMN", help="what to predict")
     _add_samples(parser)
-    add_output(parser, output.TABLES)
+    add_output(parser, output.with_beside(output.TABLES))
     add_seed(parser)
     options = common(parser, machine=True).read(arguments)
     voice = Voice.of(options)
-    path = _claim(options, output.TABLES)
+    path = _claim(options, output.with_beside(output.TABLES))
     fitted, source = _opened(options)
-    found = predicted(fitted, source, options.target, options.samples, options.seed)
+    refuse_beside(path, fitted)
+    rows = None
+    if options.target in fitted.conditions.names and fitted.modality is not None:
+        rows = encode_like(fitted.modality, source)
+    found = predicted(fitted, source if rows is None else rows, options.target, options.samples, options.seed)
     if isinstance(found, Prediction):
         columns: dict[str, Any] = {"predicted": np.array(found.likeliest)}
         columns |= {f"p_{level}": found.probabilities[:, i].round(6) for i, level in enumerate(found.levels)}
     else:
         columns = {"mean": found.mean, "median": found.median}
         columns |= {f"q{share:g}": found.quantiles[:, i] for i, share in enumerate(found.shares)}
-    rows = len(found.evidence)
-    output.write(path, columns, {"row": np.arange(rows)}, None)
-    agreement = _agreement(fitted, source, options.target, found)
-    voice.result({"out": str(path), "rows": rows, "target": options.target, **agreement})
+    count = len(found.log_posterior if isinstance(found, Prediction) else found.evidence)
+    if rows is None:
+        output.write(path, columns, {"row": np.arange(count)}, None)
+        agreement = _agreement(fitted, source, options.target, found)
+    else:
+        write_beside(path, rows, columns, lead_of(rows))
+        agreement = _agreement_of_labels(rows, options.target, found)
+    voice.result({"out": str(path), "rows": count, "target": options.target, **agreement})
     _tell_worth(found.effective, voice)
-    told = "".join(f"; {name.replace('_', ' ')} {value:.4f}" for name, value in agreement.items())
-    voice.say(f"{path}: {options.target} of {rows:,} rows{told}")
+    agreed = "".join(f"; {name.replace('_', ' ')} {value:.4f}" for name, value in agreement.items())
+    voice.say(f"{path}: {options.target} of {count:,} rows{agreed}")
     return 0
 
 
 def _agreement(fitted: Fitted, source: Any, target: str, found: Any) -> dict[str, float]:
     """How well the predictions agree with the target's own cells, where the file has some."""
-    if target in fitted.conditions.names:
-        return {}
     table = table_of(fitted)
     file = partly(fitted, source)
     if file.opened is None or target in file.lacking:
@@ -86,6 +96,15 @@ def _agreement(fitted: Fitted, source: Any, target: str, found: Any) -> dict[str
     if truth.dtype.kind not in "biuf":
         return {}
     return {"root_mean_squared_error": float(np.sqrt(np.mean((truth[there] - found.mean[there]) ** 2)))}
+
+
+def _agreement_of_labels(rows: Encoded, target: str, found: Any) -> dict[str, float]:
+    """How many of the labels that rows have of a condition are the predicted ones."""
+    own = rows.beside.get(target, ())
+    known = [
+        (level_of(value), told) for value, told in zip(own, found.likeliest, strict=False) if not is_missing(value)
+    ]
+    return {"accuracy": float(np.mean([value == told for value, told in known]))} if known else {}
 
 
 def impute(arguments: Sequence[str]) -> int:

@@ -155,11 +155,12 @@ def _score_by_level(fitted: Fitted, encoded: Encoded, options: Namespace, path: 
         raise UsageError(
             "--by tries every level of a condition, so --given has nothing to say beside it: leave one out"
         )
-    found = predict(fitted, encoded, options.by, options.samples, options.seed)
+    found = predict(fitted, encoded, options.by, options.samples, options.seed, bayes=True)
     if not isinstance(found, Prediction):
         raise UsageError(
             f"--by {options.by}: is a column of numbers, which has no levels; see lambent predict --target"
         )
+    assert found.evidence is not None
     chances = {f"p_{level}": found.log_posterior[:, i].exp().numpy().round(6) for i, level in enumerate(found.levels)}
     arrays = {"predicted": np.array(found.likeliest), **chances, "bound": found.evidence.numpy()}
     write_beside(path, encoded, arrays, lead_of(encoded))

@@ -1,6 +1,7 @@
 """Cells: counts of genes in single cells, kept sparse."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -63,6 +64,10 @@ class Cells(Modality):
         "what becomes of genes that later data lack: refused, or taken as never found in them", default="refuse"
     )
 
+    unlabelled: str | None = option(
+        "the value that stands for none in the columns of obs that condition, such as Unknown", default=None
+    )
+
     def __post_init__(self) -> None:
         super().__post_init__()
         self.names: list[str] = []
@@ -84,7 +89,16 @@ class Cells(Modality):
     def open(self, raw: Any) -> Counts:
         """Any accepted form → counts, of which cells with too few are left out."""
         beside = (*self.condition, *([self.label] if self.label else []))
-        return cells.opened(raw, self.layer, beside).with_counts(self.least_counts)
+        counts = cells.opened(raw, self.layer, beside).with_counts(self.least_counts)
+        if self.unlabelled is None:
+            return counts
+        return replace(counts, obs={name: self._known(name, values) for name, values in counts.obs.items()})
+
+    def _known(self, name: str, values: np.ndarray) -> np.ndarray:
+        """A column of obs with nothing in the place of what stands for none."""
+        if name not in self.condition or values.dtype.kind in "iuf":
+            return values
+        return np.array([None if str(value) == self.unlabelled else value for value in values], object)
 
     # ---- learning ------------------------------------------------------------------------------------------------
 

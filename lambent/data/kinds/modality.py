@@ -248,8 +248,13 @@ class Encoded:
     def __len__(self) -> int:
         return len(self.x)
 
-    def conditioned(self) -> Tensor | None:
-        """The context [rows, width], or None of a modality without conditions; `DataError` tells why rows have none."""
+    def conditioned(self, gaps: bool = False) -> Tensor | None:
+        """The context [rows, width], or None of a modality without conditions; `DataError` tells why rows have none.
+
+        gaps: whether levels may be missing, each a row of noughts.
+        """
         if self.context is None and self.modality.conditions:
-            return self.modality.conditions.encode(self.beside)
-        return self.context
+            return self.modality.conditions.encode(self.beside, gaps)
+        if self.context is None or gaps or not self.modality.conditions:
+            return self.context
+        return self.modality.conditions.without_gaps(self.context)

@@ -143,7 +143,7 @@ class Conversion:
             if found.context is not None:
                 contexts.write(found.context.numpy().reshape(-1).view(np.uint8).data)
             elif self.modality.conditions:
-                self.modality.conditions.encode(found.beside)  # which says what is missing
+                self.modality.conditions.encode(found.beside, gaps=True)  # which says what is missing
             names = names if found.label_names is None else found.label_names
             labelled = labelled and found.labels is not None
             self._add(notices, found.source)
@@ -154,7 +154,7 @@ class Conversion:
 
     def _conditions(self, allowed: np.ndarray) -> Conditions:
         """Levels and scales of what conditions, learned of the rows that are allowed."""
-        learners = {name: Learner(name) for name in self.modality.condition}
+        learners = {name: Learner(name, gaps=True) for name in self.modality.condition}
         start = 0
         for raw in self._raws("learning the conditions"):
             chosen = np.flatnonzero(allowed[start : start + len(raw.rows)])

@@ -77,7 +77,8 @@ class OnDisk:
         numbers = self._numbers(positions)
         if self.given is not None:
             return torch.from_numpy(self.given.read(numbers))
-        return self.modality.conditions.encode(self._beside(numbers)) if self.modality.conditions else None
+        conditions = self.modality.conditions
+        return conditions.encode(self._beside(numbers), gaps=True) if conditions else None
 
     def _numbers(self, positions: np.ndarray) -> np.ndarray:
         return np.asarray(positions if self.index is None else self.index[positions])

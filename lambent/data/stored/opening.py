@@ -188,7 +188,9 @@ def _fit(modality: Modality, found: Pictures | Sounds) -> None:
     if modality.condition:
         labels, names = _labels(found, modality)
         beside = found.beside | ({} if labels is None else {"label": named_labels(labels, names)})
-        modality.conditions = Conditions.fit({name: named_beside(beside, name) for name in modality.condition})
+        modality.conditions = Conditions.fit(
+            {name: named_beside(beside, name) for name in modality.condition}, gaps=True
+        )
 
 
 def _labels(found: Pictures | Sounds, modality: Modality) -> tuple[np.ndarray | None, list[str] | None]:

@@ -210,11 +210,9 @@ class Fitted:
     @property
     def told(self) -> str | None:
         """The condition whose levels the model tells by itself where rows have none, if there is one."""
-        part = self.model.labelling
-        places = zip(
-            self.conditions.names, [self.conditions.place(name) for name in self.conditions.names], strict=True
-        )
-        return None if part is None else next((name for name, place in places if place == part.first), None)
+        if (part := self.model.labelling) is None:
+            return None
+        return next((name for name in self.conditions.names if self.conditions.place(name) == part.first), None)
 
     def _labelled(self, x: Tensor, context: Tensor | None) -> Tensor | None:
         """The context with the likeliest labels where these are missing; `DataError` where something else is."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -154,3 +155,29 @@ def test_rows_from_disk_keep_what_is_not_given(lambent: Lambent, conditioned: Pa
         assert done.status == 0, done.err
     assert Path("run-by.csv").read_text() == Path("disk-by.csv").read_text()
     assert Path("run-u.csv").read_text() == Path("disk-u.csv").read_text()
+
+
+def test_labels_that_few_rows_have_are_told_for_all(lambent: Lambent) -> None:
+    """Of two kinds far apart 20 labels tell all, by the classifier; a row without a label is no mistake of Bayes' rule either."""
+    rng = np.random.default_rng(0)
+    kind = rng.integers(0, 2, 300)
+    frame = pd.DataFrame(
+        {"height": 150 + 30 * kind + rng.normal(0, 3, 300), "weight": 50 + 30 * kind + rng.normal(0, 3, 300)}
+    )
+    names = np.array(["a", "b"])[kind]
+    frame.assign(kind=np.where(np.arange(300) < 20, names, None)).to_csv("few.csv", index=False)
+    frame.assign(kind=names).to_csv("all.csv", index=False)
+    done = lambent("train", "few.csv", "--condition", "kind", "-o", "plain", "--epochs=1", "--precision=fp32")
+    assert done.status == 3
+    assert "SemiSupervised" in done.complaint
+    options = ("--objective=SemiSupervised", "-o", "run", "--epochs=30", "--precision=fp32", "--quiet")
+    done = lambent("train", "few.csv", "--condition", "kind", *options)
+    assert done.status == 0, done.err
+    for source, rows in (("few.csv", 20), ("all.csv", 300)):
+        done = lambent("predict", "run", source, "--target", "kind", "-o", f"{rows}.csv", "--json")
+        assert done.status == 0, done.err
+        assert json.loads(done.out)["accuracy"] > 0.95, rows
+        assert (pd.read_csv(f"{rows}.csv")["predicted"] == names).mean() > 0.95
+    done = lambent("score", "run", "few.csv", "--by", "kind", "-o", "by.csv", "--json")
+    right = (pd.read_csv("by.csv")["predicted"] == names)[:20].mean()
+    assert json.loads(done.out)["accuracy"] == pytest.approx(right)

@@ -14,10 +14,8 @@ from lambent.cli.folder import model_file, opened
 from lambent.cli.reading.flags import Parser, add_output, add_run, add_seed, common, import_modules, whole
 from lambent.cli.reading.sources import settled
 from lambent.cli.verbs.made import refuse_beside, refuse_suffix, write_beside
-from lambent.cli.verbs.measure import lead_of
+from lambent.cli.verbs.measure import accuracy, lead_of
 from lambent.cli.voice import Voice
-from lambent.data.condition import is_missing, level_of
-from lambent.data.kinds.modality import Encoded
 from lambent.data.loading import encode_like
 from lambent.data.readers.filling import merged_columns
 from lambent.data.readers.tabular import format_of
@@ -72,7 +70,9 @@ def predict(arguments: Sequence[str]) -> int:
         agreement = _agreement(fitted, source, options.target, found)
     else:
         write_beside(path, rows, columns, lead_of(rows))
-        agreement = _agreement_of_labels(rows, options.target, found)
+        assert isinstance(found, Prediction)  # of a condition
+        right = accuracy(rows, options.target, found.likeliest)
+        agreement = {} if right is None else {"accuracy": right}
     voice.result({"out": str(path), "rows": count, "target": options.target, **agreement})
     _tell_worth(found.effective, voice)
     agreed = "".join(f"; {name.replace('_', ' ')} {value:.4f}" for name, value in agreement.items())
@@ -96,15 +96,6 @@ def _agreement(fitted: Fitted, source: Any, target: str, found: Any) -> dict[str
     if truth.dtype.kind not in "biuf":
         return {}
     return {"root_mean_squared_error": float(np.sqrt(np.mean((truth[there] - found.mean[there]) ** 2)))}
-
-
-def _agreement_of_labels(rows: Encoded, target: str, found: Any) -> dict[str, float]:
-    """How many of the labels that rows have of a condition are the predicted ones."""
-    own = rows.beside.get(target, ())
-    known = [
-        (level_of(value), told) for value, told in zip(own, found.likeliest, strict=False) if not is_missing(value)
-    ]
-    return {"accuracy": float(np.mean([value == told for value, told in known]))} if known else {}
 
 
 def impute(arguments: Sequence[str]) -> int:

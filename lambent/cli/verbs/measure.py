@@ -30,7 +30,7 @@ from lambent.cli.verbs.made import refuse_beside, write_beside
 from lambent.cli.verbs.tiled import add_tiles
 from lambent.cli.voice import Voice
 from lambent.data import Encoded
-from lambent.data.condition import level_of
+from lambent.data.condition import is_missing, level_of
 from lambent.data.conditions import named
 from lambent.data.notices import sentences
 from lambent.data.stored.ondisk import OnDisk
@@ -164,10 +164,7 @@ def _score_by_level(fitted: Fitted, encoded: Encoded, options: Namespace, path: 
     chances = {f"p_{level}": found.log_posterior[:, i].exp().numpy().round(6) for i, level in enumerate(found.levels)}
     arrays = {"predicted": np.array(found.likeliest), **chances, "bound": found.evidence.numpy()}
     write_beside(path, encoded, arrays, lead_of(encoded))
-    truth = encoded.beside.get(options.by)
-    right = None
-    if truth is not None:
-        right = float(np.mean([level_of(own) == level for own, level in zip(truth, found.likeliest, strict=True)]))
+    right = accuracy(encoded, options.by, found.likeliest)
     mean = float(found.evidence.mean())
     voice.result(
         {
@@ -179,9 +176,20 @@ def _score_by_level(fitted: Fitted, encoded: Encoded, options: Namespace, path: 
             "bound": mean,
         }
     )
-    told = "" if right is None else f"; {100 * right:.2f} % have the {options.by} that they are given"
+    told = (
+        "" if right is None else f"; {100 * right:.2f} % of those that have a {options.by} have the one they are given"
+    )
     voice.say(f"{path}: {len(encoded):,} rows under {len(found.levels)} levels of {options.by}{told}")
     return 0
+
+
+def accuracy(encoded: Encoded, name: str, likeliest: Sequence[str]) -> float | None:
+    """The share of rows with a level of the condition `name` whose likeliest level is that; None where no row has one."""
+    own = encoded.beside.get(name)
+    if own is None:
+        return None
+    right = [level_of(value) == told for value, told in zip(own, likeliest, strict=True) if not is_missing(value)]
+    return float(np.mean(right)) if right else None
 
 
 def embed(arguments: Sequence[str]) -> int:

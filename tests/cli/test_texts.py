@@ -134,3 +134,16 @@ def test_a_report_shows_texts(trained: Path) -> None:
     page = (trained / "report.html").read_text()
     assert page.count("rides a bike") > 1
     assert "Original rows and their reconstructions" in page
+
+
+def test_an_odd_line_is_told_by_its_odd_word(trained: Path, lambent: Run, tmp_path: Path) -> None:
+    odd = tmp_path / "odd.txt"
+    odd.write_text("\n".join([*SENTENCES[:20], "A man rides a street in the park.", *SENTENCES[20:40]]) + "\n")
+    out = tmp_path / "found.csv"
+    done = lambent("detect", trained, odd, "--reasons", 5, "-o", out)
+    assert done.status == 0, done.err
+    with out.open(newline="") as file:
+        rows = {row["line"]: row for row in csv.DictReader(file)}
+    told = rows["21"]
+    assert told["flagged"] in ("1", "True", "true")
+    assert 'word 5 "street", expected "bike"' in (told["why"] + told.get("reason", ""))

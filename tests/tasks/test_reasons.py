@@ -150,7 +150,7 @@ def test_nothing_named_lies_within_what_was_expected_unless_it_is_said_that_noth
     kinds = set()
     for found in reasons(Fitted(linear(True)), Rows(x), range(len(x))):
         inside = [low <= value <= high for low, value, high in map(ends, found)]
-        alone = why(found).startswith("no column stands out alone, the combination is unusual: ")
+        alone = why(found).startswith("nothing stands out alone, the combination is unusual: ")
         assert inside == [alone] * len(found)
         kinds.add(alone)
     assert kinds == {True, False}

@@ -23,7 +23,7 @@ from lambent.errors import ArtifactError, DataError, UsageError
 from lambent.estimators.parting import refuse_leaks
 from lambent.fitted import Fitted, Rows
 from lambent.model import ask_encoder
-from lambent.tasks.detection import Heatmap, heatmaps, reasons, usual_heat, why
+from lambent.tasks.detection import Heatmap, has_reasons, heatmaps, reasons, usual_heat, why
 from lambent.tasks.detection.cases import known_cases
 from lambent.tasks.detection.detect import Findings
 from lambent.tasks.detection.detect import detect as decided
@@ -219,7 +219,7 @@ def _explained(
             usual = _usual_heat(asked, fitted, folder)
             heat = dict(zip(index, heatmaps(fitted, rows, index, usual), strict=True))
             return {place: each.text for place, each in heat.items()}, heat
-        told = reasons(fitted, rows, index) if index and fitted.column_names is not None else []
+        told = reasons(fitted, rows, index) if index and has_reasons(fitted) else []
     except UsageError as error:
         asked.voice.note(f"no reasons are given: {error}")
         return {}, {}

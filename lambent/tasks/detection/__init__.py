@@ -2,7 +2,8 @@
 
 from lambent.tasks.detection.heat import Box, Heatmap, heatmaps, usual_heat
 from lambent.tasks.detection.overlay import overlay, saved_heatmaps
-from lambent.tasks.detection.reasons import Reason, reasons, usual_costs, why
+from lambent.tasks.detection.reason import Reason, why
+from lambent.tasks.detection.reasons import has_reasons, reasons, usual_costs
 from lambent.tasks.detection.scores import (
     Blend,
     Density,
@@ -17,5 +18,6 @@ from lambent.tasks.detection.scores import (
 
 __all__ = [
     "Blend", "Box", "Density", "Drawing", "Evidence", "Heatmap", "LatentDistance", "Nearest", "Ratio", "Reason",
-    "Reconstruction", "Score", "heatmaps", "overlay", "reasons", "saved_heatmaps", "usual_costs", "usual_heat", "why",
+    "Reconstruction", "Score", "has_reasons", "heatmaps", "overlay", "reasons", "saved_heatmaps", "usual_costs", "usual_heat",
+    "why",
 ]  # fmt: skip

@@ -21,8 +21,8 @@ from lambent.seeds import stream
 from lambent.tasks.detection.calibrated import Scored, detector_of, learned, scored_rows
 from lambent.tasks.detection.cases import known_cases
 from lambent.tasks.detection.decide import CONTAMINATION, FDR, Decision, by_fdr, by_labels, by_share, by_tail, one_rule
+from lambent.tasks.detection.reason import why
 from lambent.tasks.detection.reasons import reasons as reasons_of
-from lambent.tasks.detection.reasons import why
 from lambent.tasks.detection.scores import Score
 
 Array = NDArray[Any]

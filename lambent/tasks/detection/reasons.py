@@ -13,6 +13,7 @@ from lambent.data.kinds.columns.numeric import Numeric
 from lambent.data.kinds.columns.ranked import Ranked
 from lambent.data.kinds.columns.windows import parted
 from lambent.data.kinds.table import Table
+from lambent.data.kinds.text import Text
 from lambent.errors import UsageError
 from lambent.fitted import Fitted, Rows
 from lambent.metrics.bound import steadily
@@ -22,61 +23,30 @@ from lambent.tasks.conditional import Conditional
 from lambent.tasks.detection.farness import farness
 from lambent.tasks.detection.left_out import left_out
 from lambent.tasks.detection.masked import LeftOut
+from lambent.tasks.detection.odd_words import odd_words
+from lambent.tasks.detection.reason import Reason, at, foremost
 from lambent.tasks.detection.wording import Expected, cell, expectations, joint, presence
 from lambent.tasks.estimates import estimated
 
 REFERENCE = 32  # rows of which what is usual of each column is the median
 MOST = 3
-SHARE = 0.1  # of the first reason's nats that a further one has at least
-LEAST = 1.0  # nats, likewise
 GIVEN = 3
 MOVES = 0.1  # of 1, by which a column moves an expectation at least, to be named
 SPARE = 2  # columns that are looked at beside those that are to be named, for some may lie within what is expected
 MAYBE = 0.0  # nats out, from which on they are
-NONE_ALONE = "no column stands out alone, the combination is unusual: "
 MISSING = " is missing"  # of the names of indicators
 Usual = dict[str, list[float]]
 
 
-@dataclass(frozen=True)
-class Reason:
-    """A column that makes a row odd.
-
-    nats: how far out it lies in what was expected of it given all others: of numbers −log 2 min(P(x_j ≤ value), P(x_j ≥ value))
-    less 1, its mean where nothing is odd, or how much less likely it is than usual, if that is more; of levels −log p less the
-    entropy. value: what was there, as the data have it; expected: the 5 to 95 % interval of a number, or the likeliest levels;
-    empty where nothing can be expected; given: the columns that say so most. within: whether the value lies within what was
-    expected: then no column of the row stands out alone. step: of windows of a series, 0 for the last row, −1 for the one before
-    it; None where rows are none.
-    """
-
-    column: str
-    nats: float
-    value: str
-    expected: str = ""
-    given: tuple[str, ...] = ()
-    between: str = " "
-    step: int | None = None
-    within: bool = False
-
-    @property
-    def text(self) -> str:
-        """In words, such as "Amount 1,809.68, expected 2 to 95 given V10, V14, V17"."""
-        found = f"{self.column}{self.between}{self.value}{at(self.step)}"
-        if not self.expected:
-            return found
-        return f"{found}, expected {self.expected}" + (f" given {', '.join(self.given)}" if self.given else "")
-
-
-def why(found: Sequence[Reason]) -> str:
-    """The reasons of a row in one sentence, which says so where no column stands out alone."""
-    words = "; ".join(reason.text for reason in found)
-    return f"{NONE_ALONE}{words}" if found and all(reason.within for reason in found) else words
+def has_reasons(fitted: Fitted) -> bool:
+    """Whether rows of the model have columns or words to be named."""
+    return fitted.column_names is not None or isinstance(fitted.modality, Text)
 
 
 @torch.no_grad()
 def reasons(fitted: Fitted, rows: Rows, index: Sequence[int] | Tensor, most: int = MOST) -> list[list[Reason]]:
     """Why some of the rows, by number, are odd: for each the columns that fit worst what is expected of them, at most so many.
+    Of texts: the words, each beside the one that was to be expected in its place.
 
     Named are cells outside of their 5 to 95 % interval, or of the likeliest levels, given the rest of the row as the model has it
     without them; the farthest out first, and beyond it those that lie out by a nat and by a tenth of the first's. Where there
@@ -89,6 +59,8 @@ def reasons(fitted: Fitted, rows: Rows, index: Sequence[int] | Tensor, most: int
         return []
     if most < 1:
         raise UsageError(f"most (reasons of a row) must be at least 1, not {most}")
+    if isinstance(fitted.modality, Text):
+        return odd_words(fitted, rows.at(chosen), most)
     cells = _Cells.of(fitted)
     picked = cells.whole(rows.at(chosen))
     usual = (fitted.detection.facts.get("usual") if fitted.detection is not None else None) or usual_costs(
@@ -197,17 +169,7 @@ def _told(fitted: Fitted, cells: _Cells, found: LeftOut, x: Tensor, usual: Tenso
         start += len(places)
         for (row, _), reason in zip(some, _looked(fitted, cells, part, places, excess, some), strict=True):
             told[row].append(reason)
-    return [_kept(each, most) for each in told]
-
-
-def _kept(found: list[Reason], most: int) -> list[Reason]:
-    """Those that stand out, the farthest out first; where none does, the others."""
-    order = sorted(found, key=lambda reason: -reason.nats)
-    out = [reason for reason in order if not reason.within]
-    if not out:
-        return order[:most]
-    least = max(LEAST, SHARE * out[0].nats)
-    return [out[0], *(reason for reason in out[1:most] if reason.nats >= least)]
+    return [foremost(each, most) for each in told]
 
 
 def _drop(fitted: Fitted, cells: _Cells, found: LeftOut, x: Tensor) -> Tensor:
@@ -276,10 +238,3 @@ def _reason(cells: _Cells, place: int, x: float, nats: float, expected: Expected
 def _missing(cells: _Cells, place: int, nats: float) -> Reason:
     name, step = cells.parted(cells.columns[place].name)
     return Reason(name, nats, "is missing", f"there, as in all {cells.learned:,} rows of training", step=step)
-
-
-def at(step: int | None) -> str:
-    """A step of a window in words."""
-    if not step:
-        return ""
-    return f" at {-step:,} step{'s' * (step < -1)} before"

@@ -63,7 +63,11 @@ def untrained(
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for weights in model.decoder.parameters():
-            weights += loud * torch.randn(weights.shape, generator=generator) / max(weights.numel() / weights.shape[0] if weights.dim() else 1.0, 1.0) ** 0.5
+            weights += (
+                loud
+                * torch.randn(weights.shape, generator=generator)
+                / max(weights.numel() / weights.shape[0] if weights.dim() else 1.0, 1.0) ** 0.5
+            )
     return Fitted(model.eval(), rows.modality)
 
 

@@ -1,3 +1,4 @@
+"use strict";
 // decoder(program, weights): code → raw output, by the list of operations that lambent.tasks.map.program writes.
 // A value is { data, shape }; sums are kept in 64 bits, what lies between layers in 32, as the model has it.
 const decoder = (() => {

@@ -43,14 +43,17 @@ def tsne(codes: Tensor, seed: int) -> Placed:
     rows = len(codes)
     perplexity = min(PERPLEXITY, (rows - 1) / 3)
     made = TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(_enough(codes, "t-SNE"))
-    how = f"t-SNE of the codes, perplexity {perplexity:.3g}: who is whose neighbour, while distances and sizes of groups mean little."
+    what = "who is whose neighbour, while distances and sizes of groups mean little"
+    how = f"t-SNE of the codes, perplexity {perplexity:.3g}: {what}."
     return Placed(np.asarray(made, np.float32), ("t-SNE 1", "t-SNE 2"), how)
 
 
 def umap(codes: Tensor, seed: int) -> Placed:
     """Neighbours kept together. McInnes et al., UMAP: uniform manifold approximation and projection, 2018."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of parts of it that are not used here, and of one thread where a seed is given
+        warnings.simplefilter(
+            "ignore"
+        )  # of parts of it that are not used here, and of one thread where a seed is given
         try:
             from umap import UMAP
         except ImportError:

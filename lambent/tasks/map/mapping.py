@@ -82,7 +82,9 @@ def map_codes(
     if walker and read is None:
         notes.append(f"The codes of {len(codes):,} rows of {codes.shape[1]} units are too many to be set by a click.")
     if small is not None and len(pictured) < len(taken):
-        rest = "the others show what the decoder makes of their codes" if read is not None else "the others have none here"
+        rest = (
+            "the others show what the decoder makes of their codes" if read is not None else "the others have none here"
+        )
         notes.append(f"{len(pictured):,} of {len(taken):,} rows have their own small picture; {rest}.")
     encoded = taken.encoded
     numbers = None if encoded is None or encoded.numbers is None else np.asarray(encoded.numbers)

@@ -145,7 +145,7 @@ def test_layers_that_only_other_peoples_networks_have_are_computed_as_torch_does
 
 
 def test_an_unknown_layer_is_named_with_those_that_are_known() -> None:
-    with pytest.raises(UnknownLayerError, match="a layer Softmax, which a page cannot compute.*Conv2d"):
+    with pytest.raises(UnknownLayerError, match=r"a layer Softmax, which a page cannot compute.*Conv2d"):
         program_of(nn.Sequential(nn.Linear(2, 3), nn.Softmax(1)), (2,))
 
 

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from lambent.data import Table
 from lambent.data.leading import lead_of
 from lambent.data.readers.framing import plain
+from lambent.data.readers.series import objects
+from lambent.data.readers.typed import Typed
 from lambent.fitted import Fitted, Rows
 from lambent.model.bounded import bounding
 from lambent.tasks.score import scored
@@ -72,7 +74,15 @@ def _of_table(fitted: Fitted, taken: Rows, others: set[str]) -> tuple[list[Colum
     names = [name for name in typed if name not in others]
     most = max(1, min(MOST_COLUMNS, MOST_CELLS // len(taken)))
     note = f"The first {most} of {len(names)} columns are here; the map is of all." if len(names) > most else ""
-    return [_column(name, plain(typed[name]), False) for name in names[:most]], note
+    return [_column(name, _values(typed[name]), False) for name in names[:most]], note
+
+
+def _values(column: Typed) -> NDArray[Any]:
+    """The values of a column; truth values as themselves, which stand as 0 and 1 where some are missing."""
+    values = plain(column)
+    if column.declared.type != "Boolean" or values.dtype.kind != "f":
+        return values
+    return objects([None if np.isnan(value) else bool(value) for value in values.tolist()])
 
 
 def _column(name: str, values: NDArray[Any], as_names: bool) -> Column:

@@ -4,6 +4,7 @@ import base64
 import json
 import shutil
 import subprocess
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,16 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+import lambent
 from lambent import Conv, Fitted, Flat, Grid, Image, LatentModel, Mlp, ResNet
 from lambent.data import load
+from lambent.data.conditions import Conditions
 from lambent.errors import UsageError
 from lambent.model.likelihoods import Likelihood
 from lambent.model.networks import Network
 from lambent.tasks.explore import decode
 from lambent.tasks.map import walker as walkers
+from lambent.tasks.map.mapping import map_codes
 from lambent.tasks.map.program import LAYERS, UnknownLayerError, program_of
 from lambent.tasks.map.walker import Walker, described, walker_of
 
@@ -117,6 +121,27 @@ def test_binary_pictures_are_shown_by_their_chances() -> None:
 
 
 @needs_node
+def test_a_condition_stands_behind_the_units_as_a_one_among_noughts() -> None:
+    raw = pictures(GREY)
+    rows = load(raw, modality=Image())
+    sides = np.array(["left", "right", "middle"] * 4, object)
+    rows.modality.conditions = Conditions.fit({"side": sides})
+    rows = replace(rows, beside={"side": sides}, context=rows.modality.conditions.encode({"side": sides}))
+    vae = lambent.VAE(
+        Flat(5), network=Mlp(16, 1), likelihood="Gaussian", epochs=1, precision="fp32", threads=1, device="cpu"
+    )
+    fitted = Fitted.of(vae.fit(rows))
+    made = map_codes(fitted, rows, samples=1)
+    walker = made.walker
+    assert walker is not None
+    assert walker.given == {"side": {"levels": ["left", "middle", "right"], "place": 0}}
+    assert made.codes is not None
+    np.testing.assert_array_equal(made.codes[:3, 5:], [[1, 0, 0], [0, 0, 1], [0, 1, 0]])
+    theirs = in_javascript({"walker": described(walker)}, walker.program.weights, torch.from_numpy(walker.checks))
+    assert np.abs(theirs - walker.checked.reshape(len(theirs), -1)).max() <= 1
+
+
+@needs_node
 def test_layers_that_only_other_peoples_networks_have_are_computed_as_torch_does() -> None:
     torch.manual_seed(0)
     layers = nn.Sequential(
@@ -165,15 +190,10 @@ def test_all_layers_of_the_default_networks_are_known() -> None:
         assert {type(layer) for layer in network.decoder((3,), (1, 32, 32))} <= set(LAYERS)
 
 
-@pytest.mark.parametrize(
-    ("latent", "network", "why"),
-    [
-        (Grid("1x1 /4x1", width=(8, 8)), ResNet((4, 6, 8), 1, 16), "between the codes of its Grid latent"),
-    ],
-)
-def test_a_hierarchy_has_no_walker(latent: Any, network: Network, why: str) -> None:
-    fitted = untrained("DiscretizedLogistics", network, pictures((8, 8)), latent)
-    with pytest.raises(UsageError, match=why):
+def test_a_hierarchy_has_no_walker() -> None:
+    grid = Grid("1x1 /4x1", width=(8, 8))
+    fitted = untrained("DiscretizedLogistics", ResNet((4, 6, 8), 1, 16), pictures((8, 8)), grid)
+    with pytest.raises(UsageError, match="between the codes of its Grid latent and its decoder other layers stand"):
         walker_of(fitted, torch.zeros(2, 8), None)
 
 

@@ -148,9 +148,10 @@ def _crop(writing: Writing, layer: Crop) -> list[Operation]:
 
 
 def _upsample(writing: Writing, layer: nn.Upsample) -> list[Operation]:
-    if layer.mode != "nearest" or layer.scale_factor is None or layer.scale_factor != int(layer.scale_factor):
+    factor = layer.scale_factor
+    if layer.mode != "nearest" or not isinstance(factor, (int, float)) or factor != int(factor):
         raise UnknownLayerError(f"its decoder enlarges maps by mode {layer.mode!r}, which a page cannot compute")
-    return [{"op": "enlarged", "factor": int(layer.scale_factor)}]
+    return [{"op": "enlarged", "factor": int(factor)}]
 
 
 def _shuffle(writing: Writing, layer: nn.PixelShuffle) -> list[Operation]:

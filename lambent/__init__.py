@@ -43,6 +43,7 @@ _HOMES = {
     "lambent.tasks.invert": ("invert",),
     "lambent.tasks.judge": ("judge",),
     "lambent.tasks.judge_style": ("judge_style",),
+    "lambent.tasks.map.mapping": ("map_codes",),
     "lambent.tasks.predict": ("predict",),
     "lambent.tasks.prior": ("fit_prior", "refine"),
     "lambent.tasks.restyle": ("restyle",),
@@ -135,6 +136,7 @@ if TYPE_CHECKING:
     from lambent.tasks.invert import invert
     from lambent.tasks.judge import judge
     from lambent.tasks.judge_style import judge_style
+    from lambent.tasks.map.mapping import map_codes
     from lambent.tasks.predict import predict
     from lambent.tasks.prior import fit_prior, refine
     from lambent.tasks.restyle import restyle
@@ -154,7 +156,7 @@ __all__ = [
     "Prior", "ResNet", "RoundedLogistic", "SelfMasking", "SemiSupervised", "Spectrogram", "Sphere", "Sprites",
     "Standard", "StudentT", "Styled", "Table", "Text", "Tiles", "Tokens", "Trace", "UsageError", "VaeGan", "Vamp",
     "Wae", "Wave", "ZeroInflatedNegativeBinomial", "citation", "compare", "data", "detect", "drift", "evaluate",
-    "fill", "fit", "fit_prior", "impute", "invert", "judge", "judge_samples", "judge_style", "load", "posteriors",
+    "fill", "fit", "fit_prior", "impute", "invert", "judge", "judge_samples", "judge_style", "load", "map_codes", "posteriors",
     "predict", "priors", "quantizers", "refine", "restyle", "save", "synthesize",
 ]  # fmt: skip
 

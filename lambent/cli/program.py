@@ -35,6 +35,7 @@ VERBS = {
     "detect": ("detect", "which rows are odd, how sure that is, and why: RUN DATA, or DATA to train on first"),
     "compress": ("compress", "data into a small archive without loss: RUN DATA -o FILE.lam, or DATA --train"),
     "decompress": ("compress", "an archive back into its folder or file: FILE.lam -o DIR"),
+    "map": ("mapped", "the codes as one page to look at and to walk in: RUN DATA --out FILE.html"),
     "report": ("show", "rebuild the HTML report of a run"),
     "info": ("show", "what a model file or an archive holds"),
     "parts": ("listing", "every part with its fields: the flags of train"),

@@ -14,8 +14,9 @@ from lambent.cli.folder import model_file, opened
 from lambent.cli.reading.flags import Parser, add_output, add_run, add_seed, common, import_modules, whole
 from lambent.cli.reading.sources import settled
 from lambent.cli.verbs.made import refuse_beside, refuse_suffix, write_beside
-from lambent.cli.verbs.measure import accuracy, lead_of
+from lambent.cli.verbs.measure import accuracy
 from lambent.cli.voice import Voice
+from lambent.data.leading import lead_of
 from lambent.data.loading import encode_like
 from lambent.data.readers.filling import merged_columns
 from lambent.data.readers.tabular import format_of

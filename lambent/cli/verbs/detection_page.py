@@ -7,7 +7,7 @@ import numpy as np
 
 from lambent.cli import folder as run_folder
 from lambent.cli.verbs.detected import Detected
-from lambent.cli.verbs.measure import lead_of
+from lambent.data.leading import lead_of
 from lambent.metrics.conformal import p_values
 from lambent.report import Findings
 from lambent.report import write as write_report

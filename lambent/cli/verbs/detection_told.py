@@ -8,7 +8,7 @@ import numpy as np
 from lambent.cli.verbs.detected import NAMED, Asked, Detected, Known
 from lambent.cli.verbs.detection_page import rule_in_words, write_page
 from lambent.cli.verbs.made import write_beside
-from lambent.cli.verbs.measure import lead_of
+from lambent.data.leading import lead_of
 from lambent.tasks.detection.detect import Findings
 from lambent.tasks.detection.heat import peak
 from lambent.tasks.detection.overlay import overlay, written

@@ -13,9 +13,10 @@ from lambent.cli.reading.flags import Parser, add_given, add_rows, add_run, comm
 from lambent.cli.verbs.coded import names_of_levels
 from lambent.cli.verbs.made import are_drawn, picture_levels
 from lambent.cli.verbs.make import SHOWN
-from lambent.cli.verbs.measure import add_options_for_files, claim, lead_of, opened_with_rows
+from lambent.cli.verbs.measure import add_options_for_files, claim, opened_with_rows
 from lambent.cli.voice import Voice
 from lambent.data.conditions import named
+from lambent.data.leading import lead_of
 from lambent.fitted import Fitted
 from lambent.report.numerals import show
 from lambent.tasks.invert import RATE, STARTS, STEPS, Inverted

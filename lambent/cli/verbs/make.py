@@ -25,10 +25,11 @@ from lambent.cli.reading.larger import in_memory, leading
 from lambent.cli.verbs import tiled
 from lambent.cli.verbs.coded import add_codes, opened_with_codes
 from lambent.cli.verbs.made import are_drawn, grid_of, picture_levels, refuse_suffix, white_of, write_made
-from lambent.cli.verbs.measure import claim, lead_of, opened_with_rows
+from lambent.cli.verbs.measure import claim, opened_with_rows
 from lambent.cli.verbs.tiled import add_tiles
 from lambent.cli.voice import Voice
 from lambent.data.conditions import named
+from lambent.data.leading import lead_of
 from lambent.errors import UsageError
 from lambent.fitted import Fitted, Rows
 from lambent.report.run.gather import busiest

@@ -32,6 +32,7 @@ from lambent.cli.voice import Voice
 from lambent.data import Encoded
 from lambent.data.condition import is_missing, level_of
 from lambent.data.conditions import named
+from lambent.data.leading import lead_of
 from lambent.data.notices import sentences
 from lambent.data.stored.ondisk import OnDisk
 from lambent.errors import UsageError
@@ -303,28 +304,6 @@ def which(encoded: Encoded | OnDisk, split: str | None) -> str:
     return (
         told if part is None else f"{told}, {KEPT[part['side']]} its {part['of']:,}; `row` is the number there, from 0"
     )
-
-
-def lead_of(encoded: Encoded) -> dict[str, Any]:
-    """The number of every row in its data, its file and its label where there are any: columns to stand first."""
-    lead: dict[str, Any] = {"row": np.arange(len(encoded)) if encoded.numbers is None else encoded.numbers}
-    if encoded.files is not None:
-        lead["file"] = encoded.files
-    if encoded.lines is not None:
-        lead["line"] = encoded.lines
-    if encoded.names is not None:
-        lead["name"] = encoded.names
-    lead |= encoded.modality.told(encoded)
-    if encoded.labels is not None:
-        names = encoded.label_names
-        known = (
-            names is not None
-            and len(encoded.labels) > 0
-            and encoded.labels.min() >= 0
-            and encoded.labels.max() < len(names)
-        )
-        lead["label"] = [names[i] for i in encoded.labels.tolist()] if known and names else encoded.labels
-    return lead
 
 
 def note_notices(encoded: Encoded | OnDisk, voice: Voice) -> None:

@@ -14,11 +14,12 @@ from lambent.cli.reading import larger
 from lambent.cli.reading.flags import Parser, add_rows, add_run, add_seed, common, filled, import_modules, whole
 from lambent.cli.reading.sources import settled
 from lambent.cli.verbs.made import are_drawn
-from lambent.cli.verbs.measure import lead_of, opened_with_rows
+from lambent.cli.verbs.measure import opened_with_rows
 from lambent.cli.verbs.tiled import add_tiles
 from lambent.cli.voice import Voice
 from lambent.data import Encoded
 from lambent.data.conditions import named
+from lambent.data.leading import lead_of
 from lambent.errors import UsageError
 from lambent.fitted import Fitted
 from lambent.tasks.restyle import Restyled, restyle_whole

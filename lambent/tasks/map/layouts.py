@@ -1,0 +1,75 @@
+"""layouts: where codes lie in a plane, by their principal components, or by what lies near what."""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lambent.errors import MachineError, UsageError
+from lambent.tasks.explore import plane
+
+LEAST = 4  # rows that have neighbours to be drawn by
+NEIGHBOURS = 15  # of UMAP, its authors' default
+PERPLEXITY = 30.0  # of t-SNE, its authors' own
+
+
+@dataclass(frozen=True)
+class Placed:
+    """points: [rows, 2]; axes: what they are along; how: one sentence about the layout and what not to read from it."""
+
+    points: NDArray[np.float32]
+    axes: tuple[str, str]
+    how: str
+
+
+def pca(codes: Tensor, seed: int) -> Placed:
+    """The two directions along which codes [rows, units] vary most."""
+    points = plane(codes).double()
+    spread = float((codes.double() - codes.double().mean(0)).square().sum())
+    share = float(points.square().sum()) / spread if spread else 1.0
+    shares = [100 * float(points[:, i].square().sum()) / spread if spread else 100.0 for i in (0, 1)]
+    axes = tuple(f"component {i + 1}, {part:.1f} % of the variance" for i, part in enumerate(shares))
+    how = f"Principal components of the codes: the plane holds {100 * share:.1f} % of their variance, the rest lies behind it."
+    return Placed(points.float().numpy(), (axes[0], axes[1]), how)
+
+
+def tsne(codes: Tensor, seed: int) -> Placed:
+    """Neighbours kept together. van der Maaten & Hinton, Visualizing data using t-SNE, 2008."""
+    from sklearn.manifold import TSNE
+
+    rows = len(codes)
+    perplexity = min(PERPLEXITY, (rows - 1) / 3)
+    made = TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(_enough(codes, "t-SNE"))
+    what = "who is whose neighbour, while distances and sizes of groups mean little"
+    how = f"t-SNE of the codes, perplexity {perplexity:.3g}: {what}."
+    return Placed(np.asarray(made, np.float32), ("t-SNE 1", "t-SNE 2"), how)
+
+
+def umap(codes: Tensor, seed: int) -> Placed:
+    """Neighbours kept together. McInnes et al., UMAP: uniform manifold approximation and projection, 2018."""
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore"
+        )  # of parts of it that are not used here, and of one thread where a seed is given
+        try:
+            from umap import UMAP
+        except ImportError:
+            raise MachineError("UMAP is not installed: pip install 'lambent[map]', or take --layout tsne") from None
+        near = min(NEIGHBOURS, len(codes) - 1)
+        layout = UMAP(n_neighbors=near, random_state=seed, init="pca" if codes.shape[1] > 2 else "random")
+        made = layout.fit_transform(_enough(codes, "UMAP"))
+    how = f"UMAP of the codes, {near} neighbours: who is near whom, while distances between groups mean little."
+    return Placed(np.asarray(made, np.float32), ("UMAP 1", "UMAP 2"), how)
+
+
+def _enough(codes: Tensor, name: str) -> NDArray[np.float32]:
+    if len(codes) < LEAST:
+        raise UsageError(f"{name} draws rows by their neighbours, and {len(codes)} are too few: take the layout pca")
+    numbers: NDArray[np.float32] = codes.float().numpy()
+    return numbers
+
+
+LAYOUTS: dict[str, Callable[[Tensor, int], Placed]] = {"pca": pca, "tsne": tsne, "umap": umap}

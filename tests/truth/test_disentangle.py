@@ -307,6 +307,14 @@ def test_varimax_finds_loadings_that_are_simple() -> None:
     assert torch.allclose((found.abs() > 1e-4).sum(1), torch.ones(12, dtype=torch.long))
 
 
+def test_varimax_leaves_the_saddle_of_two_columns_at_45_degrees() -> None:
+    half = math.sqrt(0.5)
+    turned = torch.tensor([[half, -half], [half, half]], dtype=torch.float64)
+    assert torch.allclose(
+        (turned @ varimax(turned)).abs().sort(1).values, torch.tensor([[0.0, 1.0]]).double(), atol=1e-4
+    )
+
+
 def test_axes_of_a_covariance_are_its_own() -> None:
     turn = torch.from_numpy(ortho_group.rvs(4, random_state=3))
     covariance = turn @ torch.diag(torch.tensor([1.0, 5.0, 2.0, 9.0], dtype=torch.float64)) @ turn.T

@@ -27,11 +27,11 @@ SCORES = ("mig", "mig_bins20", "dci_disentanglement", "dci_completeness", "sap",
 PROTOCOL = (
     "Sprites of 32 × 32: 3 shapes, 6 scales, 10 orientations, 8 × 8 places, every combination once: 11,520 pictures, all of "
     "which are trained on, as is usual for these scores. Conv of 32 and 64 channels, a code of 10 units, a standard prior, "
-    "Bernoulli pixels; Adam at 0.001, falling by half a cosine, batches of 64, gradients clipped at 200; each method with as many "
-    "epochs, or minutes, which stand in each row. Five factors, of which orientation is the hardest: squares look alike at four "
-    "angles, ellipses at two. Scores of 5,000 rows drawn by the seed; MIG by nearest neighbours on draws of q(z|x); MIG of 20 bins "
-    "of the means as in disentanglement_lib; DCI by a random forest; SAP by R² of ordered factors and thresholds for shape. A row "
-    "for each seed, and the medians over seeds."
+    "Bernoulli pixels; Adam at 0.001, falling by half a cosine, batches of 64, gradients clipped at 200; each method with as "
+    "many epochs, or minutes, which stand in each row. Five factors, of which orientation is the hardest: squares look alike at "
+    "four angles, ellipses at two. Scores of 5,000 rows drawn by the seed; MIG by nearest neighbours on draws of q(z|x); MIG of "
+    "20 bins of the means as in disentanglement_lib; DCI by a random forest; SAP by R² of ordered factors and thresholds for "
+    "shape. A row for each seed, and the medians over seeds."
 )
 COLUMNS = [
     column("method", "Method"),

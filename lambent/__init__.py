@@ -38,6 +38,7 @@ _HOMES = {
     "lambent.fitted": ("Fitted", "save"),
     "lambent.tasks.detection.detect": ("detect",),
     "lambent.tasks.detection.drift": ("drift",),
+    "lambent.tasks.disentanglement.measure": ("disentangle",),
     "lambent.tasks.evaluate": ("evaluate",),
     "lambent.tasks.impute": ("impute",),
     "lambent.tasks.invert": ("invert",),
@@ -130,6 +131,7 @@ if TYPE_CHECKING:
     from lambent.part import Part
     from lambent.tasks.detection.detect import detect
     from lambent.tasks.detection.drift import drift
+    from lambent.tasks.disentanglement.measure import disentangle
     from lambent.tasks.evaluate import evaluate
     from lambent.tasks.filling import fill
     from lambent.tasks.impute import impute
@@ -155,8 +157,9 @@ __all__ = [
     "Network", "NotMiwae", "Objective", "Ordinal", "Part", "Perceptual", "Piwae", "Point", "Poisson", "Posterior",
     "Prior", "ResNet", "RoundedLogistic", "SelfMasking", "SemiSupervised", "Spectrogram", "Sphere", "Sprites",
     "Standard", "StudentT", "Styled", "Table", "Text", "Tiles", "Tokens", "Trace", "UsageError", "VaeGan", "Vamp",
-    "Wae", "Wave", "ZeroInflatedNegativeBinomial", "citation", "compare", "data", "detect", "drift", "evaluate",
-    "fill", "fit", "fit_prior", "impute", "invert", "judge", "judge_samples", "judge_style", "load", "map_codes", "posteriors",
+    "Wae", "Wave", "ZeroInflatedNegativeBinomial", "citation", "compare", "data", "detect", "disentangle", "drift",
+    "evaluate", "fill", "fit", "fit_prior", "impute", "invert", "judge", "judge_samples", "judge_style", "load", "map_codes",
+    "posteriors",
     "predict", "priors", "quantizers", "refine", "restyle", "save", "synthesize",
 ]  # fmt: skip
 

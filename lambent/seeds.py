@@ -48,6 +48,7 @@ STREAMS = {
     "normalized expression": 0xE8E55,
     "differential expression": 0xD1FF,
     "doublets": 0xD0B1E,
+    "disentanglement": 0xD15E7,
 }
 
 

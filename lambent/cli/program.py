@@ -33,6 +33,7 @@ VERBS = {
     "embed": ("measure", "codes of rows"),
     "score": ("measure", "log-probability bounds row by row, for anomaly detection"),
     "detect": ("detect", "which rows are odd, how sure that is, and why: RUN DATA, or DATA to train on first"),
+    "disentangle": ("disentangle", "whether units keep known factors apart: RUN DATA --factors NAMES"),
     "compress": ("compress", "data into a small archive without loss: RUN DATA -o FILE.lam, or DATA --train"),
     "decompress": ("compress", "an archive back into its folder or file: FILE.lam -o DIR"),
     "map": ("mapped", "the codes as one page to look at and to walk in: RUN DATA --out FILE.html"),

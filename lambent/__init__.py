@@ -38,6 +38,7 @@ _HOMES = {
     "lambent.fitted": ("Fitted", "save"),
     "lambent.tasks.detection.detect": ("detect",),
     "lambent.tasks.detection.drift": ("drift",),
+    "lambent.tasks.diagnosis": ("Diagnosis", "diagnose"),
     "lambent.tasks.evaluate": ("evaluate",),
     "lambent.tasks.impute": ("impute",),
     "lambent.tasks.invert": ("invert",),
@@ -129,6 +130,7 @@ if TYPE_CHECKING:
     from lambent.part import Part
     from lambent.tasks.detection.detect import detect
     from lambent.tasks.detection.drift import drift
+    from lambent.tasks.diagnosis import Diagnosis, diagnose
     from lambent.tasks.evaluate import evaluate
     from lambent.tasks.filling import fill
     from lambent.tasks.impute import impute
@@ -145,7 +147,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CATALOG", "VAE", "Absent", "Adversarial", "ArtifactError", "Attention", "Audio", "Bernoulli", "BetaTc",
     "Categorical", "Cells", "Ciwae", "Codebook", "Codec", "Constant", "ContinuousBernoulli", "Conv", "DataError",
-    "DataWarning", "Detector", "Diagonal", "Diffusion", "DipVae", "DiscretizedLogistics", "DivergedError", "Elbo",
+    "DataWarning", "Detector", "Diagonal", "Diffusion", "DipVae", "Diagnosis", "DiscretizedLogistics", "DivergedError", "Elbo",
     "Encoded", "Factor", "Factorized", "Fitted", "Flat", "Full", "Gan", "Gaussian", "Grid", "Gru", "Hurdle", "Image",
     "Imputer", "InfoVae", "InterruptedRun", "Invariant", "ItakuraSaito", "Iwae", "JohnsonSU", "Ladder", "Lagging",
     "LambentError", "Laplace", "Latent", "LatentModel", "Likelihood", "LinearMasking", "Loss", "MachineError",
@@ -153,7 +155,7 @@ __all__ = [
     "Network", "NotMiwae", "Objective", "Ordinal", "Part", "Perceptual", "Piwae", "Point", "Poisson", "Posterior",
     "Prior", "ResNet", "RoundedLogistic", "SelfMasking", "SemiSupervised", "Spectrogram", "Sphere", "Sprites",
     "Standard", "StudentT", "Styled", "Table", "Text", "Tiles", "Tokens", "Trace", "UsageError", "VaeGan", "Vamp",
-    "Wae", "Wave", "ZeroInflatedNegativeBinomial", "citation", "compare", "data", "detect", "drift", "evaluate",
+    "Wae", "Wave", "ZeroInflatedNegativeBinomial", "citation", "compare", "data", "detect", "diagnose", "drift", "evaluate",
     "fill", "fit", "fit_prior", "impute", "invert", "judge", "judge_samples", "judge_style", "load", "posteriors",
     "predict", "priors", "quantizers", "refine", "restyle", "save", "synthesize",
 ]  # fmt: skip

@@ -1,8 +1,8 @@
 """How far q(z|x) is from where it could be: an encoder that lags behind, one that is no good for new rows, a short training."""
 
 import copy
-from contextlib import nullcontext
-from typing import NamedTuple
+from contextlib import AbstractContextManager, nullcontext
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,8 +14,11 @@ from lambent.model.trace import from_posterior
 from lambent.seeds import stream
 
 STEPS, RATE, BATCH = 200, 1e-3, 128
-OWN_STEPS, OWN_RATE = 200, 0.05  # of each row's own posterior; the rate in units of what the encoder gives
-JUDGED = 16  # samples by which either side is judged
+OWN_STEPS, OWN_RATE = 120, 0.05  # of each row's own posterior; the rate in units of what the encoder gives
+JUDGED = 8  # samples by which either side is judged
+
+
+Who = Literal["encoder", "decoder", "all"]  # decoder: with the likelihood and the prior
 
 
 class Learned(NamedTuple):
@@ -30,11 +33,11 @@ def learned(
     model: LatentModel,
     rows: tuple[Tensor, Tensor | None],
     judged: tuple[Tensor, Tensor | None],
-    encoder: bool,
+    who: Who,
     steps: int = STEPS,
     seed: int = 0,
 ) -> Learned:
-    """ELBO of `judged` after steps on `rows` less before, of a copy of which all learns, or the encoder alone.
+    """ELBO of `judged` after steps on `rows` less before, of a copy of which all learns, or one side alone.
 
     rows, judged: [rows, *event] with their context. The best of three looks on the way counts, and the model itself stays as it
     is. An encoder in step with its decoder gains nothing. He, Spokoyny, Neubig & Berg-Kirkpatrick, Lagging Inference Networks and
@@ -50,7 +53,7 @@ def learned(
     for step in range(1, steps + 1):
         picked = torch.randint(len(x), (min(BATCH, len(x)),), generator=order)
         given = None if context is None else context[picked].to(model.device)
-        with pupil.leading() if encoder else nullcontext():
+        with _learning(pupil, who):
             trace = pupil.trace(x[picked].to(model.device), 1, from_posterior(noise), given)
             loss = (trace.kl - trace.log_px).mean()
         optimizer.zero_grad()
@@ -62,6 +65,12 @@ def learned(
             if float(now.elbo.mean()) > float(elbo.mean()):
                 best, elbo = now, now.elbo
     return Learned(Cost.of(elbo - before.elbo), float(before.kl.mean()), float(best.kl.mean()))
+
+
+def _learning(model: LatentModel, who: Who) -> AbstractContextManager[None]:
+    if who == "all":
+        return nullcontext()
+    return model.leading() if who == "encoder" else model.standing()
 
 
 class _Given(nn.Module):

@@ -113,12 +113,13 @@ def diagnose(
 
 
 def judged(evidence: Evidence) -> list[Finding]:
-    """What the table says of the numbers: of the rules for one state the first that speaks, and of a cause but once."""
+    """What the table says of the numbers: of the rules for one state the first that speaks, and notes where nothing is wrong."""
     found: list[Finding] = []
     taken: set[str] = set()
     for rule in RULES:
         state = rule.state(evidence)
-        if not state or state in taken or rule.cause in {finding.cause for finding in found}:
+        said = {finding.cause for finding in found}
+        if not state or state in taken or rule.cause in said or (rule.level == "notice" and said):
             continue
         if (told := rule.shown(evidence)) is None:
             continue
@@ -129,7 +130,7 @@ def judged(evidence: Evidence) -> list[Finding]:
             return found[-1:]
         if state != "any":
             taken.add(state)
-    return sorted(found, key=lambda finding: finding.level != "problem")
+    return found
 
 
 def numbers(e: Evidence) -> dict[str, Any]:
@@ -152,6 +153,7 @@ def numbers(e: Evidence) -> dict[str, Any]:
         "prior_gap": e.prior_gap,
         "independent_columns": e.independent,
         "encoder_lag": e.lag.gain._asdict(),
+        "decoder_lag": e.behind.gain._asdict(),
         "further_steps": e.further.gain._asdict() | {"kl_before": e.further.kl, "kl_after": e.further.kl_after},
         "amortization_gap": None if e.gap is None else e.gap._asdict(),
         "amortization_gap_in_training": None if e.own_gap is None else e.own_gap._asdict(),

@@ -14,20 +14,22 @@ from lambent.metrics.bound import bounds
 from lambent.metrics.chance import chance
 from lambent.metrics.codebook import codebook_usage
 from lambent.metrics.collapse import LevelUsage, levels, mutual_information
-from lambent.metrics.encoder_gaps import Learned, amortization_gap, learned
+from lambent.metrics.encoder_gaps import Learned, Who, amortization_gap, learned
 from lambent.metrics.ghosts import Components, components
 from lambent.metrics.reading import Cost, Reading, reading, shuffled
 from lambent.metrics.structure import Structure, structure
 from lambent.model import LatentModel
 from lambent.model.quantizers import CodeUsage
+from lambent.model.trace import from_posterior, mean
 from lambent.part import Spec, elements
 from lambent.progress import counting
 
 History = Mapping[str, Sequence[float | None]]
 
-ROWS = 1000  # of either kind that are looked at
-OWN_ROWS = 128  # whose own posterior is sought
-SAMPLES = 16
+ROWS = 600  # of either kind that are looked at
+OWN_ROWS = 100  # whose own posterior is sought
+SAMPLES = 8
+WHO: tuple[Who, ...] = ("encoder", "decoder", "all")
 NAMED = 128  # symbols whose counts stand for a text
 
 
@@ -51,7 +53,7 @@ class Evidence:
     """Numbers in nats per row, of rows that the model was not trained on where these are known, and the settings of its training.
 
     elbo, reconstruction (E log p(x|z)), kl: of the rows; own_elbo: of rows of the training; independent: of a model of columns by
-    themselves, where there is one. lag, further: what more steps of the encoder alone, and of all, bring. own_gap, gap: the
+    themselves, where there is one. lag, behind, further: what more steps of the encoder alone, of all but it, and of all bring. own_gap, gap: the
     amortization gap of rows of the training, and of others. prior_gap: KL(q(z) ‖ p(z)), the KL of the top level less the
     information, too high where the information is at its ceiling (`saturated`).
     """
@@ -74,6 +76,7 @@ class Evidence:
     structure: Structure | None
     own_elbo: Cost | None
     lag: Learned
+    behind: Learned
     further: Learned
     gap: Cost | None
     own_gap: Cost | None
@@ -93,6 +96,11 @@ class Evidence:
         """The highest learning rate of the history."""
         known = [v for v in self.history.get("learning_rate", ()) if v is not None]
         return max(known, default=None)
+
+    @property
+    def trained_for_bound(self) -> bool:
+        """Whether the loss was that of the ELBO itself at the end: an encoder that was taught another lags by that alone."""
+        return self.setting("beta", 1.0) == 1 and self.objective.get("capacity") is None and not self.setting("free_bits", 0.0)
 
     @property
     def epochs(self) -> int:
@@ -182,7 +190,7 @@ class Look:
         own = None if self.train is None else _some(self.train, ROWS, seed)
         learn, judged = (own, rows) if own is not None else _halves(rows)
         pairs = (learn.x, learn.context), (judged.x, judged.context)
-        lag, further = (learned(model, *pairs, encoder, seed=seed) for encoder in (True, False))
+        lag, behind, further = (learned(model, *pairs, who, seed=seed) for who in WHO)
         add(1)
         gaps = [None if part is None else _gap(model, part, seed) for part in (rows, own)]
         add(1)
@@ -208,6 +216,7 @@ class Look:
             structure=known,
             own_elbo=own_elbo,
             lag=lag,
+            behind=behind,
             further=further,
             gap=gaps[0],
             own_gap=gaps[1],
@@ -245,8 +254,6 @@ def _counts(tokens: Tensor) -> np.ndarray[Any, np.dtype[np.float64]]:
 
 def _level_kls(model: LatentModel, rows: Rows) -> list[float]:
     """KL of every level, the top first, in nats a row."""
-    from lambent.model.trace import from_posterior
-
     generator = torch.Generator(model.device).manual_seed(0)
     totals: list[float] = []
     with torch.no_grad():
@@ -264,8 +271,6 @@ def _scale(model: LatentModel, x: Tensor, context: Tensor | None) -> Scale | Non
     likelihood = model.likelihood
     if getattr(likelihood, "scale", None) is None or not likelihood.elementwise:
         return None
-    from lambent.model.trace import mean
-
     with torch.no_grad():
         given = None if context is None else context.to(model.device)
         trace = model.trace(x.to(model.device), 1, mean, given)

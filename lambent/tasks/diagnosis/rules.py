@@ -46,10 +46,11 @@ def any_(e: Evidence) -> str:
 
 
 def collapsed(e: Evidence) -> str:
-    """No unit, or hardly any, lives: it carries nothing, or the decoder does without."""
+    """No unit, or hardly any, lives, or the code carries far less than further steps at full weight make of it."""
     if e.codebook is not None:
         return ""
-    return "collapsed" if e.kl < COLLAPSED or e.living < max(1.0, NEARLY * e.units) else ""
+    nothing = e.kl < COLLAPSED or e.living < max(1.0, NEARLY * e.units)
+    return "collapsed" if nothing or (brought(e) > MUCH and e.further.kl_after > 2 * e.further.kl) else ""
 
 
 def pointlike(e: Evidence) -> str:
@@ -126,21 +127,19 @@ def noise(e: Evidence) -> str | None:
 def scale_small(e: Evidence) -> str | None:
     if e.scale is None or e.scale.fixed is None or e.scale.fixed * WIDE > e.scale.residual:
         return None
-    return (
-        f"the likelihood's scale is fixed at {e.scale.fixed:.3g}, and the error of reconstructions is {e.scale.residual:.3g}; "
-        f"{_dear(e)}"
-    )
+    return f"it is fixed at {e.scale.fixed:.3g}, and the error of reconstructions is {e.scale.residual:.3g}; {_dear(e)}"
 
 
 def scale_large(e: Evidence) -> str | None:
     if e.scale is None or e.scale.fixed is None:
         return None
     price = e.setting("beta", 1.0) * e.scale.fixed**2
-    if e.scale.kept(price):
+    kept = e.scale.kept(price)
+    if kept and e.scale.fixed < WIDE * e.scale.residual:
         return None
     return (
-        f"the likelihood's scale is fixed at {e.scale.fixed:.3g}: a code is worth its nats along directions of a variance above "
-        f"{price:.3g}, and the largest is {e.scale.variances[0]:.3g}"
+        f"it is fixed at {e.scale.fixed:.3g}, and the error of reconstructions is {e.scale.residual:.3g}: a code earns its nats along "
+        f"directions of a variance above {price:.3g}, of which there are {kept} (the largest variance is {e.scale.variances[0]:.3g})"
     )
 
 
@@ -170,6 +169,18 @@ def late(e: Evidence) -> str | None:
     return (
         f"the KL's weight grows over {warmup:.0%} of the training, so that the model never learned at its full weight: there {_further(e)}"
     )
+
+
+def overpaid(e: Evidence) -> str | None:
+    """Free bits beyond what the code is worth: at full price it would carry far less."""
+    free = max(_free(e))
+    if not free or e.further.kl_after > 0.7 * e.further.kl or not e.further.gain.above(SOME * worth(e)):
+        return None
+    return f"{free:g} nats are free, and at full price {_further(e)}"
+
+
+def _free(e: Evidence) -> list[float]:
+    return [e.setting(name, 0.0) for name in ("free_bits", "free_group", "floor")]
 
 
 def given_away(e: Evidence) -> str | None:
@@ -230,9 +241,12 @@ def skipped(e: Evidence) -> str | None:
 
 def lagging(e: Evidence) -> str | None:
     gain = e.lag.gain
-    if not gain.above(SOME * worth(e)) or gain.nats < MUCH * e.further.gain.nats:
+    if not e.trained_for_bound or not gain.above(SOME * worth(e)) or e.behind.gain.nats > MUCH * gain.nats:
         return None
-    return f"a few steps of the encoder alone, the decoder at rest, raise the bound by {_nats(gain)}"
+    return (
+        f"two hundred steps of the encoder alone, the decoder at rest, raise the bound by {_nats(gain)}; as many of the decoder alone "
+        f"by {_nats(e.behind.gain)}"
+    )
 
 
 def few(e: Evidence) -> str | None:
@@ -354,16 +368,18 @@ RULES: tuple[Rule, ...] = (
     Rule("fast",       "The learning rate is too high",             "end",     any_,      too_fast,    RATE),
     Rule("noise",      "The data have no structure",                "end",     any_,      noise,       to("nothing to cure: noise has no code, and a VAE of it should collapse")),
     Rule("slow",       "The learning rate is too low",              "end",     any_,      too_slow,    RATE),
-    Rule("scale-low",  "The likelihood's scale is fixed too small", "problem", pointlike, scale_small, LEARNED),
+    Rule("scale-low",  "The likelihood's scale is fixed too small", "problem", any_,      scale_small, LEARNED),
+    Rule("scale-high", "The likelihood's scale is fixed too large", "problem", any_,      scale_large, LEARNED),
     Rule("cheap",      "λ is too small: an autoencoder",            "problem", pointlike, cheap,       PRICED),
+    Rule("free-price", "Free bits exceed what the code is worth",   "problem", any_,      overpaid,    lambda e: Cure("take fewer free nats", elbo(e, free_bits=0, free_group=0, floor=0))),
     Rule("late",       "The warm-up is longer than the training",   "problem", pointlike, late,        lambda e: Cure("end the warm-up early", elbo(e, warmup=0.2))),
     Rule("few",        "Too few rows: over-fitted",                 "problem", pointlike, few,         smaller),
     Rule("exact",      "Posteriors are nearly points",              "notice",  pointlike, exact,       to("if the data hold no noise that is fine; else look for rows twice, or raise the likelihood's floor", "--likelihood.floor", "0.05")),
     Rule("capacity",   "The KL is steered to nought",               "problem", collapsed, capacity,    lambda e: Cure("leave the capacity out", elbo(e, capacity="none"))),
-    Rule("scale-high", "The likelihood's scale is fixed too large", "problem", collapsed, scale_large, LEARNED),
     Rule("dear",       "λ is too large",                            "problem", collapsed, dear,        PRICED),
     Rule("strong",     "The decoder does without the code",         "problem", collapsed, strong,      informed),
     Rule("free-bits",  "Free bits make dead units look alive",      "problem", collapsed, given_away,  gently_without),
+    Rule("lag",        "The encoder lags behind",                   "problem", collapsed, lagging,     ahead),
     Rule("short",      "The training is too short",                 "problem", collapsed, unfinished,  longer),
     Rule("lost",       "Units were lost as λ grew",                 "problem", collapsed, lost,        lambda e: Cure("leave each unit a floor", elbo(e, free_bits=0.1))),
     Rule("at-once",    "The KL weighs in full from the first step", "problem", collapsed, at_once,     gently),

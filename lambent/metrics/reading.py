@@ -80,7 +80,7 @@ def alone(model: LatentModel, x: Tensor, seed: int = 0, context: Tensor | None =
 
 
 def shuffled(likelihood: Likelihood, x: Tensor, seed: int = 0) -> Tensor:
-    """Rows whose values were shuffled column by column, gaps and ends of rows where they were: columns as they are, and no more."""
+    """Rows whose values were shuffled column by column, gaps and ends where they were: columns as they are, and no more."""
     generator = torch.Generator().manual_seed(stream(seed, "columns shuffled"))
     flat = x.flatten(1).clone()
     held = torch.isnan(flat) if flat.is_floating_point() else torch.zeros_like(flat, dtype=torch.bool)

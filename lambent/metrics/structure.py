@@ -15,9 +15,9 @@ SURE = 3.0  # standard errors that make a finding
 class Structure(NamedTuple):
     """How far columns hang together, on rows that nothing was fitted to.
 
-    gain, gain_error: nats a row by which a Gaussian with all covariances beats one without, of columns at unit scale. told, error:
-    the share of rows that a classifier tells from rows whose columns were shuffled by themselves, ½ by chance. alike: whether all
-    rows are equal.
+    gain, gain_error: nats a row by which a Gaussian with all covariances beats one without, of columns at unit scale. told,
+    told_error: the share of rows that a classifier tells from rows whose columns were shuffled by themselves, ½ by chance. alike:
+    whether all rows are equal.
     """
 
     gain: float
@@ -35,10 +35,10 @@ class Structure(NamedTuple):
 
 
 def structure(halves: tuple[tuple[Numbers, Numbers], tuple[Numbers, Numbers]], seed: int = 0) -> Structure | None:
-    """Of two halves of rows, numbers [rows, columns], each beside the same with its columns shuffled; None where they are too few.
+    """Of two halves of rows [rows, columns], each beside the same with its columns shuffled; None where they are too few.
 
-    Each half was shuffled by itself: a value that was seen in the other would give its rows away. Both parts are fitted to one half
-    and judged by the other, in turn. The covariance is that of Ledoit & Wolf, A
+    Each half was shuffled by itself: a value that was seen in the other would give its rows away. Both parts are fitted to one
+    half and judged by the other, in turn. The covariance is that of Ledoit & Wolf, A
     Well-Conditioned Estimator for Large-Dimensional Covariance Matrices, 2004, which is diagonal where columns are independent;
     the classifier is one of random trees, which see what is not linear, too (Geurts, Ernst & Wehenkel, Extremely
     Randomized Trees, 2006). Gaps (NaN) stand at their column's mean.

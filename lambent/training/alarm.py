@@ -17,7 +17,7 @@ AWAKE = 1.2  # times by which a KL that wakes up grows within LASTING epochs
 class Alarm(Quiet):
     """Says once that the code has collapsed, or holds its free bits and no more; `say` takes a line of text.
 
-    Certain is what the last epochs say alike once the objective has come to its final weights and a fifth of the training is done:
+    Certain is what the last epochs say alike once the objective has come to its final weights and a fifth is done:
     a KL below 0.1 nats in all, or within 2 % of what is free of it, that does not grow.
     """
 

@@ -41,7 +41,9 @@ def diagnose(arguments: Sequence[str]) -> int:
     add_run(parser)
     add_rows(parser, "rows to diagnose on, of those that it was not trained on")
     parser.add_argument("--limit", type=whole("--limit", 20, MOST), help="at most so many rows, drawn by a fixed seed")
-    parser.add_argument("--cure", action="store_true", help="train the run anew with the cure, and show before and after")
+    parser.add_argument(
+        "--cure", action="store_true", help="train the run anew with the cure, and show before and after"
+    )
     parser.add_argument(
         "-o", "--out", metavar="NEW", type=filled("--out"), help="with --cure, the new run folder; default: RUN-cured"
     )
@@ -117,7 +119,9 @@ def _tell(found: Diagnosis, run: str, voice: Voice) -> None:
     for finding in found.findings:
         voice.say(f"\n{finding.name}.\n  shown by: {finding.shown}\n  cure: {finding.cure}")
         if finding.flags:
-            voice.say(f"  lambent train --config {shlex.quote(run)}/{run_folder.CONFIG} {shlex.join(finding.flags)} --out NEW")
+            voice.say(
+                f"  lambent train --config {shlex.quote(run)}/{run_folder.CONFIG} {shlex.join(finding.flags)} --out NEW"
+            )
 
 
 def _changes(before: Diagnosis, after: Diagnosis) -> list[tuple[str, str, str, str]]:

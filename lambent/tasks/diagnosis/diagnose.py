@@ -90,8 +90,8 @@ def diagnose(
     the data have any structure. The rules are a table: `lambent.tasks.diagnosis.rules.RULES`.
 
     fitted: a trained model, alone or in a `Fitted` or an estimator. data: rows it was not trained on, whatever `Fitted.rows`
-    takes; train: rows that it was trained on, without which over-fitting is not looked for. objective, history: of its training, if
-    the model does not know them. limit: only the first so many rows. progress: a bar on standard error.
+    takes; train: rows that it was trained on, without which over-fitting is not looked for. objective, history: of its training,
+    if the model does not know them. limit: only the first so many rows. progress: a bar on standard error.
     Errors: `UsageError` for a model without an encoder or a bound; `DataError` for fewer than 20 rows; those of `Fitted.rows`.
     """
     given, fitted = fitted, Fitted.of(fitted)
@@ -159,5 +159,7 @@ def numbers(e: Evidence) -> dict[str, Any]:
         "amortization_gap_in_training": None if e.own_gap is None else e.own_gap._asdict(),
         "structure": structure,
         "ghostly_share": None if e.components is None else e.components.ghostly,
-        "codebook": None if e.codebook is None else {"share": e.codebook[0].share, "perplexity": e.codebook[0].perplexity},
+        "codebook": None
+        if e.codebook is None
+        else {"share": e.codebook[0].share, "perplexity": e.codebook[0].perplexity},
     }

@@ -44,7 +44,7 @@ class Scale:
     variances: list[float] = field(repr=False)
 
     def kept(self, price: float) -> int:
-        """Directions whose variance is above `price`, those a linear VAE uses, of λσ². Lucas et al., Don't Blame the ELBO!, 2019."""
+        """Directions of a variance above `price`, λσ²: those of a linear VAE. Lucas et al., Don't Blame the ELBO!, 2019."""
         return sum(v > price for v in self.variances)
 
 
@@ -52,10 +52,10 @@ class Scale:
 class Evidence:
     """Numbers in nats per row, of rows that the model was not trained on where these are known, and the settings of its training.
 
-    elbo, reconstruction (E log p(x|z)), kl: of the rows; own_elbo: of rows of the training; independent: of a model of columns by
-    themselves, where there is one. lag, behind, further: what more steps of the encoder alone, of all but it, and of all bring. own_gap, gap: the
-    amortization gap of rows of the training, and of others. prior_gap: KL(q(z) ‖ p(z)), the KL of the top level less the
-    information, too high where the information is at its ceiling (`saturated`).
+    elbo, reconstruction (E log p(x|z)), kl: of the rows; own_elbo: of rows of the training; independent: of a model of columns
+    by themselves, where there is one. lag, behind, further: what more steps of the encoder alone, of all but it, and of all
+    bring. own_gap, gap: the amortization gap of rows of the training, and of others. prior_gap: KL(q(z) ‖ p(z)), the KL of the
+    top level less the information, too high where the information is at its ceiling (`saturated`).
     """
 
     objective: Spec
@@ -100,7 +100,11 @@ class Evidence:
     @property
     def trained_for_bound(self) -> bool:
         """Whether the loss was that of the ELBO itself at the end: an encoder that was taught another lags by that alone."""
-        return self.setting("beta", 1.0) == 1 and self.objective.get("capacity") is None and not self.setting("free_bits", 0.0)
+        return (
+            self.setting("beta", 1.0) == 1
+            and self.objective.get("capacity") is None
+            and not self.setting("free_bits", 0.0)
+        )
 
     @property
     def epochs(self) -> int:
@@ -226,7 +230,7 @@ class Look:
         )
 
     def _values(self, model: LatentModel, rows: Rows) -> Any:
-        """Two halves of rows, and their shuffles, as the numbers that structure is sought in: values, or of texts counts of pairs."""
+        """Two halves of rows with their shuffles, as numbers to look for structure in: values, or of texts counts of pairs."""
         order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(self.seed))
         found = []
         for half in order.chunk(2):

@@ -16,6 +16,7 @@ from lambent.cli.verbs.train import tree_of_command
 from lambent.errors import DataError, UsageError
 from lambent.tasks.diagnosis.rules import RULES
 
+pytestmark = pytest.mark.filterwarnings("ignore::lambent.errors.DataWarning")  # of constant columns
 Rows = tuple[Any, Any]
 
 

@@ -26,7 +26,7 @@ from lambent.progress import counting
 
 History = Mapping[str, Sequence[float | None]]
 
-ROWS = 600  # of either kind that are looked at
+ROWS = 400  # of either kind that are looked at
 OWN_ROWS = 100  # whose own posterior is sought
 SAMPLES = 8
 WHO: tuple[Who, ...] = ("encoder", "decoder", "all")

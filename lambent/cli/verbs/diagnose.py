@@ -54,16 +54,17 @@ def diagnose(arguments: Sequence[str]) -> int:
     if (options.out or options.force) and not options.cure:
         raise UsageError("--out and --force are about the run that --cure trains: add --cure, or leave them out")
     config = _config(options.run) if options.cure else None
+    folder = None if config is None else _settled(config.parent, options)
     path, fitted, encoded = opened_with_rows(options, voice)
     found = _look(fitted, larger.drawn(encoded, options.limit), path.parent, options, voice)
-    if config is None or not found.flags:
+    if config is None or folder is None or not found.flags:
         voice.result({"model": str(path), **found.plain()})
         _tell(found, options.run, voice)
         if config is not None:
             voice.note("nothing was trained: " + ("nothing is wrong" if found.healthy else "no flag cures that"))
         return 0
     _tell(found, options.run, voice)
-    folder = _cured(config, found, options, voice)
+    _cure(config, found, folder, voice)
     after = _look(load(folder / run_folder.MODEL), encoded, folder, options, voice)
     voice.result({"model": str(path), **found.plain(), "cured": {"run": str(folder), **after.plain()}})
     voice.say(f"\nTrained anew with {shlex.join(found.flags)}:")
@@ -94,23 +95,26 @@ def _config(run: str) -> Path:
     return path
 
 
-def _cured(config: Path, found: Diagnosis, options: Namespace, voice: Voice) -> Path:
+def _settled(run: Path, options: Namespace) -> Path:
+    """The folder of the run that is to be trained anew, or a refusal of it."""
+    folder = Path(options.out) if options.out else run_folder.unused(run.parent, f"{run.resolve().name}-cured")
+    if folder.resolve() == run.resolve():
+        raise UsageError(f"--out {folder}: is the run to cure, which stays as it is: name another folder")
+    run_folder.vacant(folder, options.force)
+    return folder
+
+
+def _cure(config: Path, found: Diagnosis, folder: Path, voice: Voice) -> None:
     """Train the run's own configuration with the flags of the cure laid on it, in a folder of its own."""
     from lambent.cli.reading.plan import Plan
     from lambent.cli.verbs.carry import Job, carried
     from lambent.cli.verbs.train import tree_of_command
 
-    run = config.parent
-    folder = Path(options.out) if options.out else run_folder.unused(run.parent, f"{run.resolve().name}-cured")
-    if folder.resolve() == run.resolve():
-        raise UsageError(f"--out {folder}: is the run to cure, which stays as it is: name another folder")
-    run_folder.vacant(folder, options.force)
     tree = tree_of_command(["--config", str(config), *found.flags]) | {"name": folder.resolve().name}
     words = ["lambent", "train", "--config", str(config), *found.flags, "--out", str(folder)]
     voice.step(f"training anew: {shlex.join(words)}")
     with run_folder.claimed(folder):
         carried(Plan.of(tree), folder, Job(voice, shlex.join(words)))
-    return folder
 
 
 def _tell(found: Diagnosis, run: str, voice: Voice) -> None:

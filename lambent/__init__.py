@@ -39,6 +39,7 @@ _HOMES = {
     "lambent.tasks.detection.detect": ("detect",),
     "lambent.tasks.detection.drift": ("drift",),
     "lambent.tasks.disentanglement.measure": ("disentangle",),
+    "lambent.tasks.diagnosis": ("Diagnosis", "diagnose"),
     "lambent.tasks.evaluate": ("evaluate",),
     "lambent.tasks.impute": ("impute",),
     "lambent.tasks.invert": ("invert",),
@@ -131,6 +132,7 @@ if TYPE_CHECKING:
     from lambent.part import Part
     from lambent.tasks.detection.detect import detect
     from lambent.tasks.detection.drift import drift
+    from lambent.tasks.diagnosis import Diagnosis, diagnose
     from lambent.tasks.disentanglement.measure import disentangle
     from lambent.tasks.evaluate import evaluate
     from lambent.tasks.filling import fill
@@ -149,17 +151,17 @@ if TYPE_CHECKING:
 __all__ = [
     "CATALOG", "VAE", "Absent", "Adversarial", "ArtifactError", "Attention", "Audio", "Bernoulli", "BetaTc",
     "Categorical", "Cells", "Ciwae", "Codebook", "Codec", "Constant", "ContinuousBernoulli", "Conv", "DataError",
-    "DataWarning", "Detector", "Diagonal", "Diffusion", "DipVae", "DiscretizedLogistics", "DivergedError", "Elbo",
-    "Encoded", "Factor", "Factorized", "Fitted", "Flat", "Full", "Gan", "Gaussian", "Grid", "Gru", "Hurdle", "Image",
-    "Imputer", "InfoVae", "InterruptedRun", "Invariant", "ItakuraSaito", "Iwae", "JohnsonSU", "Ladder", "Lagging",
-    "LambentError", "Laplace", "Latent", "LatentModel", "Likelihood", "LinearMasking", "Loss", "MachineError",
-    "MisesFisher", "Missingness", "Miwae", "Mixed", "Mixture", "Mlp", "MlpMasking", "Modality", "NegativeBinomial",
-    "Network", "NotMiwae", "Objective", "Ordinal", "Part", "Perceptual", "Piwae", "Point", "Poisson", "Posterior",
-    "Prior", "ResNet", "RoundedLogistic", "SelfMasking", "SemiSupervised", "Spectrogram", "Sphere", "Sprites",
-    "Standard", "StudentT", "Styled", "Table", "Text", "Tiles", "Tokens", "Trace", "UsageError", "VaeGan", "Vamp",
-    "Wae", "Wave", "ZeroInflatedNegativeBinomial", "citation", "compare", "data", "detect", "disentangle", "drift",
-    "evaluate", "fill", "fit", "fit_prior", "impute", "invert", "judge", "judge_samples", "judge_style", "load", "map_codes",
-    "posteriors",
+    "DataWarning", "Detector", "Diagnosis", "Diagonal", "Diffusion", "DipVae", "DiscretizedLogistics",
+    "DivergedError", "Elbo", "Encoded", "Factor", "Factorized", "Fitted", "Flat", "Full", "Gan", "Gaussian", "Grid",
+    "Gru", "Hurdle", "Image", "Imputer", "InfoVae", "InterruptedRun", "Invariant", "ItakuraSaito", "Iwae",
+    "JohnsonSU", "Ladder", "Lagging", "LambentError", "Laplace", "Latent", "LatentModel", "Likelihood",
+    "LinearMasking", "Loss", "MachineError", "MisesFisher", "Missingness", "Miwae", "Mixed", "Mixture", "Mlp",
+    "MlpMasking", "Modality", "NegativeBinomial", "Network", "NotMiwae", "Objective", "Ordinal", "Part",
+    "Perceptual", "Piwae", "Point", "Poisson", "Posterior", "Prior", "ResNet", "RoundedLogistic", "SelfMasking",
+    "SemiSupervised", "Spectrogram", "Sphere", "Sprites", "Standard", "StudentT", "Styled", "Table", "Text",
+    "Tiles", "Tokens", "Trace", "UsageError", "VaeGan", "Vamp", "Wae", "Wave", "ZeroInflatedNegativeBinomial",
+    "citation", "compare", "data", "detect", "diagnose", "disentangle", "drift", "evaluate", "fill", "fit",
+    "fit_prior", "impute", "invert", "judge", "judge_samples", "judge_style", "load", "map_codes", "posteriors",
     "predict", "priors", "quantizers", "refine", "restyle", "save", "synthesize",
 ]  # fmt: skip
 

@@ -49,6 +49,13 @@ STREAMS = {
     "differential expression": 0xD1FF,
     "doublets": 0xD0B1E,
     "disentanglement": 0xD15E7,
+    "codes exchanged": 0xC0DE2C,
+    "columns shuffled": 0x5AFF1E,
+    "further steps": 0xF0127E5,
+    "further noise": 0xF0127E6,
+    "posterior of each row": 0x905E,
+    "judged posteriors": 0x90D6E,
+    "codes of components": 0xC0DEC,
 }
 
 

@@ -22,6 +22,10 @@ VERBS = {
     "compare": ("compare", "autoencoder, VAE, GAN and both on the same data: DATA --out DIR"),
     "refine": ("refine", "fit another prior to a trained model, as a new run: RUN --prior Diffusion"),
     "evaluate": ("measure", "bounds, KL and active units of a trained model, each with its standard error"),
+    "diagnose": (
+        "diagnose",
+        "why a run has collapsed or failed, shown by numbers, and the flags that cure it: RUN [--cure]",
+    ),
     "sample": ("draw", "draw new rows; of tables under conditions"),
     "reconstruct": ("make", "rows through the code and back"),
     "interpolate": ("make", "walk from one row to another through their codes"),

@@ -19,6 +19,10 @@ ACTIVE = 0.01  # variance over the rows of a unit's centre, above which it count
 # The same share of a code's variance in nats: where a prior learns its own scales, a variance says nothing.
 CARRYING = -0.5 * math.log1p(-ACTIVE)
 
+COLLAPSED = 0.1  # nats: a code with less KL in all carries nothing
+NEARLY = 0.1  # share of active units below which the code has all but collapsed
+POINTS = 7.0  # nats per unit in use: a posterior a thousand times narrower than the codes are spread
+
 Measure = Literal["kl", "matched", "direction"]
 
 

@@ -13,6 +13,7 @@ from lambent.errors import DataError, UsageError
 from lambent.model import LatentModel, check
 from lambent.objectives import Objective
 from lambent.part import Spec
+from lambent.training.alarm import Alarm
 from lambent.training.callbacks import Callback, Progress
 from lambent.training.checkpoint import Checkpoint, restore
 from lambent.training.intake import check_rows, examples_of, taken
@@ -94,7 +95,7 @@ def fit(
         model, objective, data, Training.of(**settings | {"validation": share}), validation, context, transform, augment
     )
     watchers = [
-        *([Told(), Progress(), Watch(_said)] if progress else []),
+        *([Told(), Progress(), Watch(_said), Alarm(_said)] if progress else []),
         *([Checkpoint(checkpoint)] if checkpoint else []),
         *callbacks,
     ]

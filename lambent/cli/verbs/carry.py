@@ -38,6 +38,7 @@ from lambent.tasks.evaluate import Evaluation
 from lambent.tasks.listened import listened
 from lambent.tasks.samples.without_encoder import evaluated
 from lambent.tasks.sections import Section
+from lambent.training.alarm import Alarm
 from lambent.training.callbacks import CONTEST, Callback, Journal, MLflow, Progress, Quiet, TensorBoard
 from lambent.training.fitting import fit
 from lambent.training.pace import SLOWER
@@ -101,7 +102,14 @@ def carried(plan: Plan, folder: Path, job: Job, resume: bool = False) -> Carried
     if job.minutes is not None and not resume:
         plan.fit["epochs"] = affordable(model.spec(), parts["objective"], rows, plan.fit, job.minutes, job.voice)
     start = _Start(plan, parts, rows, folder, resume, job.voice)
-    watchers = [start, Journal(folder / run_folder.HISTORY), *progress_of(job.voice), Watch(job.voice.note), *trackers]
+    watchers = [
+        start,
+        Journal(folder / run_folder.HISTORY),
+        *progress_of(job.voice),
+        Watch(job.voice.note),
+        Alarm(job.voice.note),
+        *trackers,
+    ]
     try:
         history = fit(
             model, objective, rows.train, checkpoint=folder / run_folder.CHECKPOINT, resume=resume, callbacks=watchers,

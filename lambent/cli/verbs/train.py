@@ -150,6 +150,12 @@ def tree_of(options: argparse.Namespace, flags: Tree) -> Tree:
     return with_flags(tree, flags)
 
 
+def tree_of_command(arguments: Sequence[str]) -> Tree:
+    """The settings that the arguments of `lambent train` say, those of a file among them."""
+    rest, flags = divided(arguments)
+    return tree_of(_parser(everything()).read(rest, also=[f"--{name}" for name in FAMILIES]), flags)
+
+
 def name_of(source: str | None) -> str:
     """A folder's name from the data's."""
     stem = Path((source or "run").partition("?")[0].partition(":")[0]).stem

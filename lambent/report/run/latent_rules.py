@@ -1,5 +1,6 @@
 """Rules about the latent code: unused, too small, badly matched by its posterior or its prior."""
 
+from lambent.metrics.collapse import COLLAPSED, NEARLY, POINTS
 from lambent.report.numerals import count, joined, show
 from lambent.report.run.failure_rules import margin
 from lambent.report.run.findings import Findings
@@ -7,10 +8,7 @@ from lambent.report.run.learning_rules import generalizes
 from lambent.report.run.lookup import finite, kind, last, number, settings
 from lambent.tasks.sections import Remark
 
-COLLAPSED = 0.1  # nats: a code with less KL in all carries nothing
-NEARLY = 0.1  # share of active units below which the code has all but collapsed
 PARTLY = 0.5  # share of active units below which the rest is worth a note
-POINTS = 7.0  # nats per unit in use: a posterior a thousand times narrower than the codes are spread
 FULL = 0.5  # nats per unit: if all units are active and carry this much, the code may be too small
 LOOSE = 0.01  # share of the bound by which more samples may tighten it
 UNMATCHED = 0.1  # share of the KL that may come from a prior that does not fit

@@ -1,0 +1,61 @@
+"""lambent diagnose: what is wrong with a run, and the run again with the cure, beside the old one."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def collapsed_run(lambent: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on a table of three factors, whose λ is 25."""
+    folder = tmp_path_factory.mktemp("collapsed")
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(400, 3)) @ rng.normal(size=(3, 6)) + 0.3 * rng.normal(size=(400, 6))
+    np.savetxt(folder / "factors.csv", x, "%.4f", ",", header="a,b,c,d,e,f", comments="")
+    done = lambent(
+        "train", folder / "factors.csv", "--epochs=30", "--latent.size=3", "--latent.prior=Standard", "--likelihood=Gaussian",
+        "--objective.beta=25", "--network.width=16", "--network.depth=1", "--model.members=1", "--precision=fp32", "--batch=32",
+        "--learning-rate=0.005", "--samples=2", "--rows=50", "--out", folder / "run",
+    )  # fmt: skip
+    assert done.status == 0, done.err
+    assert "the code has collapsed" in done.err  # while it trained
+    return folder / "run"
+
+
+def test_a_run_is_cured_beside_itself(lambent: Run, collapsed_run: Path) -> None:
+    kept = {path.name: hashlib.sha256(path.read_bytes()).digest() for path in collapsed_run.iterdir() if path.is_file()}
+    done = lambent("diagnose", collapsed_run, "--cure", "--json")
+    assert done.status == 0, done.err
+    told = json.loads(done.out)
+    assert told["cause"] == "dear"
+    assert told["findings"][0]["flags"] == ["--objective.beta", "1"]
+    new = Path(told["cured"]["run"])
+    assert new == collapsed_run.parent / "run-cured"
+    assert "beta: 1" in (new / "config.yaml").read_text()
+    before, after = told["evidence"], told["cured"]["evidence"]
+    assert told["cured"]["cause"] != "dear"
+    assert before["active_units"]["living"] == 0
+    assert after["active_units"]["living"] == 3
+    assert after["elbo"]["nats"] > before["elbo"]["nats"] + 0.5
+    assert kept == {p.name: hashlib.sha256(p.read_bytes()).digest() for p in collapsed_run.iterdir() if p.is_file()}
+
+
+def test_the_words_name_the_cause_the_numbers_and_the_command(lambent: Run, collapsed_run: Path) -> None:
+    done = lambent("diagnose", collapsed_run, "--limit", 30)
+    assert done.status == 0, done.err
+    assert "λ is too large." in done.out
+    assert "shown by: β = 25" in done.out
+    assert f"lambent train --config {collapsed_run}/config.yaml --objective.beta 1 --out NEW" in done.out
+
+
+def test_what_cannot_be_is_refused_before_anything_is_measured(lambent: Run, collapsed_run: Path) -> None:
+    assert "add --cure" in lambent("diagnose", collapsed_run, "--out", "new").complaint
+    assert "stays as it is" in lambent("diagnose", collapsed_run, "--cure", "--out", collapsed_run).complaint
+    assert lambent("diagnose", "nowhere").status == 4

@@ -1,6 +1,7 @@
-// plane(canvas, points, without3d): all points drawn at once, by WebGL where there is any, else by a 2-D canvas.
+// plane(canvas, points, how): all points drawn at once, by WebGL where there is a fast one, else by a 2-D canvas.
+// how: "#webgl" takes a slow one too, which a processor computes; "#2d" takes none.
 // draw(view, colours, size): view { x, y, scale } takes a point to (x + scale · px, y − scale · py) in pixels of the canvas.
-const plane = (canvas, points, without3d) => {
+const plane = (canvas, points, how) => {
   const VERTEX = `#version 300 es
     in vec2 place; in vec4 colour; uniform vec4 view; uniform float size; uniform vec2 frame; out vec4 shade;
     void main() {
@@ -16,7 +17,9 @@ const plane = (canvas, points, without3d) => {
       if (cover <= 0.0) discard;
       seen = vec4(shade.rgb * cover, cover);
     }`;
-  const gl = without3d ? null : canvas.getContext("webgl2", { alpha: true, antialias: false, premultipliedAlpha: true, preserveDrawingBuffer: true });
+  const gl = how === "#2d" ? null : canvas.getContext("webgl2", {
+    alpha: true, antialias: false, preserveDrawingBuffer: true, failIfMajorPerformanceCaveat: how !== "#webgl",
+  });
   return gl ? shaded() : plain();
 
   function shaded() {
@@ -68,7 +71,7 @@ const plane = (canvas, points, without3d) => {
   function plain() {
     const context = canvas.getContext("2d");
     return {
-      by: "a 2-D canvas, as this browser has no WebGL",
+      by: "a 2-D canvas, as this browser has no WebGL that is fast",
       draw(at, colours, wide) {
         const [w, h, side] = [canvas.width, canvas.height, Math.max(1, Math.round(wide))];
         const seen = context.createImageData(w, h);

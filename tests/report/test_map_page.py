@@ -156,12 +156,12 @@ def decoded(trained: Fitted, code: NDArray[np.float32]) -> NDArray[np.int64]:
     return np.asarray(made)[0].astype(np.int64)
 
 
-@pytest.mark.parametrize("how", ["", "#2d"])
+@pytest.mark.parametrize("how", ["#webgl", "#2d"])
 def test_it_draws_every_point_in_the_colour_of_its_label(browser: Any, page: Path, made: CodeMap, how: str) -> None:
     browser.open(page, how)
     assert browser.errors == []
     assert [url for url in browser.requests if not url.startswith(("data:", "about:"))] == [page.as_uri()]
-    assert ("2-D canvas" if how else "WebGL") in text_of(browser, "#drawn")
+    assert ("drawn by a 2-D canvas" if how == "#2d" else "drawn by WebGL.") in text_of(browser, "#drawn")
     x, y, *_ = browser.ask(
         "(() => { const b = document.getElementById('chart').getBoundingClientRect(); return [b.x, b.y]; })()"
     )

@@ -6,7 +6,7 @@ const field = (data, actions) => {
   const marks = one("marks");
   const tip = one("tip");
   const canvas = one("points");
-  const drawing = plane(canvas, data.points, location.hash === "#2d");
+  const drawing = plane(canvas, data.points, location.hash);
   const found = places(data.points);
   const [left, right, low, high] = found.frame;
   const view = { x: 0, y: 0, scale: 1 };

@@ -1,6 +1,7 @@
-// plane(canvas, points, without3d): all points drawn at once, by WebGL where there is any, else by a 2-D canvas.
+// plane(canvas, points, how): all points drawn at once, by WebGL where there is a fast one, else by a 2-D canvas.
+// how: "#webgl" takes a slow one too, which a processor computes; "#2d" takes none.
 // draw(view, colours, size): view { x, y, scale } takes a point to (x + scale · px, y − scale · py) in pixels of the canvas.
-const plane = (canvas, points, without3d) => {
+const plane = (canvas, points, how) => {
   const VERTEX = `#version 300 es
     in vec2 place; in vec4 colour; uniform vec4 view; uniform float size; uniform vec2 frame; out vec4 shade;
     void main() {
@@ -16,7 +17,9 @@ const plane = (canvas, points, without3d) => {
       if (cover <= 0.0) discard;
       seen = vec4(shade.rgb * cover, cover);
     }`;
-  const gl = without3d ? null : canvas.getContext("webgl2", { alpha: true, antialias: false, premultipliedAlpha: true, preserveDrawingBuffer: true });
+  const gl = how === "#2d" ? null : canvas.getContext("webgl2", {
+    alpha: true, antialias: false, preserveDrawingBuffer: true, failIfMajorPerformanceCaveat: how !== "#webgl",
+  });
   return gl ? shaded() : plain();
 
   function shaded() {
@@ -64,25 +67,29 @@ const plane = (canvas, points, without3d) => {
     };
   }
 
+  // pixels written one by one: shapes of a canvas take a hundred times as long, where their colours alternate
   function plain() {
     const context = canvas.getContext("2d");
     return {
-      by: "a 2-D canvas, as this browser has no WebGL",
+      by: "a 2-D canvas, as this browser has no WebGL that is fast",
       draw(at, colours, wide) {
-        context.clearRect(0, 0, canvas.width, canvas.height);
-        let before = -1;
-        const shades = new Uint32Array(colours.buffer);
-        for (let i = 0; i < shades.length; i++) {
-          const x = at.x + at.scale * points[2 * i];
-          const y = at.y - at.scale * points[2 * i + 1];
-          if (x < -wide || y < -wide || x > canvas.width + wide || y > canvas.height + wide) continue;
-          if (shades[i] !== before) {
-            const [r, g, b, a] = colours.subarray(4 * i, 4 * i + 4);
-            context.fillStyle = `rgb(${r} ${g} ${b} / ${a / 255})`;
-            before = shades[i];
-          }
-          context.fillRect(x - wide / 2, y - wide / 2, wide, wide);
+        const [w, h, side] = [canvas.width, canvas.height, Math.max(1, Math.round(wide))];
+        const seen = context.createImageData(w, h);
+        const bytes = seen.data;
+        for (let i = 0; i < colours.length; i += 4) {
+          const left = Math.round(at.x + at.scale * points[i / 2] - side / 2);
+          const top = Math.round(at.y - at.scale * points[i / 2 + 1] - side / 2);
+          if (left < 0 || top < 0 || left + side > w || top + side > h) continue;
+          const cover = colours[i + 3] / 255;
+          for (let r = top; r < top + side; r++)
+            for (let n = 4 * (r * w + left), end = n + 4 * side; n < end; n += 4) {
+              const under = (bytes[n + 3] / 255) * (1 - cover);
+              const whole = cover + under;
+              for (let c = 0; c < 3; c++) bytes[n + c] = (colours[i + c] * cover + bytes[n + c] * under) / whole;
+              bytes[n + 3] = 255 * whole;
+            }
         }
+        context.putImageData(seen, 0, 0);
       },
     };
   }

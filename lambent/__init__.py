@@ -39,6 +39,8 @@ _HOMES = {
     "lambent.tasks.detection.detect": ("detect",),
     "lambent.tasks.detection.drift": ("drift",),
     "lambent.tasks.evaluate": ("evaluate",),
+    "lambent.tasks.features.cluster": ("cluster",),
+    "lambent.tasks.features.probe": ("probe",),
     "lambent.tasks.impute": ("impute",),
     "lambent.tasks.invert": ("invert",),
     "lambent.tasks.judge": ("judge",),
@@ -130,6 +132,8 @@ if TYPE_CHECKING:
     from lambent.tasks.detection.detect import detect
     from lambent.tasks.detection.drift import drift
     from lambent.tasks.evaluate import evaluate
+    from lambent.tasks.features.cluster import cluster
+    from lambent.tasks.features.probe import probe
     from lambent.tasks.filling import fill
     from lambent.tasks.impute import impute
     from lambent.tasks.invert import invert
@@ -153,9 +157,9 @@ __all__ = [
     "Network", "NotMiwae", "Objective", "Ordinal", "Part", "Perceptual", "Piwae", "Point", "Poisson", "Posterior",
     "Prior", "ResNet", "RoundedLogistic", "SelfMasking", "SemiSupervised", "Spectrogram", "Sphere", "Sprites",
     "Standard", "StudentT", "Styled", "Table", "Text", "Tiles", "Tokens", "Trace", "UsageError", "VaeGan", "Vamp",
-    "Wae", "Wave", "ZeroInflatedNegativeBinomial", "citation", "compare", "data", "detect", "drift", "evaluate",
+    "Wae", "Wave", "ZeroInflatedNegativeBinomial", "citation", "cluster", "compare", "data", "detect", "drift", "evaluate",
     "fill", "fit", "fit_prior", "impute", "invert", "judge", "judge_samples", "judge_style", "load", "posteriors",
-    "predict", "priors", "quantizers", "refine", "restyle", "save", "synthesize",
+    "predict", "priors", "probe", "quantizers", "refine", "restyle", "save", "synthesize",
 ]  # fmt: skip
 
 

@@ -48,6 +48,9 @@ STREAMS = {
     "normalized expression": 0xE8E55,
     "differential expression": 0xD1FF,
     "doublets": 0xD0B1E,
+    "autoencoder beside": 0xAE0,
+    "labels of few": 0xFE3,
+    "responsibilities": 0x4E590,
 }
 
 

@@ -20,7 +20,7 @@ Codes = NDArray[np.float64]
 class Groups:
     """of: the group of each row, [rows]; centres [groups, units]; probabilities [rows, groups] or None.
 
-    tried: the criterion by number of groups, the lower the better; empty where the number was given. how: what they are, in words.
+    tried: the criterion by number of groups, the lower the better; empty where the number was given. how: the way, in words.
     """
 
     of: NDArray[np.int64]

@@ -8,7 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+
+from lambent import load
 
 Run = Callable[..., Any]
 
@@ -34,7 +37,8 @@ def heaps(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(lambent: Run, heaps: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "heaps"
     done = lambent(
-        "train", heaps, "--data.label=kind", "--data.drop=size", "--epochs=60", "--latent.size=2", "--latent.prior=Mixture",
+        "train", heaps, "--data.label=kind", "--data.drop=size", "--epochs=60", "--learning-rate=0.005",
+        "--latent.size=2", "--latent.prior=Mixture",
         "--model.members=1", "--network.width=16", "--network.depth=1", "--samples=2", "--rows=20", "--precision=fp32",
         "--batch=16", "--likelihood=Gaussian", "--out", folder,
     )  # fmt: skip
@@ -142,3 +146,20 @@ def test_what_cannot_be_is_said_in_a_line(
     done = lambent(*(named.get(word, word) for word in arguments))
     assert done.status in (2, 3)
     assert told in done.complaint
+
+
+def test_refine_joint_trains_all_of_it_on_and_is_repeated_by_its_configuration(
+    lambent: Run, run: Path, heaps: Path
+) -> None:
+    flags = ("--prior=Mixture", "--prior.components=3", "--epochs=2", "--batch=16", "--precision=fp32")
+    done = lambent("refine", run, *flags, "--joint=2", "--out", "joint", "--json")
+    assert done.status == 0, done.err
+    old, new = (load(folder).fitted_ for folder in (run, Path("joint")))
+    assert new.provenance["refined"]["joint"] == 2
+    pairs = zip(old.model.decoder.parameters(), new.model.decoder.parameters(), strict=True)
+    assert not all(torch.equal(a, b) for a, b in pairs)
+    assert "All of it then learned on together, 2 epochs" in Path("joint/report.html").read_text()
+    assert lambent("refine", "--config", "joint/config.yaml", "--out", "again").status == 0
+    again = load("again").fitted_.model.state_dict()
+    assert all(torch.equal(value, again[name]) for name, value in new.model.state_dict().items())
+    assert json.loads(lambent("cluster", "joint", heaps, "-o", "r.csv", "--json").out)["by"] == "prior"

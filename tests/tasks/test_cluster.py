@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from lambent import VAE, UsageError
+from lambent import VAE, UsageError, refine
 from lambent.distributions import DiagonalNormal, NormalMixture
 from lambent.tasks.features.cluster import cluster
 from lambent.tasks.features.grouping import WAYS, round_bic
@@ -122,3 +122,26 @@ def test_levels_below_the_mixture_are_what_it_lets_expect() -> None:
     for by in ("prior", "kmeans"):
         found = cluster(vae, x, by=by, clusters=3)
         assert tuple(found.prototypes.shape[1:]) == (3,)
+
+
+def test_joint_training_moves_codes_into_the_gaussians_of_the_prior() -> None:
+    x, y = heaps(300, 4)
+    plain = VAE(2, prior="Standard", likelihood="Gaussian", epochs=30, random_state=0, members=1).fit(x)
+    prior = {"type": "Mixture", "components": 3}
+    alone = refine(plain, x, prior, epochs=1)
+    joint = refine(plain, x, prior, epochs=1, joint=30)
+    before, after = cluster(alone, x, label=y), cluster(joint, x, label=y)
+    assert before.agreement is not None
+    assert after.agreement is not None
+    assert after.agreement.accuracy >= before.agreement.accuracy - 0.01
+    assert after.agreement.accuracy > 0.95
+    assert after.probabilities is not None
+    assert before.probabilities is not None
+    assert after.probabilities.max(1).mean() > before.probabilities.max(1).mean()  # and each row lies in one of them
+    weights = [next(iter(fitted.model.decoder.parameters())) for fitted in (plain.fitted_, alone, joint)]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+    assert joint.provenance["refined"]["joint"] == 30
+    assert len(joint.provenance["refined"]["joint_history"]["loss"]) == 30
+    with pytest.raises(UsageError, match="joint"):
+        refine(plain, x, prior, joint=-1)

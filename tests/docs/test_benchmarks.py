@@ -29,6 +29,7 @@ SCRIPTS = (
     "epochs",
     "evaluation",
     "false_discoveries",
+    "features",
     "graphs",
     "growth",
     "imputation",

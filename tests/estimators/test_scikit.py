@@ -254,12 +254,11 @@ def test_a_classifier_behind_it_is_grid_searched() -> None:
             ("classifier", LogisticRegression()),
         ]
     )
-    grid = {"vae__latent": [1, 3], "classifier__C": [1e-4, 1.0]}
-    search = GridSearchCV(pipeline, grid, cv=3).fit(x, y)
+    search = GridSearchCV(pipeline, {"vae__latent": [1, 3], "classifier__C": [1e-4, 1.0]}, cv=2).fit(x, y)
     assert search.best_score_ > 0.9
-    assert search.best_params_ == {"vae__latent": 3, "classifier__C": 1.0}
+    assert search.best_params_["vae__latent"] == 3  # one unit cannot hold three classes
     assert search.best_estimator_["vae"].transform(x).shape == (150, 3)
     assert search.predict(x).shape == (150,)
     assert search.score(x, y) > 0.9
-    again = GridSearchCV(pipeline, {"vae__latent": [3]}, cv=3).fit(x, y)
+    again = pipeline.set_params(**search.best_params_).fit(x, y)
     np.testing.assert_array_equal(again.predict(x), search.predict(x))

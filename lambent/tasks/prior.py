@@ -152,8 +152,8 @@ def refine(
         rows = given.rows(data, seed, context=context)
         source = rows.x if rows.encoded is None else rows.encoded
         objective = Objective.from_spec(given.provenance.get("objective") or {"type": "Elbo"})
-        again = {"seed": seed, "device": str(model.device), "context": rows.context}
-        more = fit(model, objective, source, epochs=joint, **again, **settings)
+        device = str(model.device)
+        more = fit(model, objective, source, epochs=joint, seed=seed, device=device, context=rows.context, **settings)
         model.eval()
         found.provenance["refined"] |= {"joint": joint, "joint_history": more}
     found.provenance["parameters"] = sum(p.numel() for p in model.parameters())

@@ -41,6 +41,8 @@ _HOMES = {
     "lambent.tasks.disentanglement.measure": ("disentangle",),
     "lambent.tasks.diagnosis": ("Diagnosis", "diagnose"),
     "lambent.tasks.evaluate": ("evaluate",),
+    "lambent.tasks.features.cluster": ("cluster",),
+    "lambent.tasks.features.probe": ("probe",),
     "lambent.tasks.impute": ("impute",),
     "lambent.tasks.invert": ("invert",),
     "lambent.tasks.judge": ("judge",),
@@ -135,6 +137,8 @@ if TYPE_CHECKING:
     from lambent.tasks.diagnosis import Diagnosis, diagnose
     from lambent.tasks.disentanglement.measure import disentangle
     from lambent.tasks.evaluate import evaluate
+    from lambent.tasks.features.cluster import cluster
+    from lambent.tasks.features.probe import probe
     from lambent.tasks.filling import fill
     from lambent.tasks.impute import impute
     from lambent.tasks.invert import invert
@@ -160,9 +164,9 @@ __all__ = [
     "Perceptual", "Piwae", "Point", "Poisson", "Posterior", "Prior", "ResNet", "RoundedLogistic", "SelfMasking",
     "SemiSupervised", "Spectrogram", "Sphere", "Sprites", "Standard", "StudentT", "Styled", "Table", "Text",
     "Tiles", "Tokens", "Trace", "UsageError", "VaeGan", "Vamp", "Wae", "Wave", "ZeroInflatedNegativeBinomial",
-    "citation", "compare", "data", "detect", "diagnose", "disentangle", "drift", "evaluate", "fill", "fit",
-    "fit_prior", "impute", "invert", "judge", "judge_samples", "judge_style", "load", "map_codes", "posteriors",
-    "predict", "priors", "quantizers", "refine", "restyle", "save", "synthesize",
+    "citation", "cluster", "compare", "data", "detect", "diagnose", "disentangle", "drift", "evaluate", "fill",
+    "fit", "fit_prior", "impute", "invert", "judge", "judge_samples", "judge_style", "load", "map_codes",
+    "posteriors", "predict", "priors", "probe", "quantizers", "refine", "restyle", "save", "synthesize",
 ]  # fmt: skip
 
 

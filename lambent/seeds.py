@@ -56,6 +56,9 @@ STREAMS = {
     "posterior of each row": 0x905E,
     "judged posteriors": 0x90D6E,
     "codes of components": 0xC0DEC,
+    "autoencoder beside": 0xAE0,
+    "labels of few": 0xFE3,
+    "responsibilities": 0x4E590,
 }
 
 

@@ -35,6 +35,8 @@ VERBS = {
     "impute": ("ask", "fill the gaps of a table, each given all that is there"),
     "invert": ("inverted", "codes of rows by optimization, for models without an encoder or closer ones"),
     "embed": ("measure", "codes of rows"),
+    "probe": ("probe", "what a plain reader learns from codes, beside rows, PCA, an autoencoder: RUN DATA --label L"),
+    "cluster": ("cluster", "the clusters that rows lie in, their decoded centres, and how they agree with labels"),
     "score": ("measure", "log-probability bounds row by row, for anomaly detection"),
     "detect": ("detect", "which rows are odd, how sure that is, and why: RUN DATA, or DATA to train on first"),
     "disentangle": ("disentangle", "whether units keep known factors apart: RUN DATA --factors NAMES"),

@@ -33,6 +33,10 @@ class NormalMixture(Explicit):
     def log_prob(self, value: Tensor) -> Tensor:
         return torch.logsumexp(self.log_weights + self.components.log_prob_each(value), -1)
 
+    def log_responsibilities(self, value: Tensor) -> Tensor:
+        """log p(c | z) of values [..., size], by Bayes' rule, [..., C]."""
+        return functional.log_softmax(self.log_weights + self.components.log_prob_each(value), -1)
+
     def conditional(self, unit: int, before: Tensor) -> Distribution:
         """Σ_c r_c p_c(z_j | z_<j), the components weighed by how well they explain the units before: r_c ∝ w_c p_c(z_<j)."""
         given = self.components.conditional(unit, before.unsqueeze(-2))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from lambent.errors import UsageError
 from lambent.metrics.samples.kernel import Estimate
 
-Numbers = NDArray[np.float64]
+Numbers = NDArray[np.floating[Any]]
 
 LEAST = 20  # rows that a probe learns from
 ROUNDS = 1000  # of its optimizer
@@ -19,20 +19,24 @@ class Probe:
     """A classifier of features, to tell what these say of labels: linear (a logistic regression), or with a hidden layer.
 
     features [n, d], labels [n]; each feature is brought to mean 0 and deviation 1. hidden: units of the layer, 0 for none.
+    few: whether it may learn from a handful of rows; features are then taken as they are, for these tell nothing of deviations.
     Alain & Bengio, Understanding intermediate layers using linear classifier probes, 2016.
-    Errors: `UsageError` for fewer than 20 rows, labels that are all alike, or features of another width.
+    Errors: `UsageError` for fewer than 20 rows (unless few), labels that are all alike, or features of another width.
     """
 
-    def __init__(self, features: Numbers, labels: NDArray[Any], hidden: int = 0, seed: int = 0) -> None:
+    def __init__(
+        self, features: Numbers, labels: NDArray[Any], hidden: int = 0, seed: int = 0, few: bool = False
+    ) -> None:
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.linear_model import LogisticRegression
         from sklearn.neural_network import MLPClassifier
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
 
-        if len(features) < LEAST or len(np.unique(labels)) < 2:
+        least = 2 if few else LEAST
+        if len(features) < least or len(np.unique(labels)) < 2:
             raise UsageError(
-                f"a probe learns from {LEAST} rows at least, of two labels or more; these are {len(features)} rows of "
+                f"a probe learns from {least} rows at least, of two labels or more; these are {len(features)} rows of "
                 f"{len(np.unique(labels))}"
             )
         # Held-out rows stop it, so that it does not learn these rows by heart.
@@ -41,7 +45,8 @@ class Probe:
         classifier = layered if hidden else LogisticRegression(max_iter=ROUNDS)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # it may end before it has settled to the last digit
-            self.pipeline = make_pipeline(StandardScaler(), classifier).fit(features, labels)
+            scaler = StandardScaler(with_mean=not few, with_std=not few)
+            self.pipeline = make_pipeline(scaler, classifier).fit(features, labels)
 
     def told(self, features: Numbers) -> NDArray[Any]:
         """The likeliest label of each row, [n]."""

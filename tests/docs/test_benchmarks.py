@@ -28,6 +28,7 @@ SCRIPTS = (
     "epochs",
     "evaluation",
     "false_discoveries",
+    "features",
     "graphs",
     "growth",
     "imputation",

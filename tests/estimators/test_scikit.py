@@ -7,7 +7,9 @@ from typing import ClassVar
 import numpy as np
 import pytest
 from sklearn.base import clone
-from sklearn.pipeline import make_pipeline
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -239,3 +241,24 @@ def test_wrong_use_is_explained(fitted: VAE, table: np.ndarray) -> None:
 
 def test_in_a_pipeline(table: np.ndarray) -> None:
     assert make_pipeline(StandardScaler(), VAE(2, epochs=1)).fit_transform(table).shape == (300, 2)
+
+
+def test_a_classifier_behind_it_is_grid_searched() -> None:
+    random = np.random.default_rng(0)
+    y = np.arange(150) % 3
+    x = np.eye(3)[y] @ random.normal(size=(3, 6)) * 4 + random.normal(size=(150, 6))
+    pipeline = Pipeline(
+        [
+            ("scale", StandardScaler()),
+            ("vae", VAE(random_state=0, epochs=15, members=1)),
+            ("classifier", LogisticRegression()),
+        ]
+    )
+    search = GridSearchCV(pipeline, {"vae__latent": [1, 3], "classifier__C": [1e-4, 1.0]}, cv=2).fit(x, y)
+    assert search.best_score_ > 0.9
+    assert search.best_params_["vae__latent"] == 3  # one unit cannot hold three classes
+    assert search.best_estimator_["vae"].transform(x).shape == (150, 3)
+    assert search.predict(x).shape == (150,)
+    assert search.score(x, y) > 0.9
+    again = pipeline.set_params(**search.best_params_).fit(x, y)
+    np.testing.assert_array_equal(again.predict(x), search.predict(x))

@@ -17,7 +17,7 @@ from lambent.errors import UsageError
 USAGE = "lambent refine RUN [DATA] [--prior NAME] [--prior.FIELD VALUE] [--out NEW] [flags]"
 FAMILY = ("prior",)
 DEFAULT = "Diffusion"
-SECTION = ("run", "data", "prior", "fit", "evaluate")  # of the configuration, in `refine`
+SECTION = ("run", "data", "prior", "joint", "fit", "evaluate")  # of the configuration, in `refine`
 # Half a cosine ends at rest, which a prior needs more than a network; a tenth of the rows tells when it learns them by heart.
 USUAL: Tree = {"schedule": "cosine", "validation": 0.1}
 EVALUATED: Tree = {"samples": 8, "rows": 500}  # the density of some priors takes long, and it is asked for twice
@@ -63,6 +63,12 @@ def _parser(known: Catalogue) -> Parser:
         "-o", "--out", metavar="NEW", type=filled("--out"), help="the new run folder; default: RUN-PRIOR"
     )
     parser.add_argument("--config", metavar="FILE", help="the config.yaml of a refined run: the same again")
+    parser.add_argument(
+        "--joint",
+        type=whole("--joint", 0, 1_000_000),
+        metavar="EPOCHS",
+        help="then train encoder, decoder and prior together for so many epochs: clusters come apart (default 0)",
+    )
     parser.add_argument("--limit", type=whole("--limit", 1, 10**12), help="fit to at most so many rows")
     parser.add_argument("--force", action="store_true", help="replace the run in the folder")
     group = parser.add_argument_group("training and evaluation")
@@ -117,9 +123,18 @@ def _asked(options: argparse.Namespace, flags: Tree) -> dict[str, Any]:
         "run": str(run),
         "data": data or {"source": options.data, "limit": options.limit},
         "prior": completed(Prior, described, {"type": DEFAULT}, "prior"),
+        **({"joint": joint} if (joint := _joint(options.joint, kept)) else {}),
         "fit": _settings("fit", settings.of_fit(), USUAL, kept, options),
         "evaluate": _settings("evaluate", settings.of_evaluation(), EVALUATED, kept, options),
     }
+
+
+def _joint(given: int | None, kept: Tree) -> int:
+    """Epochs of joint training: as the flag says, or as the configuration does."""
+    joint = kept.get("joint", 0) if given is None else given
+    if not isinstance(joint, int) or isinstance(joint, bool) or joint < 0:
+        raise UsageError(f"refine.joint: takes a whole number of epochs, not {str(joint)[:40]!r}")
+    return joint
 
 
 def _settings(section: str, known: dict[str, Any], usual: Tree, kept: Tree, options: argparse.Namespace) -> Tree:

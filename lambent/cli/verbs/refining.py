@@ -94,7 +94,8 @@ class Refining:
             fit["validation"] = 0.0  # there is no bound to judge by
         callbacks = [start, Journal(self.folder / run_folder.HISTORY), *progress_of(self.voice)]
         prior = Prior.from_spec(self.asked["prior"])
-        found = refine(given, train, prior, epochs=epochs, seed=seed, callbacks=callbacks, **fit)
+        joint = self.asked.get("joint", 0)
+        found = refine(given, train, prior, epochs=epochs, seed=seed, joint=joint, callbacks=callbacks, **fit)
         provenance = found.provenance
         provenance |= {"name": self.folder.resolve().name, "command": self.command, "created": run_folder.now()}
         provenance["refined"] |= {"run": str(run.resolve()), "data": train.source}
@@ -149,9 +150,13 @@ class _Start(Quiet):
 def section(found: Fitted, before: Evaluation, after: Evaluation) -> Section:
     """What a refinement has changed, as a section of the report."""
     refined = found.provenance["refined"]
+    joint = refined.get("joint", 0)
+    rest = (
+        f"All of it then learned on together, {joint:,} epochs." if joint else "Encoder and decoder are as they were."
+    )
     lead = (
         f"The prior was {in_line(refined['from'])} and is {in_line(refined['to'])}, fitted to the codes of a trained model. "
-        "Encoder and decoder are as they were. A good refinement lowers the KL and lifts the bound."
+        f"{rest} A good refinement lowers the KL and lifts the bound."
     )
     heads = ["Measure", "Before", "± s.e.", "After", "± s.e.", "Unit"]
     cells = [

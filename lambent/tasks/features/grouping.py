@@ -1,0 +1,137 @@
+"""Ways to group codes: Gaussian mixtures and k-means, the number of groups by a criterion where none is given."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lambent.errors import UsageError
+
+LOOKED_AT = 10_000  # rows that the number of groups is found by
+TIRED = 3  # numbers in a row that bring nothing better: the search ends
+FULL = 64  # units up to which a Gaussian may have a full covariance
+STARTS = 3
+Codes = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Groups:
+    """of: the group of each row, [rows]; centres [groups, units]; probabilities [rows, groups] or None.
+
+    tried: the criterion by number of groups, the lower the better; empty where the number was given. how: the way, in words.
+    """
+
+    of: NDArray[np.int64]
+    centres: Codes
+    how: str
+    probabilities: Codes | None = None
+    tried: dict[int, float] = field(default_factory=dict)
+
+
+def mixture(codes: Codes, count: int | None, most: int, seed: int) -> Groups:
+    """Gaussian mixtures by expectation-maximization, diagonal or with full covariances, whichever has the lower BIC.
+
+    BIC = −2 log L + (numbers that are learned) · log rows. Schwarz, Estimating the Dimension of a Model, 1978. The largest group
+    comes first.
+    """
+    shapes = ["diag", "full"] if codes.shape[1] <= FULL else ["diag"]
+    some = _some(codes, seed)
+
+    def fitted(rows: Codes, number: int, shape: str, starts: int) -> Any:
+        from sklearn.mixture import GaussianMixture
+
+        floor = 1e-6 * float(rows.var(0).mean())
+        found = GaussianMixture(
+            number, covariance_type=shape, n_init=starts, random_state=seed % 2**32, reg_covar=max(floor, 1e-12)
+        )
+        return _calmly(lambda: found.fit(rows))
+
+    def criterion(number: int) -> tuple[float, str]:
+        return min((float(fitted(some, number, shape, 1).bic(some)), shape) for shape in shapes)
+
+    number, shape, tried = _searched(criterion, count, most, len(some))
+    found = fitted(codes, number, shape, STARTS)
+    order = np.argsort(-found.weights_, kind="stable")
+    chances = found.predict_proba(codes)[:, order]
+    words = {"diag": "diagonal", "full": "full"}[shape]
+    return Groups(chances.argmax(1), found.means_[order], f"a mixture of Gaussians, {words}", chances, tried)
+
+
+def means(codes: Codes, count: int | None, most: int, seed: int) -> Groups:
+    """k-means, the best of several starts; the number of groups by the BIC of round Gaussians of one common variance.
+
+    Lloyd, Least Squares Quantization in PCM, 1982; Pelleg & Moore, X-means, 2000. The largest group comes first.
+    """
+    some = _some(codes, seed)
+
+    def fitted(rows: Codes, number: int) -> Any:
+        from sklearn.cluster import KMeans
+
+        return _calmly(lambda: KMeans(number, n_init=STARTS, random_state=seed % 2**32).fit(rows))
+
+    def criterion(number: int) -> tuple[float, str]:
+        found = fitted(some, number)
+        return round_bic(found.labels_, float(found.inertia_), some.shape[1]), ""
+
+    number, _, tried = _searched(criterion, count, most, len(some))
+    found = fitted(codes, number)
+    order = np.argsort(-np.bincount(found.labels_, minlength=number), kind="stable")
+    place = np.empty(number, np.int64)
+    place[order] = np.arange(number)
+    return Groups(place[found.labels_], found.cluster_centers_[order], "k-means", None, tried)
+
+
+WAYS: dict[str, Callable[[Codes, int | None, int, int], Groups]] = {"mixture": mixture, "kmeans": means}
+
+
+def round_bic(groups: NDArray[Any], squares: float, units: int) -> float:
+    """BIC of rows in hard groups, each a round Gaussian about its mean, all of one variance; squares: Σ ‖z − μ‖²."""
+    sizes = np.bincount(groups)
+    sizes = sizes[sizes > 0]
+    rows, count = int(sizes.sum()), len(sizes)
+    variance = max(squares / (units * max(1, rows - count)), np.finfo(float).tiny)
+    fit = float((sizes * np.log(sizes / rows)).sum()) - 0.5 * rows * units * np.log(2 * np.pi * variance)
+    fit -= squares / (2 * variance)
+    learned = (count - 1) + count * units + 1
+    return float(-2 * fit + learned * np.log(rows))
+
+
+def _searched(
+    criterion: Callable[[int], tuple[float, str]], count: int | None, most: int, rows: int
+) -> tuple[int, str, dict[int, float]]:
+    """The number of groups, what goes with it, and the criterion of all that were tried."""
+    if count is not None:
+        if not 1 <= count <= rows:
+            raise UsageError(f"{rows:,} rows lie in 1 to {rows:,} clusters, not {count:,}")
+        return count, criterion(count)[1], {}
+    found: dict[int, tuple[float, str]] = {}
+    for number in range(1, min(most, rows // 2) + 1):
+        found[number] = criterion(number)
+        best = min(found, key=lambda one: found[one][0])
+        if number - best >= TIRED:
+            break
+    return best, found[best][1], {number: value for number, (value, _) in found.items()}
+
+
+def _some(codes: Codes, seed: int) -> Codes:
+    if len(codes) <= LOOKED_AT:
+        return codes
+    return codes[np.sort(np.random.default_rng(seed).permutation(len(codes))[:LOOKED_AT])]
+
+
+def _calmly(make: Callable[[], Any]) -> Any:
+    """What it returns, without a warning of what has not settled to the last digit."""
+    import warnings
+
+    from sklearn.exceptions import ConvergenceWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return make()
+
+
+def ways(own: bool) -> Sequence[str]:
+    """The names of ways, the prior's own first where there is one."""
+    return [*(["prior"] if own else []), *WAYS]

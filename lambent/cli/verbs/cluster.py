@@ -12,8 +12,9 @@ from lambent.cli.reading import larger
 from lambent.cli.reading.flags import Parser, add_rows, add_run, common, filled, whole
 from lambent.cli.reading.labels import source_of, with_label
 from lambent.cli.verbs.made import refuse_beside, refuse_suffix, write_beside, write_made
-from lambent.cli.verbs.measure import add_options_for_files, claim, lead_of, opened_with_rows
+from lambent.cli.verbs.measure import add_options_for_files, claim, opened_with_rows
 from lambent.cli.voice import Voice
+from lambent.data.leading import lead_of
 from lambent.tasks.features.cluster import MOST, Cluster, Clusters
 from lambent.tasks.features.cluster import cluster as clustered
 from lambent.tasks.features.grouping import ways

@@ -184,16 +184,13 @@ def lagging(e: Evidence) -> str | None:
 
 
 def few(e: Evidence) -> str | None:
-    if e.own_elbo is None:
+    if e.over is None or not e.over.above(0.3 * worth(e)):
         return None
-    gap = e.own_elbo.nats - e.elbo.nats
-    if gap <= max(3 * (e.own_elbo.error**2 + e.elbo.error**2) ** 0.5, 0.3 * worth(e)):
-        return None
-    rows = "" if e.trained is None else f" of {e.trained:,} rows beside {e.parameters:,} parameters"
+    rows = "" if e.trained is None else f"; there are {e.trained:,} of these beside {e.parameters:,} parameters"
     gaps = ""
     if e.gap is not None and e.own_gap is not None:
         gaps = f"; the amortization gap is {e.own_gap.nats:.2g} nats on rows of the training and {e.gap.nats:.2g} on others"
-    return f"the ELBO is {gap:.3g} nats higher on rows of the training{rows}{gaps}"
+    return f"the ELBO of a usual row of the training is {nats_of(e.over)} higher{rows}{gaps}"
 
 
 def exact(e: Evidence) -> str | None:

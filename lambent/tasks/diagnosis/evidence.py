@@ -52,10 +52,11 @@ class Scale:
 class Evidence:
     """Numbers in nats per row, of rows that the model was not trained on where these are known, and the settings of its training.
 
-    elbo, reconstruction (E log p(x|z)), kl: of the rows; own_elbo: of rows of the training, and over: by how much a usual one of
-    these lies above a usual one of the others; independent: of a model of columns by themselves, where there is one. lag, behind, further: what more steps of the encoder alone, of all but it, and of all
-    bring. own_gap, gap: the amortization gap of rows of the training, and of others. prior_gap: KL(q(z) ‖ p(z)), the KL of the
-    top level less the information, too high where the information is at its ceiling (`saturated`).
+    elbo, reconstruction (E log p(x|z)), kl: of the rows; own_elbo: of rows of the training, and over: by how much a usual one
+    of these lies above a usual one of the others; independent: of a model of columns by themselves, where there is one. lag,
+    behind, further: what more steps of the encoder alone, of all but it, and of all bring. own_gap, gap: the amortization gap
+    of rows of the training, and of others. prior_gap: KL(q(z) ‖ p(z)), the KL of the top level less the information, too high
+    where the information is at its ceiling (`saturated`).
     """
 
     objective: Spec

@@ -14,6 +14,7 @@ from lambent.metrics.encoder_gaps import amortization_gap, learned
 from lambent.metrics.ghosts import components
 from lambent.metrics.reading import alone, reading, shuffled
 from lambent.metrics.structure import structure
+from lambent.tasks.diagnosis.evidence import apart
 from lambent.training.alarm import collapsed
 
 
@@ -169,3 +170,11 @@ def test_the_shares_of_components_are_their_weights_where_the_prior_is_that_of_t
 def test_the_alarm_sounds_when_it_is_certain(kl: list[float | None], free: float, said: str | None) -> None:
     told = collapsed({"kl": kl}, free)
     assert told is None if said is None else told is not None and said in told
+
+
+def test_two_groups_lie_apart_by_their_medians_whatever_a_few_rows_are() -> None:
+    first, second = normal(2000, seed=1) + 3.0, normal(2000, seed=2)
+    second[:20] = -1e6
+    found = apart(first, second)
+    assert found.nats == pytest.approx(3.0, abs=0.15)
+    assert found.error == pytest.approx(1.253 * math.sqrt(2 / 2000), rel=0.1)

@@ -134,6 +134,16 @@ def test_a_model_made_to_fail_is_told_why(cause: str) -> None:
     assert any(letter.isdigit() for letter in found.problems[0].shown) or cause == "alike"
 
 
+def test_a_codebook_of_which_hardly_an_entry_is_used() -> None:
+    train, test = small_pictures()
+    settings: dict[str, Any] = {"members": 1, "epochs": 2, "validation": 0.0, "patience": 0, "threads": 1}
+    model = lambent.VAE(latent="Codebook", network={"type": "Conv", "width": 8}, **settings).fit(train[:300])
+    found = diagnose(model, test, train[:300])
+    assert found.cause == "dead-codes", found.findings
+    assert found.evidence.codebook is not None
+    assert found.evidence.codebook[1] == 1000
+
+
 @pytest.mark.parametrize("name", HEALTHY)
 def test_a_healthy_model_does_not_alarm(name: str) -> None:
     found = diagnosed(HEALTHY[name])

@@ -140,6 +140,7 @@ def numbers(e: Evidence) -> dict[str, Any]:
         "rows": e.rows,
         "elbo": e.elbo._asdict(),
         "training_elbo": None if e.own_elbo is None else e.own_elbo._asdict(),
+        "above_others_in_training": None if e.over is None else e.over._asdict(),
         "reconstruction": e.reconstruction,
         "kl": e.kl,
         "kl_of_levels": e.level_kls,

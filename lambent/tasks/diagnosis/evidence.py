@@ -52,10 +52,11 @@ class Scale:
 class Evidence:
     """Numbers in nats per row, of rows that the model was not trained on where these are known, and the settings of its training.
 
-    elbo, reconstruction (E log p(x|z)), kl: of the rows; own_elbo: of rows of the training; independent: of a model of columns
-    by themselves, where there is one. lag, behind, further: what more steps of the encoder alone, of all but it, and of all
-    bring. own_gap, gap: the amortization gap of rows of the training, and of others. prior_gap: KL(q(z) ‖ p(z)), the KL of the
-    top level less the information, too high where the information is at its ceiling (`saturated`).
+    elbo, reconstruction (E log p(x|z)), kl: of the rows; own_elbo: of rows of the training, and over: by how much a usual one
+    of these lies above a usual one of the others; independent: of a model of columns by themselves, where there is one. lag,
+    behind, further: what more steps of the encoder alone, of all but it, and of all bring. own_gap, gap: the amortization gap
+    of rows of the training, and of others. prior_gap: KL(q(z) ‖ p(z)), the KL of the top level less the information, too high
+    where the information is at its ceiling (`saturated`).
     """
 
     objective: Spec
@@ -75,6 +76,7 @@ class Evidence:
     independent: float | None
     structure: Structure | None
     own_elbo: Cost | None
+    over: Cost | None
     lag: Learned
     behind: Learned
     further: Learned
@@ -199,7 +201,7 @@ class Look:
         gaps = [None if part is None else _gap(model, part, seed) for part in (rows, own)]
         add(1)
         usual = chance(model.likelihood, x)
-        own_elbo = None if own is None else Cost.of(bounds(model, own.x, SAMPLES, seed, own.context).elbo + slope)
+        own_elbos = None if own is None else bounds(model, own.x, SAMPLES, seed, own.context).elbo + slope
         add(1)
         return Evidence(
             objective=self.objective,
@@ -218,7 +220,8 @@ class Look:
             reading=read,
             independent=None if usual is None or usual.levels is not None else usual.nats + slope,
             structure=known,
-            own_elbo=own_elbo,
+            own_elbo=None if own_elbos is None else Cost.of(own_elbos),
+            over=None if own_elbos is None else apart(own_elbos, found.elbo + slope),
             lag=lag,
             behind=behind,
             further=further,
@@ -254,6 +257,15 @@ def _counts(tokens: Tensor) -> np.ndarray[Any, np.dtype[np.float64]]:
     pairs = names[:, :-1] * 32 + names[:, 1:]
     found.scatter_add_(1, pairs, (there[:, :-1] & there[:, 1:]).float())
     return found.double().numpy()
+
+
+def apart(first: Tensor, second: Tensor) -> Cost:
+    """The difference of two medians, with its error by the spreads about them: a few rows of a bound far off decide nothing."""
+    both = [values.double() for values in (first, second)]
+    middles = [values.median() for values in both]
+    # 1.253 σ/√n, of a normal σ by the median absolute deviation.
+    errors = [1.858 * (v - m).abs().median() / math.sqrt(len(v)) for v, m in zip(both, middles, strict=True)]
+    return Cost(float(middles[0] - middles[1]), float(torch.stack(errors).square().sum().sqrt()))
 
 
 def _level_kls(model: LatentModel, rows: Rows) -> list[float]:

@@ -20,6 +20,7 @@ from lambent.tasks.diagnosis.states import (
 FAST, SLOW = 0.02, 1e-4  # learning rates of AdamW above which, and below which in few epochs, hardly any model learns
 WIDE = 2.0  # times by which a fixed scale may miss the error that there is
 LATE = 0.9  # share of training from which a warm-up leaves none for the full weight
+WIDER, APART = 0.3, 0.05  # shares of what the code is worth, and of the bound, by which training and others may differ
 GHOSTLY = 0.1  # share of samples from where no codes lie
 HALF = 0.5  # of the entries of a codebook
 ALONE = 2.0  # entries in use, as if evenly, below which a place tells next to nothing
@@ -184,16 +185,13 @@ def lagging(e: Evidence) -> str | None:
 
 
 def few(e: Evidence) -> str | None:
-    if e.own_elbo is None:
+    if e.over is None or not e.over.above(max(WIDER * worth(e), APART * abs(e.elbo.nats))):
         return None
-    gap = e.own_elbo.nats - e.elbo.nats
-    if gap <= max(3 * (e.own_elbo.error**2 + e.elbo.error**2) ** 0.5, 0.3 * worth(e)):
-        return None
-    rows = "" if e.trained is None else f" of {e.trained:,} rows beside {e.parameters:,} parameters"
+    rows = "" if e.trained is None else f"; there are {e.trained:,} of these beside {e.parameters:,} parameters"
     gaps = ""
     if e.gap is not None and e.own_gap is not None:
         gaps = f"; the amortization gap is {e.own_gap.nats:.2g} nats on rows of the training and {e.gap.nats:.2g} on others"
-    return f"the ELBO is {gap:.3g} nats higher on rows of the training{rows}{gaps}"
+    return f"the ELBO of a usual row of the training is {nats_of(e.over)} higher{rows}{gaps}"
 
 
 def exact(e: Evidence) -> str | None:

@@ -144,6 +144,27 @@ def test_a_codebook_of_which_hardly_an_entry_is_used() -> None:
     assert found.evidence.codebook[1] == 1000
 
 
+@pytest.mark.slow
+def test_a_decoder_of_texts_that_does_without_the_code() -> None:
+    train, test = sentences()
+    settings: dict[str, Any] = {
+        "epochs": 20,
+        "batch": 32,
+        "learning_rate": 0.005,
+        "validation": 0.0,
+        "patience": 0,
+        "threads": 1,
+    }
+    parts: dict[str, Any] = {
+        "prior": "Standard", "likelihood": {"type": "Tokens", "width": 32, "rank": 16}, "network": {"type": "Gru", "width": 32},
+    }  # fmt: skip
+    model = lambent.VAE(latent=4, objective="Elbo", **parts, **settings).fit(train)
+    found = diagnose(model, test[:120], train)
+    assert found.cause == "strong", found.findings
+    assert found.evidence.reading.alone.nats > 10
+    assert "--objective.pretrain" in found.flags
+
+
 @pytest.mark.parametrize("name", HEALTHY)
 def test_a_healthy_model_does_not_alarm(name: str) -> None:
     found = diagnosed(HEALTHY[name])

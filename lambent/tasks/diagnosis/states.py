@@ -5,6 +5,7 @@ from lambent.tasks.diagnosis.evidence import Evidence
 
 USUAL_RATE = 1e-3  # of the further steps
 MUCH, SOME = 0.5, 0.1  # shares of what the code is worth that further steps, or a better encoder, may bring
+LITTLE = 1.0  # nats of a code that a decoder hardly reads
 STRONG = 1.0  # nats that p(x|z) knows of how values hang together without z
 
 
@@ -16,8 +17,14 @@ def collapsed(e: Evidence) -> str:
     """No unit, or hardly any, lives, or the code carries far less than further steps at full weight make of it."""
     if e.codebook is not None:
         return ""
-    nothing = e.kl < COLLAPSED or e.living < max(1.0, NEARLY * e.units)
+    nothing = e.kl < COLLAPSED or e.living < max(1.0, NEARLY * e.units) or unread(e)
     return "collapsed" if nothing or (brought(e) > MUCH and e.further.kl_after > 2 * e.further.kl) else ""
+
+
+def unread(e: Evidence) -> bool:
+    """Whether the decoder knows far more without the code than the code tells it, which is next to nothing."""
+    alone = e.reading.alone
+    return alone.above(STRONG) and e.kl < LITTLE and e.reading.exchanged.nats < NEARLY * alone.nats
 
 
 def pointlike(e: Evidence) -> str:

@@ -55,7 +55,7 @@ def conclusion(folder: Path, found: Evaluation, findings: Findings, fitted: Fitt
     voice.say(f"\nIn {run}: {', '.join(made)}\n\nNext:")
     voice.say(f"  lambent sample {run}{example} --out samples{suffix}")
     if fitted.model.latent.encodes:
-        if any(remark.level == "problem" for remark in remarks):
+        if fitted.model.latent.density and any(remark.level == "problem" for remark in remarks):
             voice.say(f"  lambent diagnose {run}")
         voice.say(f"  lambent reconstruct {run} --out reconstructed{suffix}")
         voice.say(f"  lambent embed {run} --out codes.csv")

@@ -333,7 +333,7 @@ def test_another_model_is_refused(people: Fitted, tmp_path: Path) -> None:
 def test_damage_is_told(people: Fitted) -> None:
     content = written(made(60))
     data, harmless = encode_table(people, content), 0
-    for place in range(0, len(data), 7):
+    for place in range(0, len(data), 23):  # test_salvage.py flips every bit of a smaller archive
         damaged = bytearray(data)
         damaged[place] ^= 1 << (place % 8)
         try:  # what unpacking does not look at makes no difference

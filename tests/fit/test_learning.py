@@ -536,6 +536,7 @@ def test_settings_out_of_range_are_refused_by_name(setting: dict[str, Any]) -> N
 # ---- memory ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "objective", [Elbo(beta="auto"), Factor(width=4, depth=1), Iwae(3)], ids=["Elbo", "Factor", "Iwae"]
 )

@@ -28,6 +28,10 @@ class Cost(NamedTuple):
         error = float(values.std() / math.sqrt(len(values))) if len(values) > 1 else math.nan
         return cls(float(values.mean()), error)
 
+    def less(self, nats: float) -> "Cost":
+        """So many nats taken off, of which no error is known."""
+        return Cost(self.nats - nats, self.error)
+
     def above(self, least: float = 0.0, sure: float = 3.0) -> bool:
         """Whether it is beyond `least`, by more than so many standard errors from 0."""
         return self.nats > max(least, sure * (self.error if math.isfinite(self.error) else 0.0))

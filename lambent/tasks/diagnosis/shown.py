@@ -20,7 +20,7 @@ from lambent.tasks.diagnosis.states import (
 FAST, SLOW = 0.02, 1e-4  # learning rates of AdamW above which, and below which in few epochs, hardly any model learns
 WIDE = 2.0  # times by which a fixed scale may miss the error that there is
 LATE = 0.9  # share of training from which a warm-up leaves none for the full weight
-WIDER, APART = 0.3, 0.05  # shares of what the code is worth, and of the bound, by which training and others may differ
+WIDER, APART = 0.5, 0.05  # shares of what the code is worth, and of the bound, by which training and others may differ
 GHOSTLY = 0.1  # share of samples from where no codes lie
 HALF = 0.5  # of the entries of a codebook
 ALONE = 2.0  # entries in use, as if evenly, below which a place tells next to nothing
@@ -185,7 +185,8 @@ def lagging(e: Evidence) -> str | None:
 
 
 def few(e: Evidence) -> str | None:
-    if e.over is None or not e.over.above(max(WIDER * worth(e), APART * abs(e.elbo.nats))):
+    # Rows of other origin differ a little without over-fitting: the difference is to be beyond that for certain.
+    if e.over is None or not e.over.less(max(WIDER * worth(e), APART * abs(e.elbo.nats))).above():
         return None
     rows = "" if e.trained is None else f"; there are {e.trained:,} of these beside {e.parameters:,} parameters"
     gaps = ""

@@ -129,7 +129,7 @@ def _named(name: str, encoded: Encoded | None) -> NDArray[Any]:
         return encoded.beside[name]
     if encoded.factors is not None and name in (encoded.factor_names or []):
         return np.asarray(encoded.factors[:, (encoded.factor_names or []).index(name)])
-    known = [*(own if encoded.labels is not None else ()), *encoded.beside, *(encoded.factor_names or [])]
+    known = {*(own if encoded.labels is not None else ()), *encoded.beside, *(encoded.factor_names or [])}
     if not known:
         raise UsageError(f"these rows bring no labels along, and so no {name!r}: give an array, one value a row")
     raise UsageError(f"these rows have no label {name!r}; {nearest(name, sorted(known))}")

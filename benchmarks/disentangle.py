@@ -82,7 +82,7 @@ def epochs_within(method: Method, rows: Encoded, minutes: float, how: dict[str, 
     """As many epochs as fit, by the time of the second and later of a few on a part of the rows."""
     few = take(rows, np.arange(0, len(rows), 8))
     history = fit(model_of(rows, 0), Objective.from_spec(method.objective), few, epochs=4, **how)
-    seconds = float(np.median(np.diff(history["seconds"]))) * len(rows) / len(few)
+    seconds = float(np.median(np.diff(np.array(history["seconds"], float)))) * len(rows) / len(few)
     return max(2, round(60 * minutes / seconds))
 
 

@@ -18,12 +18,21 @@ def lead_of(encoded: Encoded) -> dict[str, Any]:
         lead["name"] = encoded.names
     lead |= encoded.modality.told(encoded)
     if encoded.labels is not None:
-        names = encoded.label_names
-        known = (
-            names is not None
-            and len(encoded.labels) > 0
-            and encoded.labels.min() >= 0
-            and encoded.labels.max() < len(names)
-        )
-        lead["label"] = [names[i] for i in encoded.labels.tolist()] if known and names else encoded.labels
+        lead["label"] = label_column(encoded)
     return lead
+
+
+def label_column(encoded: Encoded) -> Any:
+    """The name of each row's label, [rows]; the numbers where there are no names, or a row has a number that none belongs to."""
+    labels, names = encoded.labels, encoded.label_names
+    if labels is None or not names or not len(labels) or labels.min() < 0 or labels.max() >= len(names):
+        return labels
+    return [names[i] for i in labels.tolist()]
+
+
+def factor_columns(encoded: Encoded) -> dict[str, Any]:
+    """The known factors of rows by their names, each [rows]; without names by their places."""
+    if encoded.factors is None:
+        return {}
+    names = encoded.factor_names or [f"factor {k}" for k in range(encoded.factors.shape[1])]
+    return {name: encoded.factors[:, k] for k, name in enumerate(names)}

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 import lambent
-from lambent import Flat, Gaussian, LatentModel, Mixture, Mlp
+from lambent import Flat, Gaussian, LatentModel, Mixture, Mlp, Standard
 from lambent.data.kinds.modality import Encoded
 from lambent.errors import DataError, UsageError
 from lambent.model.posteriors import Full
@@ -98,6 +98,27 @@ def test_the_axes_of_a_full_prior_are_those_of_its_covariance(x: Tensor, classes
     own = lambent.disentangle(model, x, classes, rotate="prior")
     assert own["mig"] == pytest.approx(1, abs=0.05)
     assert own.codes.names == ("axis 0", "axis 1")
+
+
+@pytest.mark.parametrize("units", [10, 60])
+def test_a_prior_that_is_even_has_no_axes_however_many_its_units(units: int) -> None:
+    fitted = lambent.Fitted.of(LatentModel(Flat(units, prior=Standard()), Gaussian(), Mlp(8, 1)).setup((2,)).eval())
+    rows = fitted.rows(torch.zeros(60, 2))
+    assert prior_covariance(fitted, rows) == pytest.approx(torch.eye(units).double())
+    with pytest.raises(UsageError, match="no axes of its own"):
+        coded(fitted, rows, "prior")
+
+
+@torch.no_grad()
+def test_the_covariance_of_a_mixture_is_within_and_between() -> None:
+    """Two Gaussians of variances 1 and 9, weights alike, at ±(3, 0): 5 + 9 along the first unit, 5 along the second."""
+    model = known(prior=Mixture(2, covariance="diagonal"))
+    prior = model.latent.prior
+    prior.location.copy_(torch.tensor([[3.0, 0.0], [-3.0, 0.0]]))
+    prior.log_scale.copy_(torch.tensor([[0.0, 0.0], [math.log(3), math.log(3)]]))
+    fitted = lambent.Fitted.of(model)
+    found = prior_covariance(fitted, fitted.rows(torch.zeros(60, 2)))
+    assert found == pytest.approx(torch.tensor([[14.0, 0.0], [0.0, 5.0]]).double(), abs=1e-4)
 
 
 def test_turned_codes_turn_back_and_their_spreads_are_turned_too(x: Tensor) -> None:

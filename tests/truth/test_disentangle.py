@@ -24,6 +24,7 @@ from lambent.metrics.disentangle.information import (
 )
 from lambent.metrics.disentangle.irs import irs
 from lambent.metrics.disentangle.modularity import explicitness, modularity
+from lambent.metrics.disentangle.readers import thirds
 from lambent.metrics.disentangle.sap import sap, sap_svm
 from lambent.metrics.disentangle.udr import udr
 from lambent.metrics.rotation import covariance_axes, varimax
@@ -273,6 +274,25 @@ def test_factors_are_classed_by_what_they_are() -> None:
     many = Factors.of({"angle": np.linspace(0, 1, 400) ** 2})
     assert many.banded == ("angle",)
     assert np.bincount(many.classes[:, 0]).tolist() == [20] * 20
+
+
+def test_a_factor_of_one_value_among_the_rows_learned_from_is_not_told() -> None:
+    rare = np.zeros(60, int)
+    rare[thirds(60, 0)[1][0]] = 1
+    codes, factors = np.random.default_rng(0).normal(size=(60, 2)), Factors.of({"rare": rare})
+    for regressor in ("forest", "boosting", "lasso"):
+        assert dci(codes, factors, regressor)[:3] == (0, 0, 0)
+    assert sap_svm(codes, factors).tolist() == [0]
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_factor_that_is_nearly_always_nought_keeps_two_bands(sign: int) -> None:
+    """3,880 noughts and 120 values above, or below, all of which are in the outermost band."""
+    values = sign * np.concatenate([np.zeros(3880), np.arange(1, 121)])
+    found = Factors.of({"gain": values})
+    assert found.banded == ("gain",)
+    assert np.bincount(found.classes[:, 0]).tolist() == [3880, 120][::sign]
+    assert entropies(found)[0] == pytest.approx(-0.97 * np.log(0.97) - 0.03 * np.log(0.03))
 
 
 @pytest.mark.parametrize(

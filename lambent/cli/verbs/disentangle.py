@@ -20,10 +20,9 @@ from lambent.data.loading import raw_rows
 from lambent.errors import DataError, UsageError
 from lambent.report import Findings
 from lambent.report import write as write_report
-from lambent.report.numerals import show
 from lambent.tasks.disentanglement.measure import ROWS, Disentanglement
 from lambent.tasks.disentanglement.measure import disentangle as measured
-from lambent.tasks.disentanglement.sections import best_units, disentanglement_sections
+from lambent.tasks.disentanglement.sections import best_units, disentanglement_sections, three_decimals
 
 MOST = 10_000_000
 
@@ -33,8 +32,7 @@ def disentangle(arguments: Sequence[str]) -> int:
     options = common(_parser(), machine=True).read(arguments)
     voice, page = Voice.of(options), None
     if options.out is not None:
-        given = [one for one in (options.run, options.data, options.factors_from) if one and Path(one).is_file()]
-        page = output.claim(options.out, (".html",), options.force, given)
+        page = output.claim(options.out, (".html",), options.force, [options.data, options.factors_from])
     path, fitted, found = opened_with_rows(options, voice)
     others = [opened(one, options.device, options.threads)[1] for one in options.against]
     beside = _beside(options.factors_from, len(found))
@@ -148,7 +146,7 @@ def _columns(options: Namespace, encoded: Encoded, names: list[str]) -> dict[str
 
 def _tell(found: Disentanglement, voice: Voice) -> None:
     rows = [
-        (one.title, show(round(one.value, 3)), "" if one.chance is None else f"chance {one.chance:.2f}", one.meaning)
+        (one.title, three_decimals(one.value), "" if one.chance is None else f"chance {one.chance:.2f}", one.meaning)
         for one in found.scores.values()
     ]
     voice.table(("score", "value", "", "meaning"), rows, right=(1,))

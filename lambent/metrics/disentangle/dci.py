@@ -12,7 +12,7 @@ from sklearn.metrics import balanced_accuracy_score
 
 from lambent.errors import UsageError, nearest
 from lambent.metrics.disentangle.factors import Factors, Numbers, checked
-from lambent.metrics.disentangle.readers import halves, standardized
+from lambent.metrics.disentangle.readers import standardized, thirds
 
 
 class Dci(NamedTuple):
@@ -45,7 +45,7 @@ def dci(codes: Numbers, factors: Factors, regressor: str = "forest", seed: int =
     """What a classifier of each factor looks at: does a unit serve one factor, is a factor served by one unit, is it known.
 
     With R [units, K] the importance of unit j to factor k: D = Σ_j ρ_j (1 − H_K(R_j·)), C = Σ_k ω_k (1 − H_units(R_·k)), where ρ
-    and ω are shares of Σ R and entropies have the base K, or units. I is the balanced accuracy on a half of the rows that was
+    and ω are shares of Σ R and entropies have the base K, or units. I is the balanced accuracy on a third of the rows that was
     not learned from, with chance at 0. regressor: "forest", 50 trees by impurity; "boosting", 100 rounds of gradient boosting
     as in disentanglement_lib, slow with many classes; "lasso", |coefficients| of an L1-penalized logistic regression of codes of
     variance 1. disentanglement_lib reports the plain accuracy for I, and has no chance in it.
@@ -55,9 +55,13 @@ def dci(codes: Numbers, factors: Factors, regressor: str = "forest", seed: int =
     if regressor not in REGRESSORS:
         raise UsageError(f"no regressor is called {regressor!r}; {nearest(regressor, REGRESSORS)}")
     codes = standardized(checked(codes, factors))
-    learned, held = halves(len(codes), seed)
+    learned, held = thirds(len(codes), seed)
     importance, right = [], []
     for classes in factors.classes.T:
+        if len(np.unique(classes[learned])) < 2:  # its other values are so rare that none was drawn
+            importance.append(np.zeros(codes.shape[1]))
+            right.append(0.0)
+            continue
         model = REGRESSORS[regressor](seed % 2**32)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)

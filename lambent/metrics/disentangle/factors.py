@@ -6,6 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 from lambent.errors import DataError, UsageError
 
@@ -121,5 +122,6 @@ def _classed(name: str, values: NDArray[Any], ordered: bool) -> tuple[Classes, N
 
 
 def _bands(numbers: Numbers) -> Classes:
-    edges = np.quantile(numbers, np.linspace(0, 1, BANDS + 1)[1:-1])
-    return np.unique(np.searchsorted(edges, numbers, side="right"), return_inverse=True)[1].astype(np.int64)
+    # By mean ranks, as by quantiles a value that nearly all rows have would leave a single band.
+    bands = ((rankdata(numbers) - 0.5) * BANDS / len(numbers)).astype(np.int64)
+    return np.unique(bands, return_inverse=True)[1].astype(np.int64)

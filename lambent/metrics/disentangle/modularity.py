@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from lambent.errors import UsageError
 from lambent.metrics.disentangle.factors import Factors, Numbers, checked
-from lambent.metrics.disentangle.readers import halves, standardized
+from lambent.metrics.disentangle.readers import standardized, thirds
 
 
 def modularity(information: Numbers, floor: float = 0.0) -> Numbers:
@@ -38,7 +38,7 @@ def explicitness(codes: Numbers, factors: Factors, seed: int = 0) -> Numbers:
     there ½ is chance, here 0. One regression of all classes is fitted (softmax), as scikit-learn does.
     """
     codes = standardized(checked(codes, factors))
-    learned, held = halves(len(codes), seed)
+    learned, held = thirds(len(codes), seed)
     return np.array([_explicit(codes, classes, learned, held) for classes in factors.classes.T])
 
 

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from lambent.metrics.disentangle.factors import Numbers
 
 
-def halves(rows: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def thirds(rows: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Numbers of two thirds of the rows, to learn from, and of the rest, by the seed."""
     order = np.random.default_rng(seed).permutation(rows)
     cut = rows * 2 // 3

@@ -6,7 +6,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from lambent.metrics.disentangle.dci import above_chance
 from lambent.metrics.disentangle.factors import Factors, Numbers, checked, gap
-from lambent.metrics.disentangle.readers import halves, standardized
+from lambent.metrics.disentangle.readers import standardized, thirds
 
 
 def sap(codes: Numbers, factors: Factors, seed: int = 0) -> Numbers:
@@ -24,7 +24,7 @@ def sap(codes: Numbers, factors: Factors, seed: int = 0) -> Numbers:
             scores[:, k] = (standardized(codes) * values).mean(0) ** 2
             continue
         classes = factors.classes[:, k]
-        learned, held = halves(len(codes), seed)
+        learned, held = thirds(len(codes), seed)
         for j in range(codes.shape[1]):
             reader = DecisionTreeClassifier(
                 class_weight="balanced",
@@ -44,9 +44,11 @@ def sap_svm(codes: Numbers, factors: Factors, seed: int = 0) -> Numbers:
     values, so a perfect code of a factor of many values scores far below 1.
     """
     codes = checked(codes, factors)
-    learned, held = halves(len(codes), seed)
+    learned, held = thirds(len(codes), seed)
     scores = np.zeros((codes.shape[1], len(factors.names)))
     for k, classes in enumerate(factors.classes.T):
+        if len(np.unique(classes[learned])) < 2:
+            continue  # every unit tells it alike
         for j in range(codes.shape[1]):
             reader = LinearSVC(C=0.01, class_weight="balanced", random_state=seed % 2**32)
             told = reader.fit(codes[learned][:, [j]], classes[learned]).predict(codes[held][:, [j]])

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.distributions import Distribution
 
-from lambent.distributions import DiagonalNormal, FullNormal, NormalMixture, vector
+from lambent.distributions import DiagonalNormal, FullNormal, NormalMixture, StandardNormal, vector
 from lambent.errors import UsageError
 from lambent.fitted import Fitted, Rows
 from lambent.metrics.collapse import ACTIVE
@@ -27,7 +27,7 @@ Rotation = Literal["prior", "varimax"]
 CHUNK = 512
 MOST_UNITS = 256
 PRIOR_DRAWS = 50_000
-EVEN = 1.02  # largest over least variance of a prior, below which it has no axes of its own
+EVEN = 1.02  # largest over least variance of a prior, below which it has no axes of its own, beyond what draws show by chance
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,10 @@ def _refuse_rotation(fitted: Fitted) -> None:
 def _of_prior(fitted: Fitted, plain: Coded, rows: Rows) -> Tensor:
     covariance = prior_covariance(fitted, rows)
     variances = torch.linalg.eigvalsh(covariance)
-    if float(variances[-1]) < EVEN * float(variances[0]):
+    chance = (
+        len(variances) / PRIOR_DRAWS
+    ) ** 0.5  # of so many draws of N(0, I) the variances lie between (1 ± chance)²
+    if float(variances[-1]) < EVEN * ((1 + chance) / (1 - chance)) ** 2 * float(variances[0]):
         raise UsageError(
             "this prior varies alike along all directions, so it has no axes of its own; --rotate varimax turns the code to "
             "where each column of the data follows few units"
@@ -174,15 +177,21 @@ def prior_covariance(fitted: Fitted, rows: Rows) -> Tensor:
 
 
 def _covariance(p: Distribution) -> Tensor | None:
-    if isinstance(p, FullNormal):
-        factor = p.factor.reshape(-1, *p.factor.shape[-2:])[0].double().cpu()
-        return factor @ factor.T
-    if isinstance(p, NormalMixture) and isinstance(p.components, FullNormal) and p.log_weights.dim() == 1:
-        weights = p.log_weights.exp().double().cpu()
-        factors, places = p.components.factor.double().cpu(), p.components.location.double().cpu()
+    if isinstance(p, NormalMixture) and p.log_weights.dim() == 1 and (within := _covariances(p.components)) is not None:
+        weights, places = p.log_weights.exp().double().cpu(), p.components.mean.double().cpu()
         centred = places - (weights[:, None] * places).sum(0)
-        within = factors @ factors.transpose(-1, -2)
         return (weights[:, None, None] * (within + centred[:, :, None] * centred[:, None, :])).sum(0)
+    found = _covariances(p)
+    return None if found is None else found.reshape(-1, *found.shape[-2:])[0]
+
+
+def _covariances(p: Distribution) -> Tensor | None:
+    """Of Gaussians, [..., units, units] in float64; None of others."""
+    if isinstance(p, FullNormal):
+        factor = p.factor.double().cpu()
+        return factor @ factor.transpose(-1, -2)
+    if isinstance(p, DiagonalNormal | StandardNormal):
+        return torch.diag_embed(p.variance.double().cpu())
     return None
 
 

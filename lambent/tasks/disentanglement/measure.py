@@ -267,7 +267,8 @@ def _udr(
     every += [coded(one, one.rows(data, seed).at(torch.from_numpy(chosen)), rotate, seed) for one in others]
     found = udr([one.means for one in every], [one.active for one in every])
     each = {"this run": float(found[0])} | {f"run {i}": float(value) for i, value in enumerate(found[1:], 1)}
-    meaning = f"do its active units pair one to one with those of {len(others)} other runs, by rank correlation"
+    runs = "another run" if len(others) == 1 else f"{len(others)} other runs"
+    meaning = f"do its active units pair one to one with those of {runs}, by rank correlation"
     return {"udr": Score(float(found[0]), "UDR", meaning, each=each)}
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from lambent.data import Encoded
+from lambent.data.leading import factor_columns, label_column
 from lambent.errors import DataError, UsageError, nearest
 from lambent.metrics.disentangle.factors import Factors
 
@@ -53,14 +54,10 @@ def _known(encoded: Encoded | None) -> tuple[dict[str, Any], list[str]]:
     known: dict[str, Any] = dict(encoded.beside)
     plain = []
     if encoded.labels is not None:
-        names = encoded.label_names
-        known["label"] = np.array([names[i] for i in encoded.labels], object) if names else encoded.labels
+        known["label"] = label_column(encoded)
         plain.append("label")
-    if encoded.factors is not None:
-        own = encoded.factor_names or [f"factor {k}" for k in range(encoded.factors.shape[1])]
-        known |= {name: encoded.factors[:, k] for k, name in enumerate(own)}
-        plain += [name for name in own if name in NAMES]
-    return known, plain
+    own = factor_columns(encoded)
+    return known | own, plain + [name for name in own if name in NAMES]
 
 
 NAMES = ("shape", "color")  # of sprites: their classes are numbered, and stand in no order
@@ -68,7 +65,7 @@ NAMES = ("shape", "color")  # of sprites: their classes are numbered, and stand 
 
 def _default(encoded: Encoded | None, known: dict[str, Any]) -> list[str]:
     if encoded is not None and encoded.factors is not None:
-        return list(encoded.factor_names or [f"factor {k}" for k in range(encoded.factors.shape[1])])
+        return list(factor_columns(encoded))
     if "label" in known:
         return ["label"]
     raise UsageError(f"these rows come with no factors; {'name some of ' + ', '.join(known) if known else NONE}")

@@ -2,7 +2,7 @@
 
 from sklearn.metrics import mutual_info_score
 
-from lambent.metrics.disentangle.factors import Factors
+from lambent.metrics.disentangle.factors import BANDS, Factors
 from lambent.metrics.disentangle.information import entropies
 from lambent.tasks.disentanglement.codes import Coded, Rotation
 
@@ -30,7 +30,7 @@ def remarks_on(codes: Coded, factors: Factors, rotate: Rotation | None) -> list[
     if factors.left_out:
         found.append(f"Left out, as they have one value in these rows: {', '.join(factors.left_out)}.")
     if factors.banded:
-        found.append(f"Cut into 20 bands of equal frequency: {', '.join(factors.banded)}.")
+        found.append(f"Cut into {BANDS} bands of equal frequency: {', '.join(factors.banded)}.")
     tied = _tied(factors)
     if tied:
         found.append(

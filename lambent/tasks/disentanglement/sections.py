@@ -69,13 +69,18 @@ def by_factor(fitted: Fitted, found: Disentanglement) -> Sheet | None:
     return Sheet(cells, f"A code moved along the unit that says most of each factor: {', '.join(names)}", names, heads)
 
 
+def three_decimals(value: float) -> str:
+    """As many for every score, so that they stand below one another; with a real minus sign."""
+    return f"{value:.3f}".replace("-", "−")
+
+
 def _scores(found: Disentanglement) -> Section:
     rows = [
         (
             one.title,
             [
-                Cell(one.value, number=True, strong=name == "mig"),
-                Cell("" if one.chance is None else one.chance, number=one.chance is not None),
+                Cell(three_decimals(one.value), number=True, strong=name == "mig"),
+                Cell("" if one.chance is None else three_decimals(one.chance), number=one.chance is not None),
                 Cell(one.meaning, role="meaning"),
             ],
         )
@@ -98,7 +103,7 @@ def _information(found: Disentanglement) -> Section:
     rows = [
         (
             found.codes.names[j],
-            [Cell(round(float(v), 3), number=True, strong=bool(best[k] == j)) for k, v in enumerate(shares[j])],
+            [Cell(three_decimals(v), number=True, strong=bool(best[k] == j)) for k, v in enumerate(shares[j])],
         )
         for j in kept.tolist()
     ]

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lambent.data import Table
-from lambent.data.leading import lead_of
+from lambent.data.leading import factor_columns, lead_of
 from lambent.data.readers.framing import plain
 from lambent.data.readers.series import objects
 from lambent.data.readers.typed import Typed
@@ -46,10 +46,7 @@ def known_of(fitted: Fitted, taken: Rows) -> tuple[list[Column], list[Column], s
         return [], [], ""
     rows = len(taken)
     lead = {name: values for name, values in lead_of(taken.encoded).items() if name != "row"}
-    factors = taken.encoded.factors
-    if factors is not None:
-        names = taken.encoded.factor_names or [f"factor {i}" for i in range(factors.shape[1])]
-        lead |= {name: factors[:, i] for i, name in enumerate(names)}
+    lead |= factor_columns(taken.encoded)
     lead |= {name: values for name, values in taken.encoded.beside.items() if name not in lead}
     beside = [_column(name, np.asarray(values)[:rows], name == "label") for name, values in lead.items()]
     values, note = _of_table(fitted, taken, {column.name for column in beside})
@@ -92,7 +89,7 @@ def _column(name: str, values: NDArray[Any], as_names: bool) -> Column:
     if values.dtype.kind == "O" and not as_names and (numbers := _numbers(values)) is not None:
         return Numbers(name, numbers)
     words = [None if _missing(value) else str(value) for value in values.tolist()]
-    levels = list(dict.fromkeys(sorted((w for w in words if w is not None), key=_order)))
+    levels = sorted({word for word in words if word is not None}, key=_order)
     place = {level: i for i, level in enumerate(levels)}
     return Names(name, levels, np.array([-1 if w is None else place[w] for w in words], np.int32))
 

@@ -42,7 +42,9 @@ def tsne(codes: Tensor, seed: int) -> Placed:
 
     rows = len(codes)
     perplexity = min(PERPLEXITY, (rows - 1) / 3)
-    made = TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(_enough(codes, "t-SNE"))
+    begun = "pca" if codes.shape[1] > 1 else "random"
+    layout = TSNE(2, perplexity=perplexity, init=begun, random_state=seed % 2**32)
+    made = layout.fit_transform(_enough(codes, "t-SNE"))
     what = "who is whose neighbour, while distances and sizes of groups mean little"
     how = f"t-SNE of the codes, perplexity {perplexity:.3g}: {what}."
     return Placed(np.asarray(made, np.float32), ("t-SNE 1", "t-SNE 2"), how)
@@ -59,7 +61,7 @@ def umap(codes: Tensor, seed: int) -> Placed:
         except ImportError:
             raise MachineError("UMAP is not installed: pip install 'lambent[map]', or take --layout tsne") from None
         near = min(NEIGHBOURS, len(codes) - 1)
-        layout = UMAP(n_neighbors=near, random_state=seed, init="pca" if codes.shape[1] > 2 else "random")
+        layout = UMAP(n_neighbors=near, random_state=seed % 2**32, init="pca" if codes.shape[1] > 2 else "random")
         made = layout.fit_transform(_enough(codes, "UMAP"))
     how = f"UMAP of the codes, {near} neighbours: who is near whom, while distances between groups mean little."
     return Placed(np.asarray(made, np.float32), ("UMAP 1", "UMAP 2"), how)

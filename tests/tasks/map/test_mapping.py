@@ -79,6 +79,12 @@ def test_neighbours_stay_together_and_a_seed_repeats() -> None:
     assert "perplexity 13" in placed.how
 
 
+def test_a_code_of_one_unit_and_a_large_seed_are_laid_out_by_neighbours() -> None:
+    which = np.arange(2).repeat(20)
+    placed = tsne(torch.from_numpy(100 * which + np.linspace(0, 1, 40)).unsqueeze(1), 2**40)
+    assert together(placed.points, which) == 1
+
+
 @pytest.mark.slow
 def test_neighbours_stay_together_in_umap() -> None:
     pytest.importorskip("umap")

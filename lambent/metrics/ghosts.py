@@ -1,5 +1,6 @@
 """Components of a mixture that no codes come from."""
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -12,15 +13,24 @@ from lambent.seeds import stream
 
 
 class Components(NamedTuple):
-    """Of each component, its weight in the prior and the share of codes that are its own, [components] each, sums of 1."""
+    """Of each component, its weight in the prior and the share of codes that are its own, [components] each, sums of 1.
+
+    rows: of how many the codes are.
+    """
 
     weights: Tensor
     shares: Tensor
+    rows: int
 
     @property
     def ghostly(self) -> float:
         """Σ_c max(0, w_c − r_c): the share of samples that come from where no codes lie."""
         return float((self.weights - self.shares).clamp_min(0).sum())
+
+    @property
+    def chance(self) -> float:
+        """At most what so few rows make of `ghostly` where the prior fits: Σ_c E max(0, w_c − r_c), n r_c about binomial."""
+        return float((self.weights * (1 - self.weights) / (2 * math.pi * self.rows)).clamp_min(0).sqrt().sum())
 
     @property
     def idle(self) -> int:
@@ -37,8 +47,6 @@ def components(model: LatentModel, x: Tensor, seed: int = 0, context: Tensor | N
     p = vector(node.p)
     if not isinstance(p, NormalMixture) or p.log_weights.shape[-1] < 2 or model.members > 1:
         return None
-    z = node.z.flatten(2)
-    each = p.log_weights + p.components.log_prob_each(z)
-    shares = each.softmax(-1).flatten(0, -2).mean(0).double().cpu()
+    shares = p.log_responsibilities(node.z.flatten(2)).exp().flatten(0, -2).mean(0).double().cpu()
     weights = p.log_weights.exp()
-    return Components(weights.expand(*weights.shape).reshape(-1, weights.shape[-1]).mean(0).double().cpu(), shares)
+    return Components(weights.reshape(-1, weights.shape[-1]).mean(0).double().cpu(), shares, len(x))

@@ -52,7 +52,16 @@ def test_the_words_name_the_cause_the_numbers_and_the_command(lambent: Run, coll
     assert done.status == 0, done.err
     assert "λ is too large." in done.out
     assert "shown by: β = 25" in done.out
-    assert f"lambent train --config {collapsed_run}/config.yaml --objective.beta 1 --out NEW" in done.out
+    command = f"lambent train --config {collapsed_run}/config.yaml --objective.beta 1 --out NEW"
+    assert command in done.out
+    assert command in lambent("diagnose", collapsed_run / "model.safetensors", "--limit", 30).out
+
+
+def test_a_refined_run_is_diagnosed_and_not_trained_anew(lambent: Run, collapsed_run: Path) -> None:
+    folder = collapsed_run.parent / "refined"
+    assert lambent("refine", collapsed_run, "--prior=Mixture", "--epochs=1", "--out", folder).status == 0
+    assert "lambent train DATA --" in lambent("diagnose", folder, "--limit", 30).out
+    assert "was made by lambent refine" in lambent("diagnose", folder, "--cure").complaint
 
 
 def test_what_cannot_be_is_refused_before_anything_is_measured(lambent: Run, collapsed_run: Path) -> None:

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from lambent import load
+from lambent.cli.reading.labels import source_of
 
 Run = Callable[..., Any]
 
@@ -163,3 +164,18 @@ def test_refine_joint_trains_all_of_it_on_and_is_repeated_by_its_configuration(
     again = load("again").fitted_.model.state_dict()
     assert all(torch.equal(value, again[name]) for name, value in new.model.state_dict().items())
     assert json.loads(lambent("cluster", "joint", heaps, "-o", "r.csv", "--json").out)["by"] == "prior"
+
+
+@pytest.mark.parametrize(
+    ("test", "split", "read"),
+    [
+        ("test", None, "test"),
+        ("test", "train", "train"),
+        (0.1, None, "train"),
+        (0.1, "test", "train"),
+        (0.1, "valid", "valid"),
+    ],
+)
+def test_a_label_is_read_from_the_split_that_its_rows_are_of(test: object, split: str | None, read: str) -> None:
+    provenance = {"request": {"source": "set", "split": "train", "test": test, "limit": None}}
+    assert source_of(provenance, None, split) == ("set", read)

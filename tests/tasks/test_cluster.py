@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from lambent import VAE, UsageError, evaluate, refine
+from lambent import VAE, DataError, UsageError, evaluate, refine
 from lambent.distributions import DiagonalNormal, NormalMixture
 from lambent.tasks.features.cluster import cluster
 from lambent.tasks.features.grouping import WAYS, round_bic
@@ -30,6 +30,8 @@ def test_the_number_of_heaps_is_found(way: str) -> None:
     assert len(one.centres) == 1
     five = WAYS[way](x.astype(float), 5, 10, 0)
     assert (len(five.centres), five.tried) == (5, {})
+    with pytest.raises(DataError, match="from two rows on"):
+        WAYS[way](x[:1].astype(float), None, 10, 0)
 
 
 def test_the_bic_of_round_gaussians_is_that_of_a_mixture_of_one() -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lambent import Elbo, Flat, Gaussian, LatentModel, Mixture, Mlp, Standard, fit
 from lambent.metrics.encoder_gaps import amortization_gap, learned
-from lambent.metrics.ghosts import components
+from lambent.metrics.ghosts import Components, components
 from lambent.metrics.reading import alone, reading, shuffled
 from lambent.metrics.structure import structure
 from lambent.tasks.diagnosis.evidence import apart
@@ -153,6 +153,14 @@ def test_the_shares_of_components_are_their_weights_where_the_prior_is_that_of_t
     assert away.ghostly == pytest.approx(0.5, abs=1e-6)
     assert away.idle == 1
     assert components(model_of(x), x) is None
+
+
+@pytest.mark.parametrize("count", [4, 500])
+def test_few_rows_spread_over_many_components_make_no_ghosts(count: int) -> None:
+    rows, weights = 400, torch.full((count,), 1 / count, dtype=torch.float64)
+    drawn = torch.multinomial(weights, rows, replacement=True, generator=torch.Generator().manual_seed(0))
+    found = Components(weights, torch.bincount(drawn, minlength=count).double() / rows, rows)
+    assert found.ghostly == pytest.approx(found.chance, abs=0.05)
 
 
 @pytest.mark.parametrize(

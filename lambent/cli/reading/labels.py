@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from lambent.cli.reading.sources import settled
+from lambent.cli.reading.sources import has_split, settled
 from lambent.data import Encoded
 from lambent.data.kinds.table import Table
 from lambent.data.loading import raw_rows
@@ -33,8 +33,15 @@ def with_label(encoded: Encoded, name: str, source: str, split: str) -> Encoded:
 
 
 def source_of(provenance: dict[str, Any], data: str | None, split: str | None) -> tuple[str, str]:
-    """Where rows are read from, and which split: as they are named, or the run's own."""
+    """Where rows are read from, and which split: as they are named, or the run's own, by default those of its test."""
+    if data is not None:
+        return data, split or ("test" if has_split(settled(data), "test") else "train")
     request = provenance.get("request")
-    if data is not None or not isinstance(request, dict):
-        return data or "", split or "train"
-    return str(request.get("source", "")), str(request.get("split", "train"))
+    if not isinstance(request, dict):
+        return "", split or "train"
+    own, test = str(request.get("split", "train")), request.get("test")
+    if split in (None, "test", test):
+        own = test if isinstance(test, str) else own  # a share is cut off the split that is trained on
+    elif split != "train":
+        own = split
+    return str(request.get("source", "")), own

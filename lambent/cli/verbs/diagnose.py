@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from lambent.cli import folder as run_folder
-from lambent.cli.reading import larger
+from lambent.cli.reading import larger, strict
 from lambent.cli.reading.flags import Parser, add_rows, add_run, add_seed, common, filled, whole
 from lambent.cli.verbs.measure import opened_with_rows, recorded
 from lambent.cli.voice import Voice
 from lambent.data import Encoded
 from lambent.errors import ArtifactError, UsageError
-from lambent.fitted import Fitted, load
+from lambent.fitted import Fitted
 from lambent.tasks.diagnosis import Diagnosis
 from lambent.tasks.diagnosis import diagnose as diagnosed
 
@@ -57,19 +57,19 @@ def diagnose(arguments: Sequence[str]) -> int:
     folder = None if config is None else _settled(config.parent, options)
     path, fitted, encoded = opened_with_rows(options, voice)
     found = _look(fitted, larger.drawn(encoded, options.limit), path.parent, options, voice)
+    _tell(found, path.parent, voice)
     if config is None or folder is None or not found.flags:
         voice.result({"model": str(path), **found.plain()})
-        _tell(found, options.run, voice)
         if config is not None:
             voice.note("nothing was trained: " + ("nothing is wrong" if found.healthy else "no flag cures that"))
         return 0
-    _tell(found, options.run, voice)
     _cure(config, found, folder, voice)
-    after = _look(load(folder / run_folder.MODEL), encoded, folder, options, voice)
+    _, cured = run_folder.opened(str(folder), options.device, options.threads)
+    after = _look(cured, encoded, folder, options, voice)
     voice.result({"model": str(path), **found.plain(), "cured": {"run": str(folder), **after.plain()}})
     voice.say(f"\nTrained anew with {shlex.join(found.flags)}:")
     voice.table(("number", "before", "after", "unit"), _changes(found, after), right=(1, 2))
-    _tell(after, str(folder), voice)
+    _tell(after, folder, voice)
     return 0
 
 
@@ -92,7 +92,17 @@ def _config(run: str) -> Path:
     path = run_folder.model_file(run).parent / run_folder.CONFIG
     if not path.is_file():
         raise ArtifactError(f"{run}: holds no {run_folder.CONFIG}, so that it cannot be trained anew: leave --cure out")
+    if not _of_training(path):
+        raise ArtifactError(
+            f"{run}: was made by lambent refine, which cannot be trained anew: cure the run that it was refined from, or leave "
+            "--cure out"
+        )
     return path
+
+
+def _of_training(config: Path) -> bool:
+    """Whether `lambent train` takes this configuration: that of a refined run is another's."""
+    return config.is_file() and "refine" not in strict.read(config)
 
 
 def _settled(run: Path, options: Namespace) -> Path:
@@ -117,15 +127,15 @@ def _cure(config: Path, found: Diagnosis, folder: Path, voice: Voice) -> None:
         carried(Plan.of(tree), folder, Job(voice, shlex.join(words)))
 
 
-def _tell(found: Diagnosis, run: str, voice: Voice) -> None:
+def _tell(found: Diagnosis, folder: Path, voice: Voice) -> None:
+    config = folder / run_folder.CONFIG
+    source = f"--config {shlex.quote(str(config))}" if _of_training(config) else "DATA"
     if found.healthy:
         voice.say("Nothing is wrong." if not found.findings else "Nothing is wrong; to note:")
     for finding in found.findings:
         voice.say(f"\n{finding.name}.\n  shown by: {finding.shown}\n  cure: {finding.cure}")
         if finding.flags:
-            voice.say(
-                f"  lambent train --config {shlex.quote(run)}/{run_folder.CONFIG} {shlex.join(finding.flags)} --out NEW"
-            )
+            voice.say(f"  lambent train {source} {shlex.join(finding.flags)} --out NEW")
 
 
 def _changes(before: Diagnosis, after: Diagnosis) -> list[tuple[str, str, str, str]]:

@@ -2,7 +2,7 @@
 
 import argparse
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lambent.cli.folder import opened
@@ -144,9 +144,10 @@ def _rows(options: Namespace, fitted: Fitted, folder: Path, voice: Voice) -> tup
     if options.data is None and fitted.modality is None:
         raise UsageError("the model file does not say how its data are read: name the data")
     if options.data is None:
-        parts = [(recorded(fitted, split, folder, voice), None) for split in (options.split or "train", None)]
+        splits = [options.split or "train"] if options.test is not None else [options.split or "train", "test"]
+        parts = [(recorded(fitted, split, folder, voice), split) for split in splits]
     else:
-        splits = [options.split]
+        splits = [options.split or "train"]
         if options.split is None and options.test is None and has_split(settled(options.data), "test"):
             splits = ["train", "test"]
         parts = [
@@ -159,7 +160,7 @@ def _rows(options: Namespace, fitted: Fitted, folder: Path, voice: Voice) -> tup
         found.append(with_label(larger.drawn(rows, options.limit), options.label, *source))
     if options.test is not None:
         rows = larger.given(fitted.modality, options.test, None, options.resize, folder, voice)
-        found[1:] = [with_label(larger.drawn(rows, options.limit), options.label, options.test, "train")]
+        found.append(with_label(larger.drawn(rows, options.limit), options.label, *source_of({}, options.test, None)))
     note_notices(found[0], voice)
     return found[0], (found[1] if len(found) > 1 else None)
 
@@ -198,6 +199,5 @@ def _plain(value: float, signed: bool = False) -> str:
     return f"{value:{'+' if signed else ''}.3f}"
 
 
-def _ends(found: Interval, shown: object) -> str:
-    assert callable(shown)
+def _ends(found: Interval, shown: Callable[[float], str]) -> str:
     return f"{shown(found.low)} … {shown(found.high)}".replace(" % …", " …")

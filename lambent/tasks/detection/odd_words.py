@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -31,7 +32,7 @@ def odd_words(fitted: Fitted, rows: Rows, most: int) -> list[list[Reason]]:
         one = rows.at(torch.tensor([row]))
         tokens = one.x[0][~torch.isnan(one.x[0])].long()
         words = _words(fitted.modality, tokens)
-        told.append(foremost(_reasons(fitted, fitted.modality, one, tokens, words), most) if words else [])
+        told.append(_reasons(fitted, fitted.modality, one, tokens, words, most) if words else [])
     return told
 
 
@@ -51,23 +52,34 @@ def _blank(pieces: Sequence[str], place: int) -> bool:
     return bool(pieces[place].strip()) and not pieces[place - 1].strip() and pieces[place - 1] != ""
 
 
-def _reasons(fitted: Fitted, modality: Text, one: Rows, tokens: Tensor, words: list[tuple[int, int]]) -> list[Reason]:
-    """What each word of one text costs above what was to be expected, as reasons."""
+def _reasons(
+    fitted: Fitted, modality: Text, one: Rows, tokens: Tensor, words: list[tuple[int, int]], most: int
+) -> list[Reason]:
+    """The words of one text that cost most above what was to be expected, as reasons."""
     px = _without(fitted, one, tokens, words)
+    places: dict[str, int] = {}
     found = []
-    costs, likely = _costs(px, tokens, words)
-    for number, (start, stop) in enumerate(words):
-        nats, expects = costs[number], _word(modality, likely[number])
+    for number, ((start, stop), nats) in enumerate(zip(words, _costs(px, tokens, words), strict=True)):
         if tokens[start] == END:
-            place = f"after {number} words" if number != 1 else "after 1 word"
-            found.append(Reason("its end", nats, place, f'"{expects}"' if expects else "", within=nats <= 0))
-            continue
-        text = modality.decode(tokens[start:stop].float().unsqueeze(0))[0].strip()
-        wanted = f'"{expects}"' if expects else "its end"
-        found.append(
-            Reason(f"word {number + 1}", nats, f'"{text}"', "" if expects == text else wanted, within=nats <= 0)
-        )
-    return found
+            name, value = "its end", f"after {number} words" if number != 1 else "after 1 word"
+        else:
+            text = modality.decode(tokens[start:stop].float().unsqueeze(0))[0].strip()
+            name, value = f"word {number + 1}", f'"{text}"'
+        places[name] = number
+        found.append(Reason(name, nats, value, within=nats <= 0))
+    # What was to be expected is drawn token by token: for those alone that are named.
+    return [_beside(reason, modality, px, tokens, words, places[reason.column]) for reason in foremost(found, most)]
+
+
+def _beside(
+    reason: Reason, modality: Text, px: Sequences, tokens: Tensor, words: list[tuple[int, int]], number: int
+) -> Reason:
+    """The reason with the word that was to be expected in that place, where it is another."""
+    start = words[number][0]
+    expects = _word(modality, _likely(px, tokens[:start], number))
+    wanted = f'"{expects}"' if expects else "its end"
+    same = not expects if tokens[start] == END else wanted == reason.value
+    return reason if same else replace(reason, expected=wanted)
 
 
 def _without(fitted: Fitted, one: Rows, tokens: Tensor, words: list[tuple[int, int]]) -> Sequences:
@@ -85,8 +97,8 @@ def _without(fitted: Fitted, one: Rows, tokens: Tensor, words: list[tuple[int, i
     return px
 
 
-def _costs(px: Sequences, tokens: Tensor, words: list[tuple[int, int]]) -> tuple[list[float], list[Tensor]]:
-    """Of each word nats above its entropy, and the likeliest tokens in its place."""
+def _costs(px: Sequences, tokens: Tensor, words: list[tuple[int, int]]) -> list[float]:
+    """Of each word nats above its entropy."""
     raw = px.raw.reshape(-1, px.raw.shape[-1])
     state, token = px.conditionals.begin(raw), None
     tokens = tokens.to(raw.device)
@@ -102,14 +114,14 @@ def _costs(px: Sequences, tokens: Tensor, words: list[tuple[int, int]]) -> tuple
         entropy = -(logs.exp() * logs.nan_to_num(neginf=0.0)).sum(-1)
         costs += torch.where(here, -logs[:, known] - entropy, 0.0)
         token = known.expand(len(raw))
-    places = first.repeat(len(raw) // len(words))
-    likely = [
-        Sequences(px.conditionals, raw[number : number + 1], px.event_shape[0], temperature=0.0).continued(
-            tokens[: int(places[number])].unsqueeze(0), EXPECTED
-        )[0, int(places[number]) :]
-        for number in range(len(words))
-    ]
-    return costs.tolist(), likely
+    return list(costs.tolist())
+
+
+def _likely(px: Sequences, before: Tensor, number: int) -> Tensor:
+    """The likeliest tokens after those before a word, which is given by its number."""
+    raw = px.raw.reshape(-1, px.raw.shape[-1])[number : number + 1]
+    likeliest = Sequences(px.conditionals, raw, px.event_shape[0], temperature=0.0)
+    return likeliest.continued(before.unsqueeze(0).to(raw.device), EXPECTED)[0, len(before) :]
 
 
 def _word(modality: Text, tokens: Tensor) -> str:

@@ -111,9 +111,10 @@ def blurred(e: Evidence) -> Cure:
 
 
 def new_prior(e: Evidence) -> Cure:
-    """Fewer components: so many as hold codes."""
-    idle = 0 if e.components is None else e.components.idle
-    held = 1 if e.components is None else max(1, len(e.components.shares) - idle)
+    """Fewer components: so many as hold codes, where some hold none."""
+    if e.components is None or not e.components.idle:
+        return Cure("fit the prior alone anew (lambent refine RUN --prior Mixture)")
+    held = max(1, len(e.components.shares) - e.components.idle)
     words = "as many components as hold codes; or fit the prior alone anew (lambent refine RUN --prior Mixture)"
     return Cure(words, ("--latent.prior", "Mixture", "--latent.prior.components", str(held)))
 

@@ -21,7 +21,7 @@ from lambent.metrics.structure import Structure, structure
 from lambent.model import LatentModel
 from lambent.model.quantizers import CodeUsage
 from lambent.model.trace import from_posterior, mean
-from lambent.part import Spec, elements
+from lambent.part import Spec
 from lambent.progress import counting
 
 History = Mapping[str, Sequence[float | None]]
@@ -295,7 +295,7 @@ def _scale(model: LatentModel, x: Tensor, context: Tensor | None) -> Scale | Non
     values = trace.x.double().flatten(1)
     values = torch.where(torch.isnan(values), values.nanmean(0), values)
     values = values - values.mean(0)
-    variances = torch.linalg.svdvals(values[:, : elements(values.shape[1:])]).square() / len(values)
+    variances = torch.linalg.svdvals(values).square() / len(values)
     return Scale(fixed, float(residual.square().nanmean().sqrt()), variances.tolist())
 
 

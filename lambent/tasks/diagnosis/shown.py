@@ -200,7 +200,7 @@ def exact(e: Evidence) -> str | None:
 
 
 def ghosts(e: Evidence) -> str | None:
-    if e.components is None or e.components.ghostly <= GHOSTLY:
+    if e.components is None or e.components.ghostly - e.components.chance <= GHOSTLY:
         return None
     return (
         f"{e.components.ghostly:.0%} of the prior's weight lies on components from which no codes come: so many samples look "

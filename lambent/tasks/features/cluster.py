@@ -94,6 +94,7 @@ def cluster(
     codes it is otherwise the one of the lowest BIC, up to `most`. label: a name, as for `lambent.probe`, or an array [rows],
     which clusters are compared with; by default those that rows bring along. Jiang et al., Variational Deep Embedding, 2017.
     Errors: `UsageError` for a model without an encoder or, by the prior, whose prior is no mixture; for labels that are numbers.
+    `DataError` for a single row, but by the prior.
     """
     fitted = Fitted.of(fitted)
     ask_encoder(fitted.model)

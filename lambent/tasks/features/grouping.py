@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lambent.errors import UsageError
+from lambent.errors import DataError, UsageError
 
 LOOKED_AT = 10_000  # rows that the number of groups is found by
 TIRED = 3  # numbers in a row that bring nothing better: the search ends
@@ -48,10 +49,12 @@ def mixture(codes: Codes, count: int | None, most: int, seed: int) -> Groups:
         )
         return _calmly(lambda: found.fit(rows))
 
-    def criterion(number: int) -> tuple[float, str]:
+    @cache
+    def judged(number: int) -> tuple[float, str]:
         return min((float(fitted(some, number, shape, 1).bic(some)), shape) for shape in shapes)
 
-    number, shape, tried = _searched(criterion, count, most, len(some))
+    number, tried = _searched(lambda number: judged(number)[0], count, most, len(some))
+    shape = judged(number)[1]
     found = fitted(codes, number, shape, STARTS)
     order = np.argsort(-found.weights_, kind="stable")
     chances = found.predict_proba(codes)[:, order]
@@ -71,11 +74,11 @@ def means(codes: Codes, count: int | None, most: int, seed: int) -> Groups:
 
         return _calmly(lambda: KMeans(number, n_init=STARTS, random_state=seed % 2**32).fit(rows))
 
-    def criterion(number: int) -> tuple[float, str]:
+    def criterion(number: int) -> float:
         found = fitted(some, number)
-        return round_bic(found.labels_, float(found.inertia_), some.shape[1]), ""
+        return round_bic(found.labels_, float(found.inertia_), some.shape[1])
 
-    number, _, tried = _searched(criterion, count, most, len(some))
+    number, tried = _searched(criterion, count, most, len(some))
     found = fitted(codes, number)
     order = np.argsort(-np.bincount(found.labels_, minlength=number), kind="stable")
     place = np.empty(number, np.int64)
@@ -99,20 +102,22 @@ def round_bic(groups: NDArray[Any], squares: float, units: int) -> float:
 
 
 def _searched(
-    criterion: Callable[[int], tuple[float, str]], count: int | None, most: int, rows: int
-) -> tuple[int, str, dict[int, float]]:
-    """The number of groups, what goes with it, and the criterion of all that were tried."""
+    criterion: Callable[[int], float], count: int | None, most: int, rows: int
+) -> tuple[int, dict[int, float]]:
+    """The number of groups, and the criterion of all that were tried."""
+    if rows < 2:
+        raise DataError("codes are grouped from two rows on, and there is one")
     if count is not None:
         if not 1 <= count <= rows:
             raise UsageError(f"{rows:,} rows lie in 1 to {rows:,} clusters, not {count:,}")
-        return count, criterion(count)[1], {}
-    found: dict[int, tuple[float, str]] = {}
+        return count, {}
+    found: dict[int, float] = {}
     for number in range(1, min(most, rows // 2) + 1):
         found[number] = criterion(number)
-        best = min(found, key=lambda one: found[one][0])
+        best = min(found, key=lambda one: found[one])
         if number - best >= TIRED:
             break
-    return best, found[best][1], {number: value for number, (value, _) in found.items()}
+    return best, found
 
 
 def _some(codes: Codes, seed: int) -> Codes:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lambent.errors import DataError, UsageError
-from lambent.metrics.intervals import Interval, difference, explained, of_draws, share
+from lambent.metrics.intervals import WIDE, Interval, difference, explained, of_draws, share
 from lambent.metrics.probe import Probe
 from lambent.seeds import stream
 from lambent.tasks.features.labels import Labels
@@ -163,7 +163,7 @@ class Numbers(Reading):
             told = self._ridge(features[drawn], self.known.values[drawn], held, False)
             found.append(1 - float(np.square(truth - told).mean() / truth.var()))
         values = np.array(found)
-        error = 1.96 * float(values.std(ddof=1)) / DRAWS**0.5
+        error = WIDE * float(values.std(ddof=1)) / DRAWS**0.5
         return Interval(float(values.mean()), float(values.mean()) - error, float(values.mean()) + error)
 
     def _enough(self, few: Sequence[int]) -> list[int]:

@@ -41,7 +41,8 @@ class Reading(NamedTuple):
     """What of log p(x|z) hangs on z, each as `Cost`.
 
     exchanged: what a row loses with another row's code. levels: what it loses with a level drawn from the prior, the top first.
-    units: of the first level's units, what it loses with another row's value of that one unit; None where there are too many.
+    units: of every level's units, what it loses with another row's value of that one unit, those of all members of an ensemble
+    side by side; None where there are too many.
     alone: what rows gain under one and the same code over rows whose values were shuffled column by column; exactly 0 where
     p(x|z) is a product over values, for then nothing but z can tell of how they hang together.
     """
@@ -55,7 +56,8 @@ class Reading(NamedTuple):
 @torch.no_grad()
 def reading(model: LatentModel, x: Tensor, seed: int = 0, context: Tensor | None = None) -> Reading:
     """Of rows [rows, *event] as the model takes them; each is decoded by one draw of its code, then by the changed one."""
-    usual = _log_px(model, x, context, from_posterior(_generator(model, seed)))
+    members = _log_px_of_members(model, x, context, from_posterior(_generator(model, seed)))
+    usual = members.mean(0)
     codes = _codes(model, x, context, seed)
     shift = max(1, len(x) // 2)
     exchanged = usual - _log_px(model, x, context, [level.roll(shift, 1) for level in codes])
@@ -67,8 +69,14 @@ def reading(model: LatentModel, x: Tensor, seed: int = 0, context: Tensor | None
     units = None
     if sum(sizes) <= MOST_UNITS and not model.latent.discrete:
         units = [
-            [Cost.of(usual - _log_px(model, x, context, _without(codes, level, unit, shift))) for unit in range(size)]
-            for level, size in enumerate(sizes)
+            [Cost.of(lost) for lost in torch.stack(costs, 1).flatten(0, 1)] if costs else []
+            for costs in (
+                [
+                    members - _log_px_of_members(model, x, context, _without(codes, level, unit, shift))
+                    for unit in range(size)
+                ]
+                for level, size in enumerate(sizes)
+            )
         ]
     return Reading(Cost.of(exchanged), [Cost.of(cost) for cost in levels], units, alone(model, x, seed, context))
 
@@ -111,14 +119,19 @@ def _codes(model: LatentModel, x: Tensor, context: Tensor | None, seed: int) -> 
 
 
 def _log_px(model: LatentModel, x: Tensor, context: Tensor | None, draw: Draw | list[Tensor]) -> Tensor:
-    """log p(x|z) of every row, [rows], by a draw, or by codes [members, rows, *shape] of every level."""
+    """`_log_px_of_members`, their mean, [rows]."""
+    return _log_px_of_members(model, x, context, draw).mean(0)
+
+
+def _log_px_of_members(model: LatentModel, x: Tensor, context: Tensor | None, draw: Draw | list[Tensor]) -> Tensor:
+    """log p(x|z) of every row, [members, rows], by a draw, or by codes [members, rows, *shape] of every level."""
     found = []
     for start in range(0, len(x), PIECE):
         part = slice(start, start + PIECE)
         given = None if context is None else context[part].to(model.device)
         by = draw if not isinstance(draw, list) else fixed(*(level[:, part] for level in draw))
-        found.append(model.trace(x[part].to(model.device), 1, by, given).log_px.mean(0).cpu())
-    return torch.cat(found)
+        found.append(model.trace(x[part].to(model.device), 1, by, given).log_px.cpu())
+    return torch.cat(found, 1)
 
 
 def _prior_at(number: int, model: LatentModel, seed: int) -> Draw:

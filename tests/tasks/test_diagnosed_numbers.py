@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lambent import Elbo, Flat, Gaussian, LatentModel, Mixture, Mlp, Standard, fit
+from lambent import VAE, Elbo, Flat, Gaussian, LatentModel, Mixture, Mlp, Standard, fit
+from lambent.metrics.collapse import levels
 from lambent.metrics.encoder_gaps import amortization_gap, learned
 from lambent.metrics.ghosts import Components, components
 from lambent.metrics.reading import alone, reading, shuffled
@@ -186,3 +187,22 @@ def test_two_groups_lie_apart_by_their_medians_whatever_a_few_rows_are() -> None
     found = apart(first, second)
     assert found.nats == pytest.approx(3.0, abs=0.15)
     assert found.error == pytest.approx(1.253 * math.sqrt(2 / 2000), rel=0.1)
+
+
+def test_units_of_an_ensemble_are_those_of_its_members_side_by_side() -> None:
+    """The second member's decoder does not read its code: nothing is lost with its units, and something with the first's."""
+    x = normal(300, 1) @ normal(1, 6, seed=1) + 0.1 * normal(300, 6, seed=2)
+    model = VAE(2, prior="Standard", likelihood="Gaussian", members=2, epochs=20).fit(x.numpy()).model_
+    with torch.no_grad():
+        for parameter in model.decoder.parameters():
+            assert parameter.shape[0] == 2
+            parameter[1] = 0.0
+    model.eval()
+    found = reading(model, x)
+    assert found.units is not None
+    lost = [cost.nats for cost in found.units[0]]
+    assert len(lost) == 4
+    assert max(lost[:2]) > 1
+    assert lost[2:] == [0.0, 0.0]
+    units = levels(model, x)[0]
+    assert len(units.active) == 4

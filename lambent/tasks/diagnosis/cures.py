@@ -32,7 +32,7 @@ def gently(e: Evidence) -> Cure:
 def fewer_units(e: Evidence) -> Cure:
     if not e.living:
         return gently_without(e)
-    flags = (*elbo(e, free_bits=0), "--latent.size", str(max(1, e.living)))
+    flags = (*elbo(e, free_bits=0), "--latent.size", str(max(1, -(-e.living // e.members))))
     return Cure("take no free bits and as many units as live", flags)
 
 

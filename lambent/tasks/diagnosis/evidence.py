@@ -62,6 +62,7 @@ class Evidence:
     objective: Spec
     history: History
     rows: int
+    members: int
     trained: int | None
     parameters: int
     elbo: Cost
@@ -130,7 +131,7 @@ class Evidence:
             found.append(
                 [
                     a and (not free or n > 1.05 * free or c.above(free)) and c.above(LEAST)
-                    for a, n, c in zip(active, nats, costs, strict=False)
+                    for a, n, c in zip(active, nats, costs, strict=True)
                 ]
             )
         return found
@@ -151,7 +152,7 @@ class Evidence:
     @property
     def per_unit(self) -> float:
         """Nats of KL for each unit that lives."""
-        return self.kl / self.living if self.living else 0.0
+        return self.kl * self.members / self.living if self.living else 0.0
 
 
 LEAST = 0.005  # nats that removing a unit must cost
@@ -207,6 +208,7 @@ class Look:
             objective=self.objective,
             history=self.history,
             rows=len(x),
+            members=model.members,
             trained=self.trained,
             parameters=sum(p.numel() for p in model.parameters()),
             elbo=Cost.of(found.elbo + slope),

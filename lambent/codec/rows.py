@@ -12,13 +12,14 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from lambent.codec import leb128
+from lambent.codec.codebooks import top
 from lambent.codec.exact.compiling import exact
 from lambent.codec.exact.dyadic import UNIT, whole
 from lambent.codec.exact.probing import probe
-from lambent.codec.leaves import STEP, coder, emission, top
+from lambent.codec.leaves import STEP, coder, emission
 from lambent.codec.pace import Batch, Pace
 from lambent.codec.stack import Numbers, Stack
-from lambent.distributions import DiagonalNormal, vector
+from lambent.distributions import DiagonalNormal, EntryMaps, vector
 from lambent.errors import ArtifactError
 from lambent.fitted import Fitted
 from lambent.model import LatentModel
@@ -82,10 +83,12 @@ class RowCodec:
         self.top = top(given.latent.prior, self.model.latent.shapes_of_levels[0], self.model)
         self.event, latent = given.event_shape, self.model.latent
         self.steps = [np.full(size, STEP) for size in latent.sizes_of_levels]  # bits of the codes of each unit
+        self.certain = latent.discrete  # z is a function of x, so that no bits come back
         self.numbers = elements(self.event)
         self.most = max(1, min(ROWS, BATCH // elements(given.raw_shape)))
-        self.steps = [_steps(q, shape) for q, shape in zip(self._drawn(), latent.shapes_of_levels, strict=True)]
-        self.top.steps = self.steps[0]
+        if not self.certain:
+            self.steps = [_steps(q, shape) for q, shape in zip(self._drawn(), latent.shapes_of_levels, strict=True)]
+            self.top.steps = self.steps[0]
 
     # ---- one block -----------------------------------------------------------------------------------------------
 
@@ -122,7 +125,7 @@ class RowCodec:
 
     def probe(self) -> bytes:
         """What this machine's arithmetic makes of fixed inputs: the same wherever these bytes can be decoded."""
-        return probe(self.model, self._told)
+        return probe(self.model, self._told, () if self.top.network is None else self.top.network.modules())
 
     # ---- several -------------------------------------------------------------------------------------------------
 
@@ -157,7 +160,7 @@ class RowCodec:
         numbers = [self.top.pop(stack, rows).reshape(-1)]
         raw = self.model.decoded(rows, from_stack(stack, numbers, self.steps, self.model.device))
         x = emission(self.model.likelihood, raw).pop(stack)
-        for level, q in reversed(list(enumerate(self._posteriors(x, numbers)))):
+        for level, q in () if self.certain else reversed(list(enumerate(self._posteriors(x, numbers)))):
             coder(q, window=True, steps=self.steps[level]).push(stack, numbers[level])
         return x
 
@@ -205,14 +208,17 @@ class RowCodec:
 def from_stack(stack: Stack, numbers: list[Numbers], steps: list[Numbers], device: torch.device) -> Draw:
     """z popped from a stack, by q(z|x) where rows are given and else by p(z); of the levels in `numbers`, those numbers.
 
-    numbers: of each level, the top first, the whole numbers k [rows · units] that stand for z = k 2^-steps; those popped are
-    added. steps: of each level, those of its units.
+    numbers: of each level, the top first, the whole numbers k [rows · units] that stand for z = k 2^-steps, or of a codebook
+    those of its entries [rows · places]; those popped are added. steps: of each level, those of its units.
     """
 
     def draw(node: Node, level: int) -> Tensor:
         if level == len(numbers):
             d, windowed = (node.p, False) if node.q is None else (node.q, True)
             numbers.append(coder(d, window=windowed, steps=steps[level]).pop(stack))
+        if isinstance(node.p, EntryMaps):
+            places = torch.from_numpy(numbers[level]).to(device).reshape(*node.shape, *node.p.event_shape[1:])
+            return node.p.entry(places)
         z = numbers[level].reshape(-1, len(steps[level])) / (1 << steps[level])  # exact; numpy's powers need not be
         return torch.from_numpy(z).to(device).reshape(*node.shape, *node.p.event_shape)
 

@@ -164,11 +164,6 @@ REFUSED: dict[str, tuple[Spec, tuple[int, ...], str]] = {
         (1, 8, 8),
         "the Transformer network has no exact form, which coding needs: use Conv or Mlp or ResNet or Wave",
     ),
-    "a codebook": (
-        {"latent": "Codebook", "network": "Conv", "likelihood": "DiscretizedLogistics"},
-        (1, 8, 8),
-        "the Codebook latent has no exact form, which coding needs: use Flat or Grid or Ladder",
-    ),
     "full covariances of q": (
         {"latent": {"type": "Flat", "posterior": "Full"}},
         (6,),

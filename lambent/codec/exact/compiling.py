@@ -11,7 +11,8 @@ from lambent.codec.exact.dyadic import WEIGHT, rounded
 from lambent.codec.exact.pieces import InPieces
 from lambent.errors import UsageError
 from lambent.model.company import ask_encoder
-from lambent.model.latents import Flat, Grid, Ladder
+from lambent.model.latents import Codebook, Flat, Grid, Ladder
+from lambent.model.latents.base import Latent
 from lambent.model.latents.maps import Block, Larger, Pointwise, Residue, Smaller, Unfolded
 from lambent.model.likelihoods import Likelihood
 from lambent.model.model import LatentModel
@@ -19,7 +20,8 @@ from lambent.model.networks import Network, Pyramid
 from lambent.model.networks.base import Along, Beside, Crop
 from lambent.model.networks.resnet import Residual
 from lambent.model.posteriors import Constant, Diagonal, Uniform
-from lambent.model.priors import Standard
+from lambent.model.priors import Prior, Standard
+from lambent.model.priors import Uniform as Even
 from lambent.part import Part, elements, family, registered
 
 PLACES = 1 << 15  # of pictures that go through convolutions at once
@@ -37,17 +39,15 @@ def exact(model: LatentModel, weight_bits: int = WEIGHT) -> LatentModel:
 def compiled(model: LatentModel, weight_bits: int = WEIGHT) -> LatentModel:
     """A copy in float64 whose networks are exact, with weights in multiples of 2^-weight_bits: a pure function of the weights.
 
-    What its encoder reads is rounded first; the prior of its top level is Standard, whatever the model's: the codec codes that
-    level by a prior of its own. Raises `UsageError` for parts without an exact form.
+    What its encoder reads is rounded first; the prior of its top level is Standard, of a codebook's numbers Uniform, whatever
+    the model's: the codec codes that level by a prior of its own. Raises `UsageError` for parts without an exact form.
     """
     if not model.network.exact:
         raise UsageError(_instead(model.network, [n for n, other in registered(Network).items() if other.exact]))
     ask_encoder(model)
     made = copy.deepcopy(model).cpu().double().eval().requires_grad_(False)
     made.low_precision = made.latent.low_precision = made.likelihood.low_precision = None
-    prior = Standard()
-    prior.setup(made.latent.shapes_of_levels[0], torch.zeros(0))
-    made.latent.prior = prior.double()
+    made.latent.prior = _plain(made.latent).double()
     exact_form(made.latent, weight_bits)
     made.encoder = nn.Sequential(layers.Rounding(), exact_form(made.encoder, weight_bits))
     made.decoder = exact_form(made.decoder, weight_bits)
@@ -92,6 +92,17 @@ def refuse_uncodable(model: LatentModel) -> None:
         )
 
 
+def _plain(latent: Latent) -> Prior:
+    """A prior in the place of the model's, which has nothing to compile."""
+    if isinstance(latent, Codebook):
+        even = Even()
+        latent.equip(even, torch.zeros(0))
+        return even
+    standard = Standard()
+    standard.setup(latent.shapes_of_levels[0], torch.zeros(0))
+    return standard
+
+
 def _has_form(likelihood: Likelihood) -> bool:
     """Whether a likelihood has networks of its own, and an exact form."""
     return exact_form.dispatch(type(likelihood)) is not exact_form.dispatch(object)
@@ -129,6 +140,7 @@ def exact_form(module: nn.Module, bits: int) -> nn.Module:
 @exact_form.register(Flat)
 @exact_form.register(Ladder)
 @exact_form.register(Grid)
+@exact_form.register(Codebook)
 @exact_form.register(Diagonal)
 @exact_form.register(Uniform)
 def _of_its_layers(module: nn.Module, bits: int) -> nn.Module:
@@ -144,6 +156,7 @@ def _of_its_layers(module: nn.Module, bits: int) -> nn.Module:
 @exact_form.register(nn.ReLU)
 @exact_form.register(Crop)
 @exact_form.register(Standard)
+@exact_form.register(Even)
 def _as_it_is(module: nn.Module, bits: int) -> nn.Module:
     return module
 

@@ -22,14 +22,15 @@ HEARD = (layers.__name__, resizing.__name__)  # where exact layers are
 
 
 @torch.no_grad()
-def probe(model: LatentModel, drawn: Callable[[], bytes] = bytes) -> bytes:
+def probe(model: LatentModel, drawn: Callable[[], bytes] = bytes, beside: Iterable[nn.Module] = ()) -> bytes:
     """What an exact model gives for rows and codes made of whole numbers, as a hash of 32 bytes: a machine's self-test.
 
     Of every layer in encoder, latent and decoder, and of the elementary functions that tables are made of. Where it differs from
-    the one in an archive, that archive cannot be decoded here. drawn: what is done besides, its layers listened to.
+    the one in an archive, that archive cannot be decoded here. drawn: what is done besides, its layers listened to; beside: other
+    modules that this goes through.
     """
     told = hashlib.sha256(f"lambent numerics {NUMERICS}\n".encode())
-    with listening(model.modules()) as heard:
+    with listening([*model.modules(), *beside]) as heard:
         for numbers in _probed(model):
             told.update(as_bytes(numbers))
         told.update(drawn())

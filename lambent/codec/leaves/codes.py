@@ -9,7 +9,7 @@ from lambent.codec.leaves.families import INVERSE, NORMAL, STEEPEST, inverse
 from lambent.codec.leaves.located import POINT, Located
 from lambent.codec.stack import Numbers, Stack
 from lambent.codec.symbols import Uniform, Variables
-from lambent.distributions import DiagonalNormal, vector
+from lambent.distributions import DiagonalNormal, QuantizedMap, vector
 from lambent.errors import UsageError
 
 STEP = 8  # bits of a code, at most: z = k 2^-8
@@ -59,13 +59,28 @@ class Codes(Variables):
         return where, Uniform(np.where(left, -edge, end), np.where(left, end, edge - 1))
 
 
+class Certain(Variables):
+    """Numbers of which each can be but one value: they cost nothing, and to draw them takes nothing from the stack."""
+
+    def __init__(self, values: Numbers) -> None:
+        self.values, self.count = values, len(values)
+
+    def push(self, stack: Stack, values: Numbers) -> None:
+        pass
+
+    def pop(self, stack: Stack) -> Numbers:
+        return self.values
+
+
 def coder(d: Distribution, *, window: bool, steps: Numbers | int = STEP) -> Variables:
-    """The codes of a diagonal normal with dyadic parameters, rows after rows, [rows · units].
+    """The codes of a diagonal normal with dyadic parameters, rows after rows, [rows · units]; the numbers of a map of entries.
 
     window: true of a posterior, whose draws are to be near its middle; false of a prior, which has to code whatever was drawn.
     steps: bits of the codes of each unit, [units], or of all: z = k 2^-steps.
     Raises `UsageError` for any other distribution.
     """
+    if isinstance(d, QuantizedMap):
+        return Certain(d.numbers.reshape(-1).cpu().numpy())
     d = vector(d)
     if not isinstance(d, DiagonalNormal):
         raise UsageError(

@@ -5,7 +5,7 @@ from functools import singledispatch
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from lambent.codec.exact import elementary
@@ -28,9 +28,13 @@ OUTLYING = 1 << (FRACTION + 8)  # standardized numbers count as 256 at most
 
 
 class TopPrior(ABC):
-    """p(z) over whole rows of codes k = 2^steps z, [rows, units]; steps: of each unit, [units]."""
+    """p(z) over whole rows of codes k = 2^steps z, [rows, units]; steps: of each unit, [units], and none of a codebook's numbers.
+
+    network: what it goes through besides the model's own, if anything.
+    """
 
     steps: Numbers
+    network: nn.Module | None = None
 
     @abstractmethod
     def push(self, stack: Stack, z: Numbers) -> None:

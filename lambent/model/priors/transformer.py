@@ -43,7 +43,7 @@ class Transformer(Prior):
         for weight in (self.embedding.weight, self.start, self.position):
             nn.init.normal_(weight, std=0.02)
         self.given = nn.Linear(context, self.width, bias=False) if context else None
-        self.blocks = nn.ModuleList(_Block(self.width, self.heads, self.depth) for _ in range(self.depth))
+        self.blocks = nn.ModuleList(Block(self.width, self.heads, self.depth) for _ in range(self.depth))
         self.norm = nn.LayerNorm(self.width)
         self.head = nn.Linear(self.width, self.entries)
         nn.init.zeros_(self.head.weight)  # from the uniform distribution on
@@ -54,8 +54,8 @@ class Transformer(Prior):
         return Raster(self, given)
 
     @property
-    def _blocks(self) -> "list[_Block]":
-        return cast("list[_Block]", list(self.blocks))
+    def _blocks(self) -> "list[Block]":
+        return cast("list[Block]", list(self.blocks))
 
     @property
     def held(self) -> int:
@@ -150,7 +150,7 @@ class Raster(Explicit):
         return None if self.given is None else self.given.expand(*batch, -1).reshape(-1, self.given.shape[-1])
 
 
-class _Block(nn.Module):
+class Block(nn.Module):
     """x + attention(norm x), then + mlp(norm x)."""
 
     def __init__(self, width: int, heads: int, depth: int) -> None:

@@ -162,9 +162,10 @@ def of_model(recipe: Path, args: argparse.Namespace) -> dict[str, Any]:
             args.budget, args.epochs = args.minutes, None
             trained(recipe, run, args)
         fitted, minutes = load(run), history(run)[-1]["seconds"] / 60
-    rows = fitted.rows(load_data(strict.read(recipe)["data"]["source"], split="test"))
-    if args.rows is not None and args.rows < len(rows):
-        rows = take(rows, np.sort(np.random.default_rng(args.seed).permutation(len(rows))[: args.rows]))
+    test = load_data(strict.read(recipe)["data"]["source"], split="test")
+    if args.rows is not None and args.rows < len(test):
+        test = take(test, np.sort(np.random.default_rng(args.seed).permutation(len(test))[: args.rows]))
+    rows = fitted.rows(test)
     nats = -float(evaluate(fitted, rows, samples=1).metrics["elbo"].value)
     elbo = nats / (math.log(2) * rows.x[0].numel())
     row = archived(RowCodec(fitted), rows.x, args.threads)

@@ -10,6 +10,7 @@ three trainings together. The result file is written after every row, so that a 
 """
 
 import argparse
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,7 @@ COLUMNS = [
 ]
 
 
-def rows_of(name: str, folder: Path | None) -> tuple[Encoded, Encoded]:
+def rows_of(name: str) -> tuple[Encoded, Encoded]:
     """Training and test rows, drawn from their grey levels."""
     modality = Image(binarize="dynamic")
     if name == "digits":
@@ -70,9 +71,8 @@ def rows_of(name: str, folder: Path | None) -> tuple[Encoded, Encoded]:
         test = modality.read(pictures[held])
         train.labels, test.labels = labels[kept], labels[held]
         return train, test
-    source = name if folder is None else folder / name
-    train = load(source, "train", modality)
-    return train, load(source, "test", train.modality)
+    train = load(name, "train", modality)
+    return train, load(name, "test", train.modality)
 
 
 def model_of(args: argparse.Namespace) -> LatentModel:
@@ -168,10 +168,12 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path, default=RESULTS / "features.json")
     args = parser.parse_args()
+    if args.data is not None:
+        os.environ["LAMBENT_DATA"] = str(args.data)
     title = "Clusters without labels, and what codes tell of them"
     record = Record(args.out, title, PROTOCOL, COLUMNS, ("data", "way", "seed"), args.device)
     for name in args.only or NAMES:
-        train, test = rows_of(name, args.data)
+        train, test = rows_of(name)
         for seed in range(args.seeds):
             of_seed(name, train, test, seed, args, record)
 

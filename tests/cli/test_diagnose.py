@@ -31,7 +31,8 @@ def collapsed_run(lambent: Run, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 def test_a_run_is_cured_beside_itself(lambent: Run, collapsed_run: Path) -> None:
     kept = {path.name: hashlib.sha256(path.read_bytes()).digest() for path in collapsed_run.iterdir() if path.is_file()}
-    done = lambent("diagnose", collapsed_run, "--cure", "--json")
+    page = collapsed_run.parent / "page.html"
+    done = lambent("diagnose", collapsed_run, "--cure", "--json", "--report", page)
     assert done.status == 0, done.err
     told = json.loads(done.out)
     assert told["cause"] == "dear"
@@ -43,6 +44,17 @@ def test_a_run_is_cured_beside_itself(lambent: Run, collapsed_run: Path) -> None
     assert told["cured"]["cause"] != "dear"
     assert before["active_units"]["living"] == 0
     assert after["active_units"]["living"] == 3
+    text = page.read_text()
+    for words in (
+        "λ is too large",
+        "--objective.beta",
+        "After the cure",
+        ">0 of 3<",
+        ">3 of 3<",
+        "Units",
+        "Training",
+    ):
+        assert words in text
     assert after["elbo"]["nats"] > before["elbo"]["nats"] + 0.5
     assert kept == {p.name: hashlib.sha256(p.read_bytes()).digest() for p in collapsed_run.iterdir() if p.is_file()}
 
@@ -65,6 +77,8 @@ def test_a_refined_run_is_diagnosed_and_not_trained_anew(lambent: Run, collapsed
 
 
 def test_what_cannot_be_is_refused_before_anything_is_measured(lambent: Run, collapsed_run: Path) -> None:
+    assert "or the page of --report" in lambent("diagnose", collapsed_run, "--force").complaint
+    assert ".html" in lambent("diagnose", collapsed_run, "--report", "page.pdf").complaint
     assert "add --cure" in lambent("diagnose", collapsed_run, "--out", "new").complaint
     assert "stays as it is" in lambent("diagnose", collapsed_run, "--cure", "--out", collapsed_run).complaint
     assert lambent("diagnose", "nowhere").status == 4

@@ -48,8 +48,17 @@ def run(lambent: Run, heaps: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def test_probe_tells_a_label_from_codes_and_what_stands_beside(lambent: Run, run: Path, heaps: Path) -> None:
-    done = lambent("probe", run, heaps, "--few=1,10", "--epochs=30", "--json")
+    page = run.parent / "probe.html"
+    done = lambent("probe", run, heaps, "--few=1,10", "--epochs=30", "--json", "--report", page)
     assert done.status == 0, done.err
+    for words in (
+        "What codes tell of label",
+        "on 60 rows, learned from 180",
+        "Codes above the rest",
+        "autoencoder",
+    ):
+        assert words in page.read_text()
+    assert "--force" in lambent("probe", run, heaps, "--report", page).complaint
     found = json.loads(done.out)
     assert list(found["spaces"]) == ["codes", "data", "PCA", "autoencoder"]
     assert found["classes"] == ["ape", "bee", "cow"]
@@ -106,8 +115,10 @@ def test_cluster_writes_the_cluster_of_each_row_and_the_centres(lambent: Run, ru
 
 @pytest.mark.parametrize("by", ["mixture", "kmeans"])
 def test_cluster_finds_the_number_of_clusters_of_codes(lambent: Run, run: Path, heaps: Path, by: str) -> None:
-    done = lambent("cluster", run, heaps, "--by", by, "--label=label", "-o", "rows.csv")
+    done = lambent("cluster", run, heaps, "--by", by, "--label=label", "-o", "rows.csv", "--report", "page.html")
     assert done.status == 0, done.err
+    for words in ("Clusters", "stands for", "adjusted Rand index", "How many"):
+        assert words in Path("page.html").read_text()
     assert "the lowest BIC of 1 to" in done.out
     assert "beside label of 240 rows: accuracy" in done.out
     three = json.loads(lambent("cluster", run, heaps, "--by", by, "--clusters=3", "-o", "3.csv", "--json").out)
@@ -117,9 +128,11 @@ def test_cluster_finds_the_number_of_clusters_of_codes(lambent: Run, run: Path, 
 
 def test_cluster_of_pictures_draws_the_centres(lambent: Run, image_run: Path, pictures: Path) -> None:
     done = lambent(
-        "cluster", image_run, pictures, "--clusters=2", "-o", "rows.csv", "--prototypes", "centres.png", "--by=kmeans"
-    )
+        "cluster", image_run, pictures, "--clusters=2", "-o", "rows.csv", "--prototypes", "centres.png", "--by=kmeans",
+        "--report=page.html",
+    )  # fmt: skip
     assert done.status == 0, done.err
+    assert "What the decoder makes of the centre of each" in Path("page.html").read_text()
     with Image.open("centres.png") as sheet:
         assert sheet.size in ((12, 12), (12, 22), (22, 12))  # a gap, a picture of 8, a gap, and so on
     assert "left" in Path("rows.csv").read_text()

@@ -13,11 +13,13 @@ from lambent.cli.reading.flags import Parser, add_rows, add_run, common, filled,
 from lambent.cli.reading.labels import source_of, with_label
 from lambent.cli.verbs.made import refuse_beside, refuse_suffix, write_beside, write_made
 from lambent.cli.verbs.measure import add_options_for_files, claim, opened_with_rows
+from lambent.cli.verbs.pages import add_page, claimed, write_page
 from lambent.cli.voice import Voice
 from lambent.data.leading import lead_of
 from lambent.tasks.features.cluster import MOST, Cluster, Clusters
 from lambent.tasks.features.cluster import cluster as clustered
 from lambent.tasks.features.grouping import ways
+from lambent.tasks.features.sections import cluster_sections
 
 MOST_CLUSTERS = 10_000
 
@@ -27,7 +29,7 @@ def cluster(arguments: Sequence[str]) -> int:
     options = common(_parser(), machine=True).read(arguments)
     voice = Voice.of(options)
     path = claim(options, output.with_beside(output.TABLES))
-    prototypes = _claimed(options, path)
+    prototypes, page = _claimed(options, path), claimed(options, [options.data])
     _, fitted, encoded = opened_with_rows(options, voice)
     refuse_beside(path, fitted)
     if prototypes is not None:
@@ -46,6 +48,7 @@ def cluster(arguments: Sequence[str]) -> int:
         files.append(str(prototypes))
     voice.result({"out": str(path), "files": files, **found.plain(), "data": encoded.source})
     _tell(found, encoded, path, prototypes, voice)
+    write_page(page, f"Clusters: {Path(options.run).resolve().name}", cluster_sections(fitted, found), voice)
     return 0
 
 
@@ -82,6 +85,7 @@ def _parser() -> Parser:
     parser.add_argument(
         "--prototypes", type=filled("--prototypes"), metavar="FILE", help="the decoded centres: of pictures a .png"
     )
+    add_page(parser)
     add_options_for_files(parser)
     return parser
 

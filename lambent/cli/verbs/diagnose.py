@@ -10,26 +10,16 @@ from lambent.cli import folder as run_folder
 from lambent.cli.reading import larger, strict
 from lambent.cli.reading.flags import Parser, add_rows, add_run, add_seed, common, filled, whole
 from lambent.cli.verbs.measure import opened_with_rows, recorded
+from lambent.cli.verbs.pages import add_page, claimed, write_page
 from lambent.cli.voice import Voice
 from lambent.data import Encoded
 from lambent.errors import ArtifactError, UsageError
 from lambent.fitted import Fitted
 from lambent.tasks.diagnosis import Diagnosis
 from lambent.tasks.diagnosis import diagnose as diagnosed
+from lambent.tasks.diagnosis.sections import SHOWN, diagnosis_sections, number
 
 MOST = 10**12
-# Numbers that are shown before and after a cure: their name in the evidence, what they are called, what they count.
-SHOWN = (
-    ("elbo", "ELBO", "nats per row"),
-    ("kl", "KL", "nats per row"),
-    ("mutual_information", "information", "nats"),
-    ("active_units", "units that live", ""),
-    ("another_code", "another row's code costs", "nats per row"),
-    ("encoder_lag", "encoder lag", "nats per row"),
-    ("amortization_gap", "amortization gap", "nats per row"),
-    ("prior_gap", "codes from the prior", "nats per row"),
-    ("decoder_alone", "decoder without a code", "nats per row"),
-)
 
 
 def diagnose(arguments: Sequence[str]) -> int:
@@ -47,12 +37,18 @@ def diagnose(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "-o", "--out", metavar="NEW", type=filled("--out"), help="with --cure, the new run folder; default: RUN-cured"
     )
-    parser.add_argument("--force", action="store_true", help="replace the run in the folder")
+    add_page(parser)
+    parser.add_argument("--force", action="store_true", help="replace the run in the folder, and the page")
     add_seed(parser)
     options = common(parser, machine=True).read(arguments)
     voice = Voice.of(options)
-    if (options.out or options.force) and not options.cure:
-        raise UsageError("--out and --force are about the run that --cure trains: add --cure, or leave them out")
+    if options.out and not options.cure:
+        raise UsageError("--out is the folder of the run that --cure trains: add --cure, or leave it out")
+    if options.force and not (options.cure or options.report):
+        raise UsageError(
+            "--force replaces the run that --cure trains, or the page of --report: add one of them, or leave it out"
+        )
+    page = claimed(options, [options.data])
     config = _config(options.run) if options.cure else None
     folder = None if config is None else _settled(config.parent, options)
     path, fitted, encoded = opened_with_rows(options, voice)
@@ -60,6 +56,7 @@ def diagnose(arguments: Sequence[str]) -> int:
     _tell(found, path.parent, voice)
     if config is None or folder is None or not found.flags:
         voice.result({"model": str(path), **found.plain()})
+        write_page(page, _title(path), diagnosis_sections(found, None, _source(path.parent)), voice)
         if config is not None:
             voice.note("nothing was trained: " + ("nothing is wrong" if found.healthy else "no flag cures that"))
         return 0
@@ -70,6 +67,7 @@ def diagnose(arguments: Sequence[str]) -> int:
     voice.say(f"\nTrained anew with {shlex.join(found.flags)}:")
     voice.table(("number", "before", "after", "unit"), _changes(found, after), right=(1, 2))
     _tell(after, folder, voice)
+    write_page(page, _title(path), diagnosis_sections(found, after, _source(path.parent)), voice)
     return 0
 
 
@@ -127,9 +125,18 @@ def _cure(config: Path, found: Diagnosis, folder: Path, voice: Voice) -> None:
         carried(Plan.of(tree), folder, Job(voice, shlex.join(words)))
 
 
-def _tell(found: Diagnosis, folder: Path, voice: Voice) -> None:
+def _title(model: Path) -> str:
+    return f"Diagnosis: {model.parent.resolve().name}"
+
+
+def _source(folder: Path) -> str:
+    """What `lambent train` is given before the flags of a cure."""
     config = folder / run_folder.CONFIG
-    source = f"--config {shlex.quote(str(config))}" if _of_training(config) else "DATA"
+    return f"--config {shlex.quote(str(config))}" if _of_training(config) else "DATA"
+
+
+def _tell(found: Diagnosis, folder: Path, voice: Voice) -> None:
+    source = _source(folder)
     if found.healthy:
         voice.say("Nothing is wrong." if not found.findings else "Nothing is wrong; to note:")
     for finding in found.findings:
@@ -140,14 +147,4 @@ def _tell(found: Diagnosis, folder: Path, voice: Voice) -> None:
 
 def _changes(before: Diagnosis, after: Diagnosis) -> list[tuple[str, str, str, str]]:
     old, new = before.plain()["evidence"], after.plain()["evidence"]
-    return [(title, _number(old[name]), _number(new[name]), unit) for name, title, unit in SHOWN]
-
-
-def _number(value: Any) -> str:
-    """A number, with its error where it has one; of units, how many of how many."""
-    if isinstance(value, dict) and "living" in value:
-        return f"{value['living']} of {value['of']}"
-    if isinstance(value, dict):
-        error = value.get("error")
-        return f"{value['nats']:.3f}" + ("" if error is None else f" ± {error:.3f}")
-    return "–" if value is None else f"{value:.3f}"
+    return [(title, number(old[name]), number(new[name]), unit) for name, title, unit in SHOWN]

@@ -2,7 +2,7 @@
 
 import argparse
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from lambent.cli.folder import opened
@@ -11,16 +11,17 @@ from lambent.cli.reading.flags import Parser, add_run, add_seed, common, filled,
 from lambent.cli.reading.labels import source_of, with_label
 from lambent.cli.reading.sources import has_split, settled
 from lambent.cli.verbs.measure import note_notices, recorded
+from lambent.cli.verbs.pages import add_page, claimed, write_page
 from lambent.cli.voice import Voice
 from lambent.data import Encoded
 from lambent.errors import UsageError
 from lambent.fitted import Fitted
-from lambent.metrics.intervals import Interval
 from lambent.model import ask_encoder
 from lambent.tasks.features.labels import KINDS, OWN
 from lambent.tasks.features.probe import CODES, FEW, HELD, MOST, Probing
 from lambent.tasks.features.probe import probe as probed
 from lambent.tasks.features.readers import LINEAR, NEAREST, NEIGHBOURS
+from lambent.tasks.features.sections import ends, percent, plain, probe_sections
 
 MOST_ROWS = 10**12
 MOST_EPOCHS = 1_000_000
@@ -29,7 +30,7 @@ MOST_EPOCHS = 1_000_000
 def probe(arguments: Sequence[str]) -> int:
     """How much of a label is told by codes, by the rows, their PCA and an autoencoder's codes."""
     options = common(_parser(), machine=True).read(arguments)
-    voice = Voice.of(options)
+    voice, page = Voice.of(options), claimed(options, [options.data, options.test])
     import_modules(options.modules)
     path, fitted = opened(options.run, options.device, options.threads)
     ask_encoder(fitted.model)
@@ -53,6 +54,7 @@ def probe(arguments: Sequence[str]) -> int:
     for note in found.notes:
         voice.note(note)
     _tell(found, voice)
+    write_page(page, f"Probe: {found.label}, {path.parent.resolve().name}", probe_sections(found), voice)
     return 0
 
 
@@ -112,6 +114,8 @@ def _parser() -> Parser:
     parser.add_argument(
         "--epochs", type=whole("--epochs", 1, MOST_EPOCHS), help="of the autoencoder; default: those of the run"
     )
+    add_page(parser)
+    parser.add_argument("--force", action="store_true", help="replace the page if it exists")
     add_seed(parser)
     return parser
 
@@ -167,15 +171,13 @@ def _rows(options: Namespace, fitted: Fitted, folder: Path, voice: Voice) -> tup
 
 def _tell(found: Probing, voice: Voice) -> None:
     classes = found.kind == "classes"
-    shown = _percent if classes else _plain
+    shown = percent if classes else plain
     few = list(next(iter(found.spaces.values())).few)
     counts = [f"{count:,} a class" if classes else f"{count:,} rows" for count in few]
     heads = ("features", "units", "linear", f"{'' if classes else 'R² '}95 %", "neighbours", "95 %", *counts)
     rows = []
     for name, one in found.spaces.items():
-        cells = [
-            cell for reader in (one.linear, one.neighbours) for cell in (shown(reader.value), _ends(reader, shown))
-        ]
+        cells = [cell for reader in (one.linear, one.neighbours) for cell in (shown(reader.value), ends(reader, found))]
         rows.append((name, one.units, *cells, *(shown(one.few[count].value) for count in few)))
     voice.table(heads, rows, right=(1, 2, 4, *range(6, 6 + len(few))))
     learned, tested = found.rows
@@ -185,19 +187,7 @@ def _tell(found: Probing, voice: Voice) -> None:
     )
     for name, readers in found.apart.items():
         words = [
-            f"{shown(readers[reader].value, True)} ({_ends(readers[reader], shown)}) {told}"
+            f"{shown(readers[reader].value, True)} ({ends(readers[reader], found)}) {told}"
             for reader, told in ((LINEAR, "to the linear reader"), (NEAREST, "to neighbours"))
         ]
         voice.say(f"{CODES} above {name}: {', '.join(words)}")
-
-
-def _percent(value: float, signed: bool = False) -> str:
-    return f"{100 * value:{'+' if signed else ''}.1f} %"
-
-
-def _plain(value: float, signed: bool = False) -> str:
-    return f"{value:{'+' if signed else ''}.3f}"
-
-
-def _ends(found: Interval, shown: Callable[[float], str]) -> str:
-    return f"{shown(found.low)} … {shown(found.high)}".replace(" % …", " …")

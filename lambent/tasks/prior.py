@@ -12,15 +12,16 @@ from torch import Tensor
 
 from lambent.distributions import Explicit, vector
 from lambent.distributions.transported import Transported
-from lambent.errors import UsageError
+from lambent.errors import UsageError, nearest
 from lambent.fitted import Fitted, Rows
 from lambent.model import LatentModel, ask_encoder, check
-from lambent.model.priors import Prior, Vamp
+from lambent.model.priors import Mixture, Prior, Vamp
 from lambent.model.trace import from_posterior
 from lambent.objectives import Loss, Objective
 from lambent.part import Part, Spec
 from lambent.seeds import seeded, stream
 from lambent.tasks.explore import encode
+from lambent.tasks.features.grouping import WAYS
 from lambent.training.fitting import fit
 from lambent.training.run import History
 
@@ -56,6 +57,7 @@ def fit_prior(
     epochs: int | None = 20,
     seed: int = 0,
     context: Any = None,
+    begin: str | None = None,
     **settings: Any,
 ) -> History:
     """Replace p(z) (of the top level) by `prior`, fitted to the model's posteriors on `data`; works on any model.
@@ -63,7 +65,9 @@ def fit_prior(
     prior: a part, its name or its description.
     A mixture starts from expectation-maximization (scikit-learn), Diffusion from the codes' mean and scale, the rest from nought;
     all then maximize E log p(z), Diffusion by flow matching. Encoder and decoder keep their weights. context: [rows, width], for
-    a model whose context has no names. Returns the history; `settings` go to `fit`.
+    a model whose context has no names. Returns the history; `settings` go to `fit`. begin: mixture, kmeans or manifold:
+    the codes are parted into as many groups as a Mixture has components, in that way of `lambent.cluster`, and each component is
+    the Gaussian of a group; nothing is fitted beyond that.
     Ghosh et al., From Variational to Deterministic Autoencoders, 2020; Dai & Wipf, Diagnosing and Enhancing VAE Models, 2019.
     Errors: `UsageError` for a model that is not trained yet, or a prior that cannot hold its posteriors; those of `fit`. After
     any of them the model has the prior that it had.
@@ -85,6 +89,7 @@ def fit_prior(
         )
     if "device" in settings:
         raise UsageError("a prior is fitted where its model is: move the model, and leave device out")
+    _check_begin(begin, prior)
     rows = fitted.rows(data, seed, context=context)
     codes = _codes(model, rows, seed)
     embedded = model.likelihood.seen(model.likelihood.observe(rows.x[:1000]))
@@ -96,9 +101,13 @@ def fit_prior(
         check(model)
         with seeded(torch.Generator().manual_seed(stream(seed, "prior start"))):
             model.latent.equip(prior, embedded, model.context)
-        prior.begin(codes, seed)
+        if begin is not None and isinstance(prior, Mixture):
+            count = min(prior.components, len(codes))
+            prior.begin_in(codes, WAYS[begin](codes.flatten(1).double().cpu().numpy(), count, count, seed).of)
+        else:
+            prior.begin(codes, seed)
         prior.to(model.device, model.anchor.dtype)
-        if not prior.learned:
+        if begin is not None or not prior.learned:
             return {}
         device = str(model.device)
         with _learning(model, prior):
@@ -119,13 +128,14 @@ def refine(
     seed: int = 0,
     context: Any = None,
     joint: int = 0,
+    begin: str | None = None,
     **settings: Any,
 ) -> Fitted:
     """A copy of a trained model whose prior is fitted to its codes, by `fit_prior`; the model given stays as it is.
 
     joint: epochs in which all of the model then learns on, with the prior, by the objective that it was trained by, else Elbo:
     codes move to where the prior has its mass, such as into the Gaussians of a Mixture, for `lambent.cluster`. Jiang et al.,
-    Variational Deep Embedding, 2017.
+    Variational Deep Embedding, 2017. begin: the way to group codes by which the Gaussians of a Mixture begin, as of `fit_prior`.
     The record of where it came from says under `refined` what the prior was and is, and how it was fitted.
     Errors: `UsageError` for joint epochs below 0, or for a detector, whose usual scores are those of its own prior; those of
     `fit_prior`.
@@ -140,13 +150,14 @@ def refine(
     model = copy.deepcopy(given.model)
     before = None if getattr(model.latent, "prior", None) is None else model.latent.prior.spec()
     found = replace(given, model=model, provenance=dict(given.provenance), calibration={})
-    history = fit_prior(found, data, prior, epochs=epochs, seed=seed, context=context, **settings)
+    history = fit_prior(found, data, prior, epochs=epochs, seed=seed, context=context, begin=begin, **settings)
     plain_settings = {name: value for name, value in settings.items() if isinstance(value, (str, int, float, bool))}
     found.provenance["refined"] = {
         "from": before,
         "to": model.latent.prior.spec(),
         "fit": {"epochs": epochs, "seed": seed, **plain_settings},
         "history": history,
+        **({} if begin is None else {"begin": begin}),
     }
     if joint:
         rows = given.rows(data, seed, context=context)
@@ -158,6 +169,19 @@ def refine(
         found.provenance["refined"] |= {"joint": joint, "joint_history": more}
     found.provenance["parameters"] = sum(p.numel() for p in model.parameters())
     return found
+
+
+def _check_begin(begin: str | None, prior: Prior) -> None:
+    """Refuse a way to begin that is none, or for a prior that has no components."""
+    if begin is None:
+        return
+    if begin not in WAYS:
+        raise UsageError(f"begin: {', '.join(WAYS)}, not {begin!r}; {nearest(begin, list(WAYS))}")
+    if not isinstance(prior, Mixture):
+        raise UsageError(
+            f"begin={begin!r} parts codes into groups, one for each component of a Mixture, and a {type(prior).__name__} has "
+            "none: take Mixture, or leave it out"
+        )
 
 
 @torch.no_grad()

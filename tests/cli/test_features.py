@@ -166,10 +166,11 @@ def test_refine_joint_trains_all_of_it_on_and_is_repeated_by_its_configuration(
     lambent: Run, run: Path, heaps: Path
 ) -> None:
     flags = ("--prior=Mixture", "--prior.components=3", "--epochs=2", "--batch=16", "--precision=fp32")
-    done = lambent("refine", run, *flags, "--joint=2", "--out", "joint", "--json")
+    done = lambent("refine", run, *flags, "--joint=2", "--begin=kmeans", "--out", "joint", "--json")
     assert done.status == 0, done.err
     old, new = (load(folder).fitted_ for folder in (run, Path("joint")))
     assert new.provenance["refined"]["joint"] == 2
+    assert new.provenance["refined"]["begin"] == "kmeans"
     pairs = zip(old.model.decoder.parameters(), new.model.decoder.parameters(), strict=True)
     assert not all(torch.equal(a, b) for a, b in pairs)
     assert "All of it then learned on together, 2 epochs" in Path("joint/report.html").read_text()

@@ -6,8 +6,10 @@ import torch
 
 from lambent import VAE, DataError, UsageError, evaluate, refine
 from lambent.distributions import DiagonalNormal, NormalMixture
+from lambent.model.priors import Mixture
 from lambent.tasks.features.cluster import cluster
 from lambent.tasks.features.grouping import WAYS, round_bic
+from lambent.tasks.map import layouts
 
 HEAPS = np.array([[8.0, 0, 0], [0, 8, 0], [0, 0, 8]])
 
@@ -18,7 +20,7 @@ def heaps(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return (HEAPS[of] + 0.5 * random.normal(size=(count, 3))).astype(np.float32), of
 
 
-@pytest.mark.parametrize("way", list(WAYS))
+@pytest.mark.parametrize("way", ["mixture", "kmeans"])
 def test_the_number_of_heaps_is_found(way: str) -> None:
     x, y = heaps(500, 0)
     found = WAYS[way](x.astype(float), None, 10, 0)
@@ -32,6 +34,32 @@ def test_the_number_of_heaps_is_found(way: str) -> None:
     assert (len(five.centres), five.tried) == (5, {})
     with pytest.raises(DataError, match="from two rows on"):
         WAYS[way](x[:1].astype(float), None, 10, 0)
+
+
+def test_groups_along_a_manifold_are_those_that_neighbours_connect() -> None:
+    """Two moons, which lie within each other: no Gaussian holds one, and k-means cuts both."""
+    pytest.importorskip("umap")
+    from sklearn.datasets import make_moons
+
+    x, y = make_moons(300, noise=0.04, random_state=0)
+    codes = np.concatenate([x, np.random.default_rng(0).normal(0, 0.01, (300, 2))], 1)
+    found = WAYS["manifold"](codes, 2, 10, 0)
+    assert max(np.mean(found.of == y), np.mean(found.of == 1 - y)) == 1
+    cut = WAYS["kmeans"](codes, 2, 10, 0)
+    assert max(np.mean(cut.of == y), np.mean(cut.of == 1 - y)) < 0.9
+    for number in (0, 1):
+        np.testing.assert_allclose(found.centres[number], codes[found.of == number].mean(0))
+    assert found.how.endswith("of places laid by UMAP")
+    with pytest.raises(UsageError, match="need their number"):
+        WAYS["manifold"](codes, None, 10, 0)
+
+
+def test_rows_beyond_those_of_a_layout_are_laid_among_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("umap")
+    monkeypatch.setattr(layouts, "LAID", 200)
+    x, y = heaps(300, 3)
+    found = WAYS["manifold"](x.astype(float), 3, 10, 0)
+    assert found.of.tolist() == y.tolist()
 
 
 def test_the_bic_of_round_gaussians_is_that_of_a_mixture_of_one() -> None:
@@ -95,7 +123,7 @@ def test_what_cannot_be_clustered_is_said(trained: tuple[VAE, np.ndarray, np.nda
     vae, x, _ = trained
     with pytest.raises(UsageError, match=r"has \d+ Gaussians, and 77 clusters"):
         cluster(vae, x, 77)
-    with pytest.raises(UsageError, match="clustered by prior, mixture, kmeans, not by 'k-means'"):
+    with pytest.raises(UsageError, match="clustered by prior, mixture, kmeans, manifold, not by 'k-means'"):
         cluster(vae, x, by="k-means")
     with pytest.raises(UsageError, match="1 to 300"):
         cluster(vae, x, 301, by="kmeans")
@@ -146,3 +174,40 @@ def test_joint_training_moves_codes_into_the_gaussians_of_the_prior() -> None:
     assert len(joint.provenance["refined"]["joint_history"]["loss"]) == 30
     with pytest.raises(UsageError, match="joint"):
         refine(plain, x, prior, joint=-1)
+
+
+@pytest.mark.parametrize("covariance", ["diagonal", "full"])
+def test_a_mixture_begins_as_the_gaussians_of_groups(covariance: str) -> None:
+    x, y = heaps(400, 4)
+    prior = Mixture(components=4, covariance=covariance)
+    prior.setup((3,), torch.zeros(0))
+    prior.begin_in(torch.from_numpy(x), y)
+    found = prior(lambda rows: rows)
+    assert isinstance(found, NormalMixture)
+    weights = torch.softmax(prior.logits, 0)
+    np.testing.assert_allclose(weights[:3].detach(), np.bincount(y) / 400, atol=1e-5)
+    assert weights[3] < 1e-8  # no group is its
+    for group in range(3):
+        own = x[y == group].astype(float)
+        np.testing.assert_allclose(prior.location[group].detach(), own.mean(0), atol=1e-5)
+        np.testing.assert_allclose(prior.log_scale[group].detach().exp(), own.std(0), rtol=0.12)
+    told = found.log_responsibilities(torch.from_numpy(x)).argmax(-1)
+    assert told.tolist() == y.tolist()
+
+
+def test_refine_begins_in_groups_of_codes() -> None:
+    x, y = heaps(300, 1)
+    plain = VAE(2, prior="Standard", likelihood="Gaussian", epochs=40, random_state=0, members=1).fit(x)
+    prior = {"type": "Mixture", "components": 3}
+    begun = refine(plain, x, prior, begin="kmeans")
+    assert begun.provenance["refined"]["begin"] == "kmeans"
+    assert begun.provenance["refined"]["history"] == {}
+    agreed = cluster(begun, x, label=y).agreement
+    assert agreed is not None
+    assert agreed.accuracy > 0.95
+    before, after = next(plain.fitted_.model.decoder.parameters()), next(begun.model.decoder.parameters())
+    assert torch.equal(before, after)
+    with pytest.raises(UsageError, match="begin: mixture, kmeans, manifold, not 'kmean'; did you mean 'kmeans'"):
+        refine(plain, x, prior, begin="kmean")
+    with pytest.raises(UsageError, match="a Diffusion has none: take Mixture"):
+        refine(plain, x, "Diffusion", begin="kmeans")

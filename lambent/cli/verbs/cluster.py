@@ -56,7 +56,8 @@ def _parser() -> Parser:
     parser = Parser(
         "cluster",
         "The cluster of each row, without having looked at a label: by the Gaussians of the run's prior, by a mixture of "
-        "Gaussians of its codes, or by k-means; the decoded centre of each, and how well clusters agree with labels.",
+        "Gaussians of its codes or of where UMAP lays these, or by k-means; the decoded centre of each, and how well clusters "
+        "agree with labels.",
     )
     add_run(parser)
     add_rows(parser, "rows to cluster")

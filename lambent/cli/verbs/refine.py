@@ -17,7 +17,7 @@ from lambent.errors import UsageError
 USAGE = "lambent refine RUN [DATA] [--prior NAME] [--prior.FIELD VALUE] [--out NEW] [flags]"
 FAMILY = ("prior",)
 DEFAULT = "Diffusion"
-SECTION = ("run", "data", "prior", "joint", "fit", "evaluate")  # of the configuration, in `refine`
+SECTION = ("run", "data", "prior", "begin", "joint", "fit", "evaluate")  # of the configuration, in `refine`
 # Half a cosine ends at rest, which a prior needs more than a network; a tenth of the rows tells when it learns them by heart.
 USUAL: Tree = {"schedule": "cosine", "validation": 0.1}
 EVALUATED: Tree = {"samples": 8, "rows": 500}  # the density of some priors takes long, and it is asked for twice
@@ -63,6 +63,13 @@ def _parser(known: Catalogue) -> Parser:
         "-o", "--out", metavar="NEW", type=filled("--out"), help="the new run folder; default: RUN-PRIOR"
     )
     parser.add_argument("--config", metavar="FILE", help="the config.yaml of a refined run: the same again")
+    parser.add_argument(
+        "--begin",
+        metavar="WAY",
+        type=filled("--begin"),
+        help="the Gaussians of a Mixture are those of groups of codes, by mixture, kmeans or manifold as in cluster, and nothing "
+        "else is fitted: for clusters, with --joint",
+    )
     parser.add_argument(
         "--joint",
         type=whole("--joint", 0, 1_000_000),
@@ -123,6 +130,7 @@ def _asked(options: argparse.Namespace, flags: Tree) -> dict[str, Any]:
         "run": str(run),
         "data": data or {"source": options.data, "limit": options.limit},
         "prior": completed(Prior, described, {"type": DEFAULT}, "prior"),
+        **({"begin": begin} if (begin := options.begin or kept.get("begin")) else {}),
         **({"joint": joint} if (joint := _joint(options.joint, kept)) else {}),
         "fit": _settings("fit", settings.of_fit(), USUAL, kept, options),
         "evaluate": _settings("evaluate", settings.of_evaluation(), EVALUATED, kept, options),

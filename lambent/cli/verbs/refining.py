@@ -94,8 +94,8 @@ class Refining:
             fit["validation"] = 0.0  # there is no bound to judge by
         callbacks = [start, Journal(self.folder / run_folder.HISTORY), *progress_of(self.voice)]
         prior = Prior.from_spec(self.asked["prior"])
-        joint = self.asked.get("joint", 0)
-        found = refine(given, train, prior, epochs=epochs, seed=seed, joint=joint, callbacks=callbacks, **fit)
+        how = {"joint": self.asked.get("joint", 0), "begin": self.asked.get("begin")}
+        found = refine(given, train, prior, epochs=epochs, seed=seed, callbacks=callbacks, **how, **fit)
         provenance = found.provenance
         provenance |= {"name": self.folder.resolve().name, "command": self.command, "created": run_folder.now()}
         provenance["refined"] |= {"run": str(run.resolve()), "data": train.source}

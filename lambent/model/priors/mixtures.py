@@ -1,8 +1,10 @@
 """Priors that mix several distributions: learned Gaussians, or posteriors at pseudo-inputs."""
 
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
@@ -18,6 +20,9 @@ from lambent.distributions import (
 )
 from lambent.model.priors.base import HELD, Encode, Prior
 from lambent.part import Part, Shape, elements, option
+
+REGULAR, EMPTY = 1e-4, -20.0  # what is added to variances, and log w of a component without codes
+MOST_STARTS, STARTED = 3, 30  # of expectation-maximization, and components of all starts together
 
 
 class Mixture(Prior):
@@ -60,24 +65,52 @@ class Mixture(Prior):
 
     @torch.no_grad()
     def begin(self, codes: Tensor, seed: int = 0) -> None:
-        """By expectation-maximization, scikit-learn's."""
+        """By expectation-maximization, scikit-learn's: of few components the likeliest of several starts, for these end apart."""
         from sklearn.mixture import GaussianMixture
 
         kind = {"diagonal": "diag", "full": "full"}[self.covariance]
-        found = GaussianMixture(
-            min(self.components, len(codes)), covariance_type=kind, random_state=seed, reg_covar=1e-4
-        )
+        count = min(self.components, len(codes))
+        starts = max(1, min(MOST_STARTS, STARTED // count))
+        found = GaussianMixture(count, covariance_type=kind, random_state=seed, reg_covar=REGULAR, n_init=starts)
         found.fit(codes.flatten(1).double().cpu().numpy())
-        count = found.n_components
-        self.logits.fill_(-20.0)  # components beyond the number of rows stay empty
-        self.logits[:count] = torch.from_numpy(found.weights_).log()
-        self.location[:count] = torch.from_numpy(found.means_)
+        self._set(found.weights_, found.means_, found.covariances_)
+
+    @torch.no_grad()
+    def begin_in(self, codes: Tensor, groups: NDArray[np.int64]) -> None:
+        """A Gaussian for each group of codes, with its mean and covariance; groups: of each row, 0 … components − 1."""
+        rows = codes.flatten(1).double().cpu().numpy()
+        size, whole = rows.shape[1], self._spread(rows)
+        own = [rows[groups == group] for group in range(int(groups.max()) + 1)]
+        means = [part.mean(0) if len(part) else rows.mean(0) for part in own]
+        spreads = []
+        for part in own:
+            lacking = max(
+                0, 2 * size - len(part)
+            )  # few rows do not vary in all directions: as all rows do, for the rest
+            some = self._spread(part) if len(part) else whole
+            spreads.append((len(part) * some + lacking * whole) / (len(part) + lacking))
+        weights = np.array([len(part) for part in own]) / len(rows)
+        self._set(np.maximum(weights, np.exp(EMPTY)), np.stack(means), np.stack(spreads))
+
+    def _spread(self, rows: NDArray[Any]) -> NDArray[Any]:
+        """Variances [size] or a covariance [size, size], as the components have it."""
         if self.covariance == "diagonal":
-            self.log_scale[:count] = 0.5 * torch.from_numpy(found.covariances_).log()
-        else:
-            factor = torch.linalg.cholesky(torch.from_numpy(found.covariances_))
-            self.log_scale[:count] = factor.diagonal(dim1=-2, dim2=-1).log()
-            self.below[:count] = factor.tril(-1)
+            return np.asarray(rows.var(0) + REGULAR)
+        apart = rows - rows.mean(0)
+        return np.asarray(apart.T @ apart / len(rows) + REGULAR * np.eye(rows.shape[1]))
+
+    def _set(self, weights: NDArray[Any], means: NDArray[Any], spreads: NDArray[Any]) -> None:
+        """The first Gaussians, from [count], [count, size] and the spread of each; the rest are empty."""
+        count = len(weights)
+        self.logits.fill_(EMPTY)  # components beyond the number of rows stay empty
+        self.logits[:count] = torch.from_numpy(weights).log()
+        self.location[:count] = torch.from_numpy(means)
+        if self.covariance == "diagonal":
+            self.log_scale[:count] = 0.5 * torch.from_numpy(spreads).log()
+            return
+        factor = torch.linalg.cholesky(torch.from_numpy(spreads))
+        self.log_scale[:count] = factor.diagonal(dim1=-2, dim2=-1).log()
+        self.below[:count] = factor.tril(-1)
 
     def forward(self, posterior: Encode, context: Tensor | None = None) -> Distribution:
         log_scale = limited(self.log_scale, *SCALE_RANGE)

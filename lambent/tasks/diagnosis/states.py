@@ -5,6 +5,10 @@ from lambent.tasks.diagnosis.evidence import Evidence
 
 USUAL_RATE = 1e-3  # of the further steps
 MUCH, SOME = 0.5, 0.1  # shares of what the code is worth that further steps, or a better encoder, may bring
+CHEAP, CHEAP_POINTS = (
+    0.1,
+    5.0,
+)  # a price of the code, and nats of a unit from which that shows: 150 times narrower than the codes
 LITTLE = 1.0  # nats of a code that a decoder hardly reads
 STRONG = 1.0  # nats that p(x|z) knows of how values hang together without z
 
@@ -31,7 +35,12 @@ def pointlike(e: Evidence) -> str:
     """The posteriors are nearly points, or the code costs more than it brings."""
     if collapsed(e) or e.codebook is not None:
         return ""
-    return "pointlike" if e.per_unit >= POINTS or costly(e) else ""
+    return "pointlike" if e.per_unit >= (CHEAP_POINTS if cheaply(e) else POINTS) or costly(e) else ""
+
+
+def cheaply(e: Evidence) -> bool:
+    """Whether a nat of code cost a tenth of a nat of loss, or less: narrow posteriors are no surprise then."""
+    return weighs(e) and e.setting("beta", 1.0) <= CHEAP
 
 
 def costly(e: Evidence) -> bool:

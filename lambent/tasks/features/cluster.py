@@ -23,7 +23,7 @@ from lambent.tasks.explore import CHUNK, decode, encode, shown
 from lambent.tasks.features.grouping import WAYS, Groups, ways
 from lambent.tasks.features.labels import OWN, Labels, labels_of
 
-By = Literal["prior", "mixture", "kmeans"]
+By = Literal["prior", "mixture", "kmeans", "manifold"]
 DRAWS = 10  # codes of each row, over which the prior's responsibilities are averaged
 MOST = 20
 
@@ -43,10 +43,10 @@ class Cluster:
 class Clusters:
     """The cluster of each row, and what is known of the clusters.
 
-    by: prior, mixture or kmeans; how: the same in words. of: of each row the number of its cluster, [rows]. probabilities:
-    p(cluster | row), [rows, clusters]; None of k-means. clusters: those that have rows, by number. prototypes: the decoded centre
-    of each of these, [clusters, *event] in stored units. empty: components that no row lies in. tried: BIC by number of clusters,
-    where that number was looked for. agreement: with labels, where there are any.
+    by: prior, mixture, kmeans or manifold; how: the same in words. of: of each row the number of its cluster, [rows].
+    probabilities: p(cluster | row), [rows, clusters]; None of k-means. clusters: those that have rows, by number. prototypes: the
+    decoded centre of each of these, [clusters, *event] in stored units. empty: components that no row lies in. tried: BIC by
+    number of clusters, where that number was looked for. agreement: with labels, where there are any.
     """
 
     by: str
@@ -89,7 +89,8 @@ def cluster(
     """Rows in clusters, without having looked at a label.
 
     by: "prior", the Gaussians of a Mixture prior: p(c | x) = E p(c | z), z ~ q(z | x), over ten codes of each row; "mixture", a
-    mixture of Gaussians of codes E q(z | x) by expectation-maximization; "kmeans". By default the prior where it is a Mixture,
+    mixture of Gaussians of codes E q(z | x) by expectation-maximization; "kmeans"; "manifold", a mixture of where UMAP lays
+    the codes (`lambent[map]`). By default the prior where it is a Mixture,
     else a mixture. clusters: how many; the prior has its own number, of which training has kept those that it needs, and of
     codes it is otherwise the one of the lowest BIC, up to `most`. label: a name, as for `lambent.probe`, or an array [rows],
     which clusters are compared with; by default those that rows bring along. Jiang et al., Variational Deep Embedding, 2017.

@@ -1,4 +1,4 @@
-"""Ways to group codes: Gaussian mixtures and k-means, the number of groups by a criterion where none is given."""
+"""Ways to group codes: Gaussian mixtures, k-means, along the manifold; the number by a criterion where none is given."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -6,9 +6,11 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from lambent.errors import DataError, UsageError
+from lambent.tasks.map.layouts import laid
 
 LOOKED_AT = 10_000  # rows that the number of groups is found by
 TIRED = 3  # numbers in a row that bring nothing better: the search ends
@@ -86,7 +88,34 @@ def means(codes: Codes, count: int | None, most: int, seed: int) -> Groups:
     return Groups(place[found.labels_], found.cluster_centers_[order], "k-means", None, tried)
 
 
-WAYS: dict[str, Callable[[Codes, int | None, int, int], Groups]] = {"mixture": mixture, "kmeans": means}
+def manifold(codes: Codes, count: int | None, most: int, seed: int) -> Groups:
+    """A mixture of Gaussians of the places where UMAP lays codes, which hold together rows that chains of neighbours connect.
+
+    A group may have any shape among the codes. The layout is found by 20,000 rows, and the rest laid into it. McConville et al.,
+    N2D: (Not Too) Deep Clustering via Clustering the Local Manifold of an Autoencoded Embedding, 2021. Centres are the means of
+    the codes of each group. Their number has to be given: a layout has no density that a criterion could judge.
+    Errors: `MachineError` where umap-learn is not installed, `UsageError` for fewer than four rows, or without a number.
+    """
+    if count is None:
+        raise UsageError(
+            "clusters by manifold need their number, for a layout's density says nothing of it: give it (clusters, --clusters), "
+            "or take mixture or kmeans, which look for it"
+        )
+    places = laid(torch.from_numpy(codes).float(), seed)
+    found = mixture(places, count, most, seed)
+    sums = np.zeros((len(found.centres), codes.shape[1]))
+    np.add.at(sums, found.of, codes)
+    sizes = np.bincount(found.of, minlength=len(sums))
+    own = sums / np.maximum(sizes, 1)[:, None]
+    how = f"{found.how}, of places laid by UMAP"
+    return Groups(found.of, own, how, found.probabilities)
+
+
+WAYS: dict[str, Callable[[Codes, int | None, int, int], Groups]] = {
+    "mixture": mixture,
+    "kmeans": means,
+    "manifold": manifold,
+}
 
 
 def round_bic(groups: NDArray[Any], squares: float, units: int) -> float:

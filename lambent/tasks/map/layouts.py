@@ -1,8 +1,10 @@
 """layouts: where codes lie in a plane, by their principal components, or by what lies near what."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,7 @@ from lambent.tasks.explore import plane
 
 LEAST = 4  # rows that have neighbours to be drawn by
 NEIGHBOURS = 15  # of UMAP, its authors' default
+LAID, TOGETHER = 20_000, 20  # rows that a layout for groups is found by, and neighbours of each
 PERPLEXITY = 30.0  # of t-SNE, its authors' own
 
 
@@ -52,19 +55,46 @@ def tsne(codes: Tensor, seed: int) -> Placed:
 
 def umap(codes: Tensor, seed: int) -> Placed:
     """Neighbours kept together. McInnes et al., UMAP: uniform manifold approximation and projection, 2018."""
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # of parts of it that are not used here, and of one thread where a seed is given
-        try:
-            from umap import UMAP
-        except ImportError:
-            raise MachineError("UMAP is not installed: pip install 'lambent[map]', or take --layout tsne") from None
-        near = min(NEIGHBOURS, len(codes) - 1)
-        layout = UMAP(n_neighbors=near, random_state=seed % 2**32, init="pca" if codes.shape[1] > 2 else "random")
+    near = min(NEIGHBOURS, len(codes) - 1)
+    with _umap("--layout tsne") as reducer:
+        layout = reducer(n_neighbors=near, random_state=seed % 2**32, init=_init(codes))
         made = layout.fit_transform(_enough(codes, "UMAP"))
     how = f"UMAP of the codes, {near} neighbours: who is near whom, while distances between groups mean little."
     return Placed(np.asarray(made, np.float32), ("UMAP 1", "UMAP 2"), how)
+
+
+def laid(codes: Tensor, seed: int) -> NDArray[np.float64]:
+    """Codes [rows, units] in a plane where groups of neighbours lie tight, [rows, 2]: UMAP, with nothing kept apart.
+
+    Found by 20,000 rows at most, drawn by the seed; the rest are laid among these.
+    """
+    numbers = _enough(codes, "UMAP")
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(numbers))[:LAID])
+    with _umap("--by mixture") as reducer:
+        near = min(TOGETHER, len(chosen) - 1)
+        layout = reducer(n_neighbors=near, min_dist=0.0, random_state=seed % 2**32, init=_init(codes))
+        made = np.empty((len(numbers), 2))
+        made[chosen] = layout.fit_transform(numbers[chosen])
+        rest = np.setdiff1d(np.arange(len(numbers)), chosen)
+        if len(rest):
+            made[rest] = layout.transform(numbers[rest])
+    return made
+
+
+@contextmanager
+def _umap(instead: str) -> Iterator[Any]:
+    """The class, and no warnings of parts of it that are not used here, nor of the one thread that a seed asks for."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            from umap import UMAP
+        except ImportError:
+            raise MachineError(f"UMAP is not installed: pip install 'lambent[map]', or take {instead}") from None
+        yield UMAP
+
+
+def _init(codes: Tensor) -> str:
+    return "pca" if codes.shape[1] > 2 else "random"
 
 
 def _enough(codes: Tensor, name: str) -> NDArray[np.float32]:

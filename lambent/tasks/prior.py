@@ -129,11 +129,12 @@ def refine(
     context: Any = None,
     joint: int = 0,
     begin: str | None = None,
+    objective: Objective | Spec | str | None = None,
     **settings: Any,
 ) -> Fitted:
     """A copy of a trained model whose prior is fitted to its codes, by `fit_prior`; the model given stays as it is.
 
-    joint: epochs in which all of the model then learns on, with the prior, by the objective that it was trained by, else Elbo:
+    joint: epochs in which all of the model then learns on, with the prior, by `objective`, else the one it was trained by:
     codes move to where the prior has its mass, such as into the Gaussians of a Mixture, for `lambent.cluster`. Jiang et al.,
     Variational Deep Embedding, 2017. begin: the way to group codes by which the Gaussians of a Mixture begin, as of `fit_prior`.
     The record of where it came from says under `refined` what the prior was and is, and how it was fitted.
@@ -162,11 +163,11 @@ def refine(
     if joint:
         rows = given.rows(data, seed, context=context)
         source = rows.x if rows.encoded is None else rows.encoded
-        objective = Objective.from_spec(given.provenance.get("objective") or {"type": "Elbo"})
+        objective = Objective.from_spec(objective or given.provenance.get("objective") or {"type": "Elbo"})
         device = str(model.device)
         more = fit(model, objective, source, epochs=joint, seed=seed, device=device, context=rows.context, **settings)
         model.eval()
-        found.provenance["refined"] |= {"joint": joint, "joint_history": more}
+        found.provenance["refined"] |= {"joint": joint, "objective": objective.spec(), "joint_history": more}
     found.provenance["parameters"] = sum(p.numel() for p in model.parameters())
     return found
 

@@ -166,11 +166,16 @@ def test_refine_joint_trains_all_of_it_on_and_is_repeated_by_its_configuration(
     lambent: Run, run: Path, heaps: Path
 ) -> None:
     flags = ("--prior=Mixture", "--prior.components=3", "--epochs=2", "--batch=16", "--precision=fp32")
-    done = lambent("refine", run, *flags, "--joint=2", "--begin=kmeans", "--out", "joint", "--json")
+    done = lambent(
+        "refine", run, *flags, "--joint=2", "--begin=kmeans", "--objective.beta=0.5", "--out", "joint", "--json"
+    )
     assert done.status == 0, done.err
     old, new = (load(folder).fitted_ for folder in (run, Path("joint")))
     assert new.provenance["refined"]["joint"] == 2
     assert new.provenance["refined"]["begin"] == "kmeans"
+    assert new.provenance["refined"]["objective"]["beta"] == 0.5
+    assert "--joint EPOCHS" in lambent("refine", run, "--objective.beta=2", "--out", "no").complaint
+    assert "--objective.beta" in lambent("refine", "--objective", "Elbo", "--help").out
     pairs = zip(old.model.decoder.parameters(), new.model.decoder.parameters(), strict=True)
     assert not all(torch.equal(a, b) for a, b in pairs)
     assert "All of it then learned on together, 2 epochs" in Path("joint/report.html").read_text()

@@ -15,9 +15,18 @@ from lambent.cli.voice import Voice
 from lambent.errors import UsageError
 
 USAGE = "lambent refine RUN [DATA] [--prior NAME] [--prior.FIELD VALUE] [--out NEW] [flags]"
-FAMILY = ("prior",)
+FAMILY = ("prior", "objective")
 DEFAULT = "Diffusion"
-SECTION = ("run", "data", "prior", "begin", "joint", "fit", "evaluate")  # of the configuration, in `refine`
+SECTION = (
+    "run",
+    "data",
+    "prior",
+    "begin",
+    "joint",
+    "objective",
+    "fit",
+    "evaluate",
+)  # of the configuration, in `refine`
 # Half a cosine ends at rest, which a prior needs more than a network; a tenth of the rows tells when it learns them by heart.
 USUAL: Tree = {"schedule": "cosine", "validation": 0.1}
 EVALUATED: Tree = {"samples": 8, "rows": 500}  # the density of some priors takes long, and it is asked for twice
@@ -29,10 +38,11 @@ def refine(arguments: Sequence[str]) -> int:
     known = everything()
     if {"-h", "--help"} & set(rest[: rest.index("--") if "--" in rest else None]):
         parser = _parser(known)
-        _add_prior_flags(parser, flags, known)
+        _add_part_flags(parser, flags, known, "prior", DEFAULT, "")
+        _add_part_flags(parser, flags, known, "objective", None, "of --joint; default: that of the run's training. ")
         parser.print_help()
         return 0
-    options = _parser(known).read(rest, also=["--prior"])
+    options = _parser(known).read(rest, also=["--prior", "--objective"])
     import_modules(options.modules)
     asked = _asked(options, flags)
     parent = run_folder.model_file(asked["run"])
@@ -93,13 +103,16 @@ def _parser(known: Catalogue) -> Parser:
     return parser
 
 
-def _add_prior_flags(parser: Parser, flags: Tree, known: Catalogue) -> None:
-    priors, given = known["parts"]["Prior"], as_tree(flags.get("prior"), "Prior", "prior")
-    names = ", ".join(f"{name} (default)" if name == DEFAULT else name for name in priors)
-    group = parser.add_argument_group("--prior NAME", names)
-    chosen = priors.get(str(given.get("type", DEFAULT)))
+def _add_part_flags(
+    parser: Parser, flags: Tree, known: Catalogue, family: str, default: str | None, words: str
+) -> None:
+    kind = family.capitalize()
+    parts, given = known["parts"][kind], as_tree(flags.get(family), kind, family)
+    names = ", ".join(f"{name} (default)" if name == default else name for name in parts)
+    group = parser.add_argument_group(f"--{family} NAME", words + names)
+    chosen = parts.get(str(given.get("type", default)))
     if chosen is not None:
-        add_fields(group, "prior", "Prior", chosen, given, known["parts"])
+        add_fields(group, family, kind, chosen, given, known["parts"])
 
 
 def _asked(options: argparse.Namespace, flags: Tree) -> dict[str, Any]:
@@ -109,6 +122,7 @@ def _asked(options: argparse.Namespace, flags: Tree) -> dict[str, Any]:
     from lambent.cli.reading.specs import completed
     from lambent.errors import nearest
     from lambent.model.priors import Prior
+    from lambent.objectives import Objective
 
     kept: Tree = {}
     if options.config:
@@ -124,14 +138,22 @@ def _asked(options: argparse.Namespace, flags: Tree) -> dict[str, Any]:
     run = options.run or kept.get("run")
     if not run:
         raise UsageError("which run? Name its folder: lambent refine RUN --prior Diffusion")
-    described = merged({"prior": kept.get("prior")}, {"prior": flags["prior"]} if "prior" in flags else {})["prior"]
+    described, objective = (
+        merged({name: kept.get(name)}, {name: flags[name]} if name in flags else {})[name] for name in FAMILY
+    )
+    joint = _joint(options.joint, kept)
+    if objective is not None and not joint:
+        raise UsageError(
+            "--objective is what all of the model learns on by, with --joint EPOCHS: add that, or leave it out"
+        )
     data = kept.get("data") if options.data is None and options.limit is None else None
     return {
         "run": str(run),
         "data": data or {"source": options.data, "limit": options.limit},
         "prior": completed(Prior, described, {"type": DEFAULT}, "prior"),
         **({"begin": begin} if (begin := options.begin or kept.get("begin")) else {}),
-        **({"joint": joint} if (joint := _joint(options.joint, kept)) else {}),
+        **({"joint": joint} if joint else {}),
+        **({} if objective is None else {"objective": completed(Objective, objective, {"type": "Elbo"}, "objective")}),
         "fit": _settings("fit", settings.of_fit(), USUAL, kept, options),
         "evaluate": _settings("evaluate", settings.of_evaluation(), EVALUATED, kept, options),
     }

@@ -94,7 +94,11 @@ class Refining:
             fit["validation"] = 0.0  # there is no bound to judge by
         callbacks = [start, Journal(self.folder / run_folder.HISTORY), *progress_of(self.voice)]
         prior = Prior.from_spec(self.asked["prior"])
-        how = {"joint": self.asked.get("joint", 0), "begin": self.asked.get("begin")}
+        how = {
+            "joint": self.asked.get("joint", 0),
+            "begin": self.asked.get("begin"),
+            "objective": self.asked.get("objective"),
+        }
         found = refine(given, train, prior, epochs=epochs, seed=seed, callbacks=callbacks, **how, **fit)
         provenance = found.provenance
         provenance |= {"name": self.folder.resolve().name, "command": self.command, "created": run_folder.now()}

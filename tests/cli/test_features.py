@@ -147,6 +147,8 @@ def test_cluster_of_pictures_draws_the_centres(lambent: Run, image_run: Path, pi
         (("probe", "RUN", "DATA", "--few=a"), "whole numbers from 1"),
         (("probe", "RUN", "DATA", "--as=words"), "classes"),
         (("cluster", "RUN", "DATA", "-o", "r.csv", "--by=gmm"), "mixture"),
+        (("cluster", "RUN", "DATA", "-o", "r.csv", "--by=kmean"), "did you mean 'kmeans'"),
+        (("cluster", "RUN", "DATA", "-o", "r.csv", "--by=manifold"), "need their number"),
         (("cluster", "RUN", "DATA", "-o", "r.csv", "--clusters=99"), "Gaussians, and 99 clusters"),
         (("cluster", "RUN", "DATA", "-o", "r.csv", "--label=size"), "is a number"),
         (("cluster", "RUN", "DATA", "-o", "r.csv", "--prototypes=c.png"), "are no pictures"),

@@ -151,6 +151,11 @@ def refine(
     model = copy.deepcopy(given.model)
     before = None if getattr(model.latent, "prior", None) is None else model.latent.prior.spec()
     found = replace(given, model=model, provenance=dict(given.provenance), calibration={})
+    if objective is not None and not joint:
+        raise UsageError(
+            "objective: what all of the model learns on by, with joint epochs: give these, or leave it out"
+        )
+    learned = Objective.from_spec(objective or given.provenance.get("objective") or {"type": "Elbo"})
     history = fit_prior(found, data, prior, epochs=epochs, seed=seed, context=context, begin=begin, **settings)
     plain_settings = {name: value for name, value in settings.items() if isinstance(value, (str, int, float, bool))}
     found.provenance["refined"] = {
@@ -163,11 +168,11 @@ def refine(
     if joint:
         rows = given.rows(data, seed, context=context)
         source = rows.x if rows.encoded is None else rows.encoded
-        objective = Objective.from_spec(objective or given.provenance.get("objective") or {"type": "Elbo"})
         device = str(model.device)
-        more = fit(model, objective, source, epochs=joint, seed=seed, device=device, context=rows.context, **settings)
+        more = fit(model, learned, source, epochs=joint, seed=seed, device=device, context=rows.context, **settings)
         model.eval()
-        found.provenance["refined"] |= {"joint": joint, "objective": objective.spec(), "joint_history": more}
+        found.provenance["refined"] |= {"joint": joint, "objective": learned.spec(), "joint_history": more}
+        found.provenance["objective"] = learned.spec()
     found.provenance["parameters"] = sum(p.numel() for p in model.parameters())
     return found
 
@@ -177,7 +182,7 @@ def _check_begin(begin: str | None, prior: Prior) -> None:
     if begin is None:
         return
     if begin not in WAYS:
-        raise UsageError(f"begin: {', '.join(WAYS)}, not {begin!r}; {nearest(begin, list(WAYS))}")
+        raise UsageError(f"begin: {begin!r} is no way to group codes; {nearest(str(begin), list(WAYS))}")
     if not isinstance(prior, Mixture):
         raise UsageError(
             f"begin={begin!r} parts codes into groups, one for each component of a Mixture, and a {type(prior).__name__} has "

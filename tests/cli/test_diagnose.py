@@ -79,6 +79,11 @@ def test_a_refined_run_is_diagnosed_and_not_trained_anew(lambent: Run, collapsed
 def test_what_cannot_be_is_refused_before_anything_is_measured(lambent: Run, collapsed_run: Path) -> None:
     assert "or the page of --report" in lambent("diagnose", collapsed_run, "--force").complaint
     assert ".html" in lambent("diagnose", collapsed_run, "--report", "page.pdf").complaint
+    page = collapsed_run.parent / "run-cured-2" / "report.html"
+    assert (
+        "name a place beside it"
+        in lambent("diagnose", collapsed_run, "--cure", "--out", page.parent, "--report", page).complaint
+    )
     assert "add --cure" in lambent("diagnose", collapsed_run, "--out", "new").complaint
     assert "stays as it is" in lambent("diagnose", collapsed_run, "--cure", "--out", collapsed_run).complaint
     assert lambent("diagnose", "nowhere").status == 4

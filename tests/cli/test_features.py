@@ -176,6 +176,11 @@ def test_refine_joint_trains_all_of_it_on_and_is_repeated_by_its_configuration(
     assert new.provenance["refined"]["joint"] == 2
     assert new.provenance["refined"]["begin"] == "kmeans"
     assert new.provenance["refined"]["objective"]["beta"] == 0.5
+    assert new.provenance["objective"]["beta"] == 0.5  # what the model was trained by last
+    assert lambent("refine", "--config", "joint/config.yaml", "--joint=0", "--out", "alone").status == 0
+    assert (
+        "did you mean 'kmeans'" in lambent("refine", run, "--prior=Mixture", "--begin=kmean", "--out", "no").complaint
+    )
     assert "--joint EPOCHS" in lambent("refine", run, "--objective.beta=2", "--out", "no").complaint
     assert "--objective.beta" in lambent("refine", "--objective", "Elbo", "--help").out
     pairs = zip(old.model.decoder.parameters(), new.model.decoder.parameters(), strict=True)

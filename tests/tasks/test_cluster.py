@@ -207,7 +207,9 @@ def test_refine_begins_in_groups_of_codes() -> None:
     assert agreed.accuracy > 0.95
     before, after = next(plain.fitted_.model.decoder.parameters()), next(begun.model.decoder.parameters())
     assert torch.equal(before, after)
-    with pytest.raises(UsageError, match="begin: mixture, kmeans, manifold, not 'kmean'; did you mean 'kmeans'"):
+    with pytest.raises(UsageError, match="begin: 'kmean' is no way to group codes; did you mean 'kmeans'"):
         refine(plain, x, prior, begin="kmean")
+    with pytest.raises(UsageError, match="with joint epochs"):
+        refine(plain, x, prior, objective="Elbo")
     with pytest.raises(UsageError, match="a Diffusion has none: take Mixture"):
         refine(plain, x, "Diffusion", begin="kmeans")

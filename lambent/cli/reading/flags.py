@@ -29,7 +29,9 @@ class Parser(argparse.ArgumentParser):
         """argparse's own, but that the nearest of the choices is named."""
         if action.choices is not None and value not in action.choices:
             named = "/".join(action.option_strings) or str(action.metavar or action.dest).upper()
-            raise UsageError(f"{self.prog}: {named} {value!r}: {nearest(str(value), [str(one) for one in action.choices])}")
+            raise UsageError(
+                f"{self.prog}: {named} {value!r}: {nearest(str(value), [str(one) for one in action.choices])}"
+            )
 
     def read(self, arguments: Sequence[str], also: Sequence[str] = ()) -> argparse.Namespace:
         """The options; `also` names flags that are read elsewhere, for the hint at an unknown one."""

@@ -13,7 +13,7 @@ from lambent.cli.reading.flags import Parser, add_rows, add_run, common, filled,
 from lambent.cli.reading.labels import source_of, with_label
 from lambent.cli.verbs.made import refuse_beside, refuse_suffix, write_beside, write_made
 from lambent.cli.verbs.measure import add_options_for_files, claim, opened_with_rows
-from lambent.cli.verbs.pages import add_page, claimed, write_page
+from lambent.cli.verbs.pages import add_page, claimed, named, write_page
 from lambent.cli.voice import Voice
 from lambent.data.leading import lead_of
 from lambent.tasks.features.cluster import MOST, Cluster, Clusters
@@ -46,7 +46,7 @@ def cluster(arguments: Sequence[str]) -> int:
         lead = {"cluster": np.array([one.number for one in found.clusters])}
         write_made(prototypes, fitted, found.prototypes, lead, None, Voice(True))
         files.append(str(prototypes))
-    voice.result({"out": str(path), "files": files, **found.plain(), "data": encoded.source})
+    voice.result({"out": str(path), "files": files, **found.plain(), "data": encoded.source, **named(page)})
     _tell(found, encoded, path, prototypes, voice)
     write_page(page, f"Clusters: {Path(options.run).resolve().name}", cluster_sections(fitted, found), voice)
     return 0

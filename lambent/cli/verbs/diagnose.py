@@ -10,7 +10,7 @@ from lambent.cli import folder as run_folder
 from lambent.cli.reading import larger, strict
 from lambent.cli.reading.flags import Parser, add_rows, add_run, add_seed, common, filled, whole
 from lambent.cli.verbs.measure import opened_with_rows, recorded
-from lambent.cli.verbs.pages import add_page, claimed, write_page
+from lambent.cli.verbs.pages import add_page, claimed, named, write_page
 from lambent.cli.voice import Voice
 from lambent.data import Encoded
 from lambent.errors import ArtifactError, UsageError
@@ -51,11 +51,15 @@ def diagnose(arguments: Sequence[str]) -> int:
     page = claimed(options, [options.data])
     config = _config(options.run) if options.cure else None
     folder = None if config is None else _settled(config.parent, options)
+    if page is not None and folder is not None and page.resolve().is_relative_to(folder.resolve()):
+        raise UsageError(
+            f"--report {page}: lies in {folder}, which the run trained anew writes: name a place beside it"
+        )
     path, fitted, encoded = opened_with_rows(options, voice)
     found = _look(fitted, larger.drawn(encoded, options.limit), path.parent, options, voice)
     _tell(found, path.parent, voice)
     if config is None or folder is None or not found.flags:
-        voice.result({"model": str(path), **found.plain()})
+        voice.result({"model": str(path), **found.plain(), **named(page)})
         write_page(page, _title(path), diagnosis_sections(found, None, _source(path.parent)), voice)
         if config is not None:
             voice.note("nothing was trained: " + ("nothing is wrong" if found.healthy else "no flag cures that"))
@@ -63,7 +67,7 @@ def diagnose(arguments: Sequence[str]) -> int:
     _cure(config, found, folder, voice)
     _, cured = run_folder.opened(str(folder), options.device, options.threads)
     after = _look(cured, encoded, folder, options, voice)
-    voice.result({"model": str(path), **found.plain(), "cured": {"run": str(folder), **after.plain()}})
+    voice.result({"model": str(path), **found.plain(), "cured": {"run": str(folder), **after.plain()}, **named(page)})
     voice.say(f"\nTrained anew with {shlex.join(found.flags)}:")
     voice.table(("number", "before", "after", "unit"), _changes(found, after), right=(1, 2))
     _tell(after, folder, voice)

@@ -26,6 +26,11 @@ def claimed(options: Namespace, inputs: Iterable[Any]) -> Path | None:
     return output.claim(options.report, (".html",), options.force, [one for one in inputs if one], "--report")
 
 
+def named(page: Path | None) -> dict[str, str]:
+    """The page in the JSON of a verb."""
+    return {} if page is None else {"report": str(page)}
+
+
 def write_page(page: Path | None, title: str, sections: Sequence[Section], voice: Voice) -> None:
     """The page, where one is asked for."""
     if page is None:

@@ -11,7 +11,7 @@ from lambent.cli.reading.flags import Parser, add_run, add_seed, common, filled,
 from lambent.cli.reading.labels import source_of, with_label
 from lambent.cli.reading.sources import has_split, settled
 from lambent.cli.verbs.measure import note_notices, recorded
-from lambent.cli.verbs.pages import add_page, claimed, write_page
+from lambent.cli.verbs.pages import add_page, claimed, named, write_page
 from lambent.cli.voice import Voice
 from lambent.data import Encoded
 from lambent.errors import UsageError
@@ -50,7 +50,7 @@ def probe(arguments: Sequence[str]) -> int:
         epochs=options.epochs,
         seed=options.seed,
     )
-    voice.result({"model": str(path), **found.plain(), "data": known.source})
+    voice.result({"model": str(path), **found.plain(), "data": known.source, **named(page)})
     for note in found.notes:
         voice.note(note)
     _tell(found, voice)

@@ -39,7 +39,14 @@ def refine(arguments: Sequence[str]) -> int:
     if {"-h", "--help"} & set(rest[: rest.index("--") if "--" in rest else None]):
         parser = _parser(known)
         _add_part_flags(parser, flags, known, "prior", DEFAULT, "")
-        _add_part_flags(parser, flags, known, "objective", None, "of --joint; default: that of the run's training. ")
+        _add_part_flags(
+            parser,
+            flags,
+            known,
+            "objective",
+            None,
+            "of --joint; a field alone is Elbo's; default: that of the run's training. ",
+        )
         parser.print_help()
         return 0
     options = _parser(known).read(rest, also=["--prior", "--objective"])
@@ -123,6 +130,7 @@ def _asked(options: argparse.Namespace, flags: Tree) -> dict[str, Any]:
     from lambent.errors import nearest
     from lambent.model.priors import Prior
     from lambent.objectives import Objective
+    from lambent.tasks.features.grouping import WAYS
 
     kept: Tree = {}
     if options.config:
@@ -141,7 +149,13 @@ def _asked(options: argparse.Namespace, flags: Tree) -> dict[str, Any]:
     described, objective = (
         merged({name: kept.get(name)}, {name: flags[name]} if name in flags else {})[name] for name in FAMILY
     )
-    joint = _joint(options.joint, kept)
+    joint, begin = _joint(options.joint, kept), kept.get("begin") if options.begin is None else options.begin
+    if begin is not None and (not isinstance(begin, str) or begin not in WAYS):
+        raise UsageError(
+            f"--begin: {str(begin)[:40]!r} is no way to group codes; {nearest(str(begin)[:40], list(WAYS))}"
+        )
+    if not joint and "objective" not in flags:
+        objective = None  # of a configuration whose joint training is left out
     if objective is not None and not joint:
         raise UsageError(
             "--objective is what all of the model learns on by, with --joint EPOCHS: add that, or leave it out"
@@ -151,7 +165,7 @@ def _asked(options: argparse.Namespace, flags: Tree) -> dict[str, Any]:
         "run": str(run),
         "data": data or {"source": options.data, "limit": options.limit},
         "prior": completed(Prior, described, {"type": DEFAULT}, "prior"),
-        **({"begin": begin} if (begin := options.begin or kept.get("begin")) else {}),
+        **({} if begin is None else {"begin": begin}),
         **({"joint": joint} if joint else {}),
         **({} if objective is None else {"objective": completed(Objective, objective, {"type": "Elbo"}, "objective")}),
         "fit": _settings("fit", settings.of_fit(), USUAL, kept, options),

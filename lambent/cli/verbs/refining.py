@@ -138,7 +138,8 @@ class _Start(Quiet):
         self.folder, self.tree, self.begun = folder, tree, False
 
     def on_start(self, run: Run) -> None:
-        self.tree["fit"] = {**self.tree["fit"], "epochs": run.epochs, "precision": run.precision}
+        epochs = self.tree["fit"].get("epochs") if "begin" in self.tree else run.epochs  # nothing is fitted but jointly
+        self.tree["fit"] = {**self.tree["fit"], "epochs": epochs, "precision": run.precision}
         self.write()
 
     def write(self) -> None:

@@ -24,15 +24,21 @@ class ExactNorm(nn.Module):
         self.register_buffer("shift", rounded(given.bias.detach()), persistent=False)
         self.scale: Tensor
         self.shift: Tensor
+        # A tensor, for to divide by a number some devices multiply by its reciprocal, which rounds twice.
+        self.register_buffer("width", torch.tensor(float(len(self.scale)), dtype=torch.float64), persistent=False)
+        self.width: Tensor
         self.reach = reach(2 * FRACTION, len(self.scale), 2)
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., width]."""
-        width = x.shape[-1]
-        apart = x - _nearest(x.clamp(-LIMIT, LIMIT).sum(-1, keepdim=True) / width)
+        apart = x - self.mean(x)
         apart = apart.clamp(-self.reach, self.reach)
-        deviation = ((apart * apart).sum(-1, keepdim=True) / width + EPSILON).sqrt()
+        deviation = ((apart * apart).sum(-1, keepdim=True) / self.width + EPSILON).sqrt()
         return _nearest(_nearest(apart / deviation) * self.scale + self.shift)
+
+    def mean(self, x: Tensor) -> Tensor:
+        """[..., 1], rounded."""
+        return _nearest(x.clamp(-LIMIT, LIMIT).sum(-1, keepdim=True) / self.width)
 
 
 class ExactBlock(nn.Module):

@@ -15,6 +15,7 @@ from lambent.errors import UsageError
 from lambent.model.quantizers import Finite, Nearest
 
 MOST = 1 << 16  # entries that one symbol can tell apart
+AT_ONCE = 1 << 24  # numbers of how near vectors lie to entries
 
 
 class ExactEntries(nn.Module, ABC):
@@ -43,6 +44,10 @@ class ExactEntries(nn.Module, ABC):
     @abstractmethod
     def entry(self, numbers: Tensor) -> Tensor:
         """The entries [..., units, height, width] of those numbers [..., height, width]."""
+
+    def nearest(self, z: Tensor) -> Tensor:
+        """z itself: what comes from a stack are entries, and two that lie close are not to be taken for one another."""
+        return z
 
     def cost(self, q: QuantizedMap) -> Tensor | None:
         return None
@@ -90,8 +95,11 @@ class ExactNearest(ExactEntries):
         return self.number(vectors)
 
     def number(self, z: Tensor) -> Tensor:
-        nearness = self.nearness(z.movedim(-3, -1)).cpu().numpy()
-        return torch.from_numpy(np.asarray(nearness.argmax(-1))).to(z.device)  # numpy's is the first of equal ones
+        vectors = z.movedim(-3, -1)
+        pieces = vectors.reshape(-1, self.units).split(max(1, AT_ONCE // self.count))
+        # numpy's argmax is the first of equal ones
+        found = [self.nearness(piece).cpu().numpy().argmax(-1) for piece in pieces]
+        return torch.from_numpy(np.concatenate(found)).to(z.device).reshape(vectors.shape[:-1])
 
     def entry(self, numbers: Tensor) -> Tensor:
         return self.codebook[numbers].movedim(-1, -3)

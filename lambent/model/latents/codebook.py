@@ -67,8 +67,7 @@ class Codebook(Latent):
         p = EntryMaps(self.prior(_no_mixture, context), self.shape[0], self.quantizer.number, self.quantizer.entry)
         if features is None:
             node = Node(p, None, (1, n))
-            # Codes from outside may lie between entries, as on the way from one row to another.
-            node.z = self.quantizer.entry(self.quantizer.number(draw(node, 0)))
+            node.z = self.quantizer.nearest(draw(node, 0))
         else:
             assert isinstance(features, list)
             q = self.quantizer(features[self.place])

@@ -69,9 +69,14 @@ class Mixture(Prior):
         from sklearn.mixture import GaussianMixture
 
         kind = {"diagonal": "diag", "full": "full"}[self.covariance]
+        if len(codes) == 1:
+            self.begin_in(codes, np.zeros(1, np.int64))
+            return
         count = min(self.components, len(codes))
         starts = max(1, min(MOST_STARTS, STARTED // count))
-        found = GaussianMixture(count, covariance_type=kind, random_state=seed, reg_covar=REGULAR, n_init=starts)
+        found = GaussianMixture(
+            count, covariance_type=kind, random_state=seed % 2**32, reg_covar=REGULAR, n_init=starts
+        )
         found.fit(codes.flatten(1).double().cpu().numpy())
         self._set(found.weights_, found.means_, found.covariances_)
 

@@ -38,6 +38,10 @@ class Quantizer(Part):
     def entry(self, numbers: Tensor) -> Tensor:
         """The entries [..., units, height, width] of those numbers [..., height, width]."""
 
+    def nearest(self, z: Tensor) -> Tensor:
+        """The entries nearest to the vectors [..., units, height, width]: codes from outside may lie between entries."""
+        return self.entry(self.number(z))
+
     def cost(self, q: QuantizedMap) -> Tensor | None:
         """What training pays for vectors away from their entries, in nats [rows]; None for nothing."""
         return None

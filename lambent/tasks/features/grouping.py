@@ -101,6 +101,7 @@ def manifold(codes: Codes, count: int | None, most: int, seed: int) -> Groups:
             "clusters by manifold need their number, for a layout's density says nothing of it: give it (clusters, --clusters), "
             "or take mixture or kmeans, which look for it"
         )
+    _searched(lambda number: 0.0, count, most, len(codes))  # refuses a number that cannot be, before the layout
     places = laid(torch.from_numpy(codes).float(), seed)
     found = mixture(places, count, most, seed)
     sums = np.zeros((len(found.centres), codes.shape[1]))

@@ -16,6 +16,7 @@ from lambent.tasks.explore import plane
 LEAST = 4  # rows that have neighbours to be drawn by
 NEIGHBOURS = 15  # of UMAP, its authors' default
 LAID, TOGETHER = 20_000, 20  # rows that a layout for groups is found by, and neighbours of each
+OTHERWISE = "group codes by mixture or kmeans"
 PERPLEXITY = 30.0  # of t-SNE, its authors' own
 
 
@@ -47,7 +48,7 @@ def tsne(codes: Tensor, seed: int) -> Placed:
     perplexity = min(PERPLEXITY, (rows - 1) / 3)
     begun = "pca" if codes.shape[1] > 1 else "random"
     layout = TSNE(2, perplexity=perplexity, init=begun, random_state=seed % 2**32)
-    made = layout.fit_transform(_enough(codes, "t-SNE"))
+    made = layout.fit_transform(_enough(codes, "t-SNE", "take the layout pca"))
     what = "who is whose neighbour, while distances and sizes of groups mean little"
     how = f"t-SNE of the codes, perplexity {perplexity:.3g}: {what}."
     return Placed(np.asarray(made, np.float32), ("t-SNE 1", "t-SNE 2"), how)
@@ -56,9 +57,9 @@ def tsne(codes: Tensor, seed: int) -> Placed:
 def umap(codes: Tensor, seed: int) -> Placed:
     """Neighbours kept together. McInnes et al., UMAP: uniform manifold approximation and projection, 2018."""
     near = min(NEIGHBOURS, len(codes) - 1)
-    with _umap("--layout tsne") as reducer:
+    with _umap("take --layout tsne") as reducer:
         layout = reducer(n_neighbors=near, random_state=seed % 2**32, init=_init(codes))
-        made = layout.fit_transform(_enough(codes, "UMAP"))
+        made = layout.fit_transform(_enough(codes, "UMAP", "take the layout pca"))
     how = f"UMAP of the codes, {near} neighbours: who is near whom, while distances between groups mean little."
     return Placed(np.asarray(made, np.float32), ("UMAP 1", "UMAP 2"), how)
 
@@ -68,9 +69,9 @@ def laid(codes: Tensor, seed: int) -> NDArray[np.float64]:
 
     Found by 20,000 rows at most, drawn by the seed; the rest are laid among these.
     """
-    numbers = _enough(codes, "UMAP")
+    numbers = _enough(codes, "UMAP", OTHERWISE)
     chosen = np.sort(np.random.default_rng(seed).permutation(len(numbers))[:LAID])
-    with _umap("--by mixture") as reducer:
+    with _umap(OTHERWISE) as reducer:
         near = min(TOGETHER, len(chosen) - 1)
         layout = reducer(n_neighbors=near, min_dist=0.0, random_state=seed % 2**32, init=_init(codes))
         made = np.empty((len(numbers), 2))
@@ -89,7 +90,7 @@ def _umap(instead: str) -> Iterator[Any]:
         try:
             from umap import UMAP
         except ImportError:
-            raise MachineError(f"UMAP is not installed: pip install 'lambent[map]', or take {instead}") from None
+            raise MachineError(f"UMAP is not installed: pip install 'lambent[map]', or {instead}") from None
         yield UMAP
 
 
@@ -97,9 +98,9 @@ def _init(codes: Tensor) -> str:
     return "pca" if codes.shape[1] > 2 else "random"
 
 
-def _enough(codes: Tensor, name: str) -> NDArray[np.float32]:
+def _enough(codes: Tensor, name: str, instead: str) -> NDArray[np.float32]:
     if len(codes) < LEAST:
-        raise UsageError(f"{name} draws rows by their neighbours, and {len(codes)} are too few: take the layout pca")
+        raise UsageError(f"{name} draws rows by their neighbours, and {len(codes)} are too few: {instead}")
     numbers: NDArray[np.float32] = codes.float().numpy()
     return numbers
 

@@ -173,6 +173,16 @@ def test_a_healthy_model_does_not_alarm(name: str) -> None:
     assert found.flags == ()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("rows", [small_pictures, table])
+def test_the_defaults_do_not_alarm(rows: Callable[[], Rows]) -> None:
+    """Nothing given but rows: the recipe that the package trains by itself."""
+    train, test = rows()
+    model = lambent.VAE(random_state=0, threads=1).fit(train)
+    found = diagnose(model, test, train)
+    assert found.healthy, found.findings
+
+
 def test_units_that_the_decoder_does_not_read_are_dead_however_many_free_bits_they_hold() -> None:
     model, (train, test) = fitted(Case(table, {"objective": elbo(free_bits=0.5), "epochs": 40}))
     first = next(part for part in model.model_.decoder.modules() if isinstance(part, torch.nn.Linear))

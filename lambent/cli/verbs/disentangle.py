@@ -7,19 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from lambent.cli import folder as run_folder
 from lambent.cli import output
 from lambent.cli.folder import opened
 from lambent.cli.reading import larger
 from lambent.cli.reading.flags import Parser, add_rows, add_run, add_seed, common, filled, whole
 from lambent.cli.reading.sources import settled
 from lambent.cli.verbs.measure import opened_with_rows
+from lambent.cli.verbs.pages import write_page
 from lambent.cli.voice import Voice
 from lambent.data import Encoded, Table
 from lambent.data.loading import raw_rows
 from lambent.errors import DataError, UsageError
-from lambent.report import Findings
-from lambent.report import write as write_report
 from lambent.tasks.disentanglement.measure import ROWS, Disentanglement
 from lambent.tasks.disentanglement.measure import disentangle as measured
 from lambent.tasks.disentanglement.sections import best_units, disentanglement_sections, three_decimals
@@ -44,10 +42,8 @@ def disentangle(arguments: Sequence[str]) -> int:
     )
     voice.result({"model": str(path), **told.plain(), "data": encoded.source})
     _tell(told, voice)
-    if page is not None:
-        findings = Findings(f"Disentanglement: {Path(options.run).name}", created=run_folder.now())
-        write_report(findings, page, disentanglement_sections(fitted, told), alone=True)
-        voice.say(f"\n{page}: all of it")
+    if page is not None:  # its pictures take a while
+        write_page(page, f"Disentanglement: {Path(options.run).name}", disentanglement_sections(fitted, told), voice)
     return 0
 
 

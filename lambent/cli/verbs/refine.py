@@ -17,16 +17,8 @@ from lambent.errors import UsageError
 USAGE = "lambent refine RUN [DATA] [--prior NAME] [--prior.FIELD VALUE] [--out NEW] [flags]"
 FAMILY = ("prior", "objective")
 DEFAULT = "Diffusion"
-SECTION = (
-    "run",
-    "data",
-    "prior",
-    "begin",
-    "joint",
-    "objective",
-    "fit",
-    "evaluate",
-)  # of the configuration, in `refine`
+# Of the configuration, in `refine`.
+SECTION = ("run", "data", "prior", "begin", "joint", "objective", "fit", "evaluate")
 # Half a cosine ends at rest, which a prior needs more than a network; a tenth of the rows tells when it learns them by heart.
 USUAL: Tree = {"schedule": "cosine", "validation": 0.1}
 EVALUATED: Tree = {"samples": 8, "rows": 500}  # the density of some priors takes long, and it is asked for twice

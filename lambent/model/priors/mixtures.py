@@ -89,9 +89,8 @@ class Mixture(Prior):
         means = [part.mean(0) if len(part) else rows.mean(0) for part in own]
         spreads = []
         for part in own:
-            lacking = max(
-                0, 2 * size - len(part)
-            )  # few rows do not vary in all directions: as all rows do, for the rest
+            # Few rows do not vary in all directions: for those that lack they do as all rows do.
+            lacking = max(0, 2 * size - len(part))
             some = self._spread(part) if len(part) else whole
             spreads.append((len(part) * some + lacking * whole) / (len(part) + lacking))
         weights = np.array([len(part) for part in own]) / len(rows)

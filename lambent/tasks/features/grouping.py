@@ -101,7 +101,7 @@ def manifold(codes: Codes, count: int | None, most: int, seed: int) -> Groups:
             "clusters by manifold need their number, for a layout's density says nothing of it: give it (clusters, --clusters), "
             "or take mixture or kmeans, which look for it"
         )
-    _searched(lambda number: 0.0, count, most, len(codes))  # refuses a number that cannot be, before the layout
+    _refuse_impossible(count, len(codes))
     places = laid(torch.from_numpy(codes).float(), seed)
     found = mixture(places, count, most, seed)
     sums = np.zeros((len(found.centres), codes.shape[1]))
@@ -135,11 +135,8 @@ def _searched(
     criterion: Callable[[int], float], count: int | None, most: int, rows: int
 ) -> tuple[int, dict[int, float]]:
     """The number of groups, and the criterion of all that were tried."""
-    if rows < 2:
-        raise DataError("codes are grouped from two rows on, and there is one")
+    _refuse_impossible(count, rows)
     if count is not None:
-        if not 1 <= count <= rows:
-            raise UsageError(f"{rows:,} rows lie in 1 to {rows:,} clusters, not {count:,}")
         return count, {}
     found: dict[int, float] = {}
     for number in range(1, min(most, rows // 2) + 1):
@@ -148,6 +145,13 @@ def _searched(
         if number - best >= TIRED:
             break
     return best, found
+
+
+def _refuse_impossible(count: int | None, rows: int) -> None:
+    if rows < 2:
+        raise DataError("codes are grouped from two rows on, and there is one")
+    if count is not None and not 1 <= count <= rows:
+        raise UsageError(f"{rows:,} rows lie in 1 to {rows:,} clusters, not {count:,}")
 
 
 def _some(codes: Codes, seed: int) -> Codes:

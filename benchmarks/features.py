@@ -1,7 +1,7 @@
 """Clusters without labels, and what codes tell of labels: MNIST, Fashion-MNIST, scikit-learn's digits.
 
-    python benchmarks/features.py --data ../shared/data --only mnist --seeds 10 --minutes 20
-    python benchmarks/features.py --only digits --seeds 3 --minutes 1
+    python benchmarks/features.py --data ../shared/data --only mnist --seeds 0 1 2 3 4 --minutes 20
+    python benchmarks/features.py --only digits --minutes 1
 
 Clusters by a recipe after VaDE: a model of little weight on its KL is trained first, its codes are parted along their manifold
 into as many groups as there are classes, a prior begins as the Gaussians of these, and all of it learns on with that prior.
@@ -159,7 +159,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=NAMES, action="append", help="default: all")
     parser.add_argument("--data", type=Path, help="a folder that holds mnist and fashion-mnist; default: by name")
-    parser.add_argument("--seeds", type=int, default=3, help="so many, from 0")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--minutes", type=float, default=5.0, help="of training, each seed")
     parser.add_argument("--size", type=int, default=10, help="units of the code")
     parser.add_argument("--width", type=int, default=500)
@@ -177,7 +177,7 @@ def main() -> None:
     record = Record(args.out, title, PROTOCOL, COLUMNS, ("data", "way", "seed"), args.device)
     for name in args.only or NAMES:
         train, test = rows_of(name)
-        for seed in range(args.seeds):
+        for seed in args.seeds:
             of_seed(name, train, test, seed, args, record)
 
 

@@ -62,6 +62,7 @@ COLUMNS = [
     column("unique", "Unique", "%", ".1f"),
     column("new", "New", "%", ".1f"),
     column("valid", "Valid", "%", ".1f"),
+    column("device", "Device"),
 ]
 
 
@@ -167,7 +168,7 @@ def trained(
     epochs, rows = epochs_within(minutes, found, args, pretrain)
     deaf = pretrain is None
     model = model_of(found, args, deaf)
-    row = {"corpus": name, "model": named(pretrain, args), "samples": 1 if deaf else args.k}
+    row = {"corpus": name, "model": named(pretrain, args), "device": args.device, "samples": 1 if deaf else args.k}
     started = time.monotonic()
     watch = [Streaming(record, row)]
     fit(model, objective_of(args, pretrain), found.train[:rows], epochs=epochs, callbacks=watch, **settings_of(args))
@@ -247,6 +248,8 @@ def counted_molecules(model: LatentModel, found: Corpus, args: argparse.Namespac
         "new": 100 * len(unique - known) / len(unique),
         "shown": made[:SHOWN],
     }
+    if args.made:
+        args.made.write_text("\n".join(made) + "\n", encoding="utf-8")
     if args.rdkit:
         with tempfile.NamedTemporaryFile("w", suffix=".smi", encoding="utf-8") as lines:
             lines.write("\n".join(made) + "\n")
@@ -265,7 +268,8 @@ def run(name: str, minutes: float, record: Record, args: argparse.Namespace) -> 
         if pretrain is None:
             continue
         rows = record.whole["rows"]
-        row = dict(next(r for r in rows if (r["corpus"], r["model"]) == (name, named(pretrain, args))))
+        own = (name, named(pretrain, args), args.device)
+        row = dict(next(r for r in rows if (r["corpus"], r["model"], r["device"]) == own))
         row["texts"] = read_aloud(model, found)
         if name == "molecules":
             row |= counted_molecules(model, found, args)
@@ -301,6 +305,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, help="at most so many test texts")
     parser.add_argument("--draws", type=int, default=10_000, help="molecules that are drawn")
     parser.add_argument("--rdkit", help="the interpreter of an environment with rdkit")
+    parser.add_argument("--made", type=Path, help="a file for the molecules that are drawn, a line each")
     parser.add_argument("--vae", action="store_true", help="no language model beside it")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
@@ -308,7 +313,7 @@ def main() -> None:
     args.depth = args.depth or (4 if args.reader == "Transformer" else 1)
     args.batch = args.batch or (128 if args.device == "cuda" else 64)
     args.k = args.k or (100 if args.device == "cuda" else 10)
-    record = Record(args.out, "Texts", PROTOCOL, COLUMNS, ("corpus", "model"), args.device)
+    record = Record(args.out, "Texts", PROTOCOL, COLUMNS, ("corpus", "model", "device"), args.device)
     given = args.dropout
     for name in args.only:
         args.dropout = given if given is not None else 0.4 if name == "ptb" else 0.1

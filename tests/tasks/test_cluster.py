@@ -7,6 +7,7 @@ import torch
 from lambent import VAE, DataError, UsageError, evaluate, refine
 from lambent.distributions import DiagonalNormal, NormalMixture
 from lambent.model.priors import Mixture
+from lambent.tasks.features import grouping
 from lambent.tasks.features.cluster import cluster
 from lambent.tasks.features.grouping import WAYS, round_bic
 from lambent.tasks.map import layouts
@@ -49,7 +50,7 @@ def test_groups_along_a_manifold_are_those_that_neighbours_connect() -> None:
     assert max(np.mean(cut.of == y), np.mean(cut.of == 1 - y)) < 0.9
     for number in (0, 1):
         np.testing.assert_allclose(found.centres[number], codes[found.of == number].mean(0))
-    assert found.how.endswith("of places laid by UMAP")
+    assert "laid by UMAP, the one of 4 layouts" in found.how
     with pytest.raises(UsageError, match="need their number"):
         WAYS["manifold"](codes, None, 10, 0)
 
@@ -60,6 +61,25 @@ def test_rows_beyond_those_of_a_layout_are_laid_among_them(monkeypatch: pytest.M
     x, y = heaps(300, 3)
     found = WAYS["manifold"](x.astype(float), 3, 10, 0)
     assert found.of.tolist() == y.tolist()
+
+
+def test_the_layout_is_taken_whose_groups_stand_out_most_at_any_scale(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four layouts as if by UMAP: two heaps that lie near each other, touch, lie far apart, and the second ten times as large."""
+    rng = np.random.default_rng(0)
+    side = np.repeat([0.0, 1.0], 100)
+    made = [
+        size * (rng.normal(size=(200, 2)) + np.stack([apart * side, 0 * side], 1))
+        for apart, size in ((3, 1), (1, 1), (12, 1), (1, 10))
+    ]
+    monkeypatch.setattr(grouping, "laid", lambda codes, seed: layouts.Laid(np.arange(200), made[seed], None))
+    stand = [grouping._standing_out(grouping._gaussians(one, 2, "full", 5, 0), one) for one in made]
+    assert int(np.argmax(stand)) == 2
+    assert stand[1] < stand[0]
+    one = made[1]
+    tenfold = grouping._standing_out(grouping._gaussians(10 * one, 2, "full", 5, 0), 10 * one)
+    assert tenfold == pytest.approx(stand[1], abs=1e-3)
+    found = WAYS["manifold"](np.stack([side, side], 1) + rng.normal(size=(200, 2)), 2, 2, 0)
+    assert found.of.tolist() in (side.tolist(), (1 - side).tolist())
 
 
 def test_the_bic_of_round_gaussians_is_that_of_a_mixture_of_one() -> None:

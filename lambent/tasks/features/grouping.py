@@ -16,6 +16,7 @@ LOOKED_AT = 10_000  # rows that the number of groups is found by
 TIRED = 3  # numbers in a row that bring nothing better: the search ends
 FULL = 64  # units up to which a Gaussian may have a full covariance
 STARTS = 3
+LAYOUTS, IN_A_PLANE = 4, 30  # layouts that groups are looked for in, and starts in each: in a plane they cost little
 Codes = NDArray[np.float64]
 
 
@@ -42,26 +43,28 @@ def mixture(codes: Codes, count: int | None, most: int, seed: int) -> Groups:
     shapes = ["diag", "full"] if codes.shape[1] <= FULL else ["diag"]
     some = _some(codes, seed)
 
-    def fitted(rows: Codes, number: int, shape: str, starts: int) -> Any:
-        from sklearn.mixture import GaussianMixture
-
-        floor = 1e-6 * float(rows.var(0).mean())
-        found = GaussianMixture(
-            number, covariance_type=shape, n_init=starts, random_state=seed % 2**32, reg_covar=max(floor, 1e-12)
-        )
-        return _calmly(lambda: found.fit(rows))
-
     @cache
     def judged(number: int) -> tuple[float, str]:
-        return min((float(fitted(some, number, shape, 1).bic(some)), shape) for shape in shapes)
+        return min((float(_gaussians(some, number, shape, 1, seed).bic(some)), shape) for shape in shapes)
 
     number, tried = _searched(lambda number: judged(number)[0], count, most, len(some))
     shape = judged(number)[1]
-    found = fitted(codes, number, shape, STARTS)
+    found = _gaussians(codes, number, shape, STARTS, seed)
     order = np.argsort(-found.weights_, kind="stable")
     chances = found.predict_proba(codes)[:, order]
     words = {"diag": "diagonal", "full": "full"}[shape]
     return Groups(chances.argmax(1), found.means_[order], f"a mixture of Gaussians, {words}", chances, tried)
+
+
+def _gaussians(rows: Codes, number: int, shape: str, starts: int, seed: int) -> Any:
+    """The likeliest of mixtures from so many starts."""
+    from sklearn.mixture import GaussianMixture
+
+    floor = max(1e-6 * float(rows.var(0).mean()), 1e-12)
+    found = GaussianMixture(
+        number, covariance_type=shape, n_init=starts, random_state=seed % 2**32, reg_covar=floor
+    )  # fmt: skip
+    return _calmly(lambda: found.fit(rows))
 
 
 def means(codes: Codes, count: int | None, most: int, seed: int) -> Groups:
@@ -91,8 +94,9 @@ def means(codes: Codes, count: int | None, most: int, seed: int) -> Groups:
 def manifold(codes: Codes, count: int | None, most: int, seed: int) -> Groups:
     """A mixture of Gaussians of the places where UMAP lays codes, which hold together rows that chains of neighbours connect.
 
-    A group may have any shape among the codes. The layout is found by 20,000 rows, and the rest laid into it. McConville et al.,
-    N2D: (Not Too) Deep Clustering via Clustering the Local Manifold of an Autoencoded Embedding, 2021. Centres are the means of
+    A group may have any shape among the codes. A layout is found by 20,000 rows, and the rest laid into it; of four, the one is
+    taken in which groups stand out most: whose mixture is the likeliest beside a single Gaussian. McConville et al., N2D: (Not
+    Too) Deep Clustering via Clustering the Local Manifold of an Autoencoded Embedding, 2021. Centres are the means of
     the codes of each group. Their number has to be given: a layout has no density that a criterion could judge.
     Errors: `MachineError` where umap-learn is not installed, `UsageError` for fewer than four rows, or without a number.
     """
@@ -102,14 +106,28 @@ def manifold(codes: Codes, count: int | None, most: int, seed: int) -> Groups:
             "or take mixture or kmeans, which look for it"
         )
     _refuse_impossible(count, len(codes))
-    places = laid(torch.from_numpy(codes).float(), seed)
-    found = mixture(places, count, most, seed)
-    sums = np.zeros((len(found.centres), codes.shape[1]))
-    np.add.at(sums, found.of, codes)
-    sizes = np.bincount(found.of, minlength=len(sums))
-    own = sums / np.maximum(sizes, 1)[:, None]
-    how = f"{found.how}, of places laid by UMAP"
-    return Groups(found.of, own, how, found.probabilities)
+    numbers = torch.from_numpy(codes).float()
+    layouts = [laid(numbers, seed + k) for k in range(LAYOUTS)]
+    number = min(count, len(layouts[0].points))
+    mixtures = [_gaussians(one.points, number, "full", IN_A_PLANE, seed) for one in layouts]
+    stand = [_standing_out(found, one.points) for found, one in zip(mixtures, layouts, strict=True)]
+    best = int(np.argmax(stand))
+    chances = mixtures[best].predict_proba(layouts[best].whole(numbers))
+    of = chances.argmax(1)
+    sizes = np.bincount(of, minlength=number)
+    order = np.argsort(-sizes, kind="stable")
+    place = np.empty(number, np.int64)
+    place[order] = np.arange(number)
+    sums = np.zeros((number, codes.shape[1]))
+    np.add.at(sums, place[of], codes)
+    own = sums / np.maximum(sizes[order], 1)[:, None]
+    how = f"a mixture of Gaussians of places laid by UMAP, the one of {LAYOUTS} layouts whose groups stand out most"
+    return Groups(place[of], own, how, chances[:, order])
+
+
+def _standing_out(found: Any, points: Codes) -> float:
+    """log likelihood a row beside that of one Gaussian of all, up to a constant: the same at any scale of the plane."""
+    return float(found.score(points)) + 0.5 * float(np.linalg.slogdet(np.cov(points.T))[1])
 
 
 WAYS: dict[str, Callable[[Codes, int | None, int, int], Groups]] = {

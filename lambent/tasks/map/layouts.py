@@ -64,22 +64,38 @@ def umap(codes: Tensor, seed: int) -> Placed:
     return Placed(np.asarray(made, np.float32), ("UMAP 1", "UMAP 2"), how)
 
 
-def laid(codes: Tensor, seed: int) -> NDArray[np.float64]:
-    """Codes [rows, units] in a plane where groups of neighbours lie tight, [rows, 2]: UMAP, with nothing kept apart.
+@dataclass(frozen=True)
+class Laid:
+    """Codes in a plane, by UMAP. chosen: numbers of the rows that it was found by; points: where these lie, [chosen, 2]."""
 
-    Found by 20,000 rows at most, drawn by the seed; the rest are laid among these.
+    chosen: NDArray[np.int64]
+    points: NDArray[np.float64]
+    layout: Any
+
+    def whole(self, codes: Tensor) -> NDArray[np.float64]:
+        """Where all the codes lie that the chosen are of, [rows, 2]: the rest are laid among the chosen."""
+        numbers = _enough(codes, "UMAP", OTHERWISE)
+        made = np.empty((len(numbers), 2))
+        made[self.chosen] = self.points
+        rest = np.setdiff1d(np.arange(len(numbers)), self.chosen)
+        if len(rest):
+            with _umap(OTHERWISE):
+                made[rest] = self.layout.transform(numbers[rest])
+        return made
+
+
+def laid(codes: Tensor, seed: int) -> Laid:
+    """Codes [rows, units] in a plane where groups of neighbours lie tight: UMAP, with nothing kept apart.
+
+    Found by 20,000 rows at most, drawn by the seed.
     """
     numbers = _enough(codes, "UMAP", OTHERWISE)
     chosen = np.sort(np.random.default_rng(seed).permutation(len(numbers))[:LAID])
     with _umap(OTHERWISE) as reducer:
         near = min(TOGETHER, len(chosen) - 1)
         layout = reducer(n_neighbors=near, min_dist=0.0, random_state=seed % 2**32, init=_init(codes))
-        made = np.empty((len(numbers), 2))
-        made[chosen] = layout.fit_transform(numbers[chosen])
-        rest = np.setdiff1d(np.arange(len(numbers)), chosen)
-        if len(rest):
-            made[rest] = layout.transform(numbers[rest])
-    return made
+        points = np.asarray(layout.fit_transform(numbers[chosen]), np.float64)
+    return Laid(chosen, points, layout)
 
 
 @contextmanager

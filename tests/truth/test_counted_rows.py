@@ -166,3 +166,18 @@ def test_a_cell_starts_from_the_shares_of_all() -> None:
     expected = (x.sum(0) + 0.5) / (x.sum() + 0.5 * GENES)
     torch.testing.assert_close(likelihood.shares(raw.unsqueeze(0))[0], expected)
     assert math.isclose(float(likelihood.log_library.exp()), float(x.sum(1).median()), rel_tol=1e-6)
+
+
+def test_a_row_is_read_at_the_median_depth_where_its_sum_is_given() -> None:
+    x = sparse_counts(200)
+    likelihood = NegativeBinomial(library="observed")
+    likelihood.setup((GENES,))
+    likelihood.double()
+    likelihood.start(x)
+    read = likelihood.seen(x)
+    torch.testing.assert_close(likelihood.seen(7 * x), read)
+    torch.testing.assert_close(read.expm1().sum(1), x.sum(1).median().expand(200))
+    assert not likelihood.seen(torch.zeros(1, GENES).double()).any()  # a cell without counts has nothing to read
+    latent = NegativeBinomial()
+    latent.setup((GENES,))
+    torch.testing.assert_close(latent.seen(x), x.log1p())

@@ -67,7 +67,8 @@ class Overdispersed(Counts):
     """What likelihoods of counts with a dispersion share: r by one of five rules, and the library size by one of two.
 
     library observed: m = ℓ softmax(raw) and p(x | z, ℓ) with ℓ = Σ x, as scVI has it: shares are modelled, the sum is given. Rows
-    without any, such as new ones, are told for ℓ the median of the rows that it started from.
+    without any, such as new ones, are told for ℓ the median of the rows that it started from. The encoder reads each row at that
+    depth, so that one far deeper than all rows of the training is read like the others.
     """
 
     pace = {"by_context": 10.0, "effect": 10.0}  # what they tell has several units to go, Adam's steps are small
@@ -105,6 +106,12 @@ class Overdispersed(Counts):
     def informed(self, raw: Tensor, context: Tensor | None, observed: Tensor) -> Distribution:
         """p(x | z, c, ℓ) with the sum of each observed row for ℓ, where it is given."""
         return self._of(raw, context, self.sizes(observed).log() if self.library == "observed" else None)
+
+    def embed(self, x: Tensor) -> Tensor:
+        """With an observed library log(1 + counts of a row of median sum): its depth, given beside the code, tells nothing of it."""
+        if self.library != "observed":
+            return super().embed(x)
+        return (x * (self.log_library.exp() / self.sizes(x))).log1p()
 
     def sizes(self, observed: Tensor) -> Tensor:
         """The library sizes of rows: their sums, of what is there, [rows, 1 …]; 1 of empty ones."""

@@ -120,7 +120,8 @@ def new_prior(e: Evidence) -> Cure:
 
 
 def richer_prior(e: Evidence) -> Cure:
-    return Cure("fit a richer prior afterwards (lambent refine RUN)", ("--latent.prior", "Mixture"))
+    richer = "Mixture" if e.components is None else "Flow"  # of a model that has a mixture already
+    return Cure("fit a richer prior afterwards (lambent refine RUN)", ("--latent.prior", richer))
 
 
 def finer(e: Evidence) -> Cure:

@@ -108,10 +108,11 @@ class Overdispersed(Counts):
         return self._of(raw, context, self.sizes(observed).log() if self.library == "observed" else None)
 
     def embed(self, x: Tensor) -> Tensor:
-        """With an observed library log(1 + counts of a row of median sum): its depth, given beside the code, tells nothing of it."""
+        """With an observed library log(1 + counts at the median depth): a row's own is given, and tells nothing of its code."""
         if self.library != "observed":
             return super().embed(x)
-        return (x * (self.log_library.exp() / self.sizes(x))).log1p()
+        scale: Tensor = self.log_library.exp() / self.sizes(x)
+        return (x * scale).log1p()
 
     def sizes(self, observed: Tensor) -> Tensor:
         """The library sizes of rows: their sums, of what is there, [rows, 1 …]; 1 of empty ones."""

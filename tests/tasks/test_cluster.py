@@ -164,6 +164,17 @@ def test_rows_under_a_condition_have_prototypes_under_one_of_theirs() -> None:
         assert len(found.prototypes) == len(found.clusters)
 
 
+def test_few_labels_name_all_clusters_that_have_one() -> None:
+    x, y = heaps(300, 1)
+    vae = VAE(2, prior="Standard", likelihood="Gaussian", epochs=40, random_state=0, members=1).fit(x)
+    few = np.where(np.arange(300) < 30, np.array(["a", "b", "b"])[y], None)  # two heaps of one label
+    found = cluster(vae, x, 3, by="kmeans", label=few)
+    calls = {one.number: one.label for one in found.clusters}
+    assert [calls[number] for number in found.of.tolist()] == np.array(["a", "b", "b"])[y].tolist()
+    assert found.agreement is not None
+    assert found.agreement.accuracy < 1  # each label stands for one cluster there
+
+
 def test_levels_below_the_mixture_are_what_it_lets_expect() -> None:
     x, _ = heaps(100, 3)
     vae = VAE(

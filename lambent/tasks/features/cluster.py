@@ -35,7 +35,7 @@ class Cluster:
     number: int
     rows: int
     typical: int
-    label: str | None = None
+    label: str | None = None  # where there are more clusters than labels, that of most of its rows
     share: float | None = None  # of its labelled rows, those that have that label
 
 
@@ -216,7 +216,10 @@ def _decoded_codes(
 def _told(
     number: int, size: int, typical: int, of: NDArray[np.int64], labels: Labels | None, agreed: Agreement | None
 ) -> Cluster:
-    if labels is None or agreed is None or number >= len(agreed.names) or (stands := agreed.names[number]) < 0:
+    own = np.zeros(0, np.int64) if labels is None else labels.values[(of == number) & (labels.values >= 0)]
+    if labels is None or agreed is None or not len(own):
         return Cluster(number, size, typical)
-    own = labels.values[(of == number) & (labels.values >= 0)]
+    stands = agreed.names[number]
+    if stands < 0:  # more clusters than labels: the accuracy gives it none, and it has its commonest
+        stands = int(np.bincount(own).argmax())
     return Cluster(number, size, typical, labels.classes[stands], float((own == stands).mean()))

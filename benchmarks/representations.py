@@ -87,7 +87,8 @@ def magnitudes(waves: Tensor) -> Form:
     def back(x: Tensor) -> Tensor:
         return hearing.griffin_lim((x * spread + level).exp(), waves.shape[1])
 
-    return Form(lambda x: (logs(x) - level) / spread, back, {"type": "Gaussian", "scale": "predicted"})
+    # A scale for each number would spend itself on silence, where all are the floor to the last digit.
+    return Form(lambda x: (logs(x) - level) / spread, back, {"type": "Gaussian", "scale": "one"})
 
 
 def forms(waves: Tensor) -> dict[str, Form]:

@@ -95,6 +95,9 @@ class LatentModel(Part):
             raw = self.likelihood.setup(event)
             rows = torch.zeros(1, *event) if examples is None else examples[: self.likelihood.examples].cpu()
             observed = self.likelihood.observe(rows)
+            if examples is not None:
+                with seeded(torch.Generator().manual_seed(seed)):  # what follows is drawn as without it
+                    self.likelihood.study(observed, torch.Generator().manual_seed(stream(seed, "feature space")))
             embedded = self.likelihood.seen(observed[:EXAMPLES]).detach()  # a start is no part of what learns
             built = [self._built(embedded, raw) for _ in range(self.members)]
             if self.missingness is not None:
@@ -102,7 +105,6 @@ class LatentModel(Part):
             if self.labelling is not None:
                 self.labelling.setup(self.network, tuple(embedded.shape[1:]), self.context)
         if examples is not None:
-            self.likelihood.study(observed, torch.Generator().manual_seed(stream(seed, "feature space")))
             for half, latent, decoder in built:
                 start(self.likelihood, latent, decoder, observed, embedded)
                 start_of_blocks(self.likelihood, half, latent, decoder, observed, embedded)

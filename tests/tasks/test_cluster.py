@@ -8,8 +8,9 @@ from lambent import VAE, DataError, UsageError, evaluate, refine
 from lambent.distributions import DiagonalNormal, NormalMixture
 from lambent.model.priors import Mixture
 from lambent.tasks.features import grouping
-from lambent.tasks.features.cluster import cluster
+from lambent.tasks.features.cluster import _names, cluster
 from lambent.tasks.features.grouping import WAYS, round_bic
+from lambent.tasks.features.labels import Labels
 from lambent.tasks.map import layouts
 
 HEAPS = np.array([[8.0, 0, 0], [0, 8, 0], [0, 0, 8]])
@@ -244,3 +245,13 @@ def test_refine_begins_in_groups_of_codes() -> None:
         refine(plain, x, prior, objective="Elbo")
     with pytest.raises(UsageError, match="a Diffusion has none: take Mixture"):
         refine(plain, x, "Diffusion", begin="kmeans")
+
+
+def test_a_label_from_the_edge_of_another_cluster_names_its_own() -> None:
+    """One row of each label; that of b lies nearer to cluster 0, as that of a does, and no other is likelier in cluster 1."""
+    chances = np.array([[0.99, 0.01, 0.0], [0.7, 0.3, 0.0]])
+    groups = grouping.Groups(chances.argmax(1), np.zeros((3, 2)), "", chances)
+    labels = Labels("label", np.array([0, 1]), ["a", "b"])
+    assert _names(labels, groups).tolist() == [0, 1, -1]
+    hard = grouping.Groups(chances.argmax(1), np.zeros((3, 2)), "")
+    assert _names(Labels("label", np.array([1, -1]), ["a", "b"]), hard).tolist() == [1, -1, -1]

@@ -1,6 +1,7 @@
 """Models made to fail, one for each cause, on pictures, tables and counts, told why; healthy ones, that must not alarm."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from lambent import Diagnosis, diagnose
 from lambent.cli.reading.flags import divided
 from lambent.cli.verbs.train import tree_of_command
 from lambent.errors import DataError, UsageError
+from lambent.tasks.diagnosis import cures
 from lambent.tasks.diagnosis.rules import RULES
 
 pytestmark = pytest.mark.filterwarnings("ignore::lambent.errors.DataWarning")  # of constant columns
@@ -124,6 +126,12 @@ def fitted(case: Case, **other: Any) -> tuple[lambent.VAE, Rows]:
 def diagnosed(case: Case, **other: Any) -> Diagnosis:
     model, (train, test) = fitted(case, **other)
     return diagnose(model, test, train)
+
+
+def test_a_richer_prior_than_a_mixture_is_a_flow() -> None:
+    plain, mixed = SimpleNamespace(components=None), SimpleNamespace(components=object())
+    assert cures.richer_prior(plain).flags == ("--latent.prior", "Mixture")  # type: ignore[arg-type]
+    assert cures.richer_prior(mixed).flags == ("--latent.prior", "Flow")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("cause", FAILED)

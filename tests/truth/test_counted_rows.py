@@ -13,7 +13,9 @@ from torch import Tensor
 from lambent.distributions import CountedRows, Dispersed, ZeroInflated, independent
 from lambent.errors import UsageError
 from lambent.model import LatentModel
+from lambent.model.latents import Flat
 from lambent.model.likelihoods import Mixed, NegativeBinomial, ZeroInflatedNegativeBinomial
+from lambent.model.priors import Vamp
 from lambent.model.trace import fixed
 
 GENES = 40
@@ -162,6 +164,7 @@ def test_a_cell_starts_from_the_shares_of_all() -> None:
     likelihood = NegativeBinomial(library="observed")
     likelihood.setup((GENES,))
     likelihood.double()
+    likelihood.study(x, torch.Generator())
     raw = likelihood.start(x)
     expected = (x.sum(0) + 0.5) / (x.sum() + 0.5 * GENES)
     torch.testing.assert_close(likelihood.shares(raw.unsqueeze(0))[0], expected)
@@ -173,7 +176,7 @@ def test_a_row_is_read_at_the_median_depth_where_its_sum_is_given() -> None:
     likelihood = NegativeBinomial(library="observed")
     likelihood.setup((GENES,))
     likelihood.double()
-    likelihood.start(x)
+    likelihood.study(x, torch.Generator())
     read = likelihood.seen(x)
     torch.testing.assert_close(likelihood.seen(7 * x), read)
     torch.testing.assert_close(read.expm1().sum(1), x.sum(1).median().expand(200))
@@ -181,3 +184,12 @@ def test_a_row_is_read_at_the_median_depth_where_its_sum_is_given() -> None:
     latent = NegativeBinomial()
     latent.setup((GENES,))
     torch.testing.assert_close(latent.seen(x), x.log1p())
+
+
+def test_what_a_model_starts_from_is_read_at_the_depth_of_its_rows() -> None:
+    x = sparse_counts(64).float()
+    latent = Flat(2, prior=Vamp(components=8))
+    model = LatentModel(latent=latent, likelihood=NegativeBinomial(library="observed")).setup((GENES,), x)
+    first = model.latent.prior.inputs.detach()
+    assert first.shape[1:] == (GENES,)
+    torch.testing.assert_close(first.expm1().sum(1), x.sum(1).median().expand(len(first)), rtol=0.2, atol=0)

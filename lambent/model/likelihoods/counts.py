@@ -130,10 +130,10 @@ class Overdispersed(Counts):
         return first.flatten(-len(self.event)).softmax(-1).reshape(first.shape)
 
     @torch.no_grad()
-    def start(self, observed: Tensor) -> Tensor:
+    def study(self, observed: Tensor, generator: torch.Generator) -> None:
+        """The depth at which rows are read, and which rows without a sum have."""
         if self.library == "observed":
             self.log_library.copy_(self.sizes(observed).median().log())
-        return super().start(observed)
 
     @abstractmethod
     def _of(self, raw: Tensor, context: Tensor | None, log_library: Tensor | None) -> Distribution:

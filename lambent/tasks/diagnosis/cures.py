@@ -121,7 +121,7 @@ def new_prior(e: Evidence) -> Cure:
 
 def richer_prior(e: Evidence) -> Cure:
     richer = "Mixture" if e.components is None else "Flow"  # of a model that has a mixture already
-    return Cure("fit a richer prior afterwards (lambent refine RUN)", ("--latent.prior", richer))
+    return Cure(f"fit a richer prior afterwards (lambent refine RUN --prior {richer})", ("--latent.prior", richer))
 
 
 def finer(e: Evidence) -> Cure:

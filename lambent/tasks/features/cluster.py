@@ -26,6 +26,7 @@ from lambent.tasks.features.labels import OWN, Labels, labels_of
 By = Literal["prior", "mixture", "kmeans", "manifold"]
 DRAWS = 10  # codes of each row, over which the prior's responsibilities are averaged
 MOST = 20
+LIKELY = 1e-3  # of a labelled row, the probability from which it names a cluster
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Cluster:
     number: int
     rows: int
     typical: int
-    label: str | None = None  # where there are more clusters than labels, that of most of its rows
+    label: str | None = None  # the commonest of its labelled rows, each weighed by its probability of lying here
     share: float | None = None  # of its labelled rows, those that have that label
 
 
@@ -124,12 +125,13 @@ def cluster(
         else _decoded_codes(fitted, levels, centres[used], context)
     )
     agreed = None if told is None else agreement(told.values[told.known], groups.of[told.known])
+    names = None if told is None else _names(told, groups)
     return Clusters(
         way,
         groups.how,
         groups.of,
         groups.probabilities,
-        [_told(int(n), int(sizes[n]), t, groups.of, told, agreed) for n, t in zip(used, typical, strict=True)],
+        [_told(int(n), int(sizes[n]), t, groups.of, told, names) for n, t in zip(used, typical, strict=True)],
         prototypes,
         int((sizes == 0).sum()),
         groups.tried,
@@ -213,13 +215,22 @@ def _decoded_codes(
     return decode(fitted, codes, context)
 
 
+def _names(labels: Labels, groups: Groups) -> NDArray[np.int64]:
+    """Of each cluster the class that it stands for, −1 where no row with a label is likely to lie in it, [clusters].
+
+    Rows weigh by their probabilities, so that a few labels name clusters right of which one was drawn from another's edge.
+    """
+    count = len(groups.centres)
+    known = labels.known
+    weights = np.eye(count)[groups.of[known]] if groups.probabilities is None else groups.probabilities[known]
+    of_class = weights.T @ np.eye(len(labels.classes))[labels.values[known].astype(np.int64)]
+    return np.where(of_class.max(1) > LIKELY, of_class.argmax(1), -1)
+
+
 def _told(
-    number: int, size: int, typical: int, of: NDArray[np.int64], labels: Labels | None, agreed: Agreement | None
+    number: int, size: int, typical: int, of: NDArray[np.int64], labels: Labels | None, names: NDArray[np.int64] | None
 ) -> Cluster:
-    own = np.zeros(0, np.int64) if labels is None else labels.values[(of == number) & (labels.values >= 0)]
-    if labels is None or agreed is None or not len(own):
+    if labels is None or names is None or (stands := int(names[number])) < 0:
         return Cluster(number, size, typical)
-    stands = agreed.names[number]
-    if stands < 0:  # more clusters than labels: the accuracy gives it none, and it has its commonest
-        stands = int(np.bincount(own).argmax())
-    return Cluster(number, size, typical, labels.classes[stands], float((own == stands).mean()))
+    own = labels.values[(of == number) & (labels.values >= 0)]
+    return Cluster(number, size, typical, labels.classes[stands], float((own == stands).mean()) if len(own) else None)

@@ -16,7 +16,10 @@ LOOKED_AT = 10_000  # rows that the number of groups is found by
 TIRED = 3  # numbers in a row that bring nothing better: the search ends
 FULL = 64  # units up to which a Gaussian may have a full covariance
 STARTS = 3
-LAYOUTS, IN_A_PLANE = 4, 30  # layouts that groups are looked for in, and starts in each: in a plane they cost little
+LAYOUTS, IN_A_PLANE = (
+    4,
+    30,
+)  # layouts that groups are looked for in, and starts in each, for in a plane a few groups cost little
 Codes = NDArray[np.float64]
 
 
@@ -107,7 +110,7 @@ def manifold(codes: Codes, count: int | None, most: int, seed: int) -> Groups:
         )
     _refuse_impossible(count, len(codes))
     numbers = torch.from_numpy(codes).float()
-    layouts = [laid(numbers, seed + k) for k in range(LAYOUTS)]
+    layouts = [laid(numbers, LAYOUTS * seed + k) for k in range(LAYOUTS)]
     number = min(count, len(layouts[0].points))
     mixtures = [_gaussians(one.points, number, "full", IN_A_PLANE, seed) for one in layouts]
     stand = [_standing_out(found, one.points) for found, one in zip(mixtures, layouts, strict=True)]

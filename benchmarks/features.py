@@ -41,8 +41,8 @@ PROTOCOL = (
     "Trained on the training rows without labels; accuracy (Hungarian), normalized mutual information and adjusted Rand index "
     "on the test rows. Pixels are drawn anew from their grey level in each batch, p(x|z) is Bernoulli, 10 units, as many "
     "Gaussians as classes, fully connected networks. Digits of scikit-learn: a fifth of the rows, drawn by seed 0, are the test. "
-    "Along the manifold: a mixture of the places where UMAP lays codes in a plane, 20 neighbours, found by 20,000 rows, in the one "
-    "of four layouts whose groups stand out most. "
+    "Along the manifold: a mixture of the places where UMAP lays codes in a plane, 20 neighbours, found by 20,000 rows, in the "
+    "one of four layouts whose groups stand out most. "
     "bound: of the test rows, 8 samples, by which the best of the seeds can be chosen without a label. Probes: a logistic "
     "regression and 10 neighbours, learned from 10,000 training rows."
 )

@@ -37,6 +37,7 @@ SCRIPTS = (
     "not_at_random",
     "overhead",
     "paintings",
+    "representations",
     "rivals",
     "samples",
     "scoring",

@@ -159,12 +159,17 @@ def test_shares_are_those_of_a_model_of_shares() -> None:
         Mixed((NegativeBinomial(library="observed"),)).setup((1,))
 
 
-def test_a_cell_starts_from_the_shares_of_all() -> None:
-    x = sparse_counts(200)
+def at_the_depth_of(x: Tensor) -> NegativeBinomial:
     likelihood = NegativeBinomial(library="observed")
     likelihood.setup((GENES,))
     likelihood.double()
     likelihood.study(x, torch.Generator())
+    return likelihood
+
+
+def test_a_cell_starts_from_the_shares_of_all() -> None:
+    x = sparse_counts(200)
+    likelihood = at_the_depth_of(x)
     raw = likelihood.start(x)
     expected = (x.sum(0) + 0.5) / (x.sum() + 0.5 * GENES)
     torch.testing.assert_close(likelihood.shares(raw.unsqueeze(0))[0], expected)
@@ -173,10 +178,7 @@ def test_a_cell_starts_from_the_shares_of_all() -> None:
 
 def test_a_row_is_read_at_the_median_depth_where_its_sum_is_given() -> None:
     x = sparse_counts(200)
-    likelihood = NegativeBinomial(library="observed")
-    likelihood.setup((GENES,))
-    likelihood.double()
-    likelihood.study(x, torch.Generator())
+    likelihood = at_the_depth_of(x)
     read = likelihood.seen(x)
     torch.testing.assert_close(likelihood.seen(7 * x), read)
     torch.testing.assert_close(read.expm1().sum(1), x.sum(1).median().expand(200))

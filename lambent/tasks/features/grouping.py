@@ -16,10 +16,7 @@ LOOKED_AT = 10_000  # rows that the number of groups is found by
 TIRED = 3  # numbers in a row that bring nothing better: the search ends
 FULL = 64  # units up to which a Gaussian may have a full covariance
 STARTS = 3
-LAYOUTS, IN_A_PLANE = (
-    4,
-    30,
-)  # layouts that groups are looked for in, and starts in each, for in a plane a few groups cost little
+LAYOUTS, IN_A_PLANE = 4, 30  # layouts that groups are looked for in, and starts in each: few groups cost little there
 Codes = NDArray[np.float64]
 
 
@@ -64,9 +61,7 @@ def _gaussians(rows: Codes, number: int, shape: str, starts: int, seed: int) -> 
     from sklearn.mixture import GaussianMixture
 
     floor = max(1e-6 * float(rows.var(0).mean()), 1e-12)
-    found = GaussianMixture(
-        number, covariance_type=shape, n_init=starts, random_state=seed % 2**32, reg_covar=floor
-    )  # fmt: skip
+    found = GaussianMixture(number, covariance_type=shape, n_init=starts, random_state=seed % 2**32, reg_covar=floor)
     return _calmly(lambda: found.fit(rows))
 
 
@@ -88,10 +83,8 @@ def means(codes: Codes, count: int | None, most: int, seed: int) -> Groups:
 
     number, tried = _searched(criterion, count, most, len(some))
     found = fitted(codes, number)
-    order = np.argsort(-np.bincount(found.labels_, minlength=number), kind="stable")
-    place = np.empty(number, np.int64)
-    place[order] = np.arange(number)
-    return Groups(place[found.labels_], found.cluster_centers_[order], "k-means", None, tried)
+    of, order = _largest_first(found.labels_, number)
+    return Groups(of, found.cluster_centers_[order], "k-means", None, tried)
 
 
 def manifold(codes: Codes, count: int | None, most: int, seed: int) -> Groups:
@@ -116,16 +109,20 @@ def manifold(codes: Codes, count: int | None, most: int, seed: int) -> Groups:
     stand = [_standing_out(found, one.points) for found, one in zip(mixtures, layouts, strict=True)]
     best = int(np.argmax(stand))
     chances = mixtures[best].predict_proba(layouts[best].whole(numbers))
-    of = chances.argmax(1)
-    sizes = np.bincount(of, minlength=number)
-    order = np.argsort(-sizes, kind="stable")
+    of, order = _largest_first(chances.argmax(1), number)
+    sums = np.zeros((number, codes.shape[1]))
+    np.add.at(sums, of, codes)
+    own = sums / np.maximum(np.bincount(of, minlength=number), 1)[:, None]
+    how = f"a mixture of Gaussians of places laid by UMAP, the one of {LAYOUTS} layouts whose groups stand out most"
+    return Groups(of, own, how, chances[:, order])
+
+
+def _largest_first(of: NDArray[Any], number: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Groups of rows under new numbers, and of each new number the old."""
+    order = np.argsort(-np.bincount(of, minlength=number), kind="stable")
     place = np.empty(number, np.int64)
     place[order] = np.arange(number)
-    sums = np.zeros((number, codes.shape[1]))
-    np.add.at(sums, place[of], codes)
-    own = sums / np.maximum(sizes[order], 1)[:, None]
-    how = f"a mixture of Gaussians of places laid by UMAP, the one of {LAYOUTS} layouts whose groups stand out most"
-    return Groups(place[of], own, how, chances[:, order])
+    return place[of], order
 
 
 def _standing_out(found: Any, points: Codes) -> float:

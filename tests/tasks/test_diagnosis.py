@@ -262,6 +262,12 @@ REVIVED: dict[str, dict[str, Any]] = {
     "capacity": {"objective": elbo(beta=1.0)},
     "cheap": {"objective": elbo(beta=1.0)},
     "lag": {"objective": elbo(settle=1.0)},
+    "fast": {"learning_rate": 1e-3, "epochs": 60},
+    "scale-low": {"likelihood": {"type": "Gaussian", "scale": "one"}},
+    "free-price": {"objective": elbo()},
+    "late": {"objective": elbo(anneal="linear", warmup=0.2), "epochs": 60},
+    "short": {"epochs": 60, "batch": 32},
+    "level": {"objective": elbo(free_group=1.0, anneal="linear", warmup=0.5), "epochs": 60},
     # As many epochs at full weight from the first step on bring a hundredth of a nat.
     "at-once": {"objective": elbo(anneal="linear", warmup=0.5, free_bits=0.1), "epochs": 300},
 }
